@@ -1,0 +1,178 @@
+"""The Python API: the commands as functions, for notebooks, jobs and tests.
+
+Each takes the caller's own SparkSession where there is one (the active session, or `spark=`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine import prepare as preparing
+from engine import job as running
+from engine.config import Suite
+from engine.config import schema as suite_schema
+from engine.errors import InputError
+from engine.matrix import EvaluationPlan
+from engine.progress import Reporter
+from engine.job import RunOptions, RunResult
+from engine.session import get_session
+from engine.sinks import results as results_sink
+from engine.store import Store
+from engine.train import Trained
+from engine.train import train as train_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import SparkSession
+
+DEFAULT_STORE = "./store"
+
+
+def run(
+    suite: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    run_id: str | None = None,
+    resume: str | None = None,
+    spark: SparkSession | None = None,
+) -> RunResult:
+    """Evaluates a suite's matrix, writes every sink, and gives the result.
+
+    Args:
+        suite: the suite file.
+        overrides: `dotted.key=value` texts over the suite, as `--set`.
+        run_id: the run's id; a new one by default.
+        resume: the id of a run to complete.
+        spark: the session to use.
+
+    Raises:
+        InputError: when the suite or its inputs are wrong; nothing was evaluated.
+        StoreError: when the machinery failed; what was finished is in the store.
+    """
+    return running.run(suite, RunOptions(tuple(overrides), run_id, resume), spark=spark)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEvaluation:
+    """One evaluation as it would run, with about how many slices and cells it has."""
+
+    plan: EvaluationPlan
+    slices: int
+
+    @property
+    def cells(self) -> int:
+        """About how many cells: slices x tests x models, where every test is on every slice."""
+        return self.slices * len(self.plan.tests) * len(self.plan.models)
+
+    @property
+    def predictions(self) -> int:
+        """How many rows will be predicted, by all models together."""
+        return self.plan.dataset.rows * len(self.plan.models)
+
+
+def plan(
+    suite: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    spark: SparkSession | None = None,
+) -> list[PlannedEvaluation]:
+    """The pinned matrix and the scans it takes, one for each evaluation; nothing is predicted.
+
+    Raises:
+        InputError: when the suite or its inputs are wrong.
+    """
+    loaded = preparing.read_suite(suite, tuple(overrides))
+    store = Store(loaded.store)
+    store.check_writable()
+    session = spark or get_session(log_file=store.log_file)
+    prepared = [preparing.prepare(session, loaded, each) for each in loaded.evaluations]
+    return [PlannedEvaluation(each.plan, each.slices) for each in prepared]
+
+
+def results(
+    *, store: str = DEFAULT_STORE, run: str = "latest", spark: SparkSession | None = None
+) -> pd.DataFrame:
+    """The cells of a run as a pandas DataFrame, with the columns of the results table.
+
+    Raises:
+        InputError: when the store has no such run.
+    """
+    found, session = _find(store, run, spark)
+    table = results_sink.read_results(
+        session, str(found["run_id"]), table=Store(store).table("results")
+    )
+    frame: pd.DataFrame = table.to_pandas(maps_as_pydicts="strict")
+    return frame
+
+
+def report(
+    *,
+    store: str = DEFAULT_STORE,
+    run: str = "latest",
+    out: str | Path | None = None,
+    spark: SparkSession | None = None,
+) -> Path:
+    """(Re)builds the report of a run from the states in the store; gives the page's path.
+
+    Raises:
+        InputError: when the store has no such run.
+    """
+    found, session = _find(store, run, spark)
+    suite = stored_suite(str(found["suite_resolved"]))
+    outcome = running.rebuilt(session, Store(store), suite, found)
+    folder = Path(out) if out is not None else Store(store).report_folder(outcome.info.run_id)
+    running.write_report(outcome, folder)
+    return folder / "index.html"
+
+
+def stored_suite(text: str) -> Suite:
+    """The suite of a run, as the store keeps it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "suite.yml"
+        path.write_text(text)
+        return preparing.read_suite(path)
+
+
+def _find(
+    store: str, run: str, spark: SparkSession | None
+) -> tuple[dict[str, Any], SparkSession]:
+    place = Store(store)
+    if place.local is not None and not place.local.is_dir():
+        raise InputError(f"no store at {store!r}; give the one of the suite with --store")
+    session = spark or get_session(log_file=place.log_file)
+    found = results_sink.find_run(session, run, table=place.table("runs"))
+    if found is None:
+        what = "no run yet" if run == "latest" else f"no run {run!r}"
+        raise InputError(f"the store {store!r} has {what}; `evalmatrix run SUITE.yml` makes one")
+    return found, session
+
+
+def train(
+    model_dir: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    store: str = DEFAULT_STORE,
+    tracking_uri: str | None = None,
+) -> Trained:
+    """Trains `models/<name>`, logs it to MLflow and registers a new version.
+
+    Raises:
+        InputError: when the folder or its configuration is wrong.
+        TrackingError: when the tracking server cannot be reached.
+    """
+    place = Store(store)
+    place.check_writable()
+    uri = tracking_uri or place.tracking_uri
+    return train_model(model_dir, overrides=overrides, tracking_uri=uri)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the suite file."""
+    return suite_schema()
+
+
+__all__ = ["Reporter", "plan", "report", "results", "run", "schema", "train"]

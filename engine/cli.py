@@ -1,0 +1,294 @@
+"""The command `evalmatrix`: arguments in, exit codes out; every command is a call of the API.
+
+Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from engine._version import __version__
+from engine.errors import EvalMatrixError
+
+P = ParamSpec("P")
+
+DEFAULT_STORE = "./store"
+
+app = typer.Typer(
+    name="evalmatrix",
+    help="Evaluate model versions on the slices of versioned data, with verdicts CI can trust.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+Suite = Annotated[Path, typer.Argument(metavar="SUITE.yml", help="The suite file.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the suite (dotted)."),
+]
+StoreOption = Annotated[str, typer.Option("--store", help="The store's root.")]
+RunOption = Annotated[str, typer.Option("--run", metavar="ID|latest", help="Which run.")]
+
+
+def reported(command: Callable[P, int]) -> Callable[P, None]:
+    """Turns our errors into a message and an exit code, never a traceback."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except EvalMatrixError as error:
+            typer.echo(f"evalmatrix: {error}", err=True)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            _interrupted()
+            code = 130
+        except BrokenPipeError:
+            code = 0
+        raise typer.Exit(code)
+
+    return wrapper
+
+
+def _interrupted() -> None:
+    from pyspark.sql import SparkSession
+
+    from engine.spark_internals import stop_jobs
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        stop_jobs(active)
+    typer.echo(
+        "evalmatrix: stopped. What was finished is in the store; "
+        "`evalmatrix run SUITE.yml --resume ID` does the rest (the id was printed at the start)",
+        err=True,
+    )
+
+
+def configure_logging() -> None:
+    """Own messages to standard error, the libraries' only from warnings on."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("evalmatrix").setLevel(logging.INFO)
+    for noisy in ("mlflow", "alembic", "py4j", "pyspark"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    configure_logging()
+    if version:
+        typer.echo(f"evalmatrix {__version__}")
+        raise typer.Exit(0)
+
+
+@app.command()
+@reported
+def run(
+    suite: Suite,
+    set_: Set = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="The new run's id.")] = None,
+    resume: Annotated[str | None, typer.Option("--resume", help="The run to complete.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> int:
+    """Evaluate the suite's matrix, write every sink, print the summary."""
+    from engine.job import RunOptions
+    from engine.job import run as run_job
+
+    result = run_job(suite, RunOptions(tuple(set_ or ()), run_id, resume))
+    print_result(result, as_json=as_json)
+    return result.exit_code
+
+
+def print_result(result: Any, *, as_json: bool = False) -> None:
+    """A run's summary on standard output; the tracking server's failure on standard error."""
+    from engine.sinks import console
+
+    if as_json:
+        typer.echo(json.dumps(result_json(result)))
+    else:
+        console.render(result.outcome, console=Console(), places=result.places)
+    if result.tracking_error is not None:
+        typer.echo(f"evalmatrix: {result.tracking_error}", err=True)
+
+
+def result_json(result: Any) -> dict[str, Any]:
+    """A run in a few keys, for programs."""
+    gate = result.gate
+    return {
+        "run_id": result.run_id,
+        "gate": gate.outcome.value,
+        "reason": gate.reason,
+        "exit_code": result.exit_code,
+        "counts": {verdict.value: count for verdict, count in gate.counts.items()},
+        "seconds": round(result.outcome.seconds, 3),
+        "places": result.places,
+        "tracking_error": result.tracking_error,
+    }
+
+
+@app.command()
+@reported
+def plan(suite: Suite, set_: Set = None) -> int:
+    """Show the pinned matrix and the scans it takes, without running it."""
+    from engine.api import plan as plan_suite
+
+    out = Console()
+    planned = plan_suite(suite, overrides=set_ or ())
+    for each in planned:
+        pinned = each.plan
+        table = Table(title=escape(pinned.name), title_justify="left", show_header=False)
+        table.add_column("what", style="bold")
+        table.add_column("pinned", overflow="fold")
+        dataset = pinned.dataset
+        table.add_row(
+            "dataset", f"{escape(dataset.uri)} version {dataset.version}, {dataset.rows:,} rows"
+        )
+        for model in pinned.models:
+            mark = " (baseline)" if model.name == pinned.baseline else ""
+            table.add_row("model", escape(f"{model.name}{mark}: {model.uri}, {model.flavor}"))
+        for slice_set in pinned.slice_sets:
+            table.add_row("slices", escape(f"{slice_set.name} ({slice_set.kind})"))
+        for test in pinned.tests:
+            table.add_row("test", escape(f"{test.name}: {test.condition or 'recorded only'}"))
+        table.add_row(
+            "cost",
+            f"1 scan, {each.predictions:,} predictions, about {each.slices:,} slices "
+            f"and {each.cells:,} cells",
+        )
+        out.print(table)
+    scans = len(planned)
+    typer.echo(f"{scans} scan{'' if scans == 1 else 's'}; nothing was run")
+    return 0
+
+
+@app.command()
+@reported
+def results(
+    store: StoreOption = DEFAULT_STORE,
+    run: RunOption = "latest",
+    format_: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> int:
+    """Read a run's results."""
+    from engine.api import results as read_results
+
+    frame = read_results(store=store, run=run)
+    if format_ is Format.CSV:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    elif format_ is Format.JSON:
+        typer.echo(frame.to_json(orient="records", date_format="iso"))
+    else:
+        _print_table(frame)
+    return 0
+
+
+_SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "delta", "verdict", "reason")
+
+
+def _print_table(frame: Any) -> None:
+    table = Table(box=None, header_style="bold")
+    for name in _SHOWN:
+        numeric = name in ("n", "value", "delta")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in frame[list(_SHOWN)].itertuples(index=False):
+        table.add_row(*[_shown(value) for value in row])
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _shown(value: Any) -> str:
+    if value is None or value != value:
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else escape(str(value))
+
+
+@app.command()
+@reported
+def report(
+    store: StoreOption = DEFAULT_STORE,
+    run: RunOption = "latest",
+    out: Annotated[Path | None, typer.Option("--out", help="The folder to write to.")] = None,
+) -> int:
+    """(Re)build the HTML report of a run from the store."""
+    from engine.api import report as build_report
+
+    typer.echo(str(build_report(store=store, run=run, out=out)))
+    return 0
+
+
+@app.command()
+@reported
+def train(
+    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="models/<name>")],
+    set_: Set = None,
+    store: StoreOption = DEFAULT_STORE,
+    tracking_uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow; default: in the store.")
+    ] = None,
+) -> int:
+    """Train a model, log it to MLflow, register a new version."""
+    from engine.api import train as train_model
+
+    trained = train_model(model_dir, overrides=set_ or (), store=store, tracking_uri=tracking_uri)
+    for name, value in sorted(trained.metrics.items()):
+        typer.echo(f"{name}: {value:.6g}", err=True)
+    typer.echo(trained.uri)
+    return 0
+
+
+@app.command()
+@reported
+def doctor(store: StoreOption = DEFAULT_STORE) -> int:
+    """Check Python, Java, Spark with Delta, MLflow and the store."""
+    from engine.checkup import examine
+
+    well = True
+    for finding in examine(store):
+        typer.echo(str(finding))
+        well = well and (finding.well or finding.optional)
+    return 0 if well else 4
+
+
+@app.command()
+@reported
+def schema() -> int:
+    """Print the JSON Schema of the suite file."""
+    from engine.config import schema as suite_schema
+
+    typer.echo(json.dumps(suite_schema(), indent=2))
+    return 0
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""A resolved suite as YAML again, and the JSON Schema of the file."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import yaml
+
+from engine.config.fields import percent
+from engine.config.marks import SuiteDumper
+from engine.config.models import SuiteFile
+from engine.config.suite import DatasetSource, Evaluation, SliceRule, Suite
+from engine.vocabulary import Condition, ModelTest
+
+
+def dump_suite(suite: Suite) -> str:
+    """Writes a suite as YAML with every default in it; it loads again to an equal suite."""
+    data = {
+        "name": suite.name,
+        "store": suite.store,
+        "mlflow": _given(
+            tracking_uri=suite.mlflow.tracking_uri,
+            max_slice_metrics=suite.mlflow.max_slice_metrics,
+        ),
+        "confidence": suite.confidence,
+        "plugins": list(suite.plugins),
+        "evaluations": [_evaluation(item) for item in suite.evaluations],
+        "gate": {
+            "on_inconclusive": suite.gate.on_inconclusive.value,
+            "on_error": suite.gate.on_error.value,
+        },
+    }
+    text: str = yaml.dump(data, Dumper=SuiteDumper, allow_unicode=True, sort_keys=False, width=100)
+    return text
+
+
+def schema() -> dict[str, Any]:
+    """Gives the JSON Schema (draft 2020-12) of the suite file, for editors and validators.
+
+    It knows types, keys and ranges; what names refer to is checked by `load_suite` alone.
+    """
+    made = SuiteFile.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _given(**keys: Any) -> dict[str, Any]:
+    """Leaves out the keys that were not given."""
+    return {key: value for key, value in keys.items() if value is not None and value != []}
+
+
+def _evaluation(item: Evaluation) -> dict[str, Any]:
+    return _given(
+        name=item.name,
+        dataset=_dataset(item.dataset),
+        models=[
+            _given(uri=model.uri, name=model.name, output=model.output and model.output.value)
+            for model in item.models
+        ],
+        baseline=item.baseline,
+        slices=[_slices(rule) for rule in item.slices],
+        min_slice_rows=item.min_slice_rows,
+        max_slices=item.max_slices,
+        tests=[_test(test) for test in item.tests],
+    )
+
+
+def _dataset(item: DatasetSource) -> dict[str, Any]:
+    version = item.version
+    return _given(
+        **{item.format: item.uri},
+        name=item.name,
+        version=version.isoformat() if isinstance(version, dt.datetime) else version,
+        task=item.task.value,
+        label=item.label,
+        positive_label=item.positive_label,
+        classes=list(item.classes),
+        features=None if item.features is None else list(item.features),
+        key=list(item.key),
+        cluster=item.cluster,
+        weight=item.weight,
+        sensitive=list(item.sensitive),
+    )
+
+
+def _slices(rule: SliceRule) -> str | dict[str, Any]:
+    if rule.kind == "overall":
+        return "overall"
+    quantiles = dict(rule.quantiles)
+    bins = {item.column: list(item.edges) for item in rule.dimensions if item.edges is not None}
+    return _given(
+        name=rule.name,
+        where=rule.where,
+        by=[
+            item.column
+            for item in rule.dimensions
+            if item.edges is None and item.column not in quantiles
+        ],
+        bins=bins or None,
+        quantiles=quantiles or None,
+    )
+
+
+def _test(test: ModelTest) -> dict[str, Any]:
+    return _given(
+        name=test.name,
+        metric=test.metric,
+        **{condition.kind: _bound(condition) for condition in test.conditions},
+        slices=list(test.slice_sets),
+        severity=test.severity.value,
+    )
+
+
+def _bound(condition: Condition) -> float | str:
+    return percent(condition.bound) if condition.relative else condition.bound

@@ -1,0 +1,91 @@
+"""The names that things get when the suite file gives them none.
+
+They are the same from night to night: no name holds a value, so that CI can track it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+NAME_LENGTH = 200
+OVERALL = "overall"
+
+
+def name_problem(name: str) -> str | None:
+    """Says what a name should have been, None when it is fine."""
+    if not name.strip():
+        return "a text that is not empty"
+    if len(name) > NAME_LENGTH:
+        return f"a text of at most {NAME_LENGTH} characters"
+    return text_problem(name)
+
+
+def text_problem(text: str) -> str | None:
+    """Says what a text of one line should have been, None when it is fine."""
+    # Control characters, lone surrogates, and the separators of lines and paragraphs.
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text):
+        return "a text of one line without control characters"
+    return None
+
+
+def module_problem(text: str) -> str | None:
+    """Says what a module's name should have been, None when it is fine."""
+    if all(part.isidentifier() for part in text.split(".")):
+        return None
+    return "a Python module's dotted name"
+
+
+def model_name(uri: str) -> str:
+    """Derives a model's name from its URI.
+
+    `models:/claims/3` gives `claims-v3`, `models:/claims@champion` gives `claims@champion`,
+    `models:/<id>` the id, `runs:/<id>/model` gives `run-<first 8>-model`, a path its last part.
+    """
+    if match := re.fullmatch(r"models:/+([^/]+)/([0-9]+)/?", uri):
+        return f"{match[1]}-v{match[2]}"
+    if match := re.fullmatch(r"models:/+(.+?)/?", uri):
+        return match[1].replace("/", "-")
+    if match := re.fullmatch(r"runs:/+([^/]+)/(.+?)/?", uri):
+        return f"run-{match[1][:8]}-{match[2].replace('/', '-')}"
+    return last_part(uri)
+
+
+def last_part(uri: str) -> str:
+    """Gives the last component of a path or URI; all of it where it has none."""
+    return re.split(r"[/\\]", uri.rstrip("/\\"))[-1] or uri
+
+
+def slice_set_name(columns: Sequence[str], where: str | None) -> str:
+    """Names a slice set by its columns, by its predicate on one line, or `overall`."""
+    if where is not None:
+        return " ".join(where.split())
+    return " x ".join(columns) or OVERALL
+
+
+def default_test_names(tests: Iterable[tuple[str | None, str, Sequence[str]]]) -> list[str]:
+    """Names tests, each given as (own name or None, metric, kinds of its conditions).
+
+    The default is the metric where it stands once in the list, else the metric and the kinds,
+    with `#2` behind where that is taken.
+    """
+    listed = list(tests)
+    uses = Counter(metric for _, metric, _ in listed)
+    taken = {name for name, _, _ in listed if name is not None}
+    names = []
+    for name, metric, kinds in listed:
+        if name is None:
+            name = _free(metric if uses[metric] == 1 else " ".join([metric, *kinds]), taken)
+            taken.add(name)
+        names.append(name)
+    return names
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} #{number}"
+    return free

@@ -1,0 +1,117 @@
+"""A valid suite file as the typed nouns, with the defaults that depend on other keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.config.models import DatasetFile, EvaluationFile, ModelTestFile, SliceFile, SuiteFile
+from engine.config.names import OVERALL, default_test_names, last_part, model_name, slice_set_name
+from engine.config.suite import (
+    DatasetSource,
+    Evaluation,
+    GateConfig,
+    MlflowConfig,
+    ModelSource,
+    SliceRule,
+    Suite,
+)
+from engine.vocabulary import Condition, Dimension, ModelTest
+
+
+def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
+    """Makes the suite; `metric` gives a metric's own name for an alias."""
+    return Suite(
+        name=file.name,
+        evaluations=tuple(_evaluation(item, metric) for item in file.evaluations),
+        store=file.store,
+        mlflow=MlflowConfig(file.mlflow.tracking_uri, file.mlflow.max_slice_metrics),
+        gate=GateConfig(file.gate.on_inconclusive, file.gate.on_error),
+        confidence=file.confidence,
+        plugins=tuple(file.plugins),
+    )
+
+
+def _evaluation(file: EvaluationFile, metric: Callable[[str], str]) -> Evaluation:
+    slices = tuple(_slice_rule(item) for item in file.slices)
+    if not any(rule.kind == OVERALL for rule in slices):
+        slices = (SliceRule(OVERALL, OVERALL), *slices)
+    return Evaluation(
+        name=file.name,
+        dataset=_dataset(file.dataset, file.name),
+        models=tuple(
+            ModelSource(item.name or model_name(item.uri), item.uri, item.output)
+            for item in file.models
+        ),
+        slices=slices,
+        tests=_tests(file.tests, metric, tuple(rule.name for rule in slices)),
+        baseline=file.baseline,
+        min_slice_rows=file.min_slice_rows,
+        max_slices=file.max_slices,
+    )
+
+
+def _dataset(file: DatasetFile, evaluation: str) -> DatasetSource:
+    sources = {"delta": file.delta, "csv": file.csv, "parquet": file.parquet}
+    kind, uri = next((kind, uri) for kind, uri in sources.items() if uri is not None)
+    return DatasetSource(
+        format=kind,
+        uri=uri,
+        name=file.name or (last_part(uri) if kind == "delta" else evaluation),
+        task=file.task,
+        label=file.label,
+        version=file.version,
+        positive_label=file.positive_label,
+        classes=tuple(file.classes or ()),
+        features=None if file.features is None else tuple(file.features),
+        key=tuple(file.key or ()),
+        cluster=file.cluster,
+        weight=file.weight,
+        sensitive=tuple(file.sensitive or ()),
+    )
+
+
+def _slice_rule(file: SliceFile) -> SliceRule:
+    bins, quantiles = file.bins or {}, file.quantiles or {}
+    dimensions = (
+        *(Dimension(column) for column in file.by or ()),
+        *(Dimension(column, tuple(edges)) for column, edges in bins.items()),
+        *(Dimension(column) for column in quantiles),
+    )
+    name = file.name or slice_set_name([item.column for item in dimensions], file.where)
+    given = {"quantiles": quantiles, "bins": bins, "by": file.by, "where": file.where}
+    kind = next((kind for kind, rule in given.items() if rule), OVERALL)
+    return SliceRule(name, kind, dimensions, file.where, tuple(quantiles.items()))
+
+
+def _tests(
+    files: list[ModelTestFile], metric: Callable[[str], str], all_slices: tuple[str, ...]
+) -> tuple[ModelTest, ...]:
+    conditions = [_conditions(file) for file in files]
+    metrics = [metric(file.metric) for file in files]
+    kinds = [[condition.kind for condition in listed] for listed in conditions]
+    names = default_test_names(
+        (file.name, own, kind) for file, own, kind in zip(files, metrics, kinds, strict=True)
+    )
+    return tuple(
+        ModelTest(
+            name=name,
+            metric=own,
+            conditions=listed,
+            slice_sets=all_slices if file.slices is None else tuple(file.slices),
+            severity=file.severity,
+        )
+        for file, name, own, listed in zip(files, names, metrics, conditions, strict=True)
+    )
+
+
+def _conditions(file: ModelTestFile) -> tuple[Condition, ...]:
+    absolute = (("min", file.min), ("max", file.max))
+    margins = (("max_drop", file.max_drop), ("max_rise", file.max_rise))
+    return (
+        *(Condition(kind, bound) for kind, bound in absolute if bound is not None),
+        *(
+            Condition(kind, margin.bound, margin.relative)
+            for kind, margin in margins
+            if margin is not None
+        ),
+    )

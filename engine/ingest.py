@@ -1,0 +1,148 @@
+"""Files into Delta: each file is one commit, written once however often it is ingested.
+
+A file is known by its name and the SHA-256 of its content; Delta keeps that as the commit's
+transaction id, so that the same files again make no new version, in this process or in any other.
+The first file makes the table and its schema; later files must have the same columns.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from engine import tables
+from engine.errors import DataError
+from engine.tables import column
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("csv", "parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an ingestion did: the table, its version now, and the files that were new or known."""
+
+    table: str
+    version: int
+    added: tuple[str, ...]
+    known: tuple[str, ...]
+
+
+def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingested:
+    """Appends the files of a glob that the table does not have yet, in the order of their names.
+
+    Raises:
+        DataError: when no file matches, or a file does not have the table's columns and types.
+    """
+    if fmt not in FORMATS:
+        raise DataError(f"files are {fmt!r}, expected one of {FORMATS}")
+    files = _files(spark, pattern)
+    added, known = [], []
+    for name, identity in files:
+        before = _version(spark, table)
+        _check_named(table, before)
+        tables.append_once(_read(spark, name, fmt, table, before), table, token=identity)
+        (known if _version(spark, table) == before else added).append(name)
+    version = _version(spark, table)
+    assert version is not None, "a table that was appended to exists"
+    log.info("%s: %d files added, %d known, version %d", table, len(added), len(known), version)
+    return Ingested(table, version, tuple(added), tuple(known))
+
+
+def _check_named(table: str, version: int | None) -> None:
+    if version is None and not tables.is_catalog_name(table) and Path(table).is_file():
+        raise DataError(f"the table's place {table!r} is a file; expected a folder or none")
+
+
+def _files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
+    """The files of a glob with what identifies each, sorted by name."""
+    if "://" in pattern:
+        return _remote_files(spark, pattern)
+    found = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+    if not found:
+        raise DataError(f"no file matches {pattern!r}, seen from {Path.cwd()}")
+    return [(path, f"{Path(path).name} {_sha256(path)}") for path in found]
+
+
+def _remote_files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
+    """Files of an object store, identified by name, length and time, without reading them."""
+    try:
+        found = (
+            spark.read.format("binaryFile")
+            .load(pattern)
+            .select("path", "length", F.col("modificationTime").cast("string").alias("time"))
+            .orderBy("path")
+            .collect()
+        )
+    except PySparkException as error:
+        raise DataError(f"no file matches {pattern!r} ({tables.first_line(error)})") from error
+    if not found:
+        raise DataError(f"no file matches {pattern!r}")
+    return [(row.path, f"{row.path} {row.length} {row.time}") for row in found]
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(spark: SparkSession, table: str) -> int | None:
+    if not tables.exists(spark, table):
+        return None
+    row = tables.delta_table(spark, table).history(1).select("version").first()
+    return int(row["version"]) if row else None
+
+
+def _read(
+    spark: SparkSession, path: str, fmt: str, table: str, version: int | None
+) -> DataFrame:
+    schema = tables.read(spark, table).schema if version is not None else None
+    try:
+        return _csv(spark, path, schema) if fmt == "csv" else _parquet(spark, path, schema)
+    except PySparkException as error:
+        raise DataError(f"{path!r} could not be read: {tables.first_line(error)}") from error
+
+
+def _csv(spark: SparkSession, path: str, schema: StructType | None) -> DataFrame:
+    options = {"header": True, "mode": "FAILFAST", "multiLine": True, "escape": '"'}
+    if schema is None:
+        return spark.read.options(**options).csv(path, inferSchema=True)
+    names = spark.read.options(header=True, multiLine=True, escape='"').csv(path).columns
+    _same_columns(path, names, schema.names)
+    in_order = StructType([schema[name] for name in names])
+    frame = spark.read.options(**options).schema(in_order).csv(path)
+    return frame.select(*[column(name) for name in schema.names])
+
+
+def _parquet(spark: SparkSession, path: str, schema: StructType | None) -> DataFrame:
+    frame = spark.read.parquet(path)
+    if schema is None:
+        return frame
+    _same_columns(path, frame.columns, schema.names)
+    frame = frame.select(*[column(name) for name in schema.names])
+    for have, want in zip(frame.schema, schema, strict=True):
+        if have.dataType != want.dataType:
+            raise DataError(
+                f"{path!r}: column {have.name!r} is {have.dataType.simpleString()}, the table "
+                f"has {want.dataType.simpleString()}"
+            )
+    return frame
+
+
+def _same_columns(path: str, found: Sequence[str], expected: Sequence[str]) -> None:
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    if missing or extra:
+        raise DataError(
+            f"{path!r} does not have the table's columns: missing {missing}, unexpected {extra}"
+        )

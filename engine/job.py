@@ -1,0 +1,370 @@
+"""The main job: suite -> plan -> scan -> states -> metrics -> verdicts -> sinks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import getpass
+import logging
+import platform
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from rich.console import Console
+
+from engine import execute, tables
+from engine.config import Suite, dump_suite
+from engine.errors import InputError, TrackingError
+from engine.measure import measure
+from engine.metrics import METRICS
+from engine.matrix import EvaluationPlan, dump_plans, load_plans
+from engine.prepare import prepare, read_suite
+from engine.progress import Reporter
+from engine.session import get_session
+from engine.sinks import console, github, junit, report, tracking
+from engine.sinks import results as results_sink
+from engine.store import Store
+from engine.verdicts import gate
+from engine.vocabulary import EvaluationResult, Gate, RunInfo, RunOutcome
+
+log = logging.getLogger("evalmatrix")
+
+_LIBRARIES = ("evalmatrix", "pyspark", "delta-spark", "mlflow", "scikit-learn", "tensorflow",
+              "torch", "numpy", "pandas", "pyarrow")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run differs from what its suite says.
+
+    `run_id` names a new run, `resume` completes one that was begun.
+    """
+
+    overrides: tuple[str, ...] = ()
+    run_id: str | None = None
+    resume: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A finished run, as the Python API returns it; a notebook shows its report."""
+
+    outcome: RunOutcome
+    store: Store
+    tracking_error: str | None = None
+    parents: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def run_id(self) -> str:
+        return self.outcome.info.run_id
+
+    @property
+    def gate(self) -> Gate:
+        return self.outcome.gate
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit code: the gate's, or 4 when MLflow did not take a run that passed."""
+        code = self.gate.outcome.exit_code
+        return 4 if self.tracking_error is not None and code == 0 else code
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Where to look."""
+        folder = self.store.report_folder(self.run_id)
+        return {
+            "report": str(folder / "index.html"),
+            "junit": str(folder / "junit.xml"),
+            "summary": str(folder / "summary.md"),
+            "results": self.store.table("results"),
+            "mlflow": self.store.tracking_uri if self.store.local else "as configured",
+        }
+
+    @property
+    def table(self) -> pa.Table:
+        """The cells, as the results table has them."""
+        return results_sink.cells_table(self.outcome.cells, self.outcome.info)
+
+    def to_pandas(self) -> object:
+        """The cells as a pandas DataFrame."""
+        return self.table.to_pandas(maps_as_pydicts="strict")
+
+    def __str__(self) -> str:
+        out = Console(width=100, force_terminal=False, file=None)
+        with out.capture() as captured:
+            console.render(self.outcome, console=out, places=self.places)
+        return captured.get()
+
+    def _repr_html_(self) -> str:
+        """The report in a frame of its own, so that its style stays inside."""
+        page = report.render(self.outcome).replace("&", "&amp;").replace('"', "&quot;")
+        return (
+            f'<iframe srcdoc="{page}" sandbox="allow-scripts" '
+            'style="width:100%;height:720px;border:0" title="evalmatrix report"></iframe>'
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run that is going on: who it is, where it writes, and how it tells."""
+
+    suite: Suite
+    store: Store
+    spark: SparkSession
+    info: RunInfo
+    tell: Reporter
+    resumed: dict[str, object] | None = None
+
+
+def run(
+    suite: str | Path,
+    options: RunOptions | None = None,
+    *,
+    spark: SparkSession | None = None,
+    tell: Reporter | None = None,
+) -> RunResult:
+    """Evaluates a suite's matrix and writes every sink.
+
+    Args:
+        suite: the suite file.
+        options: overrides, a run id of one's own, or the run to resume.
+        spark: the session to use; else the active one, or a new local one.
+        tell: where progress goes; standard error by default.
+
+    Raises:
+        InputError: when the suite or its inputs are wrong; nothing was evaluated.
+        StoreError: when the machinery failed; what was finished is in the store.
+    """
+    job = begin(suite, options or RunOptions(), spark=spark, tell=tell or Reporter())
+    plans = pinned(job)
+    results = [evaluate(job, plan, frame) for plan, frame in plans]
+    outcome = conclude(job, results)
+    write_files(job, outcome)
+    tracked = track(job, outcome)
+    finish(job, outcome, [plan for plan, _ in plans], tracked.exit_code)
+    return tracked
+
+
+def begin(
+    path: str | Path, options: RunOptions, *, spark: SparkSession | None, tell: Reporter
+) -> Job:
+    """Reads the suite, checks the store, starts Spark, and names the run."""
+    suite = read_suite(path, options.overrides)
+    store = Store(suite.store)
+    store.check_writable()
+    if spark is None:
+        tell.say("starting Spark")
+        spark = get_session(log_file=store.log_file)
+    resumed = _resumable(spark, store, options)
+    now = dt.datetime.now(dt.UTC)
+    run_id = options.resume or options.run_id or f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    _check_run_id(run_id)
+    info = RunInfo(
+        run_id=run_id,
+        suite=suite.name,
+        started_at=_utc(resumed["started_at"]) if resumed else now,
+        store=suite.store,
+        suite_resolved=dump_suite(suite),
+        versions=versions(),
+        user=_user(),
+    )
+    if resumed and resumed["suite_resolved"] != info.suite_resolved:
+        raise InputError(
+            f"the run {run_id!r} was begun with another suite; resume it with the same suite and "
+            "--set arguments, or start a new run"
+        )
+    tell.say(f"run {run_id}" + (" resumed" if resumed else ""))
+    return Job(suite, store, spark, info, tell, resumed)
+
+
+def _resumable(
+    spark: SparkSession, store: Store, options: RunOptions
+) -> dict[str, object] | None:
+    wanted = options.resume or options.run_id
+    if wanted is None:
+        return None
+    found = results_sink.find_run(spark, wanted, table=store.table("runs"))
+    if options.resume and found is None:
+        raise InputError(f"the store {store.root!r} has no run {wanted!r} to resume")
+    if not options.resume and found is not None:
+        raise InputError(
+            f"the store {store.root!r} has a run {wanted!r} already; complete it with "
+            f"--resume {wanted}, or choose another id"
+        )
+    return found
+
+
+def _check_run_id(run_id: str) -> None:
+    allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+    if not run_id or set(run_id) - allowed or run_id.startswith(".") or len(run_id) > 100:
+        raise InputError(
+            f"a run id is {run_id!r}; expected 1 to 100 letters, digits, '-', '_' and '.', not "
+            "beginning with '.'"
+        )
+
+
+def versions() -> dict[str, str]:
+    """The versions of what a result can depend on."""
+    found = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def pinned(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
+    """The plans of all evaluations with the rows they read; a resumed run's as it pinned them."""
+    if job.resumed is not None:
+        plans = load_plans(str(job.resumed["evaluations"]))
+        return [
+            (plan, tables.read(job.spark, plan.dataset.uri, plan.dataset.version))
+            for plan in plans
+        ]
+    prepared = [
+        prepare(job.spark, job.suite, evaluation, say=job.tell.say)
+        for evaluation in job.suite.evaluations
+    ]
+    text = dump_plans([each.plan for each in prepared])
+    results_sink.start_run(job.spark, job.info, text, table=job.store.table("runs"))
+    return [(each.plan, each.frame) for each in prepared]
+
+
+def evaluate(job: Job, plan: EvaluationPlan, frame: DataFrame) -> EvaluationResult:
+    """Scans an evaluation unless the run has its states already, and measures its cells."""
+    started = time.monotonic()
+    table, run_id = job.store.table("states"), job.info.run_id
+    if not execute.has_states(job.spark, plan.name, table=table, run_id=run_id):
+        with job.tell.scanning(job.spark, plan.name, plan.dataset.rows):
+            states = execute.scan(frame, plan)
+            execute.store_states(
+                states, plan, table=table, run_id=run_id, now=dt.datetime.now(dt.UTC)
+            )
+    result = measured(job.spark, job.store, plan, run_id)
+    seconds = time.monotonic() - started
+    result = replace(result, timings={**result.timings, "seconds": seconds})
+    results_sink.write_results(job.spark, result, job.info, table=job.store.table("results"))
+    return result
+
+
+def measured(
+    spark: SparkSession, store: Store, plan: EvaluationPlan, run_id: str
+) -> EvaluationResult:
+    """The cells of an evaluation from the states that are stored."""
+    METRICS.load(plan.plugins)
+    rows = execute.stored_states(spark, plan, table=store.table("states"), run_id=run_id)
+    return measure(plan, rows)
+
+
+def conclude(job: Job, results: Sequence[EvaluationResult]) -> RunOutcome:
+    """Decides the gate, for the run and for each model."""
+    return concluded(job.suite, job.info, results, dt.datetime.now(dt.UTC))
+
+
+def concluded(
+    suite: Suite, info: RunInfo, results: Sequence[EvaluationResult], now: dt.datetime
+) -> RunOutcome:
+    """The outcome of a run: what its verdicts decide together."""
+    rules = {
+        "on_inconclusive": suite.gate.on_inconclusive,
+        "on_error": suite.gate.on_error,
+    }
+    cells = [cell for result in results for cell in result.cells]
+    gates = {
+        (result.name, model.name): gate(
+            (cell for cell in result.cells if cell.model.name == model.name), **rules
+        )
+        for result in results
+        for model in result.models
+    }
+    return RunOutcome(info, tuple(results), gate(cells, **rules), now, gates)
+
+
+def write_files(job: Job, outcome: RunOutcome) -> None:
+    """The report, the JUnit file, the summary and the results as Parquet."""
+    job.tell.say("writing the report")
+    write_report(outcome, job.store.report_folder(job.info.run_id))
+
+
+def write_report(outcome: RunOutcome, folder: Path) -> None:
+    """All the files of a run for people and CI, into one folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    report.write(outcome, folder)
+    junit.write(outcome, folder / "junit.xml")
+    github.write(outcome, folder / "summary.md")
+    pq.write_table(
+        results_sink.cells_table(outcome.cells, outcome.info), folder / "results.parquet"
+    )
+    (folder / "suite.yml").write_text(outcome.info.suite_resolved)
+
+
+def track(job: Job, outcome: RunOutcome) -> RunResult:
+    """Sends the run to MLflow; a server that is down costs no result."""
+    job.tell.say("logging to MLflow")
+    folder = job.store.report_folder(job.info.run_id)
+    names = ("index.html", "results.parquet", "junit.xml", "summary.md")
+    configured = job.suite.mlflow.tracking_uri
+    target = tracking.Target(
+        tracking_uri=configured or job.store.tracking_uri,
+        artifact_root=None if configured else job.store.files / "mlartifacts",
+        max_slice_metrics=job.suite.mlflow.max_slice_metrics,
+        files=[folder / name for name in names],
+    )
+    try:
+        return RunResult(outcome, job.store, parents=tracking.log_outcome(outcome, target))
+    except TrackingError as error:
+        log.error("%s", error)
+        return RunResult(outcome, job.store, tracking_error=str(error))
+
+
+def finish(
+    job: Job, outcome: RunOutcome, plans: Sequence[EvaluationPlan], exit_code: int
+) -> None:
+    """Completes the run's row in the store."""
+    results_sink.finish_run(
+        job.spark,
+        outcome,
+        dump_plans(plans),
+        table=job.store.table("runs"),
+        exit_code=exit_code,
+    )
+
+
+def rebuilt(spark: SparkSession, store: Store, suite: Suite, row: dict[str, object]) -> RunOutcome:
+    """The outcome of an earlier run, from what the store keeps of it."""
+    plans = load_plans(str(row["evaluations"]))
+    run_id = str(row["run_id"])
+    results = [measured(spark, store, plan, run_id) for plan in plans]
+    finished = row["finished_at"] or row["started_at"]
+    info = RunInfo(
+        run_id=run_id,
+        suite=str(row["suite"]),
+        started_at=_utc(row["started_at"]),
+        store=store.root,
+        suite_resolved=str(row["suite_resolved"]),
+        versions=dict(row["versions"] or {}),  # type: ignore[call-overload]
+        user=str(row["user"] or ""),
+    )
+    return concluded(suite, info, results, _utc(finished))
+
+
+def _utc(when: object) -> dt.datetime:
+    assert isinstance(when, dt.datetime), "a run has times"
+    # Spark gives naive times of this machine's zone.
+    return when.astimezone(dt.UTC)
+
+

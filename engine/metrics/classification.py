@@ -1,0 +1,176 @@
+"""Metrics of predicted classes, all read from one confusion.
+
+References: scikit-learn's `accuracy_score`, `precision_recall_fscore_support`,
+`balanced_accuracy_score`, `matthews_corrcoef`. Averages over classes take, as scikit-learn does,
+the classes that occur in the slice (as a label or as a prediction), and a class without
+predictions or without labels counts 0 in them; a single undefined ratio is undefined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from engine.metrics.base import (
+    BINARY,
+    CLASSIFICATION,
+    METRICS,
+    Function,
+    Metric,
+    Problem,
+    Value,
+    metric,
+    ratio,
+)
+from engine.states import Confusion, ConfusionView, Floats
+
+UNIT = (0.0, 1.0)
+
+
+def _confusion(problem: Problem) -> tuple[Confusion]:
+    return (Confusion(problem.n_classes),)
+
+
+Parts = tuple[Floats, Floats]
+
+# Numerator and denominator of each class, [replicate, class], and why a denominator is 0.
+_FRACTIONS: dict[str, tuple[Callable[[ConfusionView], Parts], str]] = {
+    "precision": (lambda of: (of.hits, of.predicted), "no_predicted_positive"),
+    "recall": (lambda of: (of.hits, of.actual), "one_class"),
+    "f1": (lambda of: (2 * of.hits, of.actual + of.predicted), "one_class"),
+}
+
+
+def _of_class(name: str, of: ConfusionView, k: int) -> Value:
+    parts, reason = _FRACTIONS[name]
+    numerator, denominator = parts(of)
+    return ratio(numerator[:, k], denominator[:, k], reason)
+
+
+@metric(
+    "accuracy",
+    tasks=CLASSIFICATION,
+    needs=_confusion,
+    aliases=["accuracy_score"],
+    mlflow="accuracy_score",
+    bounds=UNIT,
+)
+def accuracy(problem: Problem, of: ConfusionView) -> Value:
+    """The share of rows whose class was predicted."""
+    return ratio(of.hits.sum(-1), of.total, "zero_weight")
+
+
+@metric(
+    "balanced_accuracy",
+    tasks=CLASSIFICATION,
+    needs=_confusion,
+    aliases=["balanced_accuracy_score"],
+    bounds=UNIT,
+)
+def balanced_accuracy(problem: Problem, of: ConfusionView) -> Value:
+    """The mean recall of the classes that have rows."""
+    has_rows = of.actual > 0
+    recalls = np.divide(of.hits, of.actual, out=np.zeros_like(of.hits), where=has_rows)
+    return ratio(recalls.sum(-1), has_rows.sum(-1).astype(np.float64), "zero_weight")
+
+
+@metric(
+    "matthews_corrcoef",
+    tasks=CLASSIFICATION,
+    needs=_confusion,
+    aliases=["matthews_corrcoef_score", "mcc"],
+    bounds=(-1.0, 1.0),
+)
+def matthews_corrcoef(problem: Problem, of: ConfusionView) -> Value:
+    """The correlation of labels and predictions (Matthews 1975; Gorodkin 2004 for many classes)."""
+    covariance = of.hits.sum(-1) * of.total - (of.actual * of.predicted).sum(-1)
+    # total² - sum of squares, written so that it does not cancel when one class has nearly all.
+    actual = (of.actual * (of.total[:, None] - of.actual)).sum(-1)
+    predicted = (of.predicted * (of.total[:, None] - of.predicted)).sum(-1)
+    one_class = (of.actual > 0).sum(-1) < 2
+    constant = (of.predicted > 0).sum(-1) < 2
+    values = covariance / (np.sqrt(actual) * np.sqrt(predicted))
+    return Value(values, (("one_class", one_class), ("constant", constant)))
+
+
+def _of_positive(name: str, problem: Problem, of: ConfusionView) -> Value:
+    return _of_class(name, of, problem.positive)
+
+
+def _of_label(name: str, label: str, problem: Problem, of: ConfusionView) -> Value:
+    texts = [label_text(each) for each in problem.classes]
+    if label not in texts:
+        values = np.full(len(of.total), np.nan)
+        return Value(values, (("unknown_class", np.ones(len(values), bool)),))
+    return _of_class(name, of, texts.index(label))
+
+
+def label_text(label: object) -> str:
+    """How a class is written in a metric's name: 3, setosa, true."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label)
+
+
+def _averaged(name: str, average: str, problem: Problem, of: ConfusionView) -> Value:
+    numerator, denominator = _FRACTIONS[name][0](of)
+    zeros = np.zeros_like(numerator)
+    each = np.divide(numerator, denominator, out=zeros, where=denominator > 0)
+    present = (of.actual > 0) | (of.predicted > 0)
+    shares = of.actual if average == "weighted" else present.astype(np.float64)
+    return ratio((each * shares).sum(-1), shares.sum(-1), "zero_weight")
+
+
+def _register() -> None:
+    for name in _FRACTIONS:
+        METRICS.add(
+            name,
+            Metric(
+                name,
+                BINARY,
+                _confusion,
+                partial(_of_positive, name),
+                mlflow=f"{name}_score",
+                bounds=UNIT,
+                summary=f"The {name} of the positive class.",
+            ),
+            aliases=[f"{name}_score"],
+        )
+        functions: dict[str, Function] = {
+            "macro": partial(_averaged, name, "macro"),
+            "weighted": partial(_averaged, name, "weighted"),
+            # Every row has one class and one prediction, so all three are the accuracy.
+            "micro": accuracy,
+        }
+        for average, function in functions.items():
+            METRICS.add(
+                f"{name}_{average}",
+                Metric(
+                    f"{name}_{average}",
+                    CLASSIFICATION,
+                    _confusion,
+                    function,
+                    bounds=UNIT,
+                    summary=f"The {average} average over classes of {name}.",
+                ),
+                aliases=[f"{name}_score_{average}"],
+            )
+        METRICS.add_pattern(rf"{name}_class_(?P<label>.+)", partial(_for_label, name))
+
+
+def _for_label(name: str, label: str) -> Metric:
+    return Metric(
+        f"{name}_class_{label}",
+        CLASSIFICATION,
+        _confusion,
+        partial(_of_label, name, label),
+        bounds=UNIT,
+        summary=f"The {name} of the class {label} against the others.",
+    )
+
+
+_register()

@@ -1,0 +1,25 @@
+"""Models of any framework that MLflow can log, behind one interface.
+
+The driver resolves a URI to a `ModelVersion`: where its files lie, what goes in, what comes out.
+A worker loads that version once and predicts batches with it; class probabilities, class indices
+or values come out, whatever framework the model was made with. The frameworks, and MLflow, are
+imported only by the functions that need them.
+"""
+
+from __future__ import annotations
+
+from engine.models.base import task_threads
+from engine.models.load import Predictor, check_inputs, load, loaded_count
+from engine.models.outputs import Prediction
+from engine.models.resolve import ModelRequest, resolve
+
+__all__ = [
+    "ModelRequest",
+    "Prediction",
+    "Predictor",
+    "check_inputs",
+    "load",
+    "loaded_count",
+    "resolve",
+    "task_threads",
+]

@@ -1,0 +1,113 @@
+"""Models in a worker: loaded once, kept by their digest, run on batches."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from engine.errors import ModelError
+from engine.models import keras_model, pyfunc_model, sklearn_model, torch_model
+from engine.models.artifact import Artifact, read_artifact
+from engine.models.base import Flavor, Runner, as_flavor
+from engine.models.outputs import Prediction, no_rows, read_outputs
+from engine.vocabulary import ModelVersion
+
+FLAVORS: dict[str, Flavor] = {
+    "sklearn": as_flavor(sklearn_model),
+    "tensorflow": as_flavor(keras_model),
+    "pytorch": as_flavor(torch_model),
+    "pyfunc": as_flavor(pyfunc_model),
+}
+
+CACHE_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A model version that is loaded in this process."""
+
+    model: ModelVersion
+    runner: Runner
+
+    def predict(self, batch: pa.Table | pa.RecordBatch) -> Prediction:
+        """Predicts the rows of a batch that has the columns in `model.features`, others too.
+
+        Raises:
+            ModelError: when a column is missing or does not fit, or when what the model returns
+                does not fit the rows and classes. What the model itself raises comes through.
+        """
+        table = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
+        if not table.num_rows:
+            return no_rows(self.model)
+        return read_outputs(self.runner(table), self.model, table.num_rows)
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A model that this process has open, with the predictors that were made of it."""
+
+    native: Any
+    predictors: dict[ModelVersion, Predictor] = field(default_factory=dict)
+
+
+class _Cache:
+    """The open models by digest, the least recently used first."""
+
+    def __init__(self) -> None:
+        self.loaded = 0
+        self._opened: OrderedDict[str, _Opened] = OrderedDict()
+
+    def get(self, digest: str, artifact: Callable[[], Artifact]) -> _Opened:
+        """The open model of a digest; one that is not open is loaded from its artifact."""
+        if digest not in self._opened:
+            self._opened[digest] = _Opened(_open(artifact()))
+            self.loaded += 1
+            if len(self._opened) > CACHE_SIZE:
+                self._opened.popitem(last=False)
+        self._opened.move_to_end(digest)
+        return self._opened[digest]
+
+
+_CACHE = _Cache()
+
+
+def load(model: ModelVersion) -> Predictor:
+    """Gives the predictor of a model version; the model itself is loaded once in a process.
+
+    Raises:
+        ModelError: when it cannot be loaded from `model.path`.
+    """
+    opened = _CACHE.get(model.digest, lambda: read_artifact(model.path))
+    if model not in opened.predictors:
+        runner = FLAVORS[model.flavor].make_runner(opened.native, model)
+        opened.predictors[model] = Predictor(model, runner)
+    return opened.predictors[model]
+
+
+def open_native(digest: str, artifact: Artifact) -> Any:
+    """Gives the framework's own object for a model folder, from the cache where it is there."""
+    return _CACHE.get(digest, lambda: artifact).native
+
+
+def loaded_count() -> int:
+    """How many models this process has loaded from disk so far."""
+    return _CACHE.loaded
+
+
+def check_inputs(model: ModelVersion, columns: Sequence[str]) -> list[str]:
+    """Lists the columns that the model wants and the data lack."""
+    return [name for name in model.features if name not in set(columns)]
+
+
+def _open(artifact: Artifact) -> Any:
+    try:
+        return FLAVORS[artifact.flavor].open_model(artifact)
+    except Exception as error:
+        raise ModelError(
+            f"the {artifact.flavor} model in {str(artifact.path)!r} cannot be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,196 @@
+"""From a model in a suite to a model version: one artifact, and all that is known of it.
+
+This is done once, on the driver, when a run is planned. What a model returns is looked for in
+this order: the suite, the notes that `evalmatrix train` stored with the model, the model itself.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import ModelError
+from engine.models.artifact import Artifact, digest, read_artifact
+from engine.models.base import Description
+from engine.models.load import FLAVORS, open_native
+from engine.models.locate import Located, Locator
+from engine.registry import nearest
+from engine.vocabulary import ColumnSpec, Label, ModelVersion, Output, TaskKind
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A model as a suite asks for it, and where to look for it.
+
+    `output`, `features` and `classes` are what the suite says of them, None where it is silent.
+    A model that is not on this machine is downloaded to `cache_dir`.
+    """
+
+    uri: str
+    task: TaskKind
+    tracking_uri: str
+    cache_dir: Path
+    name: str | None = None
+    output: Output | None = None
+    features: Sequence[str] | None = None
+    classes: Sequence[Label] | None = None
+
+    @property
+    def is_regression(self) -> bool:
+        return self.task is TaskKind.REGRESSION
+
+
+def resolve(request: ModelRequest) -> ModelVersion:
+    """Finds a model and what the engine needs to know of it.
+
+    An alias is resolved to a version here, and only here. `classes` stays empty where neither
+    the suite nor the model names them (Keras and PyTorch do not): the data's labels must do.
+    `features` stays empty where nothing names the columns.
+
+    Raises:
+        ModelError: when the model does not exist, is of another task, needs a library that is
+            not installed, or when nothing says what it returns.
+        TrackingError: when the tracking server cannot be reached.
+    """
+    located = Locator(request.tracking_uri, request.cache_dir).locate(request.uri)
+    artifact = read_artifact(located.path)
+    _check_library(request, artifact)
+    _check_task(request, artifact)
+    content = digest(artifact.path)
+    output, classes, names = _behaviour(request, artifact, content)
+    return ModelVersion(
+        name=request.name or _default_name(request.uri, located),
+        uri=request.uri,
+        version=located.version,
+        digest=content,
+        path=str(artifact.path),
+        flavor=artifact.flavor,
+        task=request.task,
+        output=output,
+        classes=classes,
+        inputs=artifact.inputs,
+        features=_features(request, artifact, names),
+        registered_name=located.registered_name,
+        model_id=located.model_id or artifact.model_id,
+    )
+
+
+def _default_name(uri: str, located: Located) -> str:
+    if located.registered_name:
+        return f"{located.registered_name}-v{located.version}"
+    return uri.rstrip("/").rsplit("/", 1)[-1]
+
+
+_LIBRARIES = {
+    "sklearn": ("sklearn", "pip install scikit-learn"),
+    "tensorflow": ("tensorflow", "pip install 'evalmatrix[tensorflow]'"),
+    "pytorch": ("torch", "pip install 'evalmatrix[torch]'"),
+}
+
+
+def _check_library(request: ModelRequest, artifact: Artifact) -> None:
+    library, command = _LIBRARIES.get(artifact.flavor, ("", ""))
+    loader = str(artifact.flavors.get("python_function", {}).get("loader_module", ""))
+    if not library and loader.startswith("mlflow.") and not loader.startswith("mlflow.pyfunc"):
+        library = loader.split(".")[1]
+        command = f"pip install {library}"
+    if library and importlib.util.find_spec(library) is None:
+        raise ModelError(
+            f"model {request.uri!r} needs the library {library!r}, which is not installed; "
+            f"install it here and on the workers: {command}"
+        )
+
+
+def _check_task(request: ModelRequest, artifact: Artifact) -> None:
+    """A model may be evaluated as another kind of classifier, not as what it never learned."""
+    trained = artifact.notes.get("task")
+    if trained and (trained == TaskKind.REGRESSION.value) is not request.is_regression:
+        raise ModelError(
+            f"model {request.uri!r} was trained for task {trained!r}, "
+            f"the suite evaluates it as {request.task.value!r}"
+        )
+    if request.output and (request.output is Output.VALUE) is not request.is_regression:
+        raise ModelError(
+            f"model {request.uri!r}: output {request.output.value!r} does not fit "
+            f"task {request.task.value!r}"
+        )
+
+
+_Behaviour = tuple[Output, tuple[Label, ...], tuple[str, ...]]
+
+
+def _behaviour(request: ModelRequest, artifact: Artifact, content: str) -> _Behaviour:
+    """Output, classes and the names of the inputs, from the notes or from the model itself."""
+    notes = artifact.notes
+    names = tuple(notes.get("features", ()))
+    if "output" in notes and (request.is_regression or "classes" in notes):
+        output = request.output or Output(notes["output"])
+        return output, _classes(request, tuple(notes.get("classes", ()))), names
+    if request.is_regression and artifact.flavor != "sklearn":
+        return Output.VALUE, (), names
+    described = FLAVORS[artifact.flavor].describe(open_native(content, artifact), artifact)
+    output = _output(request, described)
+    return output, _classes(request, described.classes), names or described.features
+
+
+def _output(request: ModelRequest, described: Description) -> Output:
+    """The output that the suite asks for, else the first of the model's that fits the task."""
+    fitting = [o for o in described.offered if (o is Output.VALUE) is request.is_regression]
+    if described.offered and not fitting:
+        raise ModelError(
+            f"model {request.uri!r} ({described.kind}) returns "
+            f"{' or '.join(described.offered)}, which does not fit task {request.task.value!r}"
+        )
+    if request.output:
+        return request.output
+    if not fitting:
+        raise ModelError(
+            f"model {request.uri!r} ({described.kind}) does not tell what its numbers are; "
+            f"say output: probability, logit or label in the suite"
+        )
+    return fitting[0]
+
+
+def _classes(request: ModelRequest, known: tuple[Label, ...]) -> tuple[Label, ...]:
+    """The order of the scores' columns; the suite may rename classes, not reorder them."""
+    if request.is_regression:
+        return ()
+    asked = tuple(request.classes or known)
+    if known and asked != known:
+        same = set(map(str, asked)) == set(map(str, known))
+        if len(asked) != len(known) or same:
+            raise ModelError(
+                f"model {request.uri!r} has the classes {list(known)}, the suite says "
+                f"{list(asked)}; leave them out, or name each class in the model's order"
+            )
+    if request.task is TaskKind.BINARY and asked and len(asked) != 2:
+        raise ModelError(
+            f"model {request.uri!r} has the {len(asked)} classes {list(asked)}, "
+            f"task 'binary' takes two"
+        )
+    return asked
+
+
+def _features(request: ModelRequest, artifact: Artifact, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of the data that fill the model's inputs, in the model's order.
+
+    Names that the model knows are filled by the columns of these names; the suite may list more,
+    for other models. A tensor has no names of its own: other features fill it as they stand.
+    """
+    columns = tuple(spec.name for spec in artifact.inputs if isinstance(spec, ColumnSpec))
+    wanted = columns or names
+    if request.features is None:
+        return wanted
+    lacking = [name for name in wanted if name not in request.features]
+    if not wanted or (lacking and artifact.inputs and not columns):
+        return tuple(request.features)
+    if lacking:
+        close = nearest(lacking[0], request.features)
+        hint = f"; did you mean it by {close!r}?" if close else ""
+        raise ModelError(
+            f"model {request.uri!r} wants the column {lacking[0]!r}, which is not among the "
+            f"suite's features {list(request.features)}{hint}"
+        )
+    return wanted

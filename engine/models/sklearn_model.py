@@ -1,0 +1,109 @@
+"""scikit-learn estimators, and everything that has their interface."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from engine.errors import ModelError
+from engine.models.artifact import Artifact, add_code_paths
+from engine.models.base import Description, Runner, task_threads, unpickling_allowed
+from engine.models.inputs import matrix, read_arrays, read_frame
+from engine.vocabulary import ColumnSpec, ModelVersion, Output
+
+_METHODS = {
+    Output.PROBABILITY: "predict_proba",
+    Output.LOGIT: "decision_function",
+    Output.LABEL: "predict",
+    Output.VALUE: "predict",
+}
+
+
+def open_model(artifact: Artifact) -> Any:
+    """Loads the estimator in the format that its `MLmodel` names.
+
+    MLflow's own loader is left for what is not known here, and for processes in which
+    unpickling is forbidden: it knows what to refuse.
+    """
+    options = artifact.flavors["sklearn"]
+    path = artifact.path / options["pickled_model"]
+    kind = options.get("serialization_format", "pickle")
+    add_code_paths(artifact)
+    if unpickling_allowed() and kind == "skops":
+        import skops.io  # type: ignore[import-untyped]
+
+        return skops.io.load(path, trusted=options.get("skops_trusted_types"))
+    if unpickling_allowed() and kind in ("pickle", "cloudpickle"):
+        # What cloudpickle writes is read by pickle.
+        with path.open("rb") as file:
+            return pickle.load(file)
+    import mlflow.sklearn
+
+    return mlflow.sklearn.load_model(str(artifact.path))
+
+
+def describe(native: Any, artifact: Artifact) -> Description:
+    """Reads `classes_`, and which of the prediction methods there are.
+
+    A classifier without `predict_proba` has the values of its `decision_function` taken for
+    logits, as softmax or sigmoid would turn them into probabilities: their order is the
+    estimator's, their calibration is not.
+    """
+    kind = type(native).__name__
+    names = tuple(str(name) for name in getattr(native, "feature_names_in_", ()))
+    classes = getattr(native, "classes_", None)
+    if classes is None:
+        return Description(kind, (Output.VALUE,), features=names)
+    if isinstance(classes, list):
+        raise ModelError(f"{kind} predicts {len(classes)} targets at once, expected one")
+    offered = [output for output, method in _METHODS.items() if hasattr(native, method)]
+    offered.remove(Output.VALUE)
+    return Description(kind, tuple(offered), tuple(classes.tolist()), names)
+
+
+def make_runner(native: Any, model: ModelVersion) -> Runner:
+    """Picks the method for `model.output`, and the container that the estimator was fitted with."""
+    method = _METHODS[model.output]
+    predict = getattr(native, method, None)
+    if predict is None:
+        raise ModelError(
+            f"model {model.name!r}: output {model.output.value!r} needs {method}, "
+            f"which {type(native).__name__} does not have"
+        )
+    for part in _parts(native, set()):
+        part.n_jobs = task_threads()
+    # An estimator that was fitted with an array warns of the names of a frame.
+    nameless = hasattr(native, "n_features_in_") and not hasattr(native, "feature_names_in_")
+    tensors = bool(model.inputs) and not isinstance(model.inputs[0], ColumnSpec)
+
+    def run(table: pa.Table) -> Any:
+        if tensors:
+            return predict(read_arrays(table, model)[0])
+        frame = read_frame(table, model)
+        return predict(matrix(frame) if nameless else frame)
+
+    return run
+
+
+def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Walks through a fitted estimator and yields each part of it that has an `n_jobs`."""
+    from sklearn.base import BaseEstimator
+
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, BaseEstimator):
+        if "n_jobs" in vars(value):
+            yield value
+        inner = list(vars(value).values())
+    elif isinstance(value, dict):
+        inner = list(value.values())
+    elif isinstance(value, list | tuple):
+        inner = list(value)
+    else:
+        return
+    for item in inner:
+        yield from _parts(item, seen)

@@ -1,0 +1,63 @@
+"""Questions to an MLflow tracking server, and what its answers and silences mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.errors import TrackingError
+
+# The error codes by which MLflow says that there is no such thing, or that its name is none.
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "BAD_REQUEST")
+
+T = TypeVar("T")
+
+
+def ask(tracking_uri: str, question: Callable[[Any], T]) -> T | None:
+    """Puts a question to the server's `MlflowClient`; None when there is no such thing.
+
+    Raises:
+        TrackingError: when the server cannot be reached, or refuses to answer.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    database = database_path(tracking_uri)
+    if database is not None and not database.exists():
+        # Asking would make the database, only to find it empty.
+        return None
+    try:
+        return question(MlflowClient(tracking_uri))
+    except MlflowException as error:
+        if error.error_code in _NOT_THERE:
+            return None
+        raise unreachable(tracking_uri, error) from error
+    except Exception as error:
+        # Whatever a client's transport or a database's driver raises.
+        raise unreachable(tracking_uri, error) from error
+
+
+def unreachable(tracking_uri: str, error: Exception) -> TrackingError:
+    """Makes the error of a server that did not answer, in one line."""
+    reason = (str(error).splitlines() or [""])[0][:300]
+    return TrackingError(
+        f"the MLflow tracking server at {tracking_uri} cannot be reached: "
+        f"{type(error).__name__}: {reason}; start it or correct the tracking URI, then run again"
+    )
+
+
+def database_path(tracking_uri: str) -> Path | None:
+    """The file of an SQLite tracking URI, None for other ones."""
+    match = re.fullmatch(r"sqlite:///(.+)", tracking_uri)
+    return Path(match[1]) if match else None
+
+
+def artifact_root(tracking_uri: str) -> str | None:
+    """Where a new experiment keeps its files: the folder `artifacts` beside an SQLite database.
+
+    MLflow would take a folder below the working directory. A server has a place of its own: None.
+    """
+    database = database_path(tracking_uri)
+    return (database.absolute().parent / "artifacts").as_uri() if database else None

@@ -1,0 +1,201 @@
+"""From a suite to a plan: data taken into Delta, versions pinned, models found, all of it checked.
+
+What is wrong with the inputs is found here, before any model predicts a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+
+from engine import tables
+from engine.config import Evaluation, ModelSource, Suite, load_suite
+from engine.errors import DataError, EvalMatrixError, InputError, ModelError
+from engine.ingest import ingest
+from engine.metrics import METRICS
+from engine.models import ModelRequest, check_inputs, resolve
+from engine.matrix import (
+    Columns,
+    EvaluationPlan,
+    check_fit,
+    expand_tests,
+    make_problem,
+    metric_mistake,
+)
+from engine.profile import Profile, check_columns, check_predicates, profile
+from engine.registry import nearest
+from engine.store import Store
+from engine.vocabulary import DatasetVersion, ModelVersion, TensorSpec
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An evaluation that can run: its plan, the rows it reads, and about how many slices."""
+
+    plan: EvaluationPlan
+    frame: DataFrame
+    slices: int
+
+
+def read_suite(path: str | Path, overrides: tuple[str, ...] = ()) -> Suite:
+    """Reads a suite file with all that can be checked without its data.
+
+    Raises:
+        SuiteError: with all the mistakes, metrics that do not exist or do not fit included.
+    """
+    METRICS.load()
+    return load_suite(
+        path,
+        overrides=overrides,
+        known_metrics=metric_mistake,
+        canonical=METRICS.canonical,
+        load_plugin=_load_plugin,
+    )
+
+
+def _load_plugin(module: str) -> str | None:
+    try:
+        METRICS.load([module])
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def prepare(
+    spark: SparkSession, suite: Suite, evaluation: Evaluation, *, say: Say = lambda text: None
+) -> Prepared:
+    """Pins and checks one evaluation.
+
+    Raises:
+        DataError: for a dataset that is missing, empty, or does not have what is asked of it.
+        ModelError: for a model that is not found or does not fit the data.
+    """
+    store = Store(suite.store)
+    say(f"{evaluation.name}: pinning the dataset")
+    pin, frame = _pinned(spark, store, evaluation)
+    check_columns(frame, evaluation)
+    check_predicates(frame, evaluation)
+    say(f"{evaluation.name}: finding {len(evaluation.models)} models")
+    models = tuple(
+        _with_features(_model(suite, store, evaluation, source), evaluation, frame)
+        for source in evaluation.models
+    )
+    say(f"{evaluation.name}: looking at the labels")
+    try:
+        seen = profile(frame, evaluation)
+    except EvalMatrixError:
+        raise
+    except Exception as error:
+        raise tables.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
+    dataset = pin.dataset(evaluation.dataset.name, seen.rows, frame)
+    return Prepared(_plan(suite, evaluation, models, (dataset, seen)), frame, seen.slices)
+
+
+def _pinned(
+    spark: SparkSession, store: Store, evaluation: Evaluation
+) -> tuple[tables.Pin, DataFrame]:
+    dataset = evaluation.dataset
+    table = dataset.uri
+    if dataset.format != "delta":
+        table = store.table(f"lake/{dataset.name}")
+        ingest(spark, dataset.uri, table=table, fmt=dataset.format)
+    elif not tables.is_catalog_name(table) and "://" not in table:
+        table = str(Path(table).absolute())
+    try:
+        pin = tables.pin(spark, table, dataset.version)
+        return pin, tables.read(spark, table, pin.version)
+    except EvalMatrixError as error:
+        raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
+    except Exception as error:
+        raise tables.read_error(error, f"dataset {dataset.name!r}") from error
+
+
+def _model(
+    suite: Suite, store: Store, evaluation: Evaluation, source: ModelSource
+) -> ModelVersion:
+    dataset = evaluation.dataset
+    request = ModelRequest(
+        uri=source.uri,
+        task=dataset.task,
+        tracking_uri=suite.mlflow.tracking_uri or store.tracking_uri,
+        cache_dir=store.files / "cache" / "models",
+        name=source.name,
+        output=source.output,
+        features=dataset.features,
+        classes=dataset.classes or None,
+    )
+    return resolve(request)
+
+
+def _with_features(model: ModelVersion, evaluation: Evaluation, frame: DataFrame) -> ModelVersion:
+    """The model with the columns that feed it, all of which the dataset has."""
+    if not model.features:
+        dataset = evaluation.dataset
+        used = {dataset.label, dataset.weight, dataset.cluster, *dataset.key, *dataset.sensitive}
+        model = replace(model, features=tuple(c for c in frame.columns if c not in used))
+    missing = check_inputs(model, frame.columns)
+    if missing:
+        close = nearest(missing[0], frame.columns)
+        hint = f"; nearest to {missing[0]!r} is {close!r}" if close else ""
+        raise ModelError(
+            f"evaluation {evaluation.name!r}: the model {model.name!r} ({model.uri}) wants the "
+            f"columns {missing}, which the dataset {evaluation.dataset.name!r} lacks; it has "
+            f"{', '.join(map(repr, frame.columns[:50]))}{hint}"
+        )
+    _check_size(model, evaluation, frame)
+    return model
+
+
+def _check_size(model: ModelVersion, evaluation: Evaluation, frame: DataFrame) -> None:
+    """Refuses scalar columns that cannot fill the one tensor of a signature."""
+    tensors = [each for each in model.inputs if isinstance(each, TensorSpec)]
+    if len(tensors) != 1 or len(model.features) < 2 or -1 in tensors[0].shape:
+        return
+    size = 1
+    for extent in tensors[0].shape:
+        size *= extent
+    if size != len(model.features):
+        raise ModelError(
+            f"evaluation {evaluation.name!r}: the model {model.name!r} wants a tensor of shape "
+            f"{tensors[0].shape}, {size} numbers for each row, and its features are "
+            f"{len(model.features)} columns; name the right ones in dataset.features"
+        )
+
+
+def _plan(
+    suite: Suite,
+    evaluation: Evaluation,
+    models: tuple[ModelVersion, ...],
+    data: tuple[DatasetVersion, Profile],
+) -> EvaluationPlan:
+    dataset, seen = data
+    source = evaluation.dataset
+    try:
+        problem = make_problem(
+            source.task, models, labels=seen.labels, positive_label=source.positive_label
+        )
+    except InputError as error:
+        raise DataError(f"evaluation {evaluation.name!r}: {error}") from error
+    models = tuple(replace(model, classes=problem.classes) for model in models)
+    plan = EvaluationPlan(
+        name=evaluation.name,
+        dataset=dataset,
+        columns=Columns(
+            source.label, source.weight, source.key, source.cluster, source.sensitive
+        ),
+        problem=problem,
+        models=models,
+        baseline=evaluation.baseline,
+        slice_sets=seen.slice_sets,
+        tests=expand_tests(evaluation.tests, problem),
+        min_slice_rows=evaluation.min_slice_rows,
+        max_slices=evaluation.max_slices,
+        plugins=suite.plugins,
+    )
+    check_fit(plan)
+    return plan

@@ -1,0 +1,211 @@
+"""What must be known of a dataset version before its scan, from its label and slice columns only.
+
+One small aggregation answers what would otherwise be found after hours: no rows, labels that no
+model knows, weights that cannot be, a slice column that has as many values as rows, and the
+quantiles at which the suite cuts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    MapType,
+    NumericType,
+    StringType,
+    StructType,
+)
+
+from engine import tables
+from engine.config import Evaluation, SliceRule
+from engine.errors import DataError, InputError
+from engine.registry import nearest
+from engine.tables import column
+from engine.vocabulary import Label, SliceSet, TaskKind
+
+MAX_LABELS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Rows of a dataset version, its distinct labels (classification), and its slice sets."""
+
+    rows: int
+    labels: tuple[Label, ...]
+    slice_sets: tuple[SliceSet, ...]
+    slices: int
+
+
+def check_columns(frame: DataFrame, evaluation: Evaluation) -> None:
+    """Refuses an evaluation whose columns the dataset lacks or has in another type.
+
+    Raises:
+        DataError: with all that is missing, and the nearest column for each.
+    """
+    dataset = evaluation.dataset
+    wanted: dict[str, str] = {dataset.label: "label"}
+    for name, use in ((dataset.weight, "weight"), (dataset.cluster, "cluster")):
+        if name is not None:
+            wanted.setdefault(name, use)
+    for names, use in ((dataset.key, "key"), (dataset.features or (), "feature")):
+        wanted.update({name: use for name in names if name not in wanted})
+    for rule in evaluation.slices:
+        wanted.update({d.column: "slice" for d in rule.dimensions if d.column not in wanted})
+    missing = []
+    for name, use in wanted.items():
+        if name not in frame.columns:
+            close = nearest(name, frame.columns)
+            hint = f" (nearest: {close!r})" if close else ""
+            missing.append(f"{use} column {name!r}{hint}")
+    if missing:
+        raise DataError(
+            f"evaluation {evaluation.name!r}: the dataset {dataset.name!r} lacks "
+            f"{', '.join(missing)}; it has {', '.join(map(repr, frame.columns[:50]))}"
+        )
+    _check_types(frame, evaluation)
+
+
+def _check_types(frame: DataFrame, evaluation: Evaluation) -> None:
+    types = {field.name: field.dataType for field in frame.schema.fields}
+    where = f"evaluation {evaluation.name!r}"
+    numeric = [("weight", evaluation.dataset.weight)] if evaluation.dataset.weight else []
+    if evaluation.dataset.task is TaskKind.REGRESSION:
+        numeric.append(("label", evaluation.dataset.label))
+    for rule in evaluation.slices:
+        cut = {name for name, _ in rule.quantiles}
+        for dimension in rule.dimensions:
+            kind = types[dimension.column]
+            if dimension.edges is not None or dimension.column in cut:
+                numeric.append(("slice", dimension.column))
+            elif isinstance(kind, (ArrayType, MapType, StructType)):
+                raise DataError(
+                    f"{where}: rows cannot be sliced by {dimension.column!r}, which is "
+                    f"{kind.simpleString()}; expected a column of plain values"
+                )
+    for use, name in numeric:
+        if not isinstance(types[name], NumericType):
+            raise DataError(
+                f"{where}: the {use} column {name!r} is {types[name].simpleString()}, expected "
+                "numbers"
+            )
+    label = types[evaluation.dataset.label]
+    if not isinstance(label, (NumericType, StringType, BooleanType)):
+        raise DataError(
+            f"{where}: the label column is {label.simpleString()}, expected numbers, text or "
+            "booleans"
+        )
+
+
+def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
+    """Refuses a `where` that Spark cannot read as a predicate over the dataset's columns."""
+    for rule in evaluation.slices:
+        if rule.where is None:
+            continue
+        place = f"evaluation {evaluation.name!r}: the slice {rule.name!r} has where: {rule.where!r}"
+        try:
+            kind = frame.select(F.expr(rule.where).alias("found")).schema["found"].dataType
+        except AnalysisException as error:
+            raise InputError(f"{place}, which Spark cannot read: {_short(error)}") from error
+        except Exception as error:
+            raise InputError(f"{place}, which Spark cannot read: {_short(error)}") from error
+        if not isinstance(kind, BooleanType):
+            raise InputError(f"{place}, which is {kind.simpleString()}; expected a predicate")
+
+
+def _short(error: Exception) -> str:
+    return tables.first_line(error)
+
+
+def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
+    """Counts the rows, lists the labels, cuts the quantiles, and estimates the slices.
+
+    Raises:
+        DataError: for a dataset without rows or labels, a bad weight, or too many slices.
+    """
+    dataset = evaluation.dataset
+    named = f"evaluation {evaluation.name!r}: the dataset {dataset.name!r}"
+    label = F.col(column(dataset.label))
+    sums: list[Column] = [F.count(F.lit(1)).alias("rows"), F.count(label).alias("labelled")]
+    if dataset.task is not TaskKind.REGRESSION:
+        sums.append(F.collect_set(label).alias("labels"))
+        sums.append(F.approx_count_distinct(label).alias("n_labels"))
+    if dataset.weight is not None:
+        weight = F.col(column(dataset.weight)).cast("double")
+        bad = weight.isNull() | F.isnan(weight) | (weight < 0) | (weight == float("inf"))
+        sums.append(F.count_if(bad).alias("bad_weights"))
+    cuts = _quantile_cuts(evaluation.slices)
+    for number, (name, parts) in enumerate(cuts):
+        shares = [part / parts for part in range(1, parts)]
+        value = F.col(column(name)).cast("double")
+        usable = F.when(~F.isnan(value), value)
+        sums.append(F.percentile(usable, F.array(*map(F.lit, shares))).alias(f"cut_{number}"))
+    by = sorted({d.column for rule in evaluation.slices for d in rule.dimensions if not d.edges})
+    for number, name in enumerate(by):
+        sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"by_{number}"))
+    found = frame.agg(*sums).first()
+    assert found is not None, "an aggregation has one row"
+    if found["rows"] == 0:
+        raise DataError(f"{named} has no rows at this version")
+    if found["labelled"] == 0:
+        raise DataError(f"{named} has no label in {found['rows']:,} rows of {dataset.label!r}")
+    if dataset.weight is not None and found["bad_weights"]:
+        raise DataError(
+            f"{named} has {found['bad_weights']:,} rows whose weight {dataset.weight!r} is null, "
+            "NaN, infinite or negative; expected finite numbers >= 0"
+        )
+    edges = {
+        (name, parts): _distinct(found[f"cut_{number}"], name, named)
+        for number, (name, parts) in enumerate(cuts)
+    }
+    sets = tuple(_pinned(rule, edges) for rule in evaluation.slices)
+    values = {name: int(found[f"by_{number}"]) for number, name in enumerate(by)}
+    return Profile(
+        int(found["rows"]), _labels(found, named), sets, _count(sets, values, evaluation)
+    )
+
+
+def _labels(found: object, named: str) -> tuple[Label, ...]:
+    labels = found["labels"] if "labels" in found else []  # type: ignore[index,operator]
+    if len(labels) > MAX_LABELS:
+        raise DataError(f"{named} has {len(labels):,} different labels; expected classes")
+    real = [label for label in labels if label == label]
+    return tuple(sorted(real, key=lambda label: (str(type(label)), label)))
+
+
+def _quantile_cuts(rules: Sequence[SliceRule]) -> list[tuple[str, int]]:
+    return sorted({cut for rule in rules for cut in rule.quantiles})
+
+
+def _distinct(edges: list[float] | None, name: str, named: str) -> tuple[float, ...]:
+    if edges is None:
+        raise DataError(f"{named} has no number in {name!r}, of which quantiles are asked")
+    return tuple(sorted({float(edge) for edge in edges}))
+
+
+def _pinned(rule: SliceRule, edges: dict[tuple[str, int], tuple[float, ...]]) -> SliceSet:
+    return rule.pinned({name: edges[name, parts] for name, parts in rule.quantiles})
+
+
+def _count(sets: Sequence[SliceSet], values: dict[str, int], evaluation: Evaluation) -> int:
+    """About how many slices there are; refuses a set with far more than allowed."""
+    total = 0
+    for slice_set in sets:
+        widest = 1
+        for dimension in slice_set.dimensions:
+            count = len(dimension.edges) + 1 if dimension.edges else values[dimension.column]
+            widest = max(widest, count)
+        # The estimate errs by some 5 %; only what is surely too many is refused here.
+        if widest > 1.2 * evaluation.max_slices:
+            raise DataError(
+                f"evaluation {evaluation.name!r}: slices by {slice_set.name!r} would be about "
+                f"{widest:,}, more than max_slices ({evaluation.max_slices:,}); slice by a column "
+                "of fewer values or by quantiles, or raise max_slices"
+            )
+        total += widest
+    return total

@@ -1,0 +1,113 @@
+"""Names and the things they stand for, with aliases, patterns and entry points.
+
+One registry serves metrics and losses: what evalmatrix ships registers itself with a decorator,
+what a user adds does the same from a module named in the suite or from an entry point.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from engine.errors import InputError
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that looks most like `name`, or None when none does."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+@dataclass(slots=True)
+class Registry(Generic[T]):
+    """Things by name. `what` is the noun for messages, `group` the entry-point group."""
+
+    what: str
+    group: str
+    _things: dict[str, T] = field(default_factory=dict)
+    _aliases: dict[str, str] = field(default_factory=dict)
+    _patterns: list[tuple[re.Pattern[str], Callable[..., T]]] = field(default_factory=list)
+    _loaded: set[str] = field(default_factory=set)
+
+    def add(self, name: str, thing: T, *, aliases: Iterable[str] = ()) -> T:
+        """Registers `thing`; a second registration of a name is an InputError."""
+        for key in (name, *aliases):
+            if key in self._things or key in self._aliases:
+                raise InputError(f"{self.what} {key!r} is registered already; choose another name")
+        self._things[name] = thing
+        self._aliases.update(dict.fromkeys(aliases, name))
+        return thing
+
+    def add_pattern(self, pattern: str, make: Callable[..., T]) -> None:
+        """Registers all names that match `pattern`; its groups are the arguments of `make`."""
+        self._patterns.append((re.compile(pattern), make))
+
+    def find(self, name: str) -> T | None:
+        """The thing under `name`, an alias or a pattern; None when there is none."""
+        name = self._aliases.get(name, name)
+        if name not in self._things:
+            for pattern, make in self._patterns:
+                match = pattern.fullmatch(name)
+                if match:
+                    self._things[name] = make(**match.groupdict())
+                    break
+        return self._things.get(name)
+
+    def get(self, name: str) -> T:
+        """The thing under `name`.
+
+        Raises:
+            InputError: when nothing has that name; the nearest known one is named.
+        """
+        thing = self.find(name)
+        if thing is None:
+            close = nearest(name, self.names(aliases=True))
+            hint = f"; did you mean {close!r}?" if close else ""
+            raise InputError(f"no {self.what} is called {name!r}{hint}")
+        return thing
+
+    def canonical(self, name: str) -> str:
+        """The registered name behind an alias; other names are returned as they are."""
+        return self._aliases.get(name, name)
+
+    def names(self, *, aliases: bool = False) -> list[str]:
+        """All names, sorted, those that patterns made so far included."""
+        return sorted([*self._things, *(self._aliases if aliases else ())])
+
+    def patterns(self) -> list[str]:
+        """The patterns of names, as they were registered."""
+        return [pattern.pattern for pattern, _ in self._patterns]
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(list(self._things.values()))
+
+    def load(self, modules: Iterable[str] = ()) -> None:
+        """Imports the modules named and the entry points of the group, each once.
+
+        Raises:
+            InputError: when one of them cannot be imported.
+        """
+        for entry in entry_points(group=self.group):
+            self._once(f"entry point {entry.name}", entry.load)
+        for module in modules:
+            self._once(f"module {module}", partial(importlib.import_module, module))
+
+    def _once(self, name: str, load: Callable[[], object]) -> None:
+        if name in self._loaded:
+            return
+        try:
+            load()
+        except (Exception, SystemExit) as error:
+            raise InputError(
+                f"the {name} of the group {self.group!r} could not be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        self._loaded.add(name)

@@ -1,0 +1,149 @@
+"""The Spark session: the caller's own where there is one, else a small local one with Delta.
+
+A local session is lean (no UI, few partitions, Delta's snapshots in one task), and its chatter
+goes to a file: what the JVM writes to standard error is no message to the user.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from delta import configure_spark_with_delta_pip
+from pyspark.sql import SparkSession
+
+from engine.errors import EvalMatrixError, StoreError
+from engine.spark_internals import delta_jars
+
+MIN_JAVA = 17
+
+LEAN: Mapping[str, str] = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "32768",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.python.worker.faulthandler.enabled": "true",
+}
+
+
+def java_version() -> int:
+    """The major version of the Java that Spark will start.
+
+    Raises:
+        EvalMatrixError: when there is none.
+    """
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    if java is None or not Path(java).exists():
+        found = f"JAVA_HOME is {home!r}" if home else "no `java` on the PATH"
+        raise EvalMatrixError(
+            f"Spark needs Java {MIN_JAVA} or newer: {found}; install one, for example "
+            "Debian's openjdk-17-jre-headless"
+        )
+    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    quoted = text.split('"')[1] if text.count('"') >= 2 else "0"
+    parts = quoted.split(".")
+    major = parts[1] if parts[0] == "1" and len(parts) > 1 else parts[0]
+    return int("".join(filter(str.isdigit, major)) or 0)
+
+
+def check_java() -> None:
+    """Raises EvalMatrixError when Java is missing or too old."""
+    found = java_version()
+    if found < MIN_JAVA:
+        raise EvalMatrixError(
+            f"Spark needs Java {MIN_JAVA} or newer, found Java {found}; install one, for example "
+            "Debian's openjdk-17-jre-headless, and point JAVA_HOME to it"
+        )
+
+
+def get_session(
+    *,
+    app_name: str = "evalmatrix",
+    log_file: Path | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> SparkSession:
+    """The active Spark session, or a new one with Delta.
+
+    Args:
+        app_name: the name of a new session.
+        log_file: where a new JVM's standard output and error go.
+        extra: configuration that goes over the lean defaults.
+
+    Raises:
+        StoreError: when Spark does not start; the message has the end of the log.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    remote = os.environ.get("SPARK_REMOTE")
+    if remote:
+        return SparkSession.builder.remote(remote).appName(app_name).getOrCreate()
+    under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
+    if not under_submit:
+        check_java()
+    builder = SparkSession.builder.appName(app_name)
+    if not under_submit and "MASTER" not in os.environ:
+        builder = builder.master("local[*]")
+    for key, value in {**LEAN, **_local_memory(), **(extra or {})}.items():
+        builder = builder.config(key, value)
+    # Workers run this very Python, whatever `python3` is on the PATH.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if not under_submit:
+        jars = delta_jars()
+        if jars is None:
+            builder = configure_spark_with_delta_pip(builder)
+        elif jars:
+            builder = builder.config("spark.jars", ",".join(jars))
+    try:
+        with _output_to(log_file):
+            return builder.getOrCreate()
+    except Exception as error:
+        raise StoreError(f"Spark did not start: {error}{_tail(log_file)}") from error
+
+
+def _local_memory() -> dict[str, str]:
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    gigabytes = max(1, min(4, pages * size // 2**30 // 4))
+    return {"spark.driver.memory": f"{gigabytes}g"}
+
+
+@contextmanager
+def _output_to(log_file: Path | None) -> Iterator[None]:
+    """Points the standard output and error that a new JVM inherits to a file."""
+    if log_file is None:
+        yield
+        return
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with log_file.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in kept:
+            os.close(descriptor)
+
+
+def _tail(log_file: Path | None, lines: int = 15) -> str:
+    if log_file is None or not log_file.exists():
+        return ""
+    text = log_file.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join([f"\nThe end of {log_file}:", *text])

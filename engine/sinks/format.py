@@ -1,0 +1,101 @@
+"""How sinks write numbers, names and times, so that all of them write them alike.
+
+Everything here is plain text: the sinks that write HTML, XML or Markdown escape it after. Numbers
+come in ASCII, so that a terminal of any encoding can show them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+import unicodedata
+
+DASH = "-"
+
+# Characters that act instead of being shown: controls, lone surrogates, and the marks that turn
+# the direction of the text around them. U+2028 and U+2029 end a line in some readers.
+_ACTING = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]+"
+)
+
+
+def number(value: float | None, none: str = DASH) -> str:
+    """Writes a metric value with some five significant digits, `none` where it is undefined."""
+    if value is None:
+        return none
+    if not math.isfinite(value):
+        return str(value)
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size >= 1e7 or size < 1e-4:
+        return f"{value:.3g}"
+    decimals = 4 if size < 10 else 3 if size < 100 else 2 if size < 1000 else 1
+    return f"{value:,.{decimals}f}"
+
+
+def signed(value: float | None, none: str = DASH) -> str:
+    """Writes a difference with its sign; a zero has none."""
+    text = number(value, none)
+    return f"+{text}" if value is not None and value > 0 else text
+
+
+def exact(value: float | None, none: str = DASH) -> str:
+    """Writes all the digits of a value, as Python would read them back."""
+    return none if value is None else repr(float(value))
+
+
+def count(value: int) -> str:
+    """Writes a number of things with thousands separators."""
+    return f"{value:,}"
+
+
+def plural(amount: int, noun: str, many: str | None = None) -> str:
+    """Writes an amount with its noun: `1 row`, `2,000 rows`."""
+    return f"{count(amount)} {noun if amount == 1 else many or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Writes a length of time: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{max(seconds, 0.0):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def moment(when: dt.datetime) -> str:
+    """Writes a time to the second, in UTC where its zone is known."""
+    if when.tzinfo is None:
+        return f"{when:%Y-%m-%d %H:%M:%S}"
+    return f"{when.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def clean(text: str) -> str:
+    """Takes out what acts instead of being shown; line breaks and tabs stay."""
+    return "\n".join(
+        "\t".join(_ACTING.sub(" ", part) for part in line.split("\t"))
+        for line in text.replace("\r\n", "\n").split("\n")
+    )
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """Brings a text onto one line without acting characters, cut with an ellipsis at `limit`."""
+    line = " ".join(_ACTING.sub(" ", text).split())
+    if limit is None or len(line) <= limit:
+        return line
+    kept = line[: max(limit - 3, 1)]
+    while len(kept) > 1 and unicodedata.combining(kept[-1]):
+        kept = kept[:-1]
+    return kept.rstrip() + "..."
+
+
+def joined(names: list[str], limit: int = 3) -> str:
+    """Lists the first names and counts the rest: `a, b, c and 38 more`."""
+    head = ", ".join(names[:limit])
+    rest = len(names) - limit
+    return f"{head} and {count(rest)} more" if rest > 0 else head

@@ -1,0 +1,198 @@
+"""`summary.md`: a run for a pull request or a step summary.
+
+The gate comes first, then the models on all the rows, then what failed; the rest is folded away.
+A step summary over 1,024 KiB is refused whole, so the file stays under 900 KiB: what does not
+fit is left out and counted. Text from data or configuration is written with character references,
+which neither Markdown nor HTML reads as anything but text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from engine.sinks import format as fmt
+from engine.sinks import selection
+from engine.sinks.selection import Finding, Spot, Tone
+from engine.vocabulary import EvaluationResult, RunOutcome, Verdict
+
+MAX_BYTES = 900 * 1024
+MAX_FINDINGS = 20
+_MAX_UNDECIDED = 50
+_MAX_METRICS = 60
+_MAX_MODELS = 12
+_NAME = 120
+_REASON = 400
+
+_MARKS = {
+    Tone.GOOD: "✅",
+    Tone.CAUTION: "⚠️",
+    Tone.UNDECIDED: "⚠️",
+    Tone.BAD: "❌",
+    Tone.ERROR: "🛑",
+}
+_WORD_MARKS = {"FAIL": "❌", "ERROR": "🛑", "WARN": "⚠️", "INCONCLUSIVE": "❔", "PASS": "✅"}
+# What Markdown, GitHub's mathematics or HTML would act on; words stay readable in the source.
+_SPECIAL = {ord(mark): f"&#{ord(mark)};" for mark in "|`*[]\\~#$"}
+_SPECIAL |= {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
+# GitHub turns @name into a mention after Markdown is done; a zero-width space prevents it.
+_SPECIAL[ord("@")] = "@&#8203;"
+_EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+_LINK = re.compile(r"(?<=https)://|(?<=http)://|(?<=ftp)://|(?<=www)\.", re.IGNORECASE)
+_BLOCK = re.compile(r"^([-+=]|\d+[.)])")
+
+
+def write(outcome: RunOutcome, path: Path) -> Path:
+    """Writes a run's summary; the same outcome gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(render(outcome).encode("utf-8", "replace"))
+    return path
+
+
+def render(outcome: RunOutcome) -> str:
+    """The summary's text: blocks in the order of their weight, as many as fit."""
+    blocks = [_head(outcome)]
+    room = MAX_BYTES - len(blocks[0].encode("utf-8", "replace")) - 200
+    left_out = 0
+    for block in _blocks(outcome):
+        size = len(block.encode("utf-8", "replace")) + 1
+        if size > room:
+            left_out += 1
+            continue
+        room -= size
+        blocks.append(block)
+    if left_out:
+        blocks.append(f"_{fmt.plural(left_out, 'part')} left out for size: see the report._\n")
+    return "\n".join(blocks)
+
+
+def escape(text: str, limit: int = _NAME) -> str:
+    """Makes a text of one line that Markdown, HTML and GitHub show as it is."""
+    line = fmt.one_line(text, limit).translate(_SPECIAL)
+    for pattern in (_EDGE_UNDERSCORE, _LINK, _BLOCK):
+        line = pattern.sub(_reference, line)
+    return line
+
+
+def _reference(match: re.Match[str]) -> str:
+    """Writes what was found so that its last mark, or its first of two, means nothing."""
+    text = match[0]
+    place = 0 if text.startswith(":") else len(text) - 1
+    return f"{text[:place]}&#{ord(text[place])};{text[place + 1 :]}"
+
+
+def _head(outcome: RunOutcome) -> str:
+    reading = selection.read_gate(outcome.gate)
+    lines = [f"### {_MARKS[reading.tone]} {reading.headline}: {escape(outcome.info.suite)}", ""]
+    lines += [escape(outcome.gate.reason, _REASON), ""]
+    lines += [f"- {escape(note, _REASON)}" for note in reading.notes]
+    counts = " · ".join(
+        f"**{fmt.count(outcome.gate.counts.get(verdict, 0))}** {verdict.value.lower()}"
+        for verdict in Verdict
+        if outcome.gate.counts.get(verdict, 0)
+    )
+    lines += ["", counts or "No cell was judged.", ""]
+    return "\n".join(lines)
+
+
+def _blocks(outcome: RunOutcome) -> Iterable[str]:
+    for evaluation in outcome.evaluations:
+        yield _models_table(evaluation)
+    grave = selection.findings(outcome.cells, ("FAIL", "ERROR", "WARN"))
+    if grave:
+        yield _findings_block("### What failed", grave, MAX_FINDINGS)
+    undecided = selection.findings(outcome.cells, ("INCONCLUSIVE",))
+    if undecided:
+        title = f"Inconclusive: {fmt.plural(sum(len(f.cells) for f in undecided), 'test')}"
+        yield _details(title, _findings_block("", undecided, _MAX_UNDECIDED))
+    yield _details("Run", _facts(outcome))
+
+
+def _models_table(evaluation: EvaluationResult) -> str:
+    rows = selection.overall_spots(evaluation)
+    models = [model.name for model in evaluation.models][:_MAX_MODELS]
+    lines = [f"### {escape(evaluation.name)} on all rows", ""]
+    for name, message in evaluation.model_errors.items():
+        lines += [f"- 🛑 <code>{escape(name)}</code>: {escape(message, _REASON)}", ""]
+    if not rows:
+        return "\n".join([*lines, "No test was evaluated on all the rows.", ""])
+    titles = [
+        f"<code>{escape(name)}</code>{' (baseline)' if name == evaluation.baseline else ''}"
+        for name in models
+    ]
+    lines += _table_head(["metric", *titles], numbers=len(titles))
+    for label, by_model in list(rows.items())[:_MAX_METRICS]:
+        base = by_model.get(evaluation.baseline or "")
+        texts = [_value(by_model.get(name), base, evaluation.baseline) for name in models]
+        lines.append(f"| {escape(label)} | {' | '.join(texts)} |")
+    lines += ["", *_not_shown(evaluation, len(rows))]
+    return "\n".join(lines)
+
+
+def _not_shown(evaluation: EvaluationResult, rows: int) -> list[str]:
+    hidden = []
+    if rows > _MAX_METRICS:
+        hidden.append(fmt.plural(rows - _MAX_METRICS, "metric"))
+    if len(evaluation.models) > _MAX_MODELS:
+        hidden.append(fmt.plural(len(evaluation.models) - _MAX_MODELS, "model"))
+    return [f"_And {' and '.join(hidden)} more: see the report._", ""] if hidden else []
+
+
+def _value(spot: Spot | None, base: Spot | None, baseline: str | None) -> str:
+    if spot is None:
+        return "–"
+    worst = spot.worst
+    text = fmt.number(spot.value, "–")
+    if worst.model.name != baseline:
+        delta = selection.difference(spot, base)
+        text += f" ({fmt.signed(delta)})" if delta is not None else ""
+    mark = _WORD_MARKS.get(selection.word(worst), "")
+    return f"{text} {mark}".rstrip()
+
+
+def _findings_block(heading: str, found: Sequence[Finding], limit: int) -> str:
+    """A table of findings; errors and inconclusive cells with one reason share a row."""
+    lines = [heading, ""] if heading else []
+    lines += _table_head(["verdict", "model", "slice", "test", "value", "why"])
+    for finding in found[:limit]:
+        first = finding.first
+        value = fmt.number(first.measured.value, "–") if len(finding.cells) == 1 else "–"
+        columns = [
+            f"{_WORD_MARKS[finding.word]} {finding.word}",
+            f"<code>{escape(first.model.name)}</code>",
+            escape(fmt.joined([fmt.one_line(name, 60) for name in finding.slices]), 240),
+            escape(fmt.joined([fmt.one_line(name, 60) for name in finding.tests]), 240),
+            value,
+            escape(first.reason, _REASON),
+        ]
+        lines.append(f"| {' | '.join(columns)} |")
+    if rest := sum(len(finding.cells) for finding in found[limit:]):
+        lines += ["", f"And {fmt.count(rest)} more: see the report."]
+    return "\n".join([*lines, ""])
+
+
+def _facts(outcome: RunOutcome) -> str:
+    info = outcome.info
+    facts = [
+        ("run", info.run_id),
+        ("started", fmt.moment(info.started_at)),
+        ("took", fmt.duration(outcome.seconds)),
+        ("store", info.store),
+    ]
+    for evaluation in outcome.evaluations[:50]:
+        data = evaluation.dataset
+        facts.append(("dataset", f"{data.name}, version {data.version}, {data.rows:,} rows"))
+        facts += [("model", f"{m.name}, {m.uri}") for m in evaluation.models[:_MAX_MODELS]]
+    lines = _table_head(["", ""])
+    lines += [f"| {name} | {escape(value, 240)} |" for name, value in facts]
+    return "\n".join([*lines, ""])
+
+
+def _table_head(titles: Sequence[str], *, numbers: int = 0) -> list[str]:
+    rules = ["---"] * (len(titles) - numbers) + ["---:"] * numbers
+    return [f"| {' | '.join(titles)} |", f"| {' | '.join(rules)} |"]
+
+
+def _details(summary: str, body: str) -> str:
+    return f"<details><summary>{summary}</summary>\n\n{body}\n</details>\n"

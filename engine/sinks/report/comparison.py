@@ -1,0 +1,143 @@
+"""The models side by side on all the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.sinks import format as fmt
+from engine.sinks import selection
+from engine.sinks.report.figures import colours
+from engine.sinks.selection import Spot
+from engine.vocabulary import EvaluationResult, Verdict
+
+DASH = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A model's column."""
+
+    name: str
+    colour: str
+    is_baseline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One model's value of one metric; `trend` is better, worse, same, differs or nothing."""
+
+    value: str
+    exact: str
+    word: str
+    reason: str
+    delta: str = ""
+    trend: str = ""
+    interval: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One metric with what is asked of it."""
+
+    metric: str
+    hint: str
+    conditions: str
+    figures: tuple[Figure | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The table of metrics by models."""
+
+    heads: tuple[Head, ...]
+    rows: tuple[Row, ...]
+    baseline: str | None
+
+
+def compare(evaluation: EvaluationResult) -> Comparison:
+    """Sets the models side by side on `overall`; rows in the order of the tests."""
+    palette = colours(evaluation)
+    heads = tuple(
+        Head(fmt.one_line(m.name), palette[m.name], m.name == evaluation.baseline)
+        for m in evaluation.models
+    )
+    rows = tuple(
+        _row(evaluation, label, by_model)
+        for label, by_model in selection.overall_spots(evaluation).items()
+    )
+    return Comparison(heads, rows, evaluation.baseline)
+
+
+def _row(evaluation: EvaluationResult, label: str, by_model: dict[str, Spot]) -> Row:
+    cells = [cell for spot in by_model.values() for cell in spot.cells]
+    better = selection.direction(evaluation, cells[0].test.metric)
+    demands = dict.fromkeys(c.test.condition for c in cells if c.test.condition)
+    values = {name: spot.value for name, spot in by_model.items() if spot.value is not None}
+    best = _best(values, better)
+    return Row(
+        metric=label,
+        hint={True: "higher is better", False: "lower is better", None: ""}[better],
+        conditions=", ".join(fmt.one_line(text) for text in demands),
+        figures=tuple(
+            _figure(evaluation, by_model, model.name, better=better, best=model.name in best)
+            for model in evaluation.models
+        ),
+    )
+
+
+def _best(values: dict[str, float], better: bool | None) -> set[str]:
+    if better is None or len(values) < 2 or len(set(values.values())) == 1:
+        return set()
+    top = max(values.values()) if better else min(values.values())
+    return {name for name, value in values.items() if value == top}
+
+
+def _figure(
+    evaluation: EvaluationResult,
+    by_model: dict[str, Spot],
+    name: str,
+    *,
+    better: bool | None,
+    best: bool,
+) -> Figure | None:
+    spot = by_model.get(name)
+    if spot is None:
+        return None
+    worst, delta = spot.worst, None
+    if name != evaluation.baseline:
+        delta = selection.difference(spot, by_model.get(evaluation.baseline or ""))
+    measured = spot.cells[0].measured
+    interval = ""
+    if measured.ci_low is not None and measured.ci_high is not None:
+        interval = f"{fmt.number(measured.ci_low)} to {fmt.number(measured.ci_high)}"
+    elif measured.error_bound > 0:
+        interval = f"± {fmt.number(measured.error_bound)}"
+    return Figure(
+        value=fmt.number(spot.value, DASH),
+        exact=fmt.exact(spot.value, f"undefined: {measured.reason or 'no reason given'}"),
+        word=selection.word(worst),
+        reason=_reason(spot),
+        delta=fmt.signed(delta, "").replace("-", "−", 1),
+        trend=trend(delta, better),
+        interval=interval,
+        best=best,
+    )
+
+
+def _reason(spot: Spot) -> str:
+    worst = spot.worst
+    if worst.verdict in (Verdict.PASS, Verdict.RECORDED) and spot.value is not None:
+        return ""
+    return fmt.one_line(worst.reason)
+
+
+def trend(delta: float | None, better: bool | None) -> str:
+    """What a difference means: better, worse, same, or differs where no direction is known."""
+    if delta is None:
+        return ""
+    if delta == 0:
+        return "same"
+    if better is None:
+        return "differs"
+    return "better" if (delta > 0) == better else "worse"

@@ -1,0 +1,221 @@
+"""The results and runs tables: one row for each cell, one for each run, each written once."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from engine import tables
+from engine.vocabulary import Cell, EvaluationResult, RunInfo, RunOutcome
+
+RESULTS_VERSION = 1
+RUNS_VERSION = 1
+_BATCH = 100_000
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+RESULTS_SCHEMA = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("suite", pa.string()),
+        ("evaluation", pa.string()),
+        ("started_at", _TIME),
+        ("model", pa.string()),
+        ("model_uri", pa.string()),
+        ("model_version", pa.string()),
+        ("model_digest", pa.string()),
+        ("dataset", pa.string()),
+        ("dataset_version", pa.int64()),
+        ("slice", pa.string()),
+        ("slice_columns", pa.map_(pa.string(), pa.string())),
+        ("slice_kind", pa.string()),
+        ("test", pa.string()),
+        ("metric", pa.string()),
+        ("variant", pa.string()),
+        ("n", pa.int64()),
+        ("weight_sum", pa.float64()),
+        ("value", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("error_bound", pa.float64()),
+        ("baseline_model", pa.string()),
+        ("baseline_value", pa.float64()),
+        ("delta", pa.float64()),
+        ("delta_ci_low", pa.float64()),
+        ("delta_ci_high", pa.float64()),
+        ("p_value", pa.float64()),
+        ("q_value", pa.float64()),
+        ("condition", pa.string()),
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+        ("severity", pa.string()),
+        ("n_null_label", pa.int64()),
+        ("n_bad_score", pa.int64()),
+        ("undefined", pa.string()),
+        ("schema_version", pa.int32()),
+    ]
+)
+
+RUNS_SCHEMA = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("suite", pa.string()),
+        ("started_at", _TIME),
+        ("finished_at", _TIME),
+        ("status", pa.string()),
+        ("gate", pa.string()),
+        ("gate_reason", pa.string()),
+        ("exit_code", pa.int32()),
+        ("counts", pa.map_(pa.string(), pa.int64())),
+        ("timings", pa.map_(pa.string(), pa.float64())),
+        ("versions", pa.map_(pa.string(), pa.string())),
+        ("suite_resolved", pa.string()),
+        ("evaluations", pa.string()),
+        ("user", pa.string()),
+        ("schema_version", pa.int32()),
+    ]
+)
+
+
+def cell_row(cell: Cell, info: RunInfo) -> dict[str, Any]:
+    """One row of the results table."""
+    measured = cell.measured
+    return {
+        "run_id": info.run_id,
+        "suite": info.suite,
+        "evaluation": cell.evaluation,
+        "started_at": info.started_at,
+        "model": cell.model.name,
+        "model_uri": cell.model.uri,
+        "model_version": cell.model.version,
+        "model_digest": cell.model.digest,
+        "dataset": cell.dataset.name,
+        "dataset_version": cell.dataset.version,
+        "slice": cell.slice.name,
+        "slice_columns": list(cell.slice.values),
+        "slice_kind": cell.slice.kind,
+        "test": cell.test.name,
+        "metric": cell.test.metric,
+        "variant": cell.variant,
+        "n": cell.counts.n,
+        "weight_sum": cell.counts.weight_sum,
+        "value": measured.value,
+        "ci_low": measured.ci_low,
+        "ci_high": measured.ci_high,
+        "error_bound": measured.error_bound,
+        "baseline_model": cell.baseline_model,
+        "baseline_value": cell.baseline_value,
+        "delta": cell.delta,
+        "delta_ci_low": cell.delta_ci_low,
+        "delta_ci_high": cell.delta_ci_high,
+        "p_value": cell.p_value,
+        "q_value": cell.q_value,
+        "condition": cell.test.condition,
+        "verdict": cell.verdict.value,
+        "reason": cell.reason,
+        "severity": cell.test.severity.value,
+        "n_null_label": cell.counts.null_labels,
+        "n_bad_score": cell.counts.bad_scores,
+        "undefined": measured.reason,
+        "schema_version": RESULTS_VERSION,
+    }
+
+
+def cells_table(cells: Iterable[Cell], info: RunInfo) -> pa.Table:
+    """Cells as an Arrow table of `RESULTS_SCHEMA`."""
+    return pa.Table.from_pylist([cell_row(cell, info) for cell in cells], RESULTS_SCHEMA)
+
+
+def _frame(spark: SparkSession, table: pa.Table) -> DataFrame:
+    return spark.createDataFrame(table)
+
+
+def write_results(
+    spark: SparkSession, result: EvaluationResult, info: RunInfo, *, table: str
+) -> None:
+    """Appends the cells of an evaluation, once for a run however often it is resumed.
+
+    Raises:
+        StoreError: when the table cannot be written.
+    """
+    cells = cells_table(result.cells, info)
+    for start in range(0, max(cells.num_rows, 1), _BATCH):
+        part = cells.slice(start, _BATCH)
+        token = f"results {info.run_id} {result.name} {start}"
+        tables.append_once(_frame(spark, part), table, token=token)
+
+
+def _run_row(info: RunInfo, **more: Any) -> pa.Table:
+    row = {
+        "run_id": info.run_id,
+        "suite": info.suite,
+        "started_at": info.started_at,
+        "finished_at": None,
+        "status": "running",
+        "gate": None,
+        "gate_reason": None,
+        "exit_code": None,
+        "counts": [],
+        "timings": [],
+        "versions": list(info.versions.items()),
+        "suite_resolved": info.suite_resolved,
+        "evaluations": None,
+        "user": info.user,
+        "schema_version": RUNS_VERSION,
+        **more,
+    }
+    return pa.Table.from_pylist([row], RUNS_SCHEMA)
+
+
+def start_run(spark: SparkSession, info: RunInfo, plan: str, *, table: str) -> None:
+    """Adds the run's row, once; a resumed run finds its pinned plan there."""
+    row = _run_row(info, evaluations=plan)
+    tables.append_once(_frame(spark, row), table, token=f"run {info.run_id}")
+
+
+def finish_run(
+    spark: SparkSession, outcome: RunOutcome, plan: str, *, table: str, exit_code: int
+) -> None:
+    """Completes the run's row with its gate, counts and timings."""
+    timings = {
+        f"{result.name}/{name}": float(value)
+        for result in outcome.evaluations
+        for name, value in result.timings.items()
+    }
+    row = _run_row(
+        outcome.info,
+        finished_at=outcome.finished_at,
+        status="finished",
+        gate=outcome.gate.outcome.value,
+        gate_reason=outcome.gate.reason,
+        exit_code=exit_code,
+        counts=[(verdict.value, count) for verdict, count in outcome.gate.counts.items()],
+        timings=list({**timings, "seconds": outcome.seconds}.items()),
+        evaluations=plan,
+    )
+    tables.merge_rows(_frame(spark, row), table, ["run_id"])
+
+
+def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | None:
+    """The row of a run by its id, or of the `latest`; None when there is none."""
+    if not tables.exists(spark, table):
+        return None
+    runs = tables.read(spark, table)
+    if run == "latest":
+        found = runs.orderBy(F.desc("started_at"), F.desc("run_id")).first()
+    else:
+        found = runs.where(F.col("run_id") == run).first()
+    return found.asDict() if found is not None else None
+
+
+def read_results(spark: SparkSession, run_id: str, *, table: str) -> pa.Table:
+    """The cells of a run, in the order of the results table's columns."""
+    if not tables.exists(spark, table):
+        return RESULTS_SCHEMA.empty_table()
+    frame = tables.read(spark, table).where(F.col("run_id") == run_id)
+    return frame.select(*RESULTS_SCHEMA.names).toArrow().cast(RESULTS_SCHEMA)

@@ -1,0 +1,101 @@
+"""States: the sums from which every figure of evalmatrix is computed.
+
+A metric is a state plus a pure function of it. Because the state of two batches together is the
+sum of their states, one pass over the data serves all models, slices and tests, partitions need no
+order, and a later version of the data costs what is new. This package holds the protocol, the
+handful of families that all metrics share, and the one codec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.states import codec
+from engine.states.base import (
+    BUCKETS,
+    Bools,
+    Family,
+    Floats,
+    Ints,
+    Scored,
+    States,
+    sum_by_key,
+    sums_by_cell,
+    with_left_out,
+)
+from engine.states.dense import (
+    ROW_COLUMNS,
+    Maxima,
+    MaximaView,
+    Maximum,
+    Mean,
+    Moments,
+    MomentsView,
+    RowFlags,
+    Sums,
+    rows_of,
+)
+from engine.states.ranking import EXACT_SCORES, ScoreHistogram, Scores, ScoresView
+from engine.states.tally import Confusion, ConfusionView, Tally
+
+__all__ = [
+    "BUCKETS",
+    "EXACT_SCORES",
+    "ROW_COLUMNS",
+    "Bools",
+    "Confusion",
+    "ConfusionView",
+    "Family",
+    "Floats",
+    "Ints",
+    "Maxima",
+    "MaximaView",
+    "Maximum",
+    "Mean",
+    "Moments",
+    "MomentsView",
+    "RowFlags",
+    "ScoreHistogram",
+    "Scored",
+    "Scores",
+    "ScoresView",
+    "States",
+    "Sums",
+    "Tally",
+    "decode",
+    "rows_of",
+    "sum_by_key",
+    "sums_by_cell",
+    "view",
+    "with_left_out",
+]
+
+_KINDS: Mapping[str, Any] = {
+    kind.kind: kind for kind in (Sums, Maxima, Moments, Tally, ScoreHistogram)
+}
+_VIEWS: Mapping[str, Any] = {
+    "maxima": MaximaView.of,
+    "moments": MomentsView.of,
+    "tally": ConfusionView.of,
+    "scores": ScoresView.of,
+}
+
+
+def decode(payload: bytes) -> States:
+    """The state that `payload` encodes, with a single group.
+
+    Raises:
+        CodecError: when it is damaged, or of a kind that this version does not know.
+    """
+    kind, params, arrays = codec.decode(payload)
+    if kind not in _KINDS:
+        raise codec.CodecError(f"a state of kind {kind!r} is none of {sorted(_KINDS)}")
+    states: States = _KINDS[kind].decoded(params, arrays)
+    return states
+
+
+def view(states: States) -> Any:
+    """What a metric's function reads: sums over all buckets, then with each bucket left out."""
+    make = _VIEWS.get(states.kind)
+    return make(states) if make else states

@@ -1,0 +1,176 @@
+"""What a state is: sums of a batch that add up to the sums of the whole.
+
+`States` holds the states of many groups of rows (the slices of one slice set) in arrays, so that a
+worker makes and adds thousands of slices at once; the state of a single slice is one with a single
+group. Within a group the rows are kept in `BUCKETS` buckets (by a hash of the row's cluster key),
+from which intervals come without a second pass.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUCKETS = 20
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A batch of rows after prediction; the food of all states.
+
+    Attributes:
+        truth: int64 [n] class index, or float64 [n] target.
+        weight: float64 [n], finite and >= 0.
+        bucket: int64 [n] in [0, BUCKETS).
+        scores: float64 [n, K] class probabilities or [n] predicted values; None for label outputs.
+        predicted: int64 [n] predicted class index; None for regression.
+        unweighted: whether every weight is 1, which makes counting cheaper.
+    """
+
+    truth: NDArray[Any]
+    weight: Floats
+    bucket: Ints
+    scores: Floats | None = None
+    predicted: Ints | None = None
+    unweighted: bool = False
+    _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def once(self, key: Hashable, make: Callable[[], V]) -> V:
+        """The value of `make`, computed once for this batch whatever the number of slice sets."""
+        if key not in self._cache:
+            self._cache[key] = make()
+        value: V = self._cache[key]
+        return value
+
+    def at(self, rows: Ints) -> Scored:
+        """The batch of these rows."""
+        return Scored(
+            self.truth[rows],
+            self.weight[rows],
+            self.bucket[rows],
+            None if self.scores is None else self.scores[rows],
+            None if self.predicted is None else self.predicted[rows],
+            self.unweighted,
+        )
+
+
+class States(ABC):
+    """The states of `n_groups` groups; a merge is their sum, group by group.
+
+    Laws, which the tests hold every registered family to: a zero is neutral; merge is associative
+    and commutative; the states of any split of the rows merge to those of the whole; decoding
+    what was encoded gives the same; states of unlike parameters refuse to merge.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def n_groups(self) -> int:
+        """The number of groups."""
+
+    @property
+    def parameters(self) -> tuple[int, ...]:
+        """What states must have in common, beside their kind, to be added."""
+        return ()
+
+    def refuse_unlike(self, other: States) -> None:
+        """Raises ValueError for states that cannot be added to these."""
+        if other.kind != self.kind or other.parameters != self.parameters:
+            ours, theirs = (f"{each.kind}{list(each.parameters)}" for each in (self, other))
+            raise ValueError(f"states of unlike parameters cannot be added: {ours} and {theirs}")
+
+    @abstractmethod
+    def merge(self, other: Self) -> Self:
+        """The sum, group by group; the one with fewer groups is taken as zero beyond them.
+
+        Raises:
+            ValueError: when the two differ in their kind or parameters.
+        """
+
+    @abstractmethod
+    def take(self, group: int) -> Self:
+        """The state of one group, as states with a single group; zero beyond the last."""
+
+    @abstractmethod
+    def encode(self) -> bytes:
+        """The bytes of states with a single group; `engine.states.decode` is the inverse."""
+
+
+class Family(ABC):
+    """A kind of state with its parameters; knows how to make states of a batch.
+
+    `key` is its name in the states table, e.g. `confusion(10)`; two families with the same key
+    are the same.
+    """
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """The family's name with its parameters."""
+
+    @abstractmethod
+    def of(self, batch: Scored, groups: Ints, n_groups: int) -> States:
+        """The states of a batch whose row i belongs to group `groups[i]`."""
+
+    @abstractmethod
+    def zero(self, n_groups: int = 0) -> States:
+        """The state of groups without rows."""
+
+
+def with_left_out(buckets: NDArray[Any], axis: int = 0) -> NDArray[Any]:
+    """Sums over the bucket axis: first all of them, then each time all but one.
+
+    The result has one entry more in the place of the bucket axis. What is left out is never
+    subtracted, which would cancel where one bucket has nearly all: it is what comes before it plus
+    what comes after it.
+    """
+    values = np.moveaxis(buckets, axis, 0)
+    nothing = np.zeros_like(values[:1])
+    before = np.concatenate([nothing, np.cumsum(values[:-1], axis=0)])
+    after = np.concatenate([np.cumsum(values[:0:-1], axis=0)[::-1], nothing])
+    total = values.sum(axis=0, keepdims=True)
+    return np.moveaxis(np.concatenate([total, before + after]), 0, axis)
+
+
+def sums_by_cell(cells: Ints, of_row: Floats | None, size: int) -> Floats:
+    """The sum of a number of each row in each of `size` cells; without numbers, how many rows."""
+    return np.bincount(cells, of_row, size).astype(np.float64, copy=False)
+
+
+def sum_by_key(keys: Ints, weights: Floats | None) -> tuple[Ints, Floats]:
+    """The distinct keys in ascending order, and the sum of the weights (or the count) of each.
+
+    Keys are not negative; those whose weights are all 0 are left out. Counts densely where the
+    keys span little more than there are rows.
+    """
+    if len(keys) == 0:
+        return keys, np.zeros(0)
+    span = int(keys.max()) + 1
+    if span <= 4 * len(keys) + 65536:
+        sums = sums_by_cell(keys, weights, span)
+        found = np.flatnonzero(sums)
+        return found, sums[found]
+    if weights is None:
+        unique, counts = np.unique(keys, return_counts=True)
+        return unique, counts.astype(np.float64)
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    sums = np.add.reduceat(weights[order], starts)
+    kept = sums != 0
+    return ordered[starts][kept], sums[kept]

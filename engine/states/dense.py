@@ -1,0 +1,244 @@
+"""States of a fixed width: sums, moments and maxima, an array [group, bucket, column] each."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from engine.states import codec
+from engine.states.base import (
+    BUCKETS,
+    Bools,
+    Family,
+    Floats,
+    Ints,
+    Scored,
+    States,
+    sums_by_cell,
+    with_left_out,
+)
+
+Loss = Callable[[Scored], Floats]
+
+# Which buckets are in which replicate: all of them, then all but one.
+_KEPT: Bools = np.concatenate([np.ones((1, BUCKETS), bool), ~np.eye(BUCKETS, dtype=bool)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense(States):
+    """States whose sum is an operation on arrays of one shape."""
+
+    values: Floats
+    empty: ClassVar[float] = 0.0
+
+    @property
+    def n_groups(self) -> int:
+        return int(self.values.shape[0])
+
+    @property
+    def parameters(self) -> tuple[int, ...]:
+        return self.values.shape[1:]
+
+    @abstractmethod
+    def _add(self, left: Floats, right: Floats) -> Floats:
+        """The sum of two arrays of one shape."""
+
+    def merge(self, other: Self) -> Self:
+        self.refuse_unlike(other)
+        groups = max(self.n_groups, other.n_groups)
+        return type(self)(self._add(self._padded(groups), other._padded(groups)))
+
+    def take(self, group: int) -> Self:
+        return type(self)(self._padded(group + 1)[group : group + 1])
+
+    def encode(self) -> bytes:
+        return codec.encode(self.kind, {}, {"values": self.values[0]})
+
+    @classmethod
+    def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+        return cls(codec.array_of(arrays, "values", np.float64, ndim=2)[None])
+
+    def _padded(self, groups: int) -> Floats:
+        missing = groups - self.n_groups
+        if missing <= 0:
+            return self.values
+        return np.pad(self.values, ((0, missing), (0, 0), (0, 0)), constant_values=self.empty)
+
+
+class Sums(Dense):
+    """Plain sums of columns."""
+
+    kind = "sums"
+
+    def _add(self, left: Floats, right: Floats) -> Floats:
+        total: Floats = left + right
+        return total
+
+
+class Maxima(Dense):
+    """Maxima of columns; minus infinity where there is no row. Has no inverse."""
+
+    kind = "maxima"
+    empty = -np.inf
+
+    def _add(self, left: Floats, right: Floats) -> Floats:
+        return np.maximum(left, right)
+
+
+class Moments(Dense):
+    """Weight, sum of squared weights, weighted mean and M2 (squares around the mean) of a loss.
+
+    Added by the formula of Chan, Golub and LeVeque (1979), which does not cancel as the
+    difference of sums of squares does.
+    """
+
+    kind = "moments"
+
+    def _add(self, left: Floats, right: Floats) -> Floats:
+        (wa, qa, ma, sa), (wb, qb, mb, sb) = np.moveaxis(left, -1, 0), np.moveaxis(right, -1, 0)
+        weight = wa + wb
+        share = np.divide(wb, weight, out=np.zeros_like(weight), where=weight > 0)
+        gap = mb - ma
+        return np.stack(
+            [weight, qa + qb, ma + gap * share, sa + sb + gap * gap * wa * share], axis=-1
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MomentsView:
+    """Moments over all buckets, then with each bucket left out: arrays of [replicate]."""
+
+    weight: Floats
+    weight_squares: Floats
+    mean: Floats
+    m2: Floats
+
+    @classmethod
+    def of(cls, states: Moments) -> MomentsView:
+        weight, squares, mean, m2 = np.moveaxis(states.values[0], -1, 0)
+        weights = with_left_out(weight)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = with_left_out(weight * mean) / weights
+            # The squares of each bucket around its own mean, and those of its mean around theirs.
+            between = weight * (mean - means[:, None]) ** 2
+        m2s = with_left_out(m2) + between.sum(axis=1, where=_KEPT)
+        return cls(weights, with_left_out(squares), means, m2s)
+
+
+@dataclass(frozen=True, slots=True)
+class MaximaView:
+    """The maximum over all buckets, then with each bucket left out: [replicate]."""
+
+    value: Floats
+
+    @classmethod
+    def of(cls, states: Maxima) -> MaximaView:
+        column = np.broadcast_to(states.values[0, :, 0], _KEPT.shape)
+        return cls(column.max(axis=1, where=_KEPT, initial=-np.inf))
+
+
+ROW_COLUMNS = ("n", "weight", "weight_squares", "null_labels", "bad_scores", "unknown_labels")
+
+
+@dataclass(frozen=True, slots=True)
+class RowFlags:
+    """Masks over the rows of a batch before the unusable ones are left out."""
+
+    null_label: Bools
+    bad_score: Bools
+    unknown_label: Bools
+
+
+def rows_of(weight: Floats, flags: RowFlags, cells: Ints, n_groups: int) -> Sums:
+    """Counts of rows, `ROW_COLUMNS` in order; `cells` is group * BUCKETS + bucket of each row."""
+    size = n_groups * BUCKETS
+    labelled = ~flags.null_label
+    kept = cells[labelled]
+    columns = [
+        sums_by_cell(kept, None, size),
+        sums_by_cell(kept, weight[labelled], size),
+        sums_by_cell(kept, weight[labelled] ** 2, size),
+        *(
+            sums_by_cell(cells[mask], None, size)
+            for mask in (flags.null_label, flags.bad_score, flags.unknown_label)
+        ),
+    ]
+    return Sums(np.stack(columns, axis=-1).reshape(n_groups, BUCKETS, len(ROW_COLUMNS)))
+
+
+def _of_each_row(loss: Loss, batch: Scored) -> Floats:
+    """The losses of a batch, one for each row, or a ValueError."""
+    losses = np.asarray(loss(batch), np.float64)
+    if losses.shape != (len(batch),):
+        raise ValueError(
+            f"a loss gave an array of shape {losses.shape}, expected one number for each of "
+            f"{len(batch)} rows"
+        )
+    return losses
+
+
+@dataclass(frozen=True, slots=True)
+class Mean(Family):
+    """The moments of a loss of each row: accuracy, log loss, squared error, the target itself."""
+
+    loss: str
+    function: Loss = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        return f"mean({self.loss})"
+
+    def zero(self, n_groups: int = 0) -> Moments:
+        return Moments(np.zeros((n_groups, BUCKETS, 4)))
+
+    def of(self, batch: Scored, groups: Ints, n_groups: int) -> Moments:
+        if len(batch) == 0:
+            return self.zero(n_groups)
+        size = n_groups * BUCKETS
+        cells = groups * BUCKETS + batch.bucket
+        loss = batch.once(("loss", self.loss), lambda: _of_each_row(self.function, batch))
+
+        def total(of_row: Floats) -> Floats:
+            return sums_by_cell(cells, of_row if batch.unweighted else batch.weight * of_row, size)
+
+        weight = total(np.ones(len(batch)))
+        squares = weight if batch.unweighted else total(batch.weight)
+        some = np.where(weight > 0, weight, 1.0)
+        mean = total(loss) / some
+        # A long sum drifts; the mean of the residuals is what is missing to the true mean.
+        residual = loss - mean[cells]
+        drift = total(residual) / some
+        m2 = np.maximum(total(residual * residual) - weight * drift * drift, 0.0)
+        return Moments(
+            np.stack([weight, squares, mean + drift, m2], axis=-1).reshape(-1, BUCKETS, 4)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Maximum(Family):
+    """The largest loss of a row that has any weight; how much does not matter to it."""
+
+    loss: str
+    function: Loss = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        return f"maximum({self.loss})"
+
+    def zero(self, n_groups: int = 0) -> Maxima:
+        return Maxima(np.full((n_groups, BUCKETS, 1), -np.inf))
+
+    def of(self, batch: Scored, groups: Ints, n_groups: int) -> Maxima:
+        if len(batch) == 0:
+            return self.zero(n_groups)
+        values = np.full(n_groups * BUCKETS, -np.inf)
+        loss = batch.once(("loss", self.loss), lambda: _of_each_row(self.function, batch))
+        cells = groups * BUCKETS + batch.bucket
+        if not batch.unweighted:
+            loss = np.where(batch.weight > 0, loss, -np.inf)
+        np.maximum.at(values, cells, loss)
+        return Maxima(values.reshape(n_groups, BUCKETS, 1))

@@ -1,0 +1,242 @@
+"""A histogram of scores by label: exact while scores are few, on a fixed monotone grid beyond.
+
+A group with at most `EXACT_SCORES` distinct scores keeps each of them. Beyond, scores are rounded
+on a grid that is part of the code, not of the data, so that it does not matter in which order, or
+at which step of adding, a group passes the cap: the sum is the same. The grid is relative at both
+ends of [0, 1]: within [2^-(j+1), 2^-j] and its mirror image below 1 it has 2^bits equal steps.
+It is fine for the value itself and coarse for the buckets, from which only a spread is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.states import codec
+from engine.states.base import (
+    BUCKETS,
+    Bools,
+    Family,
+    Floats,
+    Ints,
+    Scored,
+    States,
+    sum_by_key,
+    sums_by_cell,
+    with_left_out,
+)
+
+EXACT_SCORES = 4096
+FINE_BITS = 10
+COARSE_BITS = 5
+CELLS = 2 * (BUCKETS + 1)  # label x bucket; the last bucket holds all rows, on the fine grid
+
+
+def on_grid(scores: Floats, bits: int) -> Floats:
+    """Scores in [0, 1] rounded on the grid: monotone, and idempotent."""
+    mask = np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(52 - bits)
+    upper = scores > 0.5
+    mirrored = np.ascontiguousarray(np.where(upper, 1.0 - scores, scores), np.float64)
+    rounded = (mirrored.view(np.uint64) & mask).view(np.float64)
+    return np.where(upper, 1.0 - rounded, rounded)
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Weights by (group, score, cell), ascending and distinct; cell = 2 * bucket + label."""
+
+    group: Ints
+    score: Floats
+    cell: Ints
+    weight: Floats
+
+    def where(self, mask: Bools) -> Entries:
+        return Entries(self.group[mask], self.score[mask], self.cell[mask], self.weight[mask])
+
+    def plus(self, *others: Entries) -> Entries:
+        """All the entries together, those of the same place added."""
+        all_ = (self, *others)
+        group = np.concatenate([entries.group for entries in all_])
+        score = np.concatenate([entries.score for entries in all_])
+        cell = np.concatenate([entries.cell for entries in all_])
+        weight = np.concatenate([entries.weight for entries in all_])
+        if len(group) == 0:
+            return self
+        order = np.lexsort((cell, score, group))
+        group, score, cell = group[order], score[order], cell[order]
+        new = (group[1:] != group[:-1]) | (score[1:] != score[:-1]) | (cell[1:] != cell[:-1])
+        starts = np.flatnonzero(np.r_[True, new])
+        sums = np.add.reduceat(weight[order], starts)
+        return Entries(group[starts], score[starts], cell[starts], sums)
+
+    def on_grid(self) -> Entries:
+        """The same weights on the fine grid for all rows, on the coarse one by bucket."""
+        everybody = Entries(
+            self.group,
+            on_grid(self.score, FINE_BITS),
+            2 * BUCKETS + (self.cell & 1),
+            self.weight,
+        )
+        by_bucket = Entries(self.group, on_grid(self.score, COARSE_BITS), self.cell, self.weight)
+        return everybody.plus(by_bucket)
+
+    def distinct_scores(self, n_groups: int) -> Ints:
+        """How many scores each group has."""
+        if len(self.group) == 0:
+            return np.zeros(n_groups, np.int64)
+        new = (self.group[1:] != self.group[:-1]) | (self.score[1:] != self.score[:-1])
+        return np.bincount(self.group[np.r_[True, new]], minlength=n_groups)
+
+
+NOTHING = Entries(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreHistogram(States):
+    """Weights by score, label and bucket; `gridded` tells the groups that are on the grid."""
+
+    kind = "scores"
+
+    entries: Entries
+    gridded: Bools
+
+    @property
+    def n_groups(self) -> int:
+        return len(self.gridded)
+
+    @classmethod
+    def capped(cls, exact: Entries, gridded: Entries, on: Bools) -> ScoreHistogram:
+        """Exact entries of any groups and gridded ones of the groups `on`, put together."""
+        on = on | (exact.distinct_scores(len(on)) > EXACT_SCORES)
+        if not on.any():
+            return cls(exact, on)
+        to_grid = on[exact.group]
+        together = exact.where(~to_grid).plus(gridded, exact.where(to_grid).on_grid())
+        return cls(together, on)
+
+    def merge(self, other: Self) -> Self:
+        self.refuse_unlike(other)
+        groups = max(self.n_groups, other.n_groups)
+        on = np.zeros(groups, bool)
+        exact, gridded = [], []
+        for states in (self, other):
+            on[: states.n_groups] |= states.gridded
+            mask = states.gridded[states.entries.group]
+            exact.append(states.entries.where(~mask))
+            gridded.append(states.entries.where(mask))
+        merged = self.capped(exact[0].plus(exact[1]), gridded[0].plus(gridded[1]), on)
+        return type(self)(merged.entries, merged.gridded)
+
+    def take(self, group: int) -> Self:
+        low, high = np.searchsorted(self.entries.group, [group, group + 1])
+        of = slice(low, high)
+        entries = self.entries
+        single = Entries(
+            np.zeros(high - low, np.int64),
+            entries.score[of],
+            entries.cell[of],
+            entries.weight[of],
+        )
+        return type(self)(single, np.array([group < self.n_groups and self.gridded[group]]))
+
+    def encode(self) -> bytes:
+        arrays: dict[str, NDArray[Any]] = {
+            "score": self.entries.score,
+            "cell": self.entries.cell.astype(np.int16),
+            "weight": self.entries.weight,
+        }
+        params = {
+            "gridded": bool(self.gridded[0]),
+            "grid": [EXACT_SCORES, FINE_BITS, COARSE_BITS],
+        }
+        return codec.encode(self.kind, params, arrays)
+
+    @classmethod
+    def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+        grid, gridded = params.get("grid"), params.get("gridded")
+        expected = [EXACT_SCORES, FINE_BITS, COARSE_BITS]
+        codec.refuse_unless(grid == expected, f"grid is {grid}, expected {expected}")
+        codec.refuse_unless(type(gridded) is bool, "mark of the grid is neither true nor false")
+        score = codec.array_of(arrays, "score", np.float64)
+        cell = codec.array_of(arrays, "cell", np.int16).astype(np.int64)
+        weight = codec.array_of(arrays, "weight", np.float64)
+        codec.refuse_unless(len(score) == len(cell) == len(weight), "arrays differ in length")
+        codec.refuse_unless(bool(((cell >= 0) & (cell < CELLS)).all()), "cells are out of range")
+        return cls(
+            Entries(np.zeros(len(score), np.int64), score, cell, weight), np.array([gridded])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scores(Family):
+    """The score histogram of one class against the others."""
+
+    class_index: int
+
+    @property
+    def key(self) -> str:
+        return f"scores({self.class_index})"
+
+    def zero(self, n_groups: int = 0) -> ScoreHistogram:
+        return ScoreHistogram(NOTHING, np.zeros(n_groups, bool))
+
+    def of(self, batch: Scored, groups: Ints, n_groups: int) -> ScoreHistogram:
+        if len(batch) == 0:
+            return self.zero(n_groups)
+        scores, code, cell = batch.once(self.key, lambda: self._codes(batch))
+        count = len(scores)
+        keys, weights = sum_by_key(
+            (groups * count + code) * CELLS + cell, None if batch.unweighted else batch.weight
+        )
+        rest, cells = np.divmod(keys, CELLS)
+        group, code = np.divmod(rest, count)
+        exact = Entries(group, scores[code], cells, weights)
+        return ScoreHistogram.capped(exact, NOTHING, np.zeros(n_groups, bool))
+
+    def _codes(self, batch: Scored) -> tuple[Floats, Ints, Ints]:
+        assert batch.scores is not None, "a score histogram needs scores"
+        # + 0.0 makes one zero of -0.0 and 0.0, which differ in their bytes.
+        scores, code = np.unique(batch.scores[:, self.class_index] + 0.0, return_inverse=True)
+        return scores, code, 2 * batch.bucket + (batch.truth == self.class_index)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresView:
+    """Weights of positives and negatives by ascending score: arrays of [replicate, score].
+
+    There is a single replicate here, that of all rows; `left_out` gives the others, which take as
+    much room as a histogram for each bucket.
+    """
+
+    scores: Floats
+    positive: Floats
+    negative: Floats
+    exact: bool
+    state: ScoreHistogram
+
+    @classmethod
+    def of(cls, states: ScoreHistogram) -> ScoresView:
+        entries, gridded = states.entries, bool(states.gridded[0])
+        if gridded:
+            entries = entries.where(entries.cell >= 2 * BUCKETS)
+        scores, code = np.unique(entries.score, return_inverse=True)
+        cells = (entries.cell & 1) * len(scores) + code
+        negative, positive = sums_by_cell(cells, entries.weight, 2 * len(scores)).reshape(2, 1, -1)
+        return cls(scores, positive, negative, not gridded, states)
+
+    def left_out(self) -> ScoresView:
+        """The same with a replicate for all rows, then one with each bucket left out.
+
+        Beyond the cap it is on the coarse grid, the first replicate too, so that they compare.
+        """
+        entries = self.state.entries
+        entries = entries.where(entries.cell < 2 * BUCKETS)
+        scores, code = np.unique(entries.score, return_inverse=True)
+        cells = entries.cell * len(scores) + code
+        table = sums_by_cell(cells, entries.weight, 2 * BUCKETS * len(scores))
+        replicates = with_left_out(table.reshape(BUCKETS, 2, len(scores)))
+        return ScoresView(scores, replicates[:, 1], replicates[:, 0], self.exact, self.state)

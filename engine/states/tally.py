@@ -1,0 +1,138 @@
+"""A sparse table of weights by cell: the confusion of classes, in buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from engine.states import codec
+from engine.states.base import (
+    BUCKETS,
+    Family,
+    Floats,
+    Ints,
+    Scored,
+    States,
+    sum_by_key,
+    sums_by_cell,
+    with_left_out,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally(States):
+    """Weights by (group, cell), `width` cells in a group; keys ascending and distinct."""
+
+    kind = "tally"
+
+    width: int
+    groups: int
+    keys: Ints
+    weights: Floats
+
+    @property
+    def n_groups(self) -> int:
+        return self.groups
+
+    @property
+    def parameters(self) -> tuple[int, ...]:
+        return (self.width,)
+
+    def merge(self, other: Self) -> Self:
+        self.refuse_unlike(other)
+        keys, weights = sum_by_key(
+            np.concatenate([self.keys, other.keys]), np.concatenate([self.weights, other.weights])
+        )
+        return type(self)(self.width, max(self.groups, other.groups), keys, weights)
+
+    def take(self, group: int) -> Self:
+        low, high = np.searchsorted(self.keys, [group * self.width, (group + 1) * self.width])
+        keys = self.keys[low:high] - group * self.width
+        return type(self)(self.width, 1, keys, self.weights[low:high])
+
+    def encode(self) -> bytes:
+        arrays = {"keys": self.keys, "weights": self.weights}
+        return codec.encode(self.kind, {"width": self.width}, arrays)
+
+    @classmethod
+    def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+        width: Any = params.get("width")
+        keys = codec.array_of(arrays, "keys", np.int64)
+        weights = codec.array_of(arrays, "weights", np.float64)
+        codec.refuse_unless(type(width) is int, "width is no number")
+        codec.refuse_unless(len(keys) == len(weights), "cells and weights differ in length")
+        codec.refuse_unless(
+            bool((np.diff(keys, prepend=-1, append=width) > 0).all()), "cells are out of order"
+        )
+        return cls(width, 1, keys, weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion(Family):
+    """Weights by true and predicted class."""
+
+    n_classes: int
+
+    @property
+    def key(self) -> str:
+        return f"confusion({self.n_classes})"
+
+    def zero(self, n_groups: int = 0) -> Tally:
+        return Tally(self._width, n_groups, np.zeros(0, np.int64), np.zeros(0))
+
+    def of(self, batch: Scored, groups: Ints, n_groups: int) -> Tally:
+        cell = batch.once(self.key, lambda: self._cells(batch))
+        keys, weights = sum_by_key(
+            groups * self._width + cell, None if batch.unweighted else batch.weight
+        )
+        return Tally(self._width, n_groups, keys, weights)
+
+    @property
+    def _width(self) -> int:
+        return BUCKETS * self.n_classes**2
+
+    def _cells(self, batch: Scored) -> Ints:
+        assert batch.predicted is not None, "a confusion needs predicted classes"
+        cells: Ints = (batch.bucket * self.n_classes + batch.truth) * self.n_classes
+        return cells + batch.predicted
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusionView:
+    """Margins of a confusion, over all buckets and with each left out: [replicate, class].
+
+    `hits` is the weight of rows of a class that were predicted so; `actual` and `predicted` the
+    weight of its rows and of the rows predicted so.
+    """
+
+    n_classes: int
+    hits: Floats
+    actual: Floats
+    predicted: Floats
+    total: Floats
+    state: Tally
+
+    @classmethod
+    def of(cls, states: Tally) -> ConfusionView:
+        k = round((states.width // BUCKETS) ** 0.5)
+        rest, predicted = np.divmod(states.keys, k)
+        bucket, actual = np.divmod(rest, k)
+
+        def margin(classes: Ints, weights: Floats, buckets: Ints) -> Floats:
+            sums = sums_by_cell(buckets * k + classes, weights, BUCKETS * k)
+            return with_left_out(sums.reshape(BUCKETS, k))
+
+        hit = actual == predicted
+        hits = margin(actual[hit], states.weights[hit], bucket[hit])
+        actuals = margin(actual, states.weights, bucket)
+        return cls(
+            k, hits, actuals, margin(predicted, states.weights, bucket), actuals.sum(-1), states
+        )
+
+    def matrix(self) -> Floats:
+        """The whole confusion [true class, predicted class], all buckets together."""
+        k = self.n_classes
+        return sums_by_cell(self.state.keys % (k * k), self.state.weights, k * k).reshape(k, k)

@@ -1,0 +1,200 @@
+"""Delta tables: pinned reads, writes that happen once, and errors in a user's words."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from engine.errors import DataError, EvalMatrixError, StoreError
+from engine.vocabulary import DatasetVersion
+
+T = TypeVar("T")
+
+_CATALOG_NAME = re.compile(r"[\w`-]+(\.[\w`-]+){1,2}")
+_CONFLICT = re.compile(r"Concurrent\w*Exception|DELTA_CONCURRENT|ProtocolChangedException")
+_GONE = re.compile(
+    r"FileNotFoundException|FILE_NOT_EXIST|DELTA_FILE_NOT_FOUND|does not exist.*\.parquet"
+)
+_OURS = re.compile(r"(?:DataError|InputError): (.+)")
+
+
+def is_catalog_name(table: str) -> bool:
+    """Whether `table` is `schema.table` or `catalog.schema.table`, not a path."""
+    return bool(_CATALOG_NAME.fullmatch(table)) and "/" not in table
+
+
+def column(name: str) -> str:
+    """A column's name quoted for Spark SQL, whatever it holds."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def delta_table(spark: SparkSession, table: str) -> DeltaTable:
+    """The Delta table at a path or under a catalog name.
+
+    Raises:
+        DataError: when there is none.
+    """
+    try:
+        if is_catalog_name(table):
+            return DeltaTable.forName(spark, table)
+        return DeltaTable.forPath(spark, table)
+    except (AnalysisException, PySparkException) as error:
+        raise DataError(
+            f"no Delta table at {table!r}; expected a path, a URI or a catalog table of one "
+            f"({first_line(error)})"
+        ) from error
+
+
+def exists(spark: SparkSession, table: str) -> bool:
+    """Whether there is a Delta table at a path or under a catalog name."""
+    if is_catalog_name(table):
+        return bool(spark.catalog.tableExists(table))
+    return bool(DeltaTable.isDeltaTable(spark, table))
+
+
+def read(spark: SparkSession, table: str, version: int | None = None) -> DataFrame:
+    """The rows of a Delta table, at a version or as it is now."""
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", version)
+    return reader.table(table) if is_catalog_name(table) else reader.load(table)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A table at a version: enough to read the same rows again."""
+
+    table: str
+    version: int
+    timestamp: dt.datetime
+    table_id: str
+    catalog: bool
+
+    def dataset(self, name: str, rows: int, frame: DataFrame) -> DatasetVersion:
+        schema = tuple((f.name, f.dataType.simpleString()) for f in frame.schema.fields)
+        return DatasetVersion(
+            name,
+            self.table,
+            self.version,
+            self.table_id,
+            rows,
+            self.timestamp,
+            self.catalog,
+            schema,
+        )
+
+
+def pin(spark: SparkSession, table: str, version: str | int | dt.datetime) -> Pin:
+    """Pins `latest`, a number or a time to a version number.
+
+    Raises:
+        DataError: when there is no such table or version; the message has those there are.
+    """
+    delta = delta_table(spark, table)
+    history = delta.history().select("version", "timestamp")
+    if version == "latest":
+        found = delta.history(1).select("version", "timestamp").first()
+    elif isinstance(version, int):
+        found = history.where(F.col("version") == version).first()
+    else:
+        when = F.lit(str(version)).cast("timestamp")
+        found = history.where(F.col("timestamp") <= when).orderBy(F.desc("version")).first()
+    if found is None:
+        first, last = history.agg(F.min("version"), F.max("version")).first() or (None, None)
+        raise DataError(
+            f"the Delta table {table!r} has no version {version!r}; it has versions "
+            f"{first} to {last}"
+        )
+    table_id = delta.detail().select("id").first()
+    return Pin(
+        table,
+        int(found["version"]),
+        found["timestamp"].astimezone(dt.UTC),
+        str(table_id["id"]) if table_id else "",
+        is_catalog_name(table),
+    )
+
+
+def append_once(frame: DataFrame, table: str, *, token: str) -> None:
+    """Appends rows unless an append with the same token has been made; tried again on conflicts."""
+
+    def write() -> None:
+        writer = (
+            frame.write.format("delta")
+            .mode("append")
+            .option("txnAppId", token)
+            .option("txnVersion", "1")
+        )
+        if is_catalog_name(table):
+            writer.saveAsTable(table)
+        else:
+            writer.save(table)
+
+    retried(write, table)
+
+
+def merge_rows(frame: DataFrame, table: str, keys: Sequence[str]) -> None:
+    """Replaces the rows that have the same keys, and adds the others; makes the table if needed."""
+    spark = frame.sparkSession
+
+    def write() -> None:
+        if not exists(spark, table):
+            append_once(frame, table, token=f"create {table}")
+            return
+        same = " AND ".join(f"old.{column(key)} <=> new.{column(key)}" for key in keys)
+        merged = delta_table(spark, table).alias("old").merge(frame.alias("new"), same)
+        merged.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+
+    retried(write, table)
+
+
+def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:
+    """Runs a write again when another writer came between, with growing, random pauses.
+
+    Raises:
+        StoreError: when it failed for another reason, or each time.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            return action()
+        except EvalMatrixError:
+            raise
+        except Exception as error:
+            if attempt == attempts or not _CONFLICT.search(f"{type(error).__name__} {error}"):
+                raise StoreError(
+                    f"the table {table!r} could not be written: {first_line(error)}; what other "
+                    "runs and evaluations wrote is safe"
+                ) from error
+            time.sleep(random.uniform(0, 0.2 * 2**attempt))
+    raise AssertionError("unreachable")
+
+
+def first_line(error: BaseException) -> str:
+    """What a Spark error says, without its Java stack."""
+    return str(error).strip().split("\n")[0][:500]
+
+
+def read_error(error: Exception, dataset: str) -> EvalMatrixError:
+    """A Spark error met while reading a dataset, in a user's words."""
+    if isinstance(error, EvalMatrixError):
+        return error
+    text = str(error)
+    ours = _OURS.search(text)
+    if ours:
+        return DataError(ours.group(1).strip())
+    if _GONE.search(text):
+        return DataError(
+            f"{dataset}: data files of this version are gone, most likely removed by VACUUM; "
+            f"evaluate a newer version, or restore the files ({first_line(error)})"
+        )
+    return StoreError(f"{dataset} could not be read: {first_line(error)}")

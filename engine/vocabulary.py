@@ -1,0 +1,353 @@
+"""The nouns of evalmatrix, frozen: one word for one thing.
+
+A *model version* is evaluated on the *slices* of a *dataset version* by *tests*; one combination
+is a *task* before it is measured and a *cell* after it is judged. Every room speaks these types,
+so that none has to know another room's insides.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class TaskKind(StrEnum):
+    """What a model predicts."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+
+
+class Output(StrEnum):
+    """What the numbers are that a model returns."""
+
+    PROBABILITY = "probability"
+    LOGIT = "logit"
+    LABEL = "label"
+    VALUE = "value"
+
+
+class Verdict(StrEnum):
+    """What a test says of one cell."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    ERROR = "ERROR"
+    RECORDED = "RECORDED"
+
+
+class Severity(StrEnum):
+    """Whether the gate fails with the test, or only tells."""
+
+    FAIL = "fail"
+    WARN = "warn"
+
+
+class GateRule(StrEnum):
+    """What the gate makes of verdicts that are neither PASS nor FAIL."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class GateOutcome(StrEnum):
+    """What a run's verdicts decide together; `exit_code` is the process's."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+
+    @property
+    def exit_code(self) -> int:
+        return {"passed": 0, "failed": 1, "error": 3}[self.value]
+
+
+Label = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """One named input column of a model, with the type its signature asks for."""
+
+    name: str
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input tensor of a model; `shape` is without the row axis, -1 where it is free."""
+
+    name: str | None
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One immutable candidate: where it lies, and what the engine needs to know of it.
+
+    `digest` is the SHA-256 of the artifact's files; `path` the folder that a worker loads.
+    `classes` is the order of the columns of a classifier's scores (empty for regression).
+    `inputs` are the signature's columns or tensors in its order (empty without a signature);
+    `features` the dataset columns that fill them, in order.
+    """
+
+    name: str
+    uri: str
+    version: str | None
+    digest: str
+    path: str
+    flavor: str
+    task: TaskKind
+    output: Output
+    classes: tuple[Label, ...] = ()
+    inputs: tuple[ColumnSpec, ...] | tuple[TensorSpec, ...] = ()
+    features: tuple[str, ...] = ()
+    registered_name: str | None = None
+    model_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVersion:
+    """A Delta table at a version, as it was pinned when the run was planned."""
+
+    name: str
+    uri: str
+    version: int
+    table_id: str
+    rows: int
+    timestamp: dt.datetime | None = None
+    is_catalog_table: bool = False
+    schema: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One column that cuts rows into slices: by value, or by the edges of its bins.
+
+    With `edges` e0 < e1 < ... the intervals are (-inf, e0), [e0, e1), ..., [ek, inf).
+    """
+
+    column: str
+    edges: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceSet:
+    """A rule that cuts a dataset into slices: overall, by dimensions (crossed), or by a predicate.
+
+    `name` is how tests refer to it; `kind` is one of overall, by, bins, quantiles, where.
+    """
+
+    name: str
+    kind: str
+    dimensions: tuple[Dimension, ...] = ()
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A named subset of the rows. `values` has one text for each column, None for null."""
+
+    name: str
+    kind: str
+    set_name: str
+    values: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        return dict(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a test demands of a value; `margin` conditions compare with the baseline.
+
+    `kind` is min, max, max_drop or max_rise; `relative` margins are shares of |baseline|.
+    """
+
+    kind: str
+    bound: float
+    relative: bool = False
+
+    @property
+    def needs_baseline(self) -> bool:
+        return self.kind in ("max_drop", "max_rise")
+
+    def __str__(self) -> str:
+        amount = f"{self.bound * 100:g}%" if self.relative else f"{self.bound:g}"
+        return f"{self.kind} {amount}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTest:
+    """A metric on slice sets with conditions; without one it is measured and recorded only."""
+
+    name: str
+    metric: str
+    conditions: tuple[Condition, ...] = ()
+    slice_sets: tuple[str, ...] = ("overall",)
+    severity: Severity = Severity.FAIL
+
+    @property
+    def condition(self) -> str | None:
+        return ", ".join(str(condition) for condition in self.conditions) or None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """A number with what it rests on.
+
+    `value` is None where the metric is undefined, and `reason` then says why (a code of
+    `empty, one_class, no_predicted_positive, zero_weight, nan_input, constant` or a metric's own).
+    `error_bound` is what approximation can have cost at most, 0 when exact.
+    """
+
+    value: float | None
+    reason: str | None = None
+    error_bound: float = 0.0
+    ci_low: float | None = None
+    ci_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """How many rows a slice has, and what was left out of its metrics and why."""
+
+    n: int
+    weight_sum: float
+    null_labels: int = 0
+    bad_scores: int = 0
+    unknown_labels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One judged task: model version x slice x test, one row of the results table."""
+
+    evaluation: str
+    model: ModelVersion
+    dataset: DatasetVersion
+    slice: Slice
+    test: ModelTest
+    counts: RowCounts
+    measured: MetricValue
+    verdict: Verdict
+    reason: str
+    baseline_model: str | None = None
+    baseline_value: float | None = None
+    delta: float | None = None
+    delta_ci_low: float | None = None
+    delta_ci_high: float | None = None
+    p_value: float | None = None
+    q_value: float | None = None
+    variant: str = "clean"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a run's verdicts decide together, with the counts it was decided on."""
+
+    outcome: GateOutcome
+    reason: str
+    counts: Mapping[Verdict, int]
+    warnings: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A line to draw, made from a model's states on one slice.
+
+    `kind` is roc, precision_recall or calibration; `label` names the class of a multiclass curve.
+    """
+
+    kind: str
+    model: str
+    slice: str
+    x: Sequence[float]
+    y: Sequence[float]
+    label: str | None = None
+    weight: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusionMatrix:
+    """Weights of rows by true class (first axis) and predicted class, on one slice."""
+
+    model: str
+    slice: str
+    labels: tuple[str, ...]
+    matrix: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """All that one evaluation brought: its cells, the pictures of `overall`, and what it cost.
+
+    `higher_is_better` has each metric's direction by its name, None where it has none.
+    """
+
+    name: str
+    task: TaskKind
+    dataset: DatasetVersion
+    models: tuple[ModelVersion, ...]
+    baseline: str | None
+    cells: Sequence[Cell]
+    curves: Sequence[Curve] = ()
+    confusion: Sequence[ConfusionMatrix] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    model_errors: Mapping[str, str] = field(default_factory=dict)
+    higher_is_better: Mapping[str, bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run's identity and surroundings, made once at the edge."""
+
+    run_id: str
+    suite: str
+    started_at: dt.datetime
+    store: str
+    suite_resolved: str
+    versions: Mapping[str, str]
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """A finished run: what every sink writes."""
+
+    info: RunInfo
+    evaluations: Sequence[EvaluationResult]
+    gate: Gate
+    finished_at: dt.datetime
+    model_gates: Mapping[tuple[str, str], Gate] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [cell for evaluation in self.evaluations for cell in evaluation.cells]
+
+    @property
+    def seconds(self) -> float:
+        return (self.finished_at - self.info.started_at).total_seconds()
+
+
+def plain(value: Any) -> Any:
+    """Turns a noun into JSON-ready dicts, lists, texts and numbers."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    return value
