@@ -1,0 +1,75 @@
+"""What all tests share: the Spark session, a browser, and the profiles of hypothesis."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each
+# time, so that a commit is judged by what it changed; "dev" goes on searching.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("dev", deadline=None)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses a test that starts Spark without saying so: the unit run would start it too."""
+    unmarked = [
+        item.nodeid
+        for item in items
+        if "spark" in getattr(item, "fixturenames", ()) and item.get_closest_marker("spark") is None
+    ]
+    if unmarked:
+        raise pytest.UsageError(
+            "these tests use the fixture `spark`, and lack @pytest.mark.spark: "
+            + ", ".join(unmarked)
+        )
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The one Spark session of the tests: two local cores, Delta, few shuffle partitions."""
+    from engine.session import get_session
+
+    folder = tmp_path_factory.mktemp("spark")
+    session = get_session(
+        app_name="evalmatrix-tests",
+        log_file=folder / "spark.log",
+        extra={
+            "spark.master": "local[2]",
+            "spark.sql.shuffle.partitions": "4",
+            "spark.sql.warehouse.dir": str(folder / "warehouse"),
+            "spark.ui.enabled": "false",
+        },
+    )
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """A browser that can run headless; the test skips where the machine has none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser on the PATH, looked for {', '.join(names)}")
+    return found
