@@ -47,7 +47,7 @@ def on_grid(scores: Floats, bits: int) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Weights by (group, score, cell), ascending and distinct; cell = 2 * bucket + label."""
+    """Weights by (group, cell, score), ascending and distinct; cell = 2 * bucket + label."""
 
     group: Ints
     score: Floats
@@ -66,12 +66,14 @@ class Entries:
         weight = np.concatenate([entries.weight for entries in all_])
         if len(group) == 0:
             return self
-        order = np.lexsort((cell, score, group))
-        group, score, cell = group[order], score[order], cell[order]
-        new = (group[1:] != group[:-1]) | (score[1:] != score[:-1]) | (cell[1:] != cell[:-1])
-        starts = np.flatnonzero(np.r_[True, new])
+        key = _pairs(group * CELLS + cell, score)
+        # Stable, because that sort merges what is sorted already in a single pass.
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+        first = order[starts]
         sums = np.add.reduceat(weight[order], starts)
-        return Entries(group[starts], score[starts], cell[starts], sums)
+        return Entries(group[first], score[first], cell[first], sums)
 
     def on_grid(self) -> Entries:
         """The same weights on the fine grid for all rows, on the coarse one by bucket."""
@@ -84,12 +86,24 @@ class Entries:
         by_bucket = Entries(self.group, on_grid(self.score, COARSE_BITS), self.cell, self.weight)
         return everybody.plus(by_bucket)
 
-    def distinct_scores(self, n_groups: int) -> Ints:
-        """How many scores each group has."""
-        if len(self.group) == 0:
-            return np.zeros(n_groups, np.int64)
-        new = (self.group[1:] != self.group[:-1]) | (self.score[1:] != self.score[:-1])
-        return np.bincount(self.group[np.r_[True, new]], minlength=n_groups)
+    def beyond_cap(self, n_groups: int) -> Bools:
+        """Which groups have more than `EXACT_SCORES` distinct scores."""
+        beyond = np.bincount(self.group, minlength=n_groups) > EXACT_SCORES
+        if beyond.any():
+            of = beyond[self.group]
+            distinct = np.unique(_pairs(self.group[of], self.score[of])).real.astype(np.int64)
+            beyond = np.bincount(distinct, minlength=n_groups) > EXACT_SCORES
+        return np.asarray(beyond, bool)
+
+
+def _pairs(first: Ints, second: Floats) -> NDArray[np.complex128]:
+    """Pairs as complex numbers, which sort by their real part and then by the imaginary one.
+
+    Sorting by one key of two numbers is many times faster than by two keys.
+    """
+    pairs = np.empty(len(first), np.complex128)
+    pairs.real, pairs.imag = first, second
+    return pairs
 
 
 NOTHING = Entries(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
@@ -111,7 +125,7 @@ class ScoreHistogram(States):
     @classmethod
     def capped(cls, exact: Entries, gridded: Entries, on: Bools) -> ScoreHistogram:
         """Exact entries of any groups and gridded ones of the groups `on`, put together."""
-        on = on | (exact.distinct_scores(len(on)) > EXACT_SCORES)
+        on = on | exact.beyond_cap(len(on))
         if not on.any():
             return cls(exact, on)
         to_grid = on[exact.group]
@@ -172,6 +186,38 @@ class ScoreHistogram(States):
 
 
 @dataclass(frozen=True, slots=True)
+class _Ranked:
+    """Rows by the rank of their score among `scores`, which ascend."""
+
+    scores: Floats
+    rank: Ints
+    cell: Ints
+
+    def at(self, rows: Bools) -> _Ranked:
+        return _Ranked(self.scores, self.rank[rows], self.cell[rows])
+
+    def on_grid(self, bits: int, cell: Ints) -> _Ranked:
+        scores, rank = np.unique(on_grid(self.scores, bits), return_inverse=True)
+        return _Ranked(scores, rank[self.rank], cell)
+
+    def entries(self, groups: Ints, weight: Floats | None) -> Entries:
+        count = len(self.scores)
+        keys, weights = sum_by_key((groups * CELLS + self.cell) * count + self.rank, weight)
+        place, rank = np.divmod(keys, count)
+        group, cell = np.divmod(place, CELLS)
+        return Entries(group, self.scores[rank], cell, weights)
+
+    def beyond_cap(self, groups: Ints, weight: Floats | None, n_groups: int) -> Bools:
+        """Which groups have more than `EXACT_SCORES` distinct scores."""
+        count = len(self.scores)
+        rows = np.bincount(groups, minlength=n_groups)
+        if min(count, rows.max(initial=0)) <= EXACT_SCORES:
+            return np.zeros(n_groups, bool)
+        keys, _ = sum_by_key(groups * count + self.rank, weight)
+        return np.asarray(np.bincount(keys // count, minlength=n_groups) > EXACT_SCORES, bool)
+
+
+@dataclass(frozen=True, slots=True)
 class Scores(Family):
     """The score histogram of one class against the others."""
 
@@ -187,21 +233,34 @@ class Scores(Family):
     def of(self, batch: Scored, groups: Ints, n_groups: int) -> ScoreHistogram:
         if len(batch) == 0:
             return self.zero(n_groups)
-        scores, code, cell = batch.once(self.key, lambda: self._codes(batch))
-        count = len(scores)
-        keys, weights = sum_by_key(
-            (groups * count + code) * CELLS + cell, None if batch.unweighted else batch.weight
+        weight = None if batch.unweighted else batch.weight
+        ranked = batch.once(self.key, lambda: self._ranked(batch))
+        on = ranked.beyond_cap(groups, weight, n_groups)
+        if not on.any():
+            return ScoreHistogram(ranked.entries(groups, weight), on)
+        # The same as `Entries.on_grid`, from the rows: no exact entries are made to be rounded.
+        to_grid = on[groups]
+        near, far = (
+            (groups[rows], None if weight is None else weight[rows]) for rows in (~to_grid, to_grid)
         )
-        rest, cells = np.divmod(keys, CELLS)
-        group, code = np.divmod(rest, count)
-        exact = Entries(group, scores[code], cells, weights)
-        return ScoreHistogram.capped(exact, NOTHING, np.zeros(n_groups, bool))
+        fine, coarse = batch.once((self.key, "grid"), lambda: self._gridded(ranked))
+        parts = (
+            ranked.at(~to_grid).entries(*near),
+            fine.at(to_grid).entries(*far),
+            coarse.at(to_grid).entries(*far),
+        )
+        return ScoreHistogram(parts[0].plus(*parts[1:]), on)
 
-    def _codes(self, batch: Scored) -> tuple[Floats, Ints, Ints]:
+    def _ranked(self, batch: Scored) -> _Ranked:
         assert batch.scores is not None, "a score histogram needs scores"
         # + 0.0 makes one zero of -0.0 and 0.0, which differ in their bytes.
-        scores, code = np.unique(batch.scores[:, self.class_index] + 0.0, return_inverse=True)
-        return scores, code, 2 * batch.bucket + (batch.truth == self.class_index)
+        scores, rank = np.unique(batch.scores[:, self.class_index] + 0.0, return_inverse=True)
+        return _Ranked(scores, rank, 2 * batch.bucket + (batch.truth == self.class_index))
+
+    @staticmethod
+    def _gridded(ranked: _Ranked) -> tuple[_Ranked, _Ranked]:
+        fine = ranked.on_grid(FINE_BITS, 2 * BUCKETS + (ranked.cell & 1))
+        return fine, ranked.on_grid(COARSE_BITS, ranked.cell)
 
 
 @dataclass(frozen=True, slots=True)

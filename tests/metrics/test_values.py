@@ -1,0 +1,122 @@
+"""What is left out, unusable or absent: the reason stands in the place of a number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.metrics import METRICS, Metric, Problem, SliceStates, Value, ratio
+from engine.states import Maximum, Mean
+from engine.vocabulary import RowCounts, TaskKind
+
+
+@pytest.mark.parametrize(
+    ("counts", "reason"),
+    [
+        (RowCounts(0, 0.0, null_labels=4), "empty"),
+        (RowCounts(3, 3.0, unknown_labels=3), "empty"),
+        (RowCounts(3, 0.0), "zero_weight"),
+        (RowCounts(3, 3.0, bad_scores=1), "nan_input"),
+        (RowCounts(3, 0.0, bad_scores=1), "nan_input"),
+    ],
+)
+def test_rows_that_no_metric_can_use(
+    measure: Any, random_rows: Any, counts: RowCounts, reason: str
+) -> None:
+    for name, classes in (("accuracy", (0, 1)), ("log_loss", (0, 1)), ("r2", ())):
+        rows = random_rows(0, classes=classes)
+        metric = METRICS.get(name)
+        states = SliceStates(counts, measure.states(name, rows)._states)
+        measured = metric.value(rows.problem, states)
+        assert (measured.value, measured.reason) == (None, reason)
+
+
+def test_the_rows_that_are_left_can_lack_weight(measure: Any, random_rows: Any) -> None:
+    """Rows of unknown labels have all the weight."""
+    for classes in ((), (0, 1), (0, 1, 2)):
+        rows = random_rows(0, 5, classes=classes)
+        rows = replace(rows, weight=np.zeros(5), unweighted=False)
+        for name in METRICS.names():
+            metric = METRICS.get(name)
+            if rows.problem.task not in metric.tasks or "_class_" in name:
+                continue
+            states = measure.states(name, rows)
+            states.rows = RowCounts(6, 1.0, unknown_labels=1)
+            measured = metric.value(rows.problem, states)
+            assert measured.value is None
+            assert measured.reason in (
+                "zero_weight",
+                "one_class",
+                "no_predicted_positive",
+                "constant",
+            )
+
+
+def test_a_class_that_the_model_lacks(measure: Any, random_rows: Any) -> None:
+    rows = random_rows(0, classes=("a", "b", "c"))
+    assert measure("recall_class_b", rows).value is not None
+    assert measure("recall_class_d", rows).reason == "unknown_class"
+
+
+@pytest.mark.parametrize(
+    ("classes", "texts"),
+    [((False, True), ("false", "true")), ((1.0, 2.5), ("1", "2.5")), ((3, 10), ("3", "10"))],
+)
+def test_labels_in_names(measure: Any, random_rows: Any, classes: Any, texts: Any) -> None:
+    rows = random_rows(0, classes=classes)
+    for text in texts:
+        assert measure(f"f1_class_{text}", rows).value is not None
+
+
+def test_an_infinite_value_is_no_number(measure: Any, rows_from: Any) -> None:
+    metric = Metric(
+        "overflow",
+        frozenset({TaskKind.REGRESSION}),
+        lambda problem: (Mean("overflow", lambda batch: np.full(len(batch), np.inf)),),
+        lambda problem, of: of.mean,
+    )
+    rows = rows_from([1.0, 2.0], [1.0, 2.0])
+    problem = Problem(TaskKind.REGRESSION)
+    with np.errstate(invalid="ignore"):
+        states = {
+            "mean(overflow)": metric.needs(problem)[0].of(rows.scored(), np.zeros(2, np.int64), 1)
+        }
+    measured = metric.value(problem, SliceStates(RowCounts(2, 2.0), states))
+    assert (measured.value, measured.reason) == (None, "undefined")
+
+
+def test_the_first_reason_that_holds_counts() -> None:
+    yes, no = np.array([True]), np.array([False])
+    assert Value(np.array([1.0]), (("a", no), ("b", yes), ("c", yes))).reason() == "b"
+    assert Value(np.array([1.0]), (("a", no),)).reason() is None
+    assert Value(np.array([np.nan])).reason() == "undefined"
+
+
+def test_a_ratio_is_undefined_over_zero() -> None:
+    value = ratio(np.array([0.0, 1.0]), np.array([0.0, 2.0]), "zero_weight")
+    assert value.reason() == "zero_weight"
+    assert value.values[1] == 0.5
+
+
+def test_a_loss_gives_a_number_for_each_row(rows_from: Any) -> None:
+    batch = rows_from([1.0, 2.0], [1.0, 2.0]).scored()
+    for family in (
+        Mean("scalar", lambda batch: 1.0),
+        Mean("matrix", lambda batch: np.ones((2, 1))),
+        Maximum("short", lambda batch: np.ones(1)),
+    ):
+        with pytest.raises(ValueError, match="one number for each of 2 rows"):
+            family.of(batch, np.zeros(2, np.int64), 1)
+    counts = Mean("counts", lambda batch: [1, 3]).of(batch, np.zeros(2, np.int64), 1)
+    assert counts.values[0, :2, 2].tolist() == [1.0, 3.0]
+
+
+def test_every_metric_tells_its_direction_and_bounds() -> None:
+    for metric in METRICS:
+        assert metric.summary.endswith("."), metric.name
+        assert metric.bounds[0] < metric.bounds[1]
+        losses = ("error", "loss", "brier")
+        assert metric.higher_is_better != any(word in metric.name for word in losses), metric.name

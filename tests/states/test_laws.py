@@ -1,0 +1,270 @@
+"""The laws of states, held against every family: what sums of batches must satisfy to be sums."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import engine.states.ranking as ranking
+from engine.states import (
+    BUCKETS,
+    ROW_COLUMNS,
+    Confusion,
+    Maximum,
+    Mean,
+    RowFlags,
+    Scored,
+    Scores,
+    States,
+    Sums,
+    decode,
+    rows_of,
+    view,
+)
+
+CLASSES = 3
+
+# Each law is drawn for six families.
+few = settings(max_examples=40)
+
+
+@dataclass(frozen=True)
+class Law:
+    """A family under test. `twice` projects on what a weight of 2 and a row twice agree in."""
+
+    name: str
+    of: Callable[[Scored, np.ndarray, int], States]
+    zero: Callable[[int], States]
+    cap: int = ranking.EXACT_SCORES
+    twice: Callable[[States], Any] = lambda states: parts(states)
+
+
+def parts(states: States) -> dict[str, Any]:
+    """All that a state holds, by name."""
+    if states.kind == "tally":
+        return {"width": states.width, "keys": states.keys, "weights": states.weights}
+    if states.kind == "scores":
+        entries = states.entries
+        return {
+            "gridded": states.gridded,
+            "group": entries.group,
+            "score": entries.score,
+            "cell": entries.cell,
+            "weight": entries.weight,
+        }
+    return {"values": states.values}
+
+
+def loss(batch: Scored) -> np.ndarray:
+    return 1000.0 + 7.0 * batch.scores[:, 0] - batch.truth
+
+
+def rows(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+    of_row = batch.scores
+    null = of_row[:, 1] > 0.8
+    flags = RowFlags(null, ~null & (of_row[:, 2] > 0.8), ~null & (of_row[:, 2] < 0.1))
+    return rows_of(batch.weight, flags, groups * BUCKETS + batch.bucket, n_groups)
+
+
+MEAN = Mean("loss", loss)
+MAXIMUM = Maximum("loss", loss)
+CONFUSION = Confusion(CLASSES)
+SCORES = Scores(1)
+LAWS = [
+    Law("mean", MEAN.of, MEAN.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
+    Law("maximum", MAXIMUM.of, MAXIMUM.zero),
+    Law("confusion", CONFUSION.of, CONFUSION.zero),
+    Law("scores", SCORES.of, SCORES.zero),
+    Law("scores beyond the cap", SCORES.of, SCORES.zero, cap=4),
+    Law(
+        "rows",
+        rows,
+        lambda n: Sums(np.zeros((n, BUCKETS, len(ROW_COLUMNS)))),
+        twice=lambda s: s.values[..., 1],
+    ),
+]
+
+
+@pytest.fixture(params=LAWS, ids=lambda law: law.name, scope="module")
+def law(request: pytest.FixtureRequest) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "EXACT_SCORES", request.param.cap)
+        yield request.param
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[Scored, np.ndarray, int]:
+    """A batch with its groups: ties, zero weights, extreme scores, groups without rows."""
+    n = draw(st.integers(0, 40))
+    n_groups = draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    pool = np.r_[draw(st.lists(st.floats(0, 1), min_size=1, max_size=4)), 0.0, 1.0, rng.random(4)]
+    weights = np.array(draw(st.lists(st.sampled_from([0.0, 0.25, 1.0, 3.7]), min_size=1)))
+    batch = Scored(
+        rng.integers(0, CLASSES, n),
+        rng.choice(weights, n),
+        rng.integers(0, BUCKETS, n) * rng.integers(0, 2),
+        rng.choice(pool, (n, CLASSES)),
+        rng.integers(0, CLASSES, n),
+    )
+    return batch, rng.integers(0, n_groups, n), n_groups
+
+
+def same(left: States, right: States) -> None:
+    """Both hold the same, but for the rounding of sums."""
+    assert left.n_groups == right.n_groups
+    assert left.kind == right.kind
+    close(parts(left), parts(right))
+
+
+def close(left: Any, right: Any) -> None:
+    if not isinstance(left, dict):
+        left, right = {"values": left}, {"values": right}
+    assert left.keys() == right.keys()
+    for name in left:
+        # The squares around the mean are of the order 1 here, and of 1e6 before their centring.
+        np.testing.assert_allclose(left[name], right[name], rtol=1e-12, atol=1e-9, err_msg=name)
+
+
+def identical(left: States, right: States) -> None:
+    ours, theirs = parts(left), parts(right)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], strict=True, err_msg=name)
+
+
+@few
+@given(batches())
+def test_zero_is_neutral(law: Law, made: Any) -> None:
+    batch, groups, n_groups = made
+    states = law.of(batch, groups, n_groups)
+    for zero in (law.zero(0), law.zero(n_groups), law.of(batch.at(groups < 0), groups[:0], 0)):
+        identical(states.merge(zero), states)
+        identical(zero.merge(states), states)
+    assert law.zero(n_groups + 2).merge(states).n_groups == n_groups + 2
+
+
+@few
+@given(batches(), batches(), batches())
+def test_merge_is_associative_and_commutative(law: Law, a: Any, b: Any, c: Any) -> None:
+    a, b, c = (law.of(*each) for each in (a, b, c))
+    same(a.merge(b), b.merge(a))
+    same(a.merge(b).merge(c), a.merge(b.merge(c)))
+
+
+@few
+@given(batches(), st.randoms(use_true_random=False))
+def test_any_split_equals_the_whole(law: Law, made: Any, random: Any) -> None:
+    batch, groups, n_groups = made
+    part = np.array([random.randrange(5) for _ in range(len(batch))], np.int64)
+    total = law.zero(0)
+    for each in range(5):
+        of = part == each
+        # A worker that has not seen the last groups yet knows fewer of them.
+        seen = int(groups[of].max(initial=-1)) + 1 + random.randrange(2)
+        total = total.merge(law.of(batch.at(of), groups[of], min(seen, n_groups)))
+    same(law.zero(n_groups).merge(total), law.of(batch, groups, n_groups))
+
+
+@few
+@given(batches(), st.integers(0, 5))
+def test_decode_is_the_inverse_of_encode(law: Law, made: Any, group: int) -> None:
+    single = law.of(*made).take(group)
+    identical(decode(single.encode()), single)
+    assert single.n_groups == 1
+    assert decode(single.encode()).encode() == single.encode()
+
+
+@few
+@given(batches(), batches())
+def test_input_is_not_changed(law: Law, first: Any, second: Any) -> None:
+    before = copy.deepcopy((first, second))
+    left, right = law.of(*first), law.of(*second)
+    kept = copy.deepcopy((parts(left), parts(right)))
+    left.merge(right)
+    view(left.take(0))
+    for (batch, groups, _), (batch_before, groups_before, _) in zip(
+        (first, second), before, strict=True
+    ):
+        np.testing.assert_array_equal(groups, groups_before)
+        for name in ("truth", "weight", "bucket", "scores", "predicted"):
+            np.testing.assert_array_equal(getattr(batch, name), getattr(batch_before, name))
+    for states, was in zip((left, right), kept, strict=True):
+        for name, value in parts(states).items():
+            np.testing.assert_array_equal(value, was[name])
+
+
+@few
+@given(batches(), st.integers(0, 2**32 - 1))
+def test_order_of_rows_does_not_matter(law: Law, made: Any, seed: int) -> None:
+    batch, groups, n_groups = made
+    order = np.random.default_rng(seed).permutation(len(batch))
+    same(law.of(batch.at(order), groups[order], n_groups), law.of(batch, groups, n_groups))
+
+
+@few
+@given(batches())
+def test_weights_of_one_equal_none(law: Law, made: Any) -> None:
+    batch, groups, n_groups = made
+    ones = np.ones(len(batch))
+    weighted = replace(batch, weight=ones, _cache={})
+    unweighted = replace(batch, weight=ones, unweighted=True, _cache={})
+    same(law.of(weighted, groups, n_groups), law.of(unweighted, groups, n_groups))
+
+
+@few
+@given(batches())
+def test_weight_two_is_the_row_twice(law: Law, made: Any) -> None:
+    batch, groups, n_groups = made
+    twice = np.repeat(np.arange(len(batch)), 2)
+    doubled = replace(batch, weight=2 * batch.weight, _cache={})
+    left = law.of(doubled, groups, n_groups)
+    right = law.of(batch.at(twice), groups[twice], n_groups)
+    close(law.twice(left), law.twice(right))
+
+
+@few
+@given(batches())
+def test_weight_zero_is_no_row(law: Law, made: Any) -> None:
+    batch, groups, n_groups = made
+    some = np.flatnonzero(batch.weight > 0)
+    left = law.of(batch, groups, n_groups)
+    right = law.of(batch.at(some), groups[some], n_groups)
+    close(law.twice(left), law.twice(right))
+
+
+@few
+@given(batches())
+def test_groups_together_equal_each_alone(law: Law, made: Any) -> None:
+    batch, groups, n_groups = made
+    together = law.of(batch, groups, n_groups)
+    for group in range(n_groups):
+        own = np.flatnonzero(groups == group)
+        same(together.take(group), law.of(batch.at(own), np.zeros(len(own), np.int64), 1))
+    identical(together.take(n_groups), law.zero(1))
+
+
+def test_states_of_unlike_parameters_refuse_to_merge() -> None:
+    zeros = [
+        Confusion(2).zero(1),
+        Confusion(3).zero(1),
+        MEAN.zero(1),
+        MAXIMUM.zero(1),
+        SCORES.zero(1),
+        Sums(np.zeros((1, BUCKETS, 6))),
+        Sums(np.zeros((1, 1, 6))),
+        Sums(np.zeros((1, BUCKETS, 4))),
+    ]
+    for i, left in enumerate(zeros):
+        for j, right in enumerate(zeros):
+            if i != j:
+                with pytest.raises(ValueError, match="unlike parameters"):
+                    left.merge(right)
+        assert left.merge(left).n_groups == 1
