@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -63,6 +64,16 @@ def task_threads() -> int:
 def unpickling_allowed() -> bool:
     """Whether MLflow's own switch lets models be loaded that can run code while they are."""
     return os.environ.get("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true").lower() in ("true", "1")
+
+
+def keep_triton_out() -> None:
+    """Keeps the process from importing Triton when it has TensorFlow.
+
+    Both carry an LLVM, and the second to come aborts the process. PyTorch looks for Triton when it
+    optimises, compiles or exports, and does without on a CPU where the import fails.
+    """
+    if "tensorflow" in sys.modules and "triton" not in sys.modules:
+        sys.modules["triton"] = None  # type: ignore[assignment]
 
 
 def run_in_chunks(

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.models.artifact import Artifact, add_code_paths
-from engine.models.base import Description, Runner, run_in_chunks, task_threads
+from engine.models.base import Description, Runner, keep_triton_out, run_in_chunks, task_threads
 from engine.models.inputs import read_arrays
 from engine.vocabulary import ModelVersion, Output, TensorSpec
 
@@ -47,7 +47,7 @@ def import_tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _native_stderr_to_log() if "tensorflow" not in sys.modules else contextlib.nullcontext():
         import tensorflow as tf
-
+    keep_triton_out()
     # Both raise once TensorFlow runs: then somebody else has decided on it.
     with contextlib.suppress(RuntimeError):
         for gpu in tf.config.list_physical_devices("GPU"):

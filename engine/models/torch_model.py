@@ -12,6 +12,7 @@ from engine.models.artifact import Artifact, add_code_paths
 from engine.models.base import (
     Description,
     Runner,
+    keep_triton_out,
     run_in_chunks,
     task_threads,
     unpickling_allowed,
@@ -36,8 +37,7 @@ def open_model(artifact: Artifact) -> Any:
     MLflow's own loader is left for what is not known here, and for processes in which
     unpickling is forbidden: it knows what to refuse.
     """
-    import torch
-
+    torch = import_torch()
     add_code_paths(artifact)
     data = artifact.path / artifact.flavors["pytorch"]["model_data"]
     pickled, exported = data / "model.pth", data / "model.pt2"
@@ -52,6 +52,14 @@ def open_model(artifact: Artifact) -> Any:
     return mlflow.pytorch.load_model(str(artifact.path), map_location="cpu")
 
 
+def import_torch() -> Any:
+    """Imports PyTorch so that it gets along with a TensorFlow in the same process."""
+    keep_triton_out()
+    import torch
+
+    return torch
+
+
 def describe(native: Any, artifact: Artifact) -> Description:
     """Looks at the last module, or at the last operation of an exported program.
 
@@ -64,8 +72,7 @@ def describe(native: Any, artifact: Artifact) -> Description:
 
 
 def _last_operation(native: Any) -> str | None:
-    import torch
-
+    torch = import_torch()
     if isinstance(native, torch.fx.GraphModule):
         output = next(node for node in native.graph.nodes if node.op == "output")
         operations = output.all_input_nodes
@@ -81,8 +88,7 @@ def _last_operation(native: Any) -> str | None:
 
 def make_runner(native: Any, model: ModelVersion) -> Runner:
     """Runs chunks of one size without gradients; several tensors go in by position."""
-    import torch
-
+    torch = import_torch()
     torch.set_num_threads(task_threads())
 
     def call(arrays: list[np.ndarray]) -> np.ndarray:

@@ -29,6 +29,7 @@ from engine.models.log import (
     register,
     training_run,
 )
+from engine.models.torch_model import import_torch
 from engine.registry import nearest
 from engine.train.config import CONFIG_FILE, ModelConfig, read_config
 from engine.train.measure import held_out_metrics
@@ -211,9 +212,7 @@ def _seed(config: ModelConfig) -> None:
         tf.keras.utils.set_random_seed(config.seed)
         tf.config.experimental.enable_op_determinism()
     elif config.framework == "pytorch":
-        import torch
-
-        torch.manual_seed(config.seed)
+        import_torch().manual_seed(config.seed)
 
 
 def _code_path(folder: Path) -> Path:
