@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.sinks import report
+from engine.sinks.report.heatmap import SHOWN
+from engine.vocabulary import (
+    Cell,
+    Condition,
+    GateOutcome,
+    MetricValue,
+    ModelTest,
+    RowCounts,
+    RunOutcome,
+    Verdict,
+)
+
+Cells = Callable[..., Cell]
+Runs = Callable[..., RunOutcome]
+NASTY = (
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> ]]> {{ 7*7 }} 😀 &amp; </template>"
+)
+
+
+@pytest.fixture(scope="module")
+def html(full_run: RunOutcome) -> str:
+    return report.render(full_run)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> BeautifulSoup:
+    return BeautifulSoup(html, "lxml")
+
+
+def read(run: RunOutcome) -> BeautifulSoup:
+    return BeautifulSoup(report.render(run), "lxml")
+
+
+def words(node: Tag | None) -> str:
+    assert node is not None
+    return " ".join(node.get_text(" ").split())
+
+
+def test_write_makes_one_file(cell_of: Cells, run_of: Runs, tmp_path: Path) -> None:
+    run = run_of([cell_of()])
+    path = report.write(run, tmp_path / "deep" / "er")
+    assert path == tmp_path / "deep" / "er" / "index.html"
+    assert [item.name for item in path.parent.iterdir()] == ["index.html"]
+    assert path.read_text(encoding="utf-8") == report.render(run)
+
+
+def test_nothing_refers_outside(html: str, page: BeautifulSoup) -> None:
+    policy = page.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
+    assert policy["content"] == (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+    )
+    assert not page.find_all(["link", "iframe", "object", "embed", "base", "form", "img"])
+    for node in page.find_all(True):
+        for name in ("src", "href", "xlink:href", "action", "poster", "data", "srcset"):
+            target = node.get(name)
+            assert target is None or target.startswith(("#", "data:image/png;base64,")), target
+        assert not [name for name in node.attrs if name.startswith("on")]
+    assert len(page.find_all("script")) == 1
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+    namespaces = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+    assert set(re.findall(r"https?://[^\s\"'<>]+", html)) <= namespaces
+
+
+def test_ids_are_unique_and_links_lead_somewhere(page: BeautifulSoup) -> None:
+    ids = [node["id"] for node in page.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    for link in page.find_all("a"):
+        assert link["href"][1:] in ids
+    for node in page.find_all(attrs={"aria-labelledby": True}):
+        assert node["aria-labelledby"] in ids
+
+
+def test_the_top_says_it_all(full_run: RunOutcome, page: BeautifulSoup) -> None:
+    top = page.find("header")
+    assert "error" in top["class"]
+    assert words(page.find("h1")) == "Gate in error"
+    assert full_run.gate.reason in words(top)
+    assert "23 tests could not be decided" in words(top)
+    chips = [words(chip) for chip in page.select(".chip")]
+    assert chips == ["3 failed", "35 error", "23 inconclusive", "906 passed", "590 recorded"]
+    facts = words(page.select_one(".facts"))
+    for fact in ("20261120-020000-nightly", "2026-11-20 02:00:00 UTC", "1 min 34 s", "./store"):
+        assert fact in facts
+    assert "claims version 7" in facts
+    cards = [words(card) for card in page.select(".card")]
+    assert cards[0].startswith("claims-v2 Failed 3 failed")
+    assert cards[-1].startswith("diabetes-mlp Recorded only 15 recorded")
+    assert "good" not in page.select(".card")[-1]["class"]
+
+
+@pytest.mark.parametrize(
+    "verdict", [Verdict.RECORDED, Verdict.INCONCLUSIVE, Verdict.ERROR], ids=str
+)
+def test_nothing_decided_never_reads_green(cell_of: Cells, run_of: Runs, verdict: Verdict) -> None:
+    made = read(run_of([cell_of(verdict=verdict)], outcome=GateOutcome.PASSED))
+    assert words(made.find("h1")) == "Nothing was decided"
+    assert "undecided" in made.find("header")["class"]
+    assert not made.select(".good")
+
+
+def test_a_run_without_evaluations_is_a_page(run_of: Runs, cell_of: Cells) -> None:
+    made = read(replace(run_of([], outcome=GateOutcome.PASSED), evaluations=()))
+    assert "The run had no evaluation." in words(made.find("main"))
+    assert not made.select(".good")
+    assert not read(run_of([])).select(".good")
+
+
+def test_a_decided_pass_is_green(cell_of: Cells, run_of: Runs) -> None:
+    made = read(run_of([cell_of()]))
+    assert words(made.find("h1")) == "Gate passed"
+    assert "good" in made.find("header")["class"]
+    assert "No test failed, and none was in error." in words(made.find("main"))
+
+
+def test_models_stand_side_by_side_with_differences(page: BeautifulSoup) -> None:
+    table = page.select_one("#e1 table.compare")
+    heads = [words(head) for head in table.select("thead th")]
+    assert heads == ["Metric", "claims-v2 baseline", "claims-v3", "claims-v4-wide"]
+    rows = {words(row.th.span): row for row in table.select("tbody tr")}
+    assert "higher is better · min 0.85" in words(rows["roc_auc"].th)
+    assert "pass 0.9265 better than the baseline: +0.0245" in words(rows["roc_auc"])
+    assert "pass 0.2325 better than the baseline: −0.0775" in words(rows["log_loss"])
+    assert [words(best.select_one(".value")) for best in rows["log_loss"].select(".best")] == [
+        "0.2325"
+    ]
+
+
+def test_a_worse_model_is_marked_by_word_and_sign(cell_of: Cells, run_of: Runs) -> None:
+    run = run_of([cell_of(model="old", value=0.9), cell_of(model="new", value=0.8)])
+    made = read(replace(run, evaluations=[replace(run.evaluations[0], baseline="old")]))
+    delta = made.select_one("table.compare .delta")
+    assert "worse" in delta["class"]
+    assert words(delta) == "worse than the baseline: −0.1000"
+
+
+def test_failures_come_first_and_errors_with_one_reason_share_a_row(page: BeautifulSoup) -> None:
+    headings = [words(h3) for h3 in page.select("#e1 h3")]
+    assert headings[:3] == [
+        "Models side by side, on all rows",
+        "What failed",
+        "Every slice, by metric",
+    ]
+    rows = page.select("#e1 table.findings")[0].select("tbody tr")
+    assert [words(row.select_one(".badge")) for row in rows] == ["fail", "fail", "fail", "error"]
+    assert "7 slices: country=DE & device=tablet" in words(rows[3])
+    assert "35 cells with this reason" in words(rows[3])
+    assert "which breaks min 0.85" in words(rows[0])
+
+
+def test_undefined_is_a_dash_with_its_reason(cell_of: Cells, run_of: Runs) -> None:
+    lost = cell_of(value=None, verdict=Verdict.INCONCLUSIVE, reason="all rows have one class")
+    made = read(run_of([lost]))
+    compare = made.select_one("table.compare tbody td")
+    assert words(compare.select_one(".value")) == "–"
+    assert "all rows have one class" in words(compare)
+    heat = made.select_one("table.heatmap tbody td")
+    assert heat.get_text() == "–120"
+    assert heat["title"].startswith("recall: undefined (one_class)")
+
+
+def test_heat_cells_say_how_far_and_why(page: BeautifulSoup, full_run: RunOutcome) -> None:
+    panel = page.select_one("#e1 [data-panel]")
+    rows = panel.select("tbody tr")
+    assert "whole" in rows[0]["class"]
+    assert len(rows) == 61
+    assert words(rows[1].th) == "country=GB & device=tablet"
+    first = rows[1].td
+    assert {"worse3", "v-FAIL"} <= set(first["class"])
+    assert first.get_text() == "0.83742,287"
+    exact = next(
+        cell.measured.value
+        for cell in full_run.cells
+        if (cell.model.name, cell.slice.name, cell.test.metric)
+        == ("claims-v2", "country=GB & device=tablet", "roc_auc")
+    )
+    tip = first["title"].split("\n")
+    assert tip[0] == f"roc_auc: {exact!r}"
+    assert tip[1:3] == ["all rows: 0.902", "2,287 rows"]
+    assert tip[3].startswith("FAIL: roc_auc is 0.8374, which breaks min 0.85")
+    heads = panel.select("thead th")
+    assert {head["scope"] for head in heads} == {"col"}
+    assert {row.th["scope"] for row in rows} == {"row"}
+
+
+def test_lower_is_better_is_coloured_the_other_way(cell_of: Cells, run_of: Runs) -> None:
+    test = ModelTest("log_loss", "log_loss", (Condition("max", 9),))
+    other = ModelTest("thing", "thing")
+    cells = [
+        cell_of(slice_name=name, test=which, value=value, verdict=Verdict.RECORDED)
+        for which in (test, other)
+        for name, value in (("overall", 0.3), ("high", 0.4), ("low", 0.2))
+    ]
+    rows = {words(row.th): row for row in read(run_of(cells)).select("table.heatmap tbody tr")}
+    assert [td["class"][0] for td in rows["high"].select("td")] == ["worse3", "differs3"]
+    assert [td["class"][0] for td in rows["low"].select("td")] == ["better3", "differs3"]
+
+
+def test_a_thousand_slices_show_the_worst_and_keep_the_rest(
+    big_run: Callable[[int], RunOutcome],
+) -> None:
+    html = report.render(big_run(1000))
+    assert len(html) < 6_000_000
+    made = BeautifulSoup(html, "lxml")
+    for panel in made.select("[data-panel]"):
+        kept = panel.select("template tr")
+        shown = [row for row in panel.select("tr") if row.find("td") and row not in kept]
+        assert (len(shown), len(kept)) == (SHOWN, 801)
+        assert all("v-FAIL" not in td["class"] for row in kept for td in row.select("td"))
+    assert "200 of 1,001 slices shown" in words(made.select_one("[data-panel]"))
+
+
+def test_slices_past_the_budget_are_counted(cell_of: Cells, run_of: Runs) -> None:
+    cells = [cell_of(slice_name=f"s{place}") for place in range(46_000)]
+    html = report.render(run_of(cells))
+    assert len(html) < 20_000_000
+    assert "1,000 more are in the results table only." in " ".join(html.split())
+
+
+def test_rows_left_out_are_told(cell_of: Cells, run_of: Runs) -> None:
+    counts = RowCounts(100, 100.0, null_labels=3, bad_scores=1)
+    text = words(read(run_of([cell_of(counts=counts)])).select_one("#e1 .under"))
+    assert "Left out: 3 rows without a label, 1 row with a prediction that is not a number." in text
+
+
+def test_models_that_could_not_be_loaded_are_told(cell_of: Cells, run_of: Runs) -> None:
+    run = run_of([cell_of()])
+    bad = replace(run.evaluations[0], model_errors={"candidate": "no such version"})
+    alarm = words(read(replace(run, evaluations=[bad])).select_one(".alarm"))
+    assert alarm == "candidate could not be evaluated: no such version"
+
+
+def test_intervals_and_bounds_are_shown(cell_of: Cells, run_of: Runs) -> None:
+    made = read(run_of([cell_of(measured=MetricValue(0.9, None, 0.0, 0.88, 0.92))]))
+    assert "0.8800 to 0.9200" in words(made.select_one("table.compare"))
+    made = read(run_of([cell_of(measured=MetricValue(0.9, None, 0.001))]))
+    assert "± 0.0010" in words(made.select_one("table.compare"))
+
+
+def test_provenance_has_what_a_repetition_needs(full_run: RunOutcome, page: BeautifulSoup) -> None:
+    part = page.select_one(".provenance")
+    text = words(part)
+    for model in (m for e in full_run.evaluations for m in e.models):
+        assert model.uri in text
+        assert model.digest in str(part)
+    for fact in ("5f0c2d9e-table", "pyspark", "4.2.0", "claims: scan", "41 s"):
+        assert fact in text
+    assert (
+        part.select_one("details pre").get_text()
+        == full_run.info.suite_resolved.rstrip("\n") + "\n"
+    )
+
+
+def test_counts_among_the_timings_are_not_read_as_seconds(cell_of: Cells, run_of: Runs) -> None:
+    run = run_of([cell_of()])
+    timings = {"predict_seconds/candidate": 2.0, "predictions": 90000.0}
+    made = read(replace(run, evaluations=[replace(run.evaluations[0], timings=timings)]))
+    text = words(made.select_one(".provenance"))
+    assert "claims: predict, candidate 2.0 s" in text
+    assert "claims: predictions 90,000" in text
+
+
+def test_pictures_stand_in_the_page(page: BeautifulSoup) -> None:
+    titles = [words(b) for b in page.select("#e1 figcaption b")]
+    assert titles == ["ROC curve", "Precision and recall", "Calibration", "Confusion matrix"]
+    assert all(svg["role"] == "img" and svg["aria-label"] for svg in page.select("figure svg"))
+    assert not page.select("#e3 figure")
+
+
+def hostile_run(cell_of: Cells, run_of: Runs, text: str) -> RunOutcome:
+    test = ModelTest(text, text, (Condition("min", 0.5),))
+    cells = [
+        cell_of(slice_name=name, test=test, model=text, verdict=verdict, reason=text, variant=text)
+        for name in ("overall", text)
+        for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    ]
+    run = run_of(cells, suite=text, reason=text)
+    evaluation = replace(
+        run.evaluations[0], name=text, baseline=text, model_errors={text: text}, timings={text: 1.0}
+    )
+    info = replace(
+        run.info, run_id=text, store=text, user=text, suite_resolved=text, versions={text: text}
+    )
+    return replace(run, info=info, evaluations=[evaluation])
+
+
+def test_text_from_data_stays_text(cell_of: Cells, run_of: Runs) -> None:
+    html = report.render(hostile_run(cell_of, run_of, NASTY))
+    made = BeautifulSoup(html, "lxml")
+    assert len(made.find_all("script")) == 1
+    assert not made.find_all("img")
+    assert "alert(1)" not in made.find("script").get_text()
+    assert "{{ 7*7 }}" in words(made.find("main"))
+    assert words(made.find("h1")) == "Gate failed"
+    assert made.select_one("details pre").get_text() == NASTY
+
+
+@settings(max_examples=25, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=()), max_size=50))
+def test_any_text_leaves_the_page_whole(text: str, cell_of: Cells, run_of: Runs) -> None:
+    plain = BeautifulSoup(report.render(hostile_run(cell_of, run_of, "x")), "lxml")
+    odd = report.render(hostile_run(cell_of, run_of, f"x{text}x")).encode("utf-8", "replace")
+    made = BeautifulSoup(odd.decode(), "lxml")
+    assert [node.name for node in made.find_all(True)] == [n.name for n in plain.find_all(True)]
+
+
+def test_very_long_names_are_cut_by_style_and_whole_in_the_title(
+    cell_of: Cells, run_of: Runs
+) -> None:
+    name = "n" * 3000
+    made = read(run_of([cell_of(slice_name=name)]))
+    head = made.select("table.heatmap tbody th")[0]
+    assert head["title"] == name
+    assert "cut" in head.span["class"]
+
+
+def test_same_outcome_same_bytes(full_run: RunOutcome, html: str) -> None:
+    assert report.render(full_run) == html
