@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.ingest import Ingested, ingest
 from engine.progress import Reporter
 from engine.store import Store
-from engine.train import Trained, train_all
+from engine.training import Trained, train_all
 
 
 class TableFiles(BaseModel):

@@ -30,6 +30,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("verdicts", "config"),
     ("matrix",),
     ("models",),
+    ("reading",),
     ("kernel",),
     ("measure",),
     ("spark_internals",),
@@ -38,12 +39,12 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("ingest", "profile"),
     ("execute", "prepare"),
     ("sinks.format",),
-    ("sinks.selection",),
+    ("sinks.keys", "sinks.selection"),
     ("sinks.console", "sinks.github", "sinks.junit", "sinks.report", "sinks.results"),
     ("sinks.tracking",),
     ("sinks",),
     ("progress",),
-    ("checkup", "train"),
+    ("checkup", "training"),
     ("job", "provision"),
     ("api",),
     ("engine",),
@@ -69,6 +70,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "config": frozenset({"pydantic", "pydantic_core", "yaml"}),
     "matrix": frozenset({"numpy", "pydantic"}),
     "models": ARRAYS | FRAMEWORKS | {"mlflow", "scipy", "skops", "yaml"},
+    "reading": ARRAYS,
     "kernel": ARRAYS,
     "measure": frozenset({"numpy"}),
     "spark_internals": SPARK,
@@ -79,6 +81,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "execute": SPARK | ARRAYS,
     "prepare": SPARK,
     "sinks.format": frozenset(),
+    "sinks.keys": frozenset(),
     "sinks.selection": frozenset(),
     "sinks.console": frozenset({"rich"}),
     "sinks.github": frozenset(),
@@ -89,7 +92,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "sinks": frozenset(),
     "progress": frozenset({"pyspark", "rich"}),
     "checkup": SPARK | {"mlflow"},
-    "train": ARRAYS | FRAMEWORKS | {"mlflow", "pydantic", "yaml"},
+    "training": ARRAYS | FRAMEWORKS | {"mlflow", "pydantic", "yaml"},
     "job": frozenset({"pyarrow", "pyspark", "rich"}),
     "provision": frozenset({"pydantic", "pyspark", "yaml"}),
     "api": frozenset({"pandas", "pyarrow", "pyspark", "rich"}),
@@ -104,13 +107,13 @@ LAZY: dict[str, frozenset[str]] = {
     "sinks.report": frozenset({"matplotlib"}),
     "sinks.tracking": frozenset({"matplotlib", "mlflow"}),
     "checkup": SPARK | {"mlflow"},
-    "train": FRAMEWORKS | {"mlflow"},
+    "training": FRAMEWORKS | {"mlflow"},
     # `evalmatrix --help` must not wait for Spark.
     "cli": frozenset({"engine", "pyspark"}),
 }
 
 # Rooms that may import by a name that they are given: users' modules, models, the lazy namespace.
-BY_NAME = frozenset({"engine", "models", "registry", "train"})
+BY_NAME = frozenset({"engine", "models", "registry", "training"})
 
 # The JVM and the RDD are out of reach on Spark Connect: one module may try them, with a fallback.
 SPARK_INTERNALS = frozenset(

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlparse
 
 from engine.errors import ModelError
 from engine.models.artifact import digest
-from engine.models.tracking import ask
+from engine.models.tracking import ask, current_tracking
 from engine.registry import nearest
 
 _LOG = logging.getLogger(__name__)
@@ -158,9 +158,9 @@ class Locator:
         _LOG.info("downloading %s", uri)
         with tempfile.TemporaryDirectory(dir=self.cache_dir) as folder:
             try:
-                path = mlflow.artifacts.download_artifacts(
-                    artifact_uri=uri, dst_path=folder, tracking_uri=self.tracking_uri
-                )
+                # Given a tracking URI, MLflow would still ask the process's own registry.
+                with current_tracking(self.tracking_uri):
+                    path = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
             except Exception as error:
                 raise ModelError(
                     f"the model {uri!r} cannot be downloaded: {type(error).__name__}: {error}"

@@ -10,7 +10,6 @@ import contextlib
 import importlib.metadata
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ import pandas as pd
 
 from engine.errors import ModelError
 from engine.models.artifact import NOTES_KEY
-from engine.models.tracking import artifact_root, ask, unreachable
+from engine.models.tracking import artifact_root, ask, current_tracking, unreachable
 
 TAG = "evalmatrix."
 
@@ -60,30 +59,19 @@ class Registered:
 def training_run(tracking_uri: str, experiment: str, run_name: str) -> Iterator[str]:
     """Opens an MLflow run, and gives its id; MLflow's own words on standard output are dropped.
 
-    MLflow's tracking URI is a setting of the process: it is put back afterwards.
-
     Raises:
         TrackingError: when the tracking server refuses or cannot be reached.
     """
     import mlflow
 
-    before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(tracking_uri)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            try:
-                experiment_id = _experiment(tracking_uri, experiment)
-            except Exception as error:
-                raise unreachable(tracking_uri, error) from error
-            # Nested, so that a notebook's own open run is no obstacle.
-            with mlflow.start_run(
-                experiment_id=experiment_id, run_name=run_name, nested=True
-            ) as run:
-                yield run.info.run_id
-    finally:
-        mlflow.set_tracking_uri(before)
-        if variable is None:
-            os.environ.pop("MLFLOW_TRACKING_URI", None)
+    with current_tracking(tracking_uri), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            experiment_id = _experiment(tracking_uri, experiment)
+        except Exception as error:
+            raise unreachable(tracking_uri, error) from error
+        # Nested, so that a notebook's own open run is no obstacle.
+        with mlflow.start_run(experiment_id=experiment_id, run_name=run_name, nested=True) as run:
+            yield run.info.run_id
 
 
 def _experiment(tracking_uri: str, name: str) -> str:

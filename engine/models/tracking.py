@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +39,24 @@ def ask(tracking_uri: str, question: Callable[[Any], T]) -> T | None:
     except Exception as error:
         # Whatever a client's transport or a database's driver raises.
         raise unreachable(tracking_uri, error) from error
+
+
+@contextlib.contextmanager
+def current_tracking(tracking_uri: str) -> Iterator[None]:
+    """Makes a server the one that MLflow's functions use, and puts the old one back afterwards.
+
+    MLflow keeps it for the whole process, and in the environment.
+    """
+    import mlflow
+
+    before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(tracking_uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+        if variable is None:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 def unreachable(tracking_uri: str, error: Exception) -> TrackingError:

@@ -13,7 +13,7 @@ again as a worker would load it, and measured on the rows that were held out.
 
 from __future__ import annotations
 
-from engine.train.config import ModelConfig, read_config
-from engine.train.training import Trained, train, train_all
+from engine.training.config import ModelConfig, read_config
+from engine.training.trainer import Trained, train, train_all
 
 __all__ = ["ModelConfig", "Trained", "read_config", "train", "train_all"]

@@ -31,8 +31,8 @@ from engine.models.log import (
 )
 from engine.models.torch_model import import_torch
 from engine.registry import nearest
-from engine.train.config import CONFIG_FILE, ModelConfig, read_config
-from engine.train.measure import held_out_metrics
+from engine.training.config import CONFIG_FILE, ModelConfig, read_config
+from engine.training.measure import held_out_metrics
 from engine.vocabulary import TaskKind
 
 _LOG = logging.getLogger(__name__)

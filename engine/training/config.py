@@ -16,6 +16,9 @@ from engine.errors import Mistake, ModelError, SuiteError
 
 CONFIG_FILE = "model_config.yml"
 
+# Pydantic's types in the words of a YAML file.
+_KINDS = {"dict_type": "a mapping", "model_type": "a mapping", "list_type": "a list"}
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -118,5 +121,5 @@ def _report(error: ValidationError, document: Document) -> None:
         elif details["type"] == "missing":
             document.report(loc, "is missing")
         else:
-            wanted = details["msg"].removeprefix("Input should be ")
+            wanted = _KINDS.get(details["type"], details["msg"].removeprefix("Input should be "))
             document.report(loc, f"found {shown(details['input'])}, expected {wanted}")
