@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine import prepare as preparing
 from engine import job as running
+from engine import prepare as preparing
 from engine.config import Suite
 from engine.config import schema as suite_schema
 from engine.errors import InputError
+from engine.job import RunOptions, RunResult
 from engine.matrix import EvaluationPlan
 from engine.progress import Reporter
-from engine.job import RunOptions, RunResult
 from engine.session import get_session
 from engine.sinks import results as results_sink
 from engine.store import Store
-from engine.train import Trained
-from engine.train import train as train_model
+from engine.training import Trained
+from engine.training import train as train_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,8 +88,15 @@ def plan(
     loaded = preparing.read_suite(suite, tuple(overrides))
     store = Store(loaded.store)
     store.check_writable()
-    session = spark or get_session(log_file=store.log_file)
-    prepared = [preparing.prepare(session, loaded, each) for each in loaded.evaluations]
+    preparing.short_waits()
+    finder = preparing.ModelFinder(loaded)
+    try:
+        session = spark or get_session(log_file=store.log_file)
+        prepared = [
+            preparing.prepare(session, loaded, each, finder=finder) for each in loaded.evaluations
+        ]
+    finally:
+        finder.stop()
     return [PlannedEvaluation(each.plan, each.slices) for each in prepared]
 
 
@@ -137,9 +144,7 @@ def stored_suite(text: str) -> Suite:
         return preparing.read_suite(path)
 
 
-def _find(
-    store: str, run: str, spark: SparkSession | None
-) -> tuple[dict[str, Any], SparkSession]:
+def _find(store: str, run: str, spark: SparkSession | None) -> tuple[dict[str, Any], SparkSession]:
     place = Store(store)
     if place.local is not None and not place.local.is_dir():
         raise InputError(f"no store at {store!r}; give the one of the suite with --store")

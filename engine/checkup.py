@@ -1,4 +1,4 @@
-"""`evalmatrix doctor`: what a run needs, checked one by one, with what to do where it is missing."""
+"""`evalmatrix doctor`: what a run needs, checked one by one, with what to do where it lacks."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
@@ -62,19 +63,41 @@ def reported(command: Callable[P, int]) -> Callable[P, None]:
         try:
             code = command(*args, **kwargs)
         except EvalMatrixError as error:
-            typer.echo(f"evalmatrix: {error}", err=True)
+            _tell(str(error), error)
             code = error.exit_code
-        except KeyboardInterrupt:
-            _interrupted()
+        except KeyboardInterrupt as error:
+            _stop_jobs()
+            _tell("stopped", error)
             code = 130
         except BrokenPipeError:
             code = 0
+        except Exception as error:  # exit code 1 would say that the gate failed
+            code = EvalMatrixError.exit_code
+            _tell(_unexpected(error), error)
         raise typer.Exit(code)
 
     return wrapper
 
 
-def _interrupted() -> None:
+def _tell(message: str, error: BaseException) -> None:
+    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    typer.echo(f"evalmatrix: {message}{notes}", err=True)
+
+
+def _unexpected(error: Exception) -> str:
+    """What failed outside evalmatrix in one line; with its traceback what should not happen."""
+    text = (str(error).strip().splitlines() or [""])[0][:500]
+    line = f"the machinery failed: {type(error).__name__}: {text}"
+    outside = ("pyspark", "py4j", "mlflow", "sqlalchemy")
+    if isinstance(error, (OSError, MemoryError)) or type(error).__module__.startswith(outside):
+        return line
+    return f"{line}\n{''.join(traceback.format_exception(error))}"
+
+
+def _stop_jobs() -> None:
+    """Cancels what Spark is doing; a second Ctrl-C is not needed."""
+    if "pyspark" not in sys.modules:
+        return
     from pyspark.sql import SparkSession
 
     from engine.spark_internals import stop_jobs
@@ -82,11 +105,6 @@ def _interrupted() -> None:
     active = SparkSession.getActiveSession()
     if active is not None:
         stop_jobs(active)
-    typer.echo(
-        "evalmatrix: stopped. What was finished is in the store; "
-        "`evalmatrix run SUITE.yml --resume ID` does the rest (the id was printed at the start)",
-        err=True,
-    )
 
 
 def configure_logging() -> None:

@@ -21,8 +21,8 @@ from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, Varia
 from engine import kernel, tables
 from engine.errors import StoreError
 from engine.kernel import BUCKET_COLUMN, STATE_KEY
-from engine.measure import StateRow
 from engine.matrix import EvaluationPlan
+from engine.measure import StateRow
 from engine.slices import where_column
 from engine.spark_internals import cores
 from engine.states import BUCKETS
@@ -32,9 +32,7 @@ STATES_VERSION = 1
 SMALL_ROWS = 2_000
 PARTITION_ROWS = 131_072
 
-_STATE_DDL = (
-    "model int, slice_set string, slice_key string, family string, payload binary"
-)
+_STATE_DDL = "model int, slice_set string, slice_key string, family string, payload binary"
 
 
 def _scan(batches: Iterable[pa.RecordBatch], plan: EvaluationPlan) -> Iterator[pa.RecordBatch]:

@@ -47,20 +47,39 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
     if fmt not in FORMATS:
         raise DataError(f"files are {fmt!r}, expected one of {FORMATS}")
     files = _files(spark, pattern)
-    added, known = [], []
+    _check_named(table)
+    known_before = _identities(spark, table)
+    added: list[str] = []
+    known: list[str] = []
+    version = None
     for name, identity in files:
-        before = _version(spark, table)
-        _check_named(table, before)
-        tables.append_once(_read(spark, name, fmt, table, before), table, token=identity)
-        (known if _version(spark, table) == before else added).append(name)
-    version = _version(spark, table)
+        if identity in known_before:
+            known.append(name)
+            continue
+        before = _version(spark, table) if version is None else version
+        frame = _read(spark, name, fmt, table, before)
+        # The commit carries the identity twice: as what people and the next run can read in the
+        # history, and as Delta's own guard, which outlives the history.
+        tables.append_once(frame, table, token=identity, options={"userMetadata": identity})
+        version = _version(spark, table)
+        (known if version == before else added).append(name)
+    if version is None:
+        version = _version(spark, table)
     assert version is not None, "a table that was appended to exists"
     log.info("%s: %d files added, %d known, version %d", table, len(added), len(known), version)
     return Ingested(table, version, tuple(added), tuple(known))
 
 
-def _check_named(table: str, version: int | None) -> None:
-    if version is None and not tables.is_catalog_name(table) and Path(table).is_file():
+def _identities(spark: SparkSession, table: str) -> set[str]:
+    """The files that the table's history tells of; files of older commits may be missing."""
+    if not tables.exists(spark, table):
+        return set()
+    history = tables.delta_table(spark, table).history().select("userMetadata").collect()
+    return {row["userMetadata"] for row in history if row["userMetadata"]}
+
+
+def _check_named(table: str) -> None:
+    if not tables.is_catalog_name(table) and Path(table).is_file():
         raise DataError(f"the table's place {table!r} is a file; expected a folder or none")
 
 
@@ -92,20 +111,17 @@ def _remote_files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
 
 
 def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _version(spark: SparkSession, table: str) -> int | None:
     if not tables.exists(spark, table):
         return None
-    row = tables.delta_table(spark, table).history(1).select("version").first()
-    return int(row["version"]) if row else None
+    return int(tables.delta_table(spark, table).history(1).select("version").collect()[0][0])
 
 
-def _read(
-    spark: SparkSession, path: str, fmt: str, table: str, version: int | None
-) -> DataFrame:
+def _read(spark: SparkSession, path: str, fmt: str, table: str, version: int | None) -> DataFrame:
     schema = tables.read(spark, table).schema if version is not None else None
     try:
         return _csv(spark, path, schema) if fmt == "csv" else _parquet(spark, path, schema)
@@ -114,7 +130,12 @@ def _read(
 
 
 def _csv(spark: SparkSession, path: str, schema: StructType | None) -> DataFrame:
-    options = {"header": True, "mode": "FAILFAST", "multiLine": True, "escape": '"'}
+    options: dict[str, bool | str] = {
+        "header": True,
+        "mode": "FAILFAST",
+        "multiLine": True,
+        "escape": '"',
+    }
     if schema is None:
         return spark.read.options(**options).csv(path, inferSchema=True)
     names = spark.read.options(header=True, multiLine=True, escape='"').csv(path).columns

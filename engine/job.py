@@ -8,7 +8,8 @@ import logging
 import platform
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,10 +22,11 @@ from rich.console import Console
 from engine import execute, tables
 from engine.config import Suite, dump_suite
 from engine.errors import InputError, TrackingError
+from engine.matrix import EvaluationPlan, dump_plans, load_plans
 from engine.measure import measure
 from engine.metrics import METRICS
-from engine.matrix import EvaluationPlan, dump_plans, load_plans
-from engine.prepare import prepare, read_suite
+from engine.models.tracking import artifact_root
+from engine.prepare import ModelFinder, prepare, read_suite, short_waits
 from engine.progress import Reporter
 from engine.session import get_session
 from engine.sinks import console, github, junit, report, tracking
@@ -57,6 +59,7 @@ class RunResult:
 
     outcome: RunOutcome
     store: Store
+    tracking_uri: str
     tracking_error: str | None = None
     parents: dict[str, str] = field(default_factory=dict)
 
@@ -83,7 +86,7 @@ class RunResult:
             "junit": str(folder / "junit.xml"),
             "summary": str(folder / "summary.md"),
             "results": self.store.table("results"),
-            "mlflow": self.store.tracking_uri if self.store.local else "as configured",
+            "mlflow": self.tracking_uri,
         }
 
     @property
@@ -120,6 +123,7 @@ class Job:
     info: RunInfo
     tell: Reporter
     resumed: dict[str, object] | None = None
+    finder: ModelFinder | None = None
 
 
 def run(
@@ -143,49 +147,70 @@ def run(
     """
     job = begin(suite, options or RunOptions(), spark=spark, tell=tell or Reporter())
     plans = pinned(job)
-    results = [evaluate(job, plan, frame) for plan, frame in plans]
-    outcome = conclude(job, results)
-    write_files(job, outcome)
-    tracked = track(job, outcome)
-    finish(job, outcome, [plan for plan, _ in plans], tracked.exit_code)
+    with told_how_to_resume(job.info.run_id):
+        results = [evaluate(job, plan, frame) for plan, frame in plans]
+        outcome = conclude(job, results)
+        write_files(job, outcome)
+        tracked = track(job, outcome)
+        finish(job, outcome, tracked.exit_code)
     return tracked
+
+
+@contextmanager
+def told_how_to_resume(run_id: str) -> Iterator[None]:
+    """Adds to whatever stops a run how it is completed; wrong data would be as wrong again."""
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException as error:
+        error.add_note(
+            f"what was finished is in the store; `evalmatrix run SUITE.yml --resume {run_id}` "
+            "does the rest"
+        )
+        raise
 
 
 def begin(
     path: str | Path, options: RunOptions, *, spark: SparkSession | None, tell: Reporter
 ) -> Job:
     """Reads the suite, checks the store, starts Spark, and names the run."""
-    suite = read_suite(path, options.overrides)
-    store = Store(suite.store)
-    store.check_writable()
-    if spark is None:
-        tell.say("starting Spark")
-        spark = get_session(log_file=store.log_file)
-    resumed = _resumable(spark, store, options)
     now = dt.datetime.now(dt.UTC)
     run_id = options.resume or options.run_id or f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     _check_run_id(run_id)
-    info = RunInfo(
-        run_id=run_id,
-        suite=suite.name,
-        started_at=_utc(resumed["started_at"]) if resumed else now,
-        store=suite.store,
-        suite_resolved=dump_suite(suite),
-        versions=versions(),
-        user=_user(),
-    )
-    if resumed and resumed["suite_resolved"] != info.suite_resolved:
-        raise InputError(
-            f"the run {run_id!r} was begun with another suite; resume it with the same suite and "
-            "--set arguments, or start a new run"
+    suite = read_suite(path, options.overrides)
+    store = Store(suite.store)
+    store.check_writable()
+    short_waits()
+    finder = None if options.resume else ModelFinder(suite)
+    try:
+        if spark is None:
+            tell.say("starting Spark")
+            spark = get_session(log_file=store.log_file)
+        resumed = _resumable(spark, store, options)
+        info = RunInfo(
+            run_id=run_id,
+            suite=suite.name,
+            started_at=_utc(resumed["started_at"]) if resumed else now,
+            store=suite.store,
+            suite_resolved=dump_suite(suite),
+            versions=versions(),
+            user=_user(),
         )
+        if resumed and resumed["suite_resolved"] != info.suite_resolved:
+            raise InputError(
+                f"the run {run_id!r} was begun with another suite; resume it with the same suite "
+                "and --set arguments, or start a new run"
+            )
+    except BaseException:
+        if finder is not None:
+            finder.stop()
+        raise
     tell.say(f"run {run_id}" + (" resumed" if resumed else ""))
-    return Job(suite, store, spark, info, tell, resumed)
+    return Job(suite, store, spark, info, tell, resumed, finder)
 
 
-def _resumable(
-    spark: SparkSession, store: Store, options: RunOptions
-) -> dict[str, object] | None:
+def _resumable(spark: SparkSession, store: Store, options: RunOptions) -> dict[str, object] | None:
     wanted = options.resume or options.run_id
     if wanted is None:
         return None
@@ -232,13 +257,16 @@ def pinned(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
     if job.resumed is not None:
         plans = load_plans(str(job.resumed["evaluations"]))
         return [
-            (plan, tables.read(job.spark, plan.dataset.uri, plan.dataset.version))
-            for plan in plans
+            (plan, tables.read(job.spark, plan.dataset.uri, plan.dataset.version)) for plan in plans
         ]
-    prepared = [
-        prepare(job.spark, job.suite, evaluation, say=job.tell.say)
-        for evaluation in job.suite.evaluations
-    ]
+    assert job.finder is not None, "a new run looks for its models"
+    try:
+        prepared = [
+            prepare(job.spark, job.suite, evaluation, finder=job.finder, say=job.tell.say)
+            for evaluation in job.suite.evaluations
+        ]
+    finally:
+        job.finder.stop()
     text = dump_plans([each.plan for each in prepared])
     results_sink.start_run(job.spark, job.info, text, table=job.store.table("runs"))
     return [(each.plan, each.frame) for each in prepared]
@@ -248,7 +276,10 @@ def evaluate(job: Job, plan: EvaluationPlan, frame: DataFrame) -> EvaluationResu
     """Scans an evaluation unless the run has its states already, and measures its cells."""
     started = time.monotonic()
     table, run_id = job.store.table("states"), job.info.run_id
-    if not execute.has_states(job.spark, plan.name, table=table, run_id=run_id):
+    done = job.resumed is not None and execute.has_states(
+        job.spark, plan.name, table=table, run_id=run_id
+    )
+    if not done:
         with job.tell.scanning(job.spark, plan.name, plan.dataset.rows):
             states = execute.scan(frame, plan)
             execute.store_states(
@@ -317,37 +348,36 @@ def track(job: Job, outcome: RunOutcome) -> RunResult:
     job.tell.say("logging to MLflow")
     folder = job.store.report_folder(job.info.run_id)
     names = ("index.html", "results.parquet", "junit.xml", "summary.md")
-    configured = job.suite.mlflow.tracking_uri
+    uri = job.suite.mlflow.tracking_uri or job.store.tracking_uri
     target = tracking.Target(
-        tracking_uri=configured or job.store.tracking_uri,
-        artifact_root=None if configured else job.store.files / "mlartifacts",
+        tracking_uri=uri,
+        artifact_root=artifact_root(uri),
         max_slice_metrics=job.suite.mlflow.max_slice_metrics,
         files=[folder / name for name in names],
     )
     try:
-        return RunResult(outcome, job.store, parents=tracking.log_outcome(outcome, target))
+        parents = tracking.log_outcome(outcome, target)
     except TrackingError as error:
-        log.error("%s", error)
-        return RunResult(outcome, job.store, tracking_error=str(error))
+        return RunResult(outcome, job.store, uri, tracking_error=str(error))
+    return RunResult(outcome, job.store, uri, parents=parents)
 
 
-def finish(
-    job: Job, outcome: RunOutcome, plans: Sequence[EvaluationPlan], exit_code: int
-) -> None:
+def finish(job: Job, outcome: RunOutcome, exit_code: int) -> None:
     """Completes the run's row in the store."""
-    results_sink.finish_run(
-        job.spark,
-        outcome,
-        dump_plans(plans),
-        table=job.store.table("runs"),
-        exit_code=exit_code,
-    )
+    results_sink.finish_run(job.spark, outcome, table=job.store.table("runs"), exit_code=exit_code)
 
 
 def rebuilt(spark: SparkSession, store: Store, suite: Suite, row: dict[str, object]) -> RunOutcome:
     """The outcome of an earlier run, from what the store keeps of it."""
     plans = load_plans(str(row["evaluations"]))
     run_id = str(row["run_id"])
+    table = store.table("states")
+    for plan in plans:
+        if not execute.has_states(spark, plan.name, table=table, run_id=run_id):
+            raise InputError(
+                f"the run {run_id!r} was stopped before its evaluation {plan.name!r} was finished; "
+                f"complete it with --resume {run_id}"
+            )
     results = [measured(spark, store, plan, run_id) for plan in plans]
     finished = row["finished_at"] or row["started_at"]
     info = RunInfo(
@@ -366,5 +396,3 @@ def _utc(when: object) -> dt.datetime:
     assert isinstance(when, dt.datetime), "a run has times"
     # Spark gives naive times of this machine's zone.
     return when.astimezone(dt.UTC)
-
-

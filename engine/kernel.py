@@ -8,17 +8,18 @@ of Arrow batches to an iterator of Arrow batches, which tests run in one process
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from engine.errors import DataError
-from engine.metrics import METRICS, Problem
-from engine.models import Prediction, Predictor, load, loaded_count
-from engine.matrix import EvaluationPlan, label_codes, same_label
+from engine.matrix import EvaluationPlan
+from engine.metrics import METRICS
+from engine.models import load, loaded_count
+from engine.reading import Predicted, Truth, read_prediction, read_truth, read_weight
 from engine.slices import Placed, Slicer, slice_key
 from engine.states import (
     BUCKETS,
@@ -33,16 +34,18 @@ from engine.states import (
     decode,
     rows_of,
 )
-from engine.vocabulary import ModelVersion, TaskKind
+from engine.vocabulary import ModelVersion
 
 BUCKET_COLUMN = "__bucket"
 CHUNK_ROWS = 131_072
 CHUNK_BYTES = 64 * 2**20
+OUT_ROWS = 4096
 
 ROWS = "rows"
 METER = "meter"
 FAILURE = "failure"
 METER_COLUMNS = ("rows", "predictions", "predict_seconds", "scan_seconds", "loads", "batches")
+MAX_MESSAGE = 500
 
 STATE_SCHEMA = pa.schema(
     [
@@ -56,30 +59,48 @@ STATE_SCHEMA = pa.schema(
 STATE_KEY = ("slice_set", "slice_key", "model", "family")
 
 Key = tuple[str, str, int, str]
+StateBytes = tuple[Key, bytes]
 
 
 def chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Puts small batches together, so that each is worth the arrays that are made for it."""
+    """Puts small batches together and cuts large ones, within `CHUNK_ROWS` and `CHUNK_BYTES`.
+
+    A chunk is worth the arrays that are made for it, and no larger than a worker should hold. A
+    single row may be larger than the limit.
+    """
     held: list[pa.RecordBatch] = []
     rows = size = 0
-    for batch in batches:
-        held.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
+    for batch in chain.from_iterable(map(_cut, batches)):
+        if held and (rows + batch.num_rows > CHUNK_ROWS or size + batch.nbytes > CHUNK_BYTES):
             yield pa.concat_batches(held)
             held, rows, size = [], 0, 0
-    if rows:
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+    if held:
         yield pa.concat_batches(held)
 
 
+def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in pieces that are small enough for a chunk, as far as its rows are about alike."""
+    pieces = max(-(-batch.num_rows // CHUNK_ROWS), -(-batch.nbytes // CHUNK_BYTES), 1)
+    step = max(-(-batch.num_rows // pieces), 1)
+    for start in range(0, batch.num_rows, step):
+        yield batch.slice(start, step)
+
+
 def scan(batches: Iterable[pa.RecordBatch], plan: EvaluationPlan) -> Iterator[pa.RecordBatch]:
-    """The states of a partition, one row for each model, slice and family (`STATE_SCHEMA`)."""
+    """The states of a partition, one row for each model, slice and family (`STATE_SCHEMA`).
+
+    Raises:
+        DataError: for a weight that cannot be, or more slices than the plan allows.
+    """
     METRICS.load(plan.plugins)
     task = ScanTask(plan)
     started = time.perf_counter()
     for chunk in chunks(batches):
         task.eat(chunk)
-    yield from task.emit(time.perf_counter() - started)
+    if task.rows:
+        yield from _in_batches(task.emit(time.perf_counter() - started))
 
 
 @dataclass(slots=True)
@@ -102,14 +123,47 @@ class ModelTask:
         held = self.sums.get(key)
         self.sums[key] = states if held is None else held.merge(states)
 
+    def kept(self) -> Iterator[tuple[tuple[int, str], States]]:
+        """The states that are whole: those of what failed are not."""
+        for (set_number, family), states in self.sums.items():
+            if family == ROWS or not self.failures.keys() & {"", family}:
+                yield (set_number, family), states
+
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """Labels of a batch as the metrics read them, and which of them cannot be read."""
+class Rows:
+    """What is the same for every model: the rows of a batch, and where they lie."""
 
-    values: Ints | Floats
-    null: Bools
-    unknown: Bools
+    truth: Truth
+    weight: Floats
+    bucket: Ints
+    labelled: Bools
+    placed: list[Placed]
+    unweighted: bool
+
+    def counts(self, placed: Placed, bad: Bools, n_groups: int) -> Sums:
+        """How many rows each slice has, and which of them no metric can use."""
+        flags = RowFlags(self.truth.null, bad, self.truth.unknown)
+        if placed.rows is None:
+            cells = placed.groups * BUCKETS + self.bucket
+            return rows_of(self.weight, flags, cells, n_groups)
+        at = placed.rows
+        cells = placed.groups * BUCKETS + self.bucket[at]
+        flags = RowFlags(flags.null_label[at], flags.bad_score[at], flags.unknown_label[at])
+        return rows_of(self.weight[at], flags, cells, n_groups)
+
+    def scored(self, rows: Ints, of: Predicted) -> Scored:
+        """The rows with their predictions, of which those of `of.good` are left."""
+        every = len(rows) == len(self.weight)
+        good = slice(None) if of.good.all() else of.good
+        return Scored(
+            self.truth.values if every else self.truth.values[rows],
+            self.weight if every else self.weight[rows],
+            self.bucket if every else self.bucket[rows],
+            None if of.scores is None else of.scores[good],
+            None if of.classes is None else of.classes[good],
+            self.unweighted,
+        )
 
 
 class ScanTask:
@@ -129,67 +183,57 @@ class ScanTask:
         """Cuts, predicts and sums one batch."""
         self.rows += batch.num_rows
         self.batches += 1
-        truth = read_truth(batch.column(self.plan.columns.label), self.plan.problem)
-        weight = read_weight(batch, self.plan.columns.weight)
+        every = self._read(batch)
+        usable = batch if every.labelled.all() else batch.filter(pa.array(every.labelled))
+        none_bad = np.zeros(batch.num_rows, bool)
+        counts = self._counts(every, none_bad)
+        for task in self.models:
+            of = self._predict(task, usable)
+            if of is None or of.good.all():
+                bad, counted = none_bad, counts
+            else:
+                bad = none_bad.copy()
+                bad[every.labelled] = ~of.good
+                counted = self._counts(every, bad)
+            for number, sums in enumerate(counted):
+                task.add(number, ROWS, sums)
+            rows = np.flatnonzero(every.labelled & ~bad)
+            if of is not None and len(rows):
+                self._sum(task, every.scored(rows, of), rows, every)
+
+    def _read(self, batch: pa.RecordBatch) -> Rows:
+        columns = self.plan.columns
+        truth = read_truth(batch.column(columns.label), self.plan.problem)
+        weight = read_weight(batch, columns.weight)
         bucket = batch.column(BUCKET_COLUMN).to_numpy(zero_copy_only=False).astype(np.int64)
         placed = self.slicer.place(batch)
-        self._guard_slices()
-        labelled = ~(truth.null | truth.unknown)
-        usable = batch if labelled.all() else batch.filter(pa.array(labelled))
-        every = _Rows(truth, weight, bucket, labelled, placed)
-        for task in self.models:
-            try:
-                scores, predicted, good = self._predict(task, usable)
-            except Exception as error:  # a model's own error costs its own cells only
-                task.failures[""] = f"{type(error).__name__}: {error}"
-                good = np.zeros(usable.num_rows, bool)
-                scores = predicted = None
-            if "" in task.failures:
-                self._count(task, every, np.zeros(len(labelled), bool))
-                continue
-            bad = np.zeros(len(labelled), bool)
-            bad[labelled] = ~good
-            self._count(task, every, bad)
-            rows = np.flatnonzero(labelled)[good]
-            if len(rows):
-                scored = Scored(
-                    truth.values[rows],
-                    weight[rows],
-                    bucket[rows],
-                    None if scores is None else scores[good],
-                    None if predicted is None else predicted[good],
-                    self.plan.columns.weight is None,
-                )
-                self._sum(task, scored, rows, every)
-
-    def _guard_slices(self) -> None:
         for index in self.slicer.indices:
-            if len(index.keys) > self.plan.max_slices:
-                raise DataError(
-                    f"evaluation {self.plan.name!r}: slices by {index.slice_set.name!r} are more "
-                    f"than max_slices ({self.plan.max_slices}); slice by fewer values, or raise it"
-                )
+            refuse_many(self.plan, index.slice_set.name, len(index.keys))
+        labelled = ~(truth.null | truth.unknown)
+        return Rows(truth, weight, bucket, labelled, placed, columns.weight is None)
 
-    def _predict(
-        self, task: ModelTask, batch: pa.RecordBatch
-    ) -> tuple[Floats | None, Ints | None, Bools]:
-        """Scores, predicted classes, and which rows have usable ones."""
+    def _counts(self, every: Rows, bad: Bools) -> list[Sums]:
+        return [
+            every.counts(placed, bad, len(index.keys))
+            for placed, index in zip(every.placed, self.slicer.indices, strict=True)
+        ]
+
+    def _predict(self, task: ModelTask, batch: pa.RecordBatch) -> Predicted | None:
+        """The predictions for a batch; None from a model that failed, on this batch or before."""
         if "" in task.failures or batch.num_rows == 0:
-            return None, None, np.zeros(batch.num_rows, bool)
-        predictor: Predictor = load(task.model)
-        started = time.perf_counter()
-        prediction = predictor.predict(batch)
-        task.seconds += time.perf_counter() - started
-        task.predictions += batch.num_rows
-        return read_prediction(prediction, self.plan.problem)
+            return None
+        try:
+            predictor = load(task.model)
+            started = time.perf_counter()
+            prediction = predictor.predict(batch)
+            task.seconds += time.perf_counter() - started
+            task.predictions += batch.num_rows
+            return read_prediction(prediction, self.plan.problem)
+        except (Exception, SystemExit) as error:  # a model's own error costs its own cells only
+            task.failures[""] = self._why(error, task.model)
+            return None
 
-    def _count(self, task: ModelTask, every: _Rows, bad: Bools) -> None:
-        flags = RowFlags(every.truth.null, bad, every.truth.unknown)
-        for number, placed in enumerate(every.placed):
-            n_groups = len(self.slicer.indices[number].keys)
-            task.add(number, ROWS, every.counts(placed, flags, n_groups))
-
-    def _sum(self, task: ModelTask, scored: Scored, rows: Ints, every: _Rows) -> None:
+    def _sum(self, task: ModelTask, scored: Scored, rows: Ints, every: Rows) -> None:
         whole = len(rows) == len(every.weight)
         place = np.full(len(every.weight), -1, np.int64)
         place[rows] = np.arange(len(rows))
@@ -206,57 +250,62 @@ class ScanTask:
                     continue
                 try:
                     task.add(number, family.key, family.of(batch, groups, n_groups))
-                except Exception as error:  # a user's own loss costs its own metrics only
-                    task.failures[family.key] = f"{type(error).__name__}: {error}"
+                except (Exception, SystemExit) as error:  # a user's loss costs its own metrics
+                    task.failures[family.key] = self._why(error, task.model)
 
-    def emit(self, seconds: float) -> Iterator[pa.RecordBatch]:
-        """The sums of the partition, as rows of bytes."""
-        loads = loaded_count() - self.loads
+    def _why(self, error: BaseException, model: ModelVersion) -> str:
+        """An error in one line; without its message where that could hold a sensitive value."""
+        kind = type(error).__name__
+        columns = self.plan.columns
+        if {columns.label, columns.weight, *model.features} & set(columns.sensitive):
+            return f"{kind}, whose message is withheld because sensitive columns are read"
+        message = " ".join(str(error).split())
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[:MAX_MESSAGE]}..."
+        return f"{kind}: {message}" if message else kind
+
+    def emit(self, seconds: float) -> Iterator[StateBytes]:
+        """The sums of the partition, as bytes by their key."""
+        keys = [[slice_key(values) for values in index.keys] for index in self.slicer.indices]
+        names = [index.slice_set.name for index in self.slicer.indices]
         for task in self.models:
-            meter = (
-                (self.rows, task.predictions, task.seconds, 0.0, 0, 0)
-                if task.number
-                else (self.rows, task.predictions, task.seconds, seconds, loads, self.batches)
-            )
-            rows: list[tuple[Key, bytes]] = [(("", "", task.number, METER), _meter(meter))]
+            yield ("", "", task.number, METER), self._meter(task, seconds)
             for family, reason in task.failures.items():
-                rows.append((("", family, task.number, FAILURE), reason.encode()))
-            for (number, family), states in task.sums.items():
-                index = self.slicer.indices[number]
-                rows.extend(
-                    (
-                        (index.slice_set.name, slice_key(index.keys[group]), task.number, family),
-                        states.take(group).encode(),
-                    )
-                    for group in range(states.n_groups)
-                )
-            yield to_batch(rows)
+                yield ("", family, task.number, FAILURE), reason.encode()
+            for (number, family), states in task.kept():
+                for group in range(states.n_groups):
+                    key = (names[number], keys[number][group], task.number, family)
+                    yield key, states.take(group).encode()
+
+    def _meter(self, task: ModelTask, seconds: float) -> bytes:
+        """What the scan cost (`METER_COLUMNS`); what is no model's own is the first one's."""
+        own = (self.rows, task.predictions, task.seconds)
+        shared = (seconds, loaded_count() - self.loads, self.batches)
+        values = (*own, *(shared if task.number == 0 else (0, 0, 0)))
+        return Sums(np.array([[values]], np.float64)).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """What is the same for every model: all rows of a batch, with those that no metric can use."""
-
-    truth: Truth
-    weight: Floats
-    bucket: Ints
-    labelled: Bools
-    placed: list[Placed]
-
-    def counts(self, placed: Placed, flags: RowFlags, n_groups: int) -> Sums:
-        cells = placed.groups * BUCKETS
-        if placed.rows is None:
-            return rows_of(self.weight, flags, cells + self.bucket, n_groups)
-        at = placed.rows
-        flags = RowFlags(flags.null_label[at], flags.bad_score[at], flags.unknown_label[at])
-        return rows_of(self.weight[at], flags, cells + self.bucket[at], n_groups)
+def refuse_many(plan: EvaluationPlan, set_name: str, count: int) -> None:
+    """Raises DataError when a slice set has more slices than the plan allows."""
+    if count > plan.max_slices:
+        raise DataError(
+            f"evaluation {plan.name!r}: the slices by {set_name!r} are more than max_slices "
+            f"({plan.max_slices:,}); slice by a column of fewer values, or raise max_slices"
+        )
 
 
-def _meter(values: tuple[float, ...]) -> bytes:
-    return Sums(np.array([[values]], np.float64)).encode()
+def _in_batches(rows: Iterable[StateBytes]) -> Iterator[pa.RecordBatch]:
+    out: list[StateBytes] = []
+    for row in rows:
+        out.append(row)
+        if len(out) >= OUT_ROWS:
+            yield to_batch(out)
+            out = []
+    if out:
+        yield to_batch(out)
 
 
-def to_batch(rows: list[tuple[Key, bytes]]) -> pa.RecordBatch:
+def to_batch(rows: list[StateBytes]) -> pa.RecordBatch:
     """Rows of states as an Arrow batch of `STATE_SCHEMA`."""
     columns = [
         pa.array([key[2] for key, _ in rows], pa.int32()),
@@ -270,29 +319,24 @@ def to_batch(rows: list[tuple[Key, bytes]]) -> pa.RecordBatch:
 
 def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Adds the states of one key; the rows come sorted by `STATE_KEY`, so one is held at a time."""
-    held: Key | None = None
-    payload = b""
-    state: States | None = None
-    out: list[tuple[Key, bytes]] = []
-    for key, each in _keyed(batches):
-        if key == held:
-            if key[3] == FAILURE:
-                payload = min(payload, each)
-            else:
-                state = (decode(payload) if state is None else state).merge(decode(each))
-            continue
-        if held is not None:
-            out.append((held, payload if state is None else state.encode()))
-        held, payload, state = key, each, None
-        if len(out) >= 1024:
-            yield to_batch(out)
-            out = []
-    if held is not None:
-        out.append((held, payload if state is None else state.encode()))
-    yield to_batch(out)
+    grouped = groupby(_keyed(batches), key=lambda row: row[0])
+    return _in_batches((key, _added(key, (each for _, each in rows))) for key, rows in grouped)
 
 
-def _keyed(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Key, bytes]]:
+def _added(key: Key, payloads: Iterator[bytes]) -> bytes:
+    """The sum of states as bytes; of reasons for a failure, the first in the alphabet."""
+    if key[3] == FAILURE:
+        return min(payloads)
+    first, second = next(payloads), next(payloads, None)
+    if second is None:
+        return first
+    state = decode(first)
+    for each in chain([second], payloads):
+        state = state.merge(decode(each))
+    return state.encode()
+
+
+def _keyed(batches: Iterable[pa.RecordBatch]) -> Iterator[StateBytes]:
     for batch in batches:
         models, sets, slices, families, payloads = (
             batch.column(name).to_pylist()
@@ -300,57 +344,3 @@ def _keyed(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Key, bytes]]:
         )
         keys = zip(sets, slices, models, families, strict=True)
         yield from zip(keys, payloads, strict=True)
-
-
-def read_truth(column: pa.Array, problem: Problem) -> Truth:
-    """Labels as class indices or targets; null and NaN are no labels, infinity no target."""
-    null = column.is_null().to_numpy(zero_copy_only=False)
-    if problem.task is TaskKind.REGRESSION:
-        values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), 0.0)
-        target = values.to_numpy(zero_copy_only=False)
-        null = null | np.isnan(target)
-        return Truth(np.where(null, 0.0, target), null, np.isinf(target))
-    codes = label_codes(problem)
-    encoded = pc.dictionary_encode(column)
-    labels = encoded.dictionary.to_pylist()
-    table = np.array([_code(label, codes) for label in labels] or [-1], np.int64)
-    indices = pc.fill_null(encoded.indices, 0).to_numpy(zero_copy_only=False)
-    truth = table[indices]
-    null = null | (truth == -2)
-    return Truth(np.where(truth < 0, 0, truth), null, (truth == -1) & ~null)
-
-
-def _code(label: bool | int | float | str, codes: Mapping[str, int]) -> int:
-    """The class index of a label; -1 for an unknown one, -2 for NaN, which is no label."""
-    return -2 if label != label else codes.get(same_label(label), -1)
-
-
-def read_weight(batch: pa.RecordBatch, column: str | None) -> Floats:
-    """The weights of the rows, 1 without a weight column.
-
-    Raises:
-        DataError: for a weight that is null, NaN, infinite or negative.
-    """
-    if column is None:
-        return np.ones(batch.num_rows)
-    values = pc.cast(batch.column(column), pa.float64(), safe=False)
-    weight = values.to_numpy(zero_copy_only=False).astype(np.float64)
-    if not (np.isfinite(weight) & (weight >= 0)).all():
-        raise DataError(f"the weight column {column!r} holds null, NaN, infinite or negative ones")
-    return weight
-
-
-def read_prediction(
-    prediction: Prediction, problem: Problem
-) -> tuple[Floats | None, Ints | None, Bools]:
-    """Scores, predicted classes, and the rows whose scores are finite and are probabilities."""
-    if prediction.labels is not None:
-        return None, prediction.labels, prediction.labels >= 0
-    scores = prediction.scores
-    assert scores is not None, "a prediction has scores or labels"
-    if problem.task is TaskKind.REGRESSION:
-        return scores, None, np.isfinite(scores)
-    with np.errstate(invalid="ignore"):
-        good = np.isfinite(scores).all(axis=1) & ((scores >= 0) & (scores <= 1)).all(axis=1)
-        good &= np.abs(scores.sum(axis=1) - 1.0) < 1e-3
-    return scores, np.where(good, np.argmax(scores, axis=1), 0), good

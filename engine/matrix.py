@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from pydantic import TypeAdapter
 
 from engine.errors import DataError, InputError, ModelError
-from engine.metrics import METRICS, Metric, Problem, label_text
+from engine.metrics import METRICS, Problem, label_text
 from engine.registry import nearest
 from engine.states import Confusion, Family, Scores
 from engine.vocabulary import (
@@ -29,6 +31,7 @@ from engine.vocabulary import (
 )
 
 PER_CLASS = "_per_class"
+_OF_CLASS = "_class_"
 MAX_PICTURED_CLASSES = 20
 
 
@@ -90,11 +93,20 @@ class EvaluationPlan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what the states depend on: models' digests, dataset version, slices, tests."""
-        about = plain(replace(self, models=()))
-        about["models"] = [model.digest for model in self.models]
-        text = json.dumps(about, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        """SHA-256 of what the states depend on: models, dataset version, columns, slices, metrics.
+
+        Two plans of one digest have the same states, whatever they are called and demand.
+        """
+        about = {
+            "dataset": [self.dataset.table_id, self.dataset.version],
+            "columns": replace(self.columns, sensitive=()),
+            "problem": self.problem,
+            "models": [[m.digest, m.output, m.classes, m.inputs, m.features] for m in self.models],
+            "slice_sets": self.slice_sets,
+            "metrics": sorted({(test.metric, *test.slice_sets) for test in self.tests}),
+            "plugins": self.plugins,
+        }
+        return hashlib.sha256(json.dumps(plain(about), sort_keys=True).encode()).hexdigest()
 
 
 _ADAPTER: TypeAdapter[tuple[EvaluationPlan, ...]] = TypeAdapter(tuple[EvaluationPlan, ...])
@@ -111,7 +123,11 @@ def load_plans(text: str) -> tuple[EvaluationPlan, ...]:
 
 
 def expand_tests(tests: Sequence[ModelTest], problem: Problem) -> tuple[ModelTest, ...]:
-    """`recall_per_class` becomes one test for each class: `recall_class_0`, ..."""
+    """`recall_per_class` becomes one test for each class: `recall_class_0`, ...
+
+    The names of the new tests are theirs alone, also where a class has a test of its own.
+    """
+    taken = {test.name for test in tests}
     expanded: list[ModelTest] = []
     for test in tests:
         if not test.metric.endswith(PER_CLASS):
@@ -119,16 +135,28 @@ def expand_tests(tests: Sequence[ModelTest], problem: Problem) -> tuple[ModelTes
             continue
         stem = test.metric.removesuffix(PER_CLASS)
         for label in problem.classes:
-            metric = f"{stem}_class_{label_text(label)}"
-            expanded.append(
-                replace(test, metric=metric, name=test.name.replace(test.metric, metric))
-            )
+            metric = f"{stem}{_OF_CLASS}{label_text(label)}"
+            within = test.metric in test.name
+            name = test.name.replace(test.metric, metric) if within else f"{test.name} {metric}"
+            name = free_name(name, taken)
+            taken.add(name)
+            expanded.append(replace(test, metric=metric, name=name))
     return tuple(expanded)
+
+
+def free_name(name: str, taken: Set[str]) -> str:
+    """The name, or the first of `name #2`, `name #3`, ... that is not taken."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name} #{number}"
+    return free
 
 
 def metric_mistake(name: str, task: TaskKind) -> str | None:
     """Why a metric cannot be asked for in a task; None when it can."""
-    known = f"{name.removesuffix(PER_CLASS)}_class_0" if name.endswith(PER_CLASS) else name
+    stem = name.removesuffix(PER_CLASS)
+    known = f"{stem}{_OF_CLASS}0" if name.endswith(PER_CLASS) else name
     metric = METRICS.find(known)
     fitting = sorted(each.name for each in METRICS if task in each.tasks)
     if metric is None:
@@ -164,6 +192,8 @@ def make_problem(
 ) -> Problem:
     """The problem of an evaluation: its classes come from the models, else from the labels.
 
+    Labels that are the same number are the same label: 1, 1.0 and True.
+
     Raises:
         ModelError: when models disagree on the classes.
         DataError: when the labels are not among the classes, or the positive one is not.
@@ -171,8 +201,8 @@ def make_problem(
     if task is TaskKind.REGRESSION:
         return Problem(task)
     classes = _classes(models, labels)
-    known = {_same(label) for label in classes}
-    unknown = [label for label in labels if _same(label) not in known]
+    known = {same_label(label) for label in classes}
+    unknown = [label for label in labels if same_label(label) not in known]
     if unknown:
         raise DataError(
             f"the label column holds {_list(unknown)}, which the models do not know; "
@@ -191,7 +221,9 @@ def _classes(models: Sequence[ModelVersion], labels: Sequence[Label]) -> tuple[L
         return tuple(sorted(labels, key=lambda label: (str(type(label)), label)))
     first = named[0]
     for model in named[1:]:
-        if [_same(each) for each in model.classes] != [_same(each) for each in first.classes]:
+        if [same_label(each) for each in model.classes] != [
+            same_label(each) for each in first.classes
+        ]:
             raise ModelError(
                 f"models of one evaluation must have the same classes: {first.name!r} has "
                 f"{_list(first.classes)}, {model.name!r} has {_list(model.classes)}"
@@ -202,19 +234,21 @@ def _classes(models: Sequence[ModelVersion], labels: Sequence[Label]) -> tuple[L
 def _positive(classes: Sequence[Label], positive_label: Label | None) -> int:
     if positive_label is None:
         return 1
-    same = [_same(label) for label in classes]
-    if _same(positive_label) not in same:
+    same = [same_label(label) for label in classes]
+    if same_label(positive_label) not in same:
         raise DataError(
             f"positive_label is {positive_label!r}, expected one of the classes {_list(classes)}"
         )
-    return same.index(_same(positive_label))
+    return same.index(same_label(positive_label))
 
 
-def _same(label: Label) -> str:
-    """Labels that are written alike are alike: 1, 1.0 and True; '1' is a text of its own."""
+def same_label(label: Label | Decimal) -> str:
+    """A text that labels share when they are the same: 1, 1.0 and True; '1' is another."""
     if isinstance(label, str):
         return f"text {label}"
-    return f"number {float(label)!r}"
+    # Not by way of float, which has no room for the last digits of long numbers.
+    whole = math.isfinite(label) and label == int(label)
+    return f"number {int(label)}" if whole else f"number {float(label)!r}"
 
 
 def _list(labels: Sequence[Label]) -> str:
@@ -224,10 +258,7 @@ def _list(labels: Sequence[Label]) -> str:
 
 def label_codes(problem: Problem) -> Mapping[str, int]:
     """The class index of each label, by the text that `same_label` gives it."""
-    return {_same(label): k for k, label in enumerate(problem.classes)}
-
-
-same_label = _same
+    return {same_label(label): k for k, label in enumerate(problem.classes)}
 
 
 def check_fit(plan: EvaluationPlan) -> None:
@@ -235,25 +266,36 @@ def check_fit(plan: EvaluationPlan) -> None:
 
     Raises:
         InputError: when a metric needs scores of a model that gives labels only, names a class
-            that does not exist, or has a margin of the wrong direction.
+            that does not exist, or has a margin of the wrong direction; all of these at once.
     """
-    texts = {label_text(label) for label in plan.problem.classes}
-    for test in plan.tests:
-        metric: Metric = METRICS.get(test.metric)
-        for condition in test.conditions:
-            wrong = direction_mistake(test.metric, condition.kind)
-            if wrong is not None:
-                raise InputError(f"evaluation {plan.name!r}, test {test.name!r}: {wrong}")
-        for model in plan.models:
-            if metric.needs_scores and model.output is Output.LABEL:
-                raise InputError(
-                    f"evaluation {plan.name!r}: {metric.name!r} needs scores, and the model "
-                    f"{model.name!r} returns labels only; choose a metric of labels such as "
-                    "'accuracy', or a model with probabilities"
-                )
-        _, found, label = metric.name.partition("_class_")
-        if found and label not in texts:
-            raise InputError(
-                f"evaluation {plan.name!r}: {metric.name!r} names the class {label!r}, expected "
-                f"one of {sorted(texts)}"
-            )
+    mistakes = [mistake for test in plan.tests for mistake in _misfits(plan, test)]
+    if mistakes:
+        raise InputError("\n".join(f"evaluation {plan.name!r}: {each}" for each in mistakes))
+
+
+def _misfits(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
+    metric = METRICS.get(test.metric)
+    for condition in test.conditions:
+        wrong = direction_mistake(test.metric, condition.kind)
+        if wrong is not None:
+            yield f"test {test.name!r}: {wrong}"
+    of_labels = [model.name for model in plan.models if model.output is Output.LABEL]
+    if metric.needs_scores and of_labels:
+        models = f"model{'s' if len(of_labels) > 1 else ''} {', '.join(map(repr, of_labels))}"
+        yield (
+            f"test {test.name!r}: {metric.name!r} needs scores, and the {models} "
+            f"return{'' if len(of_labels) > 1 else 's'} labels only; choose a metric of labels "
+            "such as 'accuracy', or a model with probabilities"
+        )
+    stem, _, label = metric.name.partition(_OF_CLASS)
+    texts = [label_text(each) for each in plan.problem.classes]
+    if label and _is_of_class(stem) and label not in texts:
+        yield (
+            f"test {test.name!r}: {metric.name!r} names the class {label!r}; expected one of "
+            f"{_list(texts)}"
+        )
+
+
+def _is_of_class(stem: str) -> bool:
+    """Whether `<stem>_class_<label>` is a metric of a class, not a user's own name."""
+    return rf"{stem}{_OF_CLASS}(?P<label>.+)" in METRICS.patterns()

@@ -5,13 +5,14 @@ The states of one slice are held at a time, so that memory does not grow with th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from engine.kernel import FAILURE, METER, METER_COLUMNS, ROWS
+from engine.kernel import FAILURE, METER, METER_COLUMNS, ROWS, refuse_many
+from engine.matrix import EvaluationPlan, free_name
 from engine.metrics import METRICS, SliceStates, confusion, curves
-from engine.matrix import EvaluationPlan
 from engine.slices import from_key, interval_texts
 from engine.states import ROW_COLUMNS, States, Sums, decode
 from engine.verdicts import Measurement, decide
@@ -52,38 +53,54 @@ class Measured:
 
 
 def measure(plan: EvaluationPlan, rows: Iterable[StateRow]) -> EvaluationResult:
-    """The cells, pictures and costs of an evaluation, from its sorted states."""
+    """The cells, pictures and costs of an evaluation, from its sorted states.
+
+    Raises:
+        DataError: when there are more slices than the plan allows.
+    """
     of = Measured(plan)
-    by_slice = groupby(rows, key=lambda row: (row.slice_set, row.slice_key))
-    for (set_name, key), group in by_slice:
+    slices: Counter[str] = Counter()
+    for (set_name, key), group in groupby(rows, key=lambda row: (row.slice_set, row.slice_key)):
         if set_name == "":
             _read_meta(of, group)
             continue
+        slices[set_name] += 1
+        refuse_many(plan, set_name, slices[set_name])
         where = from_key(plan.sets_by_name, set_name, key)
         _measure_slice(of, where, _by_model(group))
     order = _Order(plan)
     return EvaluationResult(
-        plan.name,
-        plan.problem.task,
-        plan.dataset,
-        plan.models,
-        plan.baseline,
-        sorted(of.cells, key=order.place),
-        of.curves,
-        of.confusion,
-        of.meters,
-        {plan.models[n].name: why for (n, family), why in of.failures.items() if family == ""},
-        _directions(plan),
+        name=plan.name,
+        task=plan.problem.task,
+        dataset=plan.dataset,
+        models=plan.models,
+        baseline=plan.baseline,
+        cells=_told_apart(sorted(of.cells, key=order.place)),
+        curves=of.curves,
+        confusion=of.confusion,
+        timings=of.meters,
+        model_errors={plan.models[n].name: why for (n, key), why in of.failures.items() if not key},
+        higher_is_better={t.metric: METRICS.get(t.metric).higher_is_better for t in plan.tests},
     )
 
 
-def _directions(plan: EvaluationPlan) -> dict[str, bool]:
-    metrics = [METRICS.get(test.metric) for test in plan.tests]
-    return {
-        metric.name: metric.higher_is_better
-        for metric in metrics
-        if metric.higher_is_better is not None
-    }
+def _told_apart(cells: Sequence[Cell]) -> list[Cell]:
+    """Gives slices of different sets that would share a name names of their own.
+
+    `where: "age < 18"` and a bin below 18 do; the set that the suite names first keeps the name.
+    """
+    names: dict[Slice, str] = {}
+    taken: set[str] = set()
+    for where in dict.fromkeys(cell.slice for cell in cells):
+        known = f"{where.name} ({where.set_name})" if where.name in taken else where.name
+        names[where] = free_name(known, taken)
+        taken.add(names[where])
+    return [
+        cell
+        if names[cell.slice] == cell.slice.name
+        else replace(cell, slice=replace(cell.slice, name=names[cell.slice]))
+        for cell in cells
+    ]
 
 
 def _read_meta(of: Measured, rows: Iterable[StateRow]) -> None:
@@ -126,18 +143,16 @@ def _measure_slice(of: Measured, where: Slice, found: Mapping[int, dict[str, Sta
     states = {
         number: SliceStates(_row_counts(families), families) for number, families in found.items()
     }
-    numbers = {model.name: number for number, model in enumerate(plan.models)}
-    base = numbers.get(plan.baseline) if plan.baseline is not None else None
+    base = next((n for n, model in enumerate(plan.models) if model.name == plan.baseline), None)
     for test in plan.tests_on(where.set_name):
-        values = {
-            number: _value(of, test, number, on) for number, on in states.items()
-        }
+        values = {number: _value(of, test, number, on) for number, on in states.items()}
+        baseline = values[base][0] if base in values else None
         for number, on in states.items():
             value, failure = values[number]
             measurement = Measurement(
                 value,
                 on.rows,
-                baseline=values[base][0] if base is not None and base in values else None,
+                baseline=baseline,
                 is_baseline=number == base,
                 failure=failure,
                 min_rows=plan.min_slice_rows,
@@ -149,7 +164,7 @@ def _measure_slice(of: Measured, where: Slice, found: Mapping[int, dict[str, Sta
 
 
 def _rows_seen(rows: RowCounts) -> int:
-    return rows.n + rows.null_labels + rows.unknown_labels
+    return rows.n + rows.null_labels
 
 
 def _value(

@@ -5,7 +5,9 @@ What is wrong with the inputs is found here, before any model predicts a row.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +17,6 @@ from engine import tables
 from engine.config import Evaluation, ModelSource, Suite, load_suite
 from engine.errors import DataError, EvalMatrixError, InputError, ModelError
 from engine.ingest import ingest
-from engine.metrics import METRICS
-from engine.models import ModelRequest, check_inputs, resolve
 from engine.matrix import (
     Columns,
     EvaluationPlan,
@@ -25,6 +25,8 @@ from engine.matrix import (
     make_problem,
     metric_mistake,
 )
+from engine.metrics import METRICS
+from engine.models import ModelRequest, check_inputs, resolve
 from engine.profile import Profile, check_columns, check_predicates, profile
 from engine.registry import nearest
 from engine.store import Store
@@ -66,8 +68,56 @@ def _load_plugin(module: str) -> str | None:
     return None
 
 
+def short_waits() -> None:
+    """Lets MLflow give up on a server that is down within seconds, where nobody wants otherwise.
+
+    Its own default is to try for some four minutes.
+    """
+    for name, value in (("MAX_RETRIES", "3"), ("BACKOFF_FACTOR", "1")):
+        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
+
+
+class ModelFinder:
+    """Finds the models of a suite in a thread of its own, while Spark starts and reads data.
+
+    Most of that time goes into importing MLflow and the models' frameworks.
+    """
+
+    def __init__(self, suite: Suite) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="models")
+        self._found = {
+            evaluation.name: [
+                self._pool.submit(_model, suite, evaluation, source) for source in evaluation.models
+            ]
+            for evaluation in suite.evaluations
+        }
+        self._pool.shutdown(wait=False)
+
+    def of(self, evaluation: Evaluation) -> list[ModelVersion]:
+        """The models of an evaluation, in its order; waits until they are found.
+
+        Raises:
+            ModelError: for a model that is not found, or does not fit the task.
+            TrackingError: when the tracking server cannot be reached.
+        """
+        futures: list[Future[ModelVersion]] = self._found[evaluation.name]
+        try:
+            return [future.result() for future in futures]
+        except EvalMatrixError as error:
+            raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
+
+    def stop(self) -> None:
+        """Looks for no more models, where something else went wrong."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
 def prepare(
-    spark: SparkSession, suite: Suite, evaluation: Evaluation, *, say: Say = lambda text: None
+    spark: SparkSession,
+    suite: Suite,
+    evaluation: Evaluation,
+    *,
+    finder: ModelFinder,
+    say: Say = lambda text: None,
 ) -> Prepared:
     """Pins and checks one evaluation.
 
@@ -80,11 +130,9 @@ def prepare(
     pin, frame = _pinned(spark, store, evaluation)
     check_columns(frame, evaluation)
     check_predicates(frame, evaluation)
-    say(f"{evaluation.name}: finding {len(evaluation.models)} models")
-    models = tuple(
-        _with_features(_model(suite, store, evaluation, source), evaluation, frame)
-        for source in evaluation.models
-    )
+    count = len(evaluation.models)
+    say(f"{evaluation.name}: finding {count} model{'' if count == 1 else 's'}")
+    models = tuple(_with_features(each, evaluation, frame) for each in finder.of(evaluation))
     say(f"{evaluation.name}: looking at the labels")
     try:
         seen = profile(frame, evaluation)
@@ -104,8 +152,9 @@ def _pinned(
     if dataset.format != "delta":
         table = store.table(f"lake/{dataset.name}")
         ingest(spark, dataset.uri, table=table, fmt=dataset.format)
-    elif not tables.is_catalog_name(table) and "://" not in table:
-        table = str(Path(table).absolute())
+    elif Path(table).exists() or not (tables.is_catalog_name(table) or "://" in table):
+        # A folder may be called `lake.claims`, like a table of a catalog.
+        table = str(Path(table).expanduser().absolute())
     try:
         pin = tables.pin(spark, table, dataset.version)
         return pin, tables.read(spark, table, pin.version)
@@ -115,10 +164,8 @@ def _pinned(
         raise tables.read_error(error, f"dataset {dataset.name!r}") from error
 
 
-def _model(
-    suite: Suite, store: Store, evaluation: Evaluation, source: ModelSource
-) -> ModelVersion:
-    dataset = evaluation.dataset
+def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:
+    dataset, store = evaluation.dataset, Store(suite.store)
     request = ModelRequest(
         uri=source.uri,
         task=dataset.task,
@@ -185,9 +232,7 @@ def _plan(
     plan = EvaluationPlan(
         name=evaluation.name,
         dataset=dataset,
-        columns=Columns(
-            source.label, source.weight, source.key, source.cluster, source.sensitive
-        ),
+        columns=Columns(source.label, source.weight, source.key, source.cluster, source.sensitive),
         problem=problem,
         models=models,
         baseline=evaluation.baseline,

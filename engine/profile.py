@@ -7,10 +7,11 @@ quantiles at which the suite cuts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pyspark.errors import AnalysisException
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -109,17 +110,23 @@ def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
             continue
         place = f"evaluation {evaluation.name!r}: the slice {rule.name!r} has where: {rule.where!r}"
         try:
-            kind = frame.select(F.expr(rule.where).alias("found")).schema["found"].dataType
-        except AnalysisException as error:
-            raise InputError(f"{place}, which Spark cannot read: {_short(error)}") from error
-        except Exception as error:
-            raise InputError(f"{place}, which Spark cannot read: {_short(error)}") from error
-        if not isinstance(kind, BooleanType):
-            raise InputError(f"{place}, which is {kind.simpleString()}; expected a predicate")
+            predicate = F.expr(rule.where)
+            kind = _analysed(frame.select(predicate.alias("found")))["found"].dataType
+            if not isinstance(kind, BooleanType):
+                raise InputError(
+                    f"{place}, which is {kind.simpleString()}; expected a predicate, true or false"
+                )
+            # What is no question to a single row, such as count(*) > 1, is refused by this only.
+            _analysed(frame.where(predicate))
+        except PySparkException as error:
+            raise InputError(
+                f"{place}, which Spark cannot read: {tables.first_line(error)}"
+            ) from error
 
 
-def _short(error: Exception) -> str:
-    return tables.first_line(error)
+def _analysed(frame: DataFrame) -> StructType:
+    """The schema of a frame: Spark Connect finds out what is wrong with it only when asked."""
+    return frame.schema
 
 
 def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
@@ -148,8 +155,7 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
     by = sorted({d.column for rule in evaluation.slices for d in rule.dimensions if not d.edges})
     for number, name in enumerate(by):
         sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"by_{number}"))
-    found = frame.agg(*sums).first()
-    assert found is not None, "an aggregation has one row"
+    found = frame.agg(*sums).collect()[0].asDict()
     if found["rows"] == 0:
         raise DataError(f"{named} has no rows at this version")
     if found["labelled"] == 0:
@@ -170,8 +176,8 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
     )
 
 
-def _labels(found: object, named: str) -> tuple[Label, ...]:
-    labels = found["labels"] if "labels" in found else []  # type: ignore[index,operator]
+def _labels(found: Mapping[str, Any], named: str) -> tuple[Label, ...]:
+    labels = found.get("labels", [])
     if len(labels) > MAX_LABELS:
         raise DataError(f"{named} has {len(labels):,} different labels; expected classes")
     real = [label for label in labels if label == label]

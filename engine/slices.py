@@ -12,6 +12,7 @@ import decimal
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,19 @@ def where_column(index: int) -> str:
 
 
 def value_text(value: Any) -> str | None:
-    """How a column's value is written in results: None for null, true, 1.5, 2026-11-23."""
+    """How a column's value is written in results: None for null, true, 1.5, 2026-11-23.
+
+    Different values of one type have different texts. Instants are written in UTC, whatever the
+    session's time zone.
+    """
     if value is None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return "NaN" if value != value else repr(value)
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return value.astimezone(dt.UTC).isoformat()
     if isinstance(value, (dt.datetime, dt.date, dt.time)):
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
@@ -62,7 +69,7 @@ def interval_texts(edges: Sequence[float]) -> list[str]:
     texts = [f"{edge:.6g}" for edge in edges]
     if len(set(texts)) < len(texts) or any("e" in text for text in texts):
         texts = [edge_text(edge) for edge in edges]
-    inner = [f"[{low}, {high})" for low, high in zip(texts[:-1], texts[1:], strict=True)]
+    inner = [f"[{low}, {high})" for low, high in pairwise(texts)]
     return [f"< {texts[0]}", *inner, f">= {texts[-1]}"]
 
 
@@ -70,8 +77,21 @@ def _quoted(value: str | None) -> str:
     """A value as it stands in a slice's name; quoted where it could be read as something else."""
     if value is None:
         return NULL
-    odd = value == "" or value == NULL or value != value.strip() or not value.isprintable()
-    return json.dumps(value, ensure_ascii=False) if odd or set(value) & set('&="') else value
+    odd = value in ("", NULL) or value != value.strip() or not value.isprintable()
+    return _in_quotes(value) if odd or set(value) & set('&="') else value
+
+
+def _named(column: str) -> str:
+    """A column as it stands in a slice's name."""
+    odd = column != column.strip() or not column.isprintable()
+    return _in_quotes(column) if odd or set(column) & set('&="<>[') else column
+
+
+def _in_quotes(text: str) -> str:
+    """A text as JSON has it, readable, but without what would break or turn a line."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    joiner = "\u200d"  # emojis are joined by it
+    return "".join(c if c.isprintable() or c == joiner else json.dumps(c)[1:-1] for c in quoted)
 
 
 def slice_of(slice_set: SliceSet, values: Values) -> Slice:
@@ -85,10 +105,10 @@ def slice_of(slice_set: SliceSet, values: Values) -> Slice:
     parts = []
     for dimension, value in zip(slice_set.dimensions, values, strict=True):
         if dimension.edges is None or value is None or value == "NaN":
-            parts.append(f"{dimension.column}={_quoted(value)}")
+            parts.append(f"{_named(dimension.column)}={_quoted(value)}")
         else:
             joint = " in " if value.startswith("[") else " "
-            parts.append(f"{dimension.column}{joint}{value}")
+            parts.append(f"{_named(dimension.column)}{joint}{value}")
     columns = [dimension.column for dimension in slice_set.dimensions]
     named = tuple(zip(columns, values, strict=True))
     return Slice(" & ".join(parts), slice_set.kind, slice_set.name, named)
@@ -102,19 +122,23 @@ class Coded:
     texts: tuple[str | None, ...]
 
 
-def code_values(column: pa.Array) -> Coded:
+def code_values(column: pa.Array | pa.ChunkedArray) -> Coded:
     """Codes a column by its distinct values; -0.0 and 0.0 are one value, and so are all NaN."""
+    column = plain_column(column)
     if pa.types.is_floating(column.type):
         column = pc.add(column, pa.scalar(0.0, column.type))
-    encoded = pc.dictionary_encode(column, null_encoding="encode")
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    texts = tuple(value_text(value) for value in encoded.dictionary.to_pylist())
-    return Coded(encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), texts)
+    encoded = column.dictionary_encode(null_encoding="encode")
+    values = encoded.dictionary.to_pylist()
+    if pa.types.is_float32(column.type):
+        # Of a number that was stored in 32 bits, the digits that 64 bits add say nothing.
+        values = [None if value is None else float(str(np.float32(value))) for value in values]
+    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return Coded(codes, tuple(value_text(value) for value in values))
 
 
-def code_bins(column: pa.Array, edges: Sequence[float]) -> Coded:
+def code_bins(column: pa.Array | pa.ChunkedArray, edges: Sequence[float]) -> Coded:
     """Codes a numeric column by the half-open intervals between edges; NaN and null apart."""
+    column = plain_column(column)
     texts = (*interval_texts(edges), "NaN", None)
     null = column.is_null().to_numpy(zero_copy_only=False)
     numbers = pc.fill_null(pc.cast(column, pa.float64(), safe=False), 0.0)
@@ -123,6 +147,41 @@ def code_bins(column: pa.Array, edges: Sequence[float]) -> Coded:
     codes[np.isnan(values)] = len(edges) + 1
     codes[null] = len(edges) + 2
     return Coded(codes, texts)
+
+
+def plain_column(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """A column in one piece, of its values themselves where it is coded by a dictionary."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column
+
+
+def crossed(coded: Sequence[Coded]) -> tuple[Ints, list[Values]]:
+    """The cross of dimensions: for each row a code, and the values that each code stands for.
+
+    Only crosses that occur get a code, after each dimension, so that codes stay small.
+    """
+    codes, found = _dense(coded[0].codes, len(coded[0].texts))
+    values: list[Values] = [(coded[0].texts[code],) for code in found]
+    for dimension in coded[1:]:
+        width = len(dimension.texts)
+        codes, found = _dense(codes * width + dimension.codes, len(values) * width)
+        pairs = (divmod(code, width) for code in found)
+        values = [(*values[left], dimension.texts[right]) for left, right in pairs]
+    return codes, values
+
+
+def _dense(codes: Ints, radix: int) -> tuple[Ints, list[int]]:
+    """Codes below `radix` numbered anew without gaps, and the old ones in ascending order."""
+    if radix > 4 * len(codes) + 65536:
+        present, places = np.unique(codes, return_inverse=True)
+        return places, present.tolist()
+    present = np.flatnonzero(np.bincount(codes, minlength=radix))
+    table = np.zeros(radix, np.int64)
+    table[present] = np.arange(len(present))
+    return table[codes], present.tolist()
 
 
 @dataclass(slots=True)
@@ -137,26 +196,9 @@ class SliceIndex:
         """The number of the slice of each row of a batch."""
         if not coded:
             return np.full(rows, self._number(()), np.int64)
-        code, radix = coded[0].codes, len(coded[0].texts)
-        for dimension in coded[1:]:
-            code = code * len(dimension.texts) + dimension.codes
-            radix *= len(dimension.texts)
-        if radix > 4 * rows + 65536:
-            present, place = np.unique(code, return_inverse=True)
-            return self._numbers_of(present, coded)[place]
-        present = np.flatnonzero(np.bincount(code, minlength=radix))
-        table = np.zeros(radix, np.int64)
-        table[present] = self._numbers_of(present, coded)
-        numbers: Ints = table[code]
-        return numbers
-
-    def _numbers_of(self, codes: Ints, coded: Sequence[Coded]) -> Ints:
-        places = []
-        for dimension in reversed(coded):
-            codes, place = np.divmod(codes, len(dimension.texts))
-            places.append([dimension.texts[each] for each in place])
-        found = zip(*reversed(places), strict=True)
-        return np.fromiter((self._number(values) for values in found), np.int64)
+        codes, found = crossed(coded)
+        numbers = np.fromiter((self._number(values) for values in found), np.int64, len(found))
+        return np.asarray(numbers[codes])
 
     def _number(self, values: Values) -> int:
         number = self._numbers.get(values)

@@ -51,7 +51,7 @@ def described(spark: SparkSession, text: str) -> Iterator[None]:
     try:
         yield
     finally:
-        context.setLocalProperty("spark.job.description", None)
+        context.setLocalProperty("spark.job.description", None)  # type: ignore[arg-type]
 
 
 def stop_jobs(spark: SparkSession) -> None:

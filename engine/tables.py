@@ -6,14 +6,13 @@ import datetime as dt
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 from engine.errors import DataError, EvalMatrixError, StoreError
 from engine.vocabulary import DatasetVersion
@@ -24,6 +23,10 @@ _CATALOG_NAME = re.compile(r"[\w`-]+(\.[\w`-]+){1,2}")
 _CONFLICT = re.compile(r"Concurrent\w*Exception|DELTA_CONCURRENT|ProtocolChangedException")
 _GONE = re.compile(
     r"FileNotFoundException|FILE_NOT_EXIST|DELTA_FILE_NOT_FOUND|does not exist.*\.parquet"
+)
+_UNCOMPUTABLE = re.compile(
+    r"\[(DIVIDE_BY_ZERO|CAST_INVALID_INPUT|CAST_OVERFLOW|ARITHMETIC_OVERFLOW|INVALID_ARRAY_INDEX"
+    r"[A-Z_]*|INVALID_FRACTION_OF_SECOND|CANNOT_PARSE_TIMESTAMP)[A-Z_.]*\]"
 )
 _OURS = re.compile(r"(?:DataError|InputError): (.+)")
 
@@ -101,37 +104,74 @@ def pin(spark: SparkSession, table: str, version: str | int | dt.datetime) -> Pi
         DataError: when there is no such table or version; the message has those there are.
     """
     delta = delta_table(spark, table)
-    history = delta.history().select("version", "timestamp")
-    if version == "latest":
-        found = delta.history(1).select("version", "timestamp").first()
-    elif isinstance(version, int):
-        found = history.where(F.col("version") == version).first()
-    else:
-        when = F.lit(str(version)).cast("timestamp")
-        found = history.where(F.col("timestamp") <= when).orderBy(F.desc("version")).first()
-    if found is None:
-        first, last = history.agg(F.min("version"), F.max("version")).first() or (None, None)
-        raise DataError(
-            f"the Delta table {table!r} has no version {version!r}; it has versions "
-            f"{first} to {last}"
-        )
-    table_id = delta.detail().select("id").first()
+    row = delta.detail().select("id").first()
+    found = _find_version(delta, table, version)
     return Pin(
         table,
         int(found["version"]),
         found["timestamp"].astimezone(dt.UTC),
-        str(table_id["id"]) if table_id else "",
+        str(row["id"]) if row else "",
         is_catalog_name(table),
     )
 
 
-def append_once(frame: DataFrame, table: str, *, token: str) -> None:
-    """Appends rows unless an append with the same token has been made; tried again on conflicts."""
+def _find_version(delta: DeltaTable, table: str, version: str | int | dt.datetime) -> Row:
+    """The row of a table's history that has a version's number and time."""
+    if version == "latest":
+        newest: Row = delta.history(1).select("version", "timestamp").collect()[0]
+        return newest
+    # Each call of history() reads the log anew.
+    history: list[Row] = delta.history().select("version", "timestamp").collect()
+    if isinstance(version, int):
+        fitting = [row for row in history if row["version"] == version]
+    else:
+        when = _moment(version, table)
+        fitting = [row for row in history if row["timestamp"].astimezone(dt.UTC) <= when]
+    if not fitting:
+        oldest, newest = history[-1], history[0]
+        raise DataError(
+            f"the Delta table {table!r} has no version {_shown(version)}; it has the versions "
+            f"{oldest['version']} ({_shown(oldest['timestamp'])}) to {newest['version']} "
+            f"({_shown(newest['timestamp'])})"
+        )
+    return fitting[0]
+
+
+def _moment(version: str | dt.datetime, table: str) -> dt.datetime:
+    try:
+        when = version if isinstance(version, dt.datetime) else dt.datetime.fromisoformat(version)
+    except ValueError as error:
+        raise DataError(
+            f"the version of the Delta table {table!r} is {version!r}; expected latest, a number "
+            "or a time such as 2026-11-23T06:00:00Z"
+        ) from error
+    return when if when.tzinfo is not None else when.replace(tzinfo=dt.UTC)
+
+
+def _shown(version: str | int | dt.datetime) -> str:
+    if isinstance(version, dt.datetime):
+        # Spark gives naive times of this machine's zone.
+        return f"{version.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return repr(version)
+
+
+def append_once(
+    frame: DataFrame, table: str, *, token: str, options: Mapping[str, str] | None = None
+) -> None:
+    """Appends rows unless an append with the same token has been made; tried again on conflicts.
+
+    Args:
+        frame: the rows.
+        table: the table, which is made if need be.
+        token: names this append for good.
+        options: more options of Delta's writer, table properties of a new table among them.
+    """
 
     def write() -> None:
         writer = (
             frame.write.format("delta")
             .mode("append")
+            .options(**(options or {}))
             .option("txnAppId", token)
             .option("txnVersion", "1")
         )
@@ -143,19 +183,11 @@ def append_once(frame: DataFrame, table: str, *, token: str) -> None:
     retried(write, table)
 
 
-def merge_rows(frame: DataFrame, table: str, keys: Sequence[str]) -> None:
-    """Replaces the rows that have the same keys, and adds the others; makes the table if needed."""
-    spark = frame.sparkSession
-
-    def write() -> None:
-        if not exists(spark, table):
-            append_once(frame, table, token=f"create {table}")
-            return
-        same = " AND ".join(f"old.{column(key)} <=> new.{column(key)}" for key in keys)
-        merged = delta_table(spark, table).alias("old").merge(frame.alias("new"), same)
-        merged.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
-
-    retried(write, table)
+def update_rows(
+    spark: SparkSession, table: str, *, where: Column, values: Mapping[str, Column]
+) -> None:
+    """Sets columns of the rows that a condition chooses; tried again on conflicts."""
+    retried(lambda: delta_table(spark, table).update(where, dict(values)), table)
 
 
 def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:
@@ -196,5 +228,10 @@ def read_error(error: Exception, dataset: str) -> EvalMatrixError:
         return DataError(
             f"{dataset}: data files of this version are gone, most likely removed by VACUUM; "
             f"evaluate a newer version, or restore the files ({first_line(error)})"
+        )
+    if _UNCOMPUTABLE.search(text):
+        return DataError(
+            f"{dataset}: a `where` cannot be computed for some row: {first_line(error)}; expected "
+            "a predicate that holds for every row, for example with try_divide or try_cast"
         )
     return StoreError(f"{dataset} could not be read: {first_line(error)}")

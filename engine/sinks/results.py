@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from engine import tables
@@ -175,30 +174,36 @@ def _run_row(info: RunInfo, **more: Any) -> pa.Table:
 def start_run(spark: SparkSession, info: RunInfo, plan: str, *, table: str) -> None:
     """Adds the run's row, once; a resumed run finds its pinned plan there."""
     row = _run_row(info, evaluations=plan)
-    tables.append_once(_frame(spark, row), table, token=f"run {info.run_id}")
+    # Each row is a file of its own, which is rewritten when the run ends; to mark it as deleted
+    # beside the file would be more work.
+    options = {"delta.enableDeletionVectors": "false"}
+    tables.append_once(_frame(spark, row), table, token=f"run {info.run_id}", options=options)
 
 
-def finish_run(
-    spark: SparkSession, outcome: RunOutcome, plan: str, *, table: str, exit_code: int
-) -> None:
+def finish_run(spark: SparkSession, outcome: RunOutcome, *, table: str, exit_code: int) -> None:
     """Completes the run's row with its gate, counts and timings."""
     timings = {
         f"{result.name}/{name}": float(value)
         for result in outcome.evaluations
         for name, value in result.timings.items()
     }
-    row = _run_row(
-        outcome.info,
-        finished_at=outcome.finished_at,
-        status="finished",
-        gate=outcome.gate.outcome.value,
-        gate_reason=outcome.gate.reason,
-        exit_code=exit_code,
-        counts=[(verdict.value, count) for verdict, count in outcome.gate.counts.items()],
-        timings=list({**timings, "seconds": outcome.seconds}.items()),
-        evaluations=plan,
-    )
-    tables.merge_rows(_frame(spark, row), table, ["run_id"])
+    counts = {verdict.value: count for verdict, count in outcome.gate.counts.items()}
+    values = {
+        "finished_at": F.lit(outcome.finished_at).cast("timestamp"),
+        "status": F.lit("finished"),
+        "gate": F.lit(outcome.gate.outcome.value),
+        "gate_reason": F.lit(outcome.gate.reason),
+        "exit_code": F.lit(exit_code).cast("int"),
+        "counts": _map(counts, "long"),
+        "timings": _map({**timings, "seconds": outcome.seconds}, "double"),
+    }
+    where = F.col("run_id") == outcome.info.run_id
+    tables.update_rows(spark, table, where=where, values=values)
+
+
+def _map(items: Mapping[str, float], kind: str) -> Column:
+    flat = [each for key, value in items.items() for each in (F.lit(key), F.lit(value).cast(kind))]
+    return F.create_map(*flat)
 
 
 def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | None:

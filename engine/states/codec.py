@@ -28,8 +28,14 @@ class CodecError(EvalMatrixError):
     """A payload that is no state of this version, or was changed since it was written."""
 
 
-def encode(kind: str, params: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The bytes of a state.
+def encode(
+    kind: str,
+    params: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    compress: bool = True,
+) -> bytes:
+    """The bytes of a state; `compress` is for what does, as it takes most of the time.
 
     Raises:
         ValueError: for an array of a dtype that the codec does not carry.
@@ -43,7 +49,8 @@ def encode(kind: str, params: Mapping[str, Any], arrays: Mapping[str, NDArray[An
         described.append([name, dtype, list(array.shape)])
         parts.append(array.astype(dtype, copy=False).tobytes())
     header = json.dumps({"kind": kind, "params": dict(params), "arrays": described})
-    body = zlib.compress(b"".join([header.encode(), b"\n", *parts]), 1)
+    raw = b"".join([header.encode(), b"\n", *parts])
+    body = zlib.compress(raw, 1 if compress else 0)
     return _HEAD.pack(MAGIC, zlib.crc32(body)) + body
 
 

@@ -158,16 +158,20 @@ class ScoreHistogram(States):
         return type(self)(single, np.array([group < self.n_groups and self.gridded[group]]))
 
     def encode(self) -> bytes:
+        weight = self.entries.weight
+        # Most weights are counts of a few rows.
+        small = weight.astype(np.uint8) if len(weight) and weight.max() < 256 else weight
         arrays: dict[str, NDArray[Any]] = {
             "score": self.entries.score,
-            "cell": self.entries.cell.astype(np.int16),
-            "weight": self.entries.weight,
+            "cell": self.entries.cell.astype(np.uint8),
+            "weight": small if np.array_equal(small, weight) else weight,
         }
         params = {
             "gridded": bool(self.gridded[0]),
             "grid": [EXACT_SCORES, FINE_BITS, COARSE_BITS],
         }
-        return codec.encode(self.kind, params, arrays)
+        # On the grid the same scores recur in many cells; exact ones are all digits.
+        return codec.encode(self.kind, params, arrays, compress=bool(self.gridded[0]))
 
     @classmethod
     def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
@@ -176,10 +180,12 @@ class ScoreHistogram(States):
         codec.refuse_unless(grid == expected, f"grid is {grid}, expected {expected}")
         codec.refuse_unless(type(gridded) is bool, "mark of the grid is neither true nor false")
         score = codec.array_of(arrays, "score", np.float64)
-        cell = codec.array_of(arrays, "cell", np.int16).astype(np.int64)
-        weight = codec.array_of(arrays, "weight", np.float64)
+        cell = codec.array_of(arrays, "cell", np.uint8).astype(np.int64)
+        counts = "weight" in arrays and arrays["weight"].dtype == np.uint8
+        weight = codec.array_of(arrays, "weight", np.uint8 if counts else np.float64)
+        weight = weight.astype(np.float64)
         codec.refuse_unless(len(score) == len(cell) == len(weight), "arrays differ in length")
-        codec.refuse_unless(bool(((cell >= 0) & (cell < CELLS)).all()), "cells are out of range")
+        codec.refuse_unless(bool((cell < CELLS).all()), "cells are out of range")
         return cls(
             Entries(np.zeros(len(score), np.int64), score, cell, weight), np.array([gridded])
         )

@@ -125,7 +125,7 @@ def test_cells_out_of_range_are_refused() -> None:
             decode(encode("tally", {"width": 180}, {"keys": bad, "weights": weights}))
     with pytest.raises(CodecError, match="differ in length"):
         decode(encode("tally", {"width": 180}, {"keys": keys[:1], "weights": weights}))
-    arrays = {"score": np.zeros(1), "cell": np.array([-1], np.int16), "weight": np.ones(1)}
+    arrays = {"score": np.zeros(1), "cell": np.array([42], np.uint8), "weight": np.ones(1)}
     with pytest.raises(CodecError, match="out of range"):
         decode(encode("scores", {"grid": GRID, "gridded": False}, arrays))
 

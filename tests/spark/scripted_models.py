@@ -1,0 +1,44 @@
+"""Models that misbehave as they are told; logged with their code, so that workers can load them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+SCALE = 1.5
+
+
+class Scripted(ClassifierMixin, BaseEstimator):
+    """Scores by `f0` alone; `behaviour` says what goes wrong where `f1` is above `limit`."""
+
+    def __init__(self, journal: str, behaviour: str = "good", limit: float = 1e9) -> None:
+        self.journal = journal
+        self.behaviour = behaviour
+        self.limit = limit
+
+    def fit(self, X: pd.DataFrame, y: Any) -> Scripted:  # noqa: N803
+        self.classes_ = np.array([0, 1])
+        self.feature_names_in_ = np.array(["f0", "f1"], dtype=object)
+        self.n_features_in_ = 2
+        return self
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
+        with Path(self.journal).open("a") as file:
+            file.write(f"{len(X)}\n")
+        if self.behaviour == "slow":
+            time.sleep(120)
+        score = 1 / (1 + np.exp(-SCALE * X["f0"].to_numpy(dtype=float)))
+        beyond = X["f1"].to_numpy(dtype=float) > self.limit
+        if beyond.any() and self.behaviour == "raise":
+            raise ValueError("f1 is out of the range that I know")
+        if self.behaviour == "nan":
+            score[beyond] = np.nan
+        return np.stack([1 - score, score], axis=1)
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
+        return (self.predict_proba(X)[:, 1] > 0.5).astype(int)
