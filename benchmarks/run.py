@@ -133,9 +133,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     spark = get_session(log_file=folder / "spark.log")
     paths = make_models(folder / "models")
-    sizes = [
-        Size(chosen.rows or size.rows, size.models, size.slices, size.tests) for size in SIZES
-    ]
+    sizes = [Size(chosen.rows or size.rows, size.models, size.slices, size.tests) for size in SIZES]
     # The first pass of a session pays for imports and for the JVM's warming up.
     warm = sizes[0]
     run(write_suite(folder, make_table(spark, folder, warm), paths, warm), RunOptions())

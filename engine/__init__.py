@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from engine.api import plan, report, results, run, schema, train
     from engine.checkup import doctor
     from engine.errors import DataError, EvalMatrixError, InputError, ModelError, SuiteError
-    from engine.metrics import mean_metric, metric, ratio
     from engine.job import RunResult
+    from engine.metrics import mean_metric, metric, ratio
 
 __all__ = [
     "DataError",

@@ -113,6 +113,9 @@ def configure_logging() -> None:
     logging.getLogger("evalmatrix").setLevel(logging.INFO)
     for noisy in ("mlflow", "alembic", "py4j", "pyspark"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    # PySpark writes what it raises to standard error as well, with values of the data in it.
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        logging.getLogger(name).disabled = True
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import pyarrow as pa
@@ -35,14 +35,21 @@ PARTITION_ROWS = 131_072
 _STATE_DDL = "model int, slice_set string, slice_key string, family string, payload binary"
 
 
-def _scan(batches: Iterable[pa.RecordBatch], plan: EvaluationPlan) -> Iterator[pa.RecordBatch]:
-    return kernel.scan(batches, plan)
+def _scan(
+    batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, names: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    return kernel.scan((batch.rename_columns(list(names)) for batch in batches), plan)
 
 
 def scan(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
     """The merged states of an evaluation, one row for each model, slice and family."""
-    rows = _partitioned(_projected(frame, plan), plan)
-    states = rows.mapInArrow(partial(_scan, plan=plan), _STATE_DDL)
+    projected = _projected(frame, plan)
+    names = projected.columns
+    # Spark looks a frame's columns up by names in which a dot or a backtick means something.
+    plain = projected.toDF(*[f"c{place}" for place in range(len(names))])
+    states = _partitioned(plain, plan).mapInArrow(
+        partial(_scan, plan=plan, names=names), _STATE_DDL
+    )
     merged = states.repartition(cores(frame.sparkSession), *STATE_KEY).sortWithinPartitions(
         *STATE_KEY
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from engine import tables
-from engine.errors import DataError
+from engine.errors import DataError, StoreError
 from engine.tables import column
 
 log = logging.getLogger(__name__)
+
+_UNREADABLE = re.compile(r"MALFORMED_RECORD|MALFORMED_CSV|CANNOT_READ_FILE|FAILED_READ_FILE")
 
 FORMATS = ("csv", "parquet")
 
@@ -60,7 +63,7 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
         frame = _read(spark, name, fmt, table, before)
         # The commit carries the identity twice: as what people and the next run can read in the
         # history, and as Delta's own guard, which outlives the history.
-        tables.append_once(frame, table, token=identity, options={"userMetadata": identity})
+        _append(frame, table, name, identity)
         version = _version(spark, table)
         (known if version == before else added).append(name)
     if version is None:
@@ -68,6 +71,20 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
     assert version is not None, "a table that was appended to exists"
     log.info("%s: %d files added, %d known, version %d", table, len(added), len(known), version)
     return Ingested(table, version, tuple(added), tuple(known))
+
+
+def _append(frame: DataFrame, table: str, path: str, identity: str) -> None:
+    try:
+        tables.append_once(frame, table, token=identity, options={"userMetadata": identity})
+    except StoreError as error:
+        if not _UNREADABLE.search(str(error.__cause__)):
+            raise
+        # Spark quotes the whole record, which may hold what must not leave the data.
+        columns = ", ".join(f"{f.name} {f.dataType.simpleString()}" for f in frame.schema)
+        raise DataError(
+            f"{path!r} has a record that does not fit the table's columns, or cannot be read at "
+            f"all; expected {columns}"
+        ) from error
 
 
 def _identities(spark: SparkSession, table: str) -> set[str]:

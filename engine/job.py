@@ -184,9 +184,7 @@ def begin(
     short_waits()
     finder = None if options.resume else ModelFinder(suite)
     try:
-        if spark is None:
-            tell.say("starting Spark")
-            spark = get_session(log_file=store.log_file)
+        spark = spark or _session(store, tell)
         resumed = _resumable(spark, store, options)
         info = RunInfo(
             run_id=run_id,
@@ -208,6 +206,12 @@ def begin(
         raise
     tell.say(f"run {run_id}" + (" resumed" if resumed else ""))
     return Job(suite, store, spark, info, tell, resumed, finder)
+
+
+def _session(store: Store, tell: Reporter) -> SparkSession:
+    if SparkSession.getActiveSession() is None:
+        tell.say("starting Spark")
+    return get_session(log_file=store.log_file)
 
 
 def _resumable(spark: SparkSession, store: Store, options: RunOptions) -> dict[str, object] | None:

@@ -6,7 +6,6 @@ estimated, and nothing else changes.
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,8 +67,8 @@ def delta_jars() -> list[str] | None:
     None means that they must be resolved, which takes Spark some seconds at each start.
     """
     spec = find_spec("pyspark")
-    home = os.environ.get("SPARK_HOME") or (os.path.dirname(spec.origin or "") if spec else "")
-    if glob.glob(f"{home}/jars/*delta-spark*.jar"):
+    home = os.environ.get("SPARK_HOME") or (Path(spec.origin or "").parent if spec else "")
+    if list(Path(home, "jars").glob("*delta-spark*.jar")):
         return []
     wanted = version("delta-spark")
     for folder in sorted(Path.home().glob(".ivy2*/jars")):

@@ -212,8 +212,13 @@ def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:
 
 
 def first_line(error: BaseException) -> str:
-    """What a Spark error says, without its Java stack."""
-    return str(error).strip().split("\n")[0][:500]
+    """What a Spark error says, without its Java stack: the cause below all the others."""
+    lines = str(error).strip().split("\n")
+    if not lines[0].startswith("An error occurred while calling"):
+        return lines[0][:500]
+    causes = [line[len("Caused by: ") :] for line in lines if line.startswith("Caused by: ")]
+    told = causes[-1] if causes else "".join(lines[1:2]).removeprefix(": ")
+    return (told or lines[0])[:500]
 
 
 def read_error(error: Exception, dataset: str) -> EvalMatrixError:
@@ -229,9 +234,11 @@ def read_error(error: Exception, dataset: str) -> EvalMatrixError:
             f"{dataset}: data files of this version are gone, most likely removed by VACUUM; "
             f"evaluate a newer version, or restore the files ({first_line(error)})"
         )
-    if _UNCOMPUTABLE.search(text):
+    uncomputable = _UNCOMPUTABLE.search(text)
+    if uncomputable:
+        # Only the error's name: the whole of it can quote a value of the data.
         return DataError(
-            f"{dataset}: a `where` cannot be computed for some row: {first_line(error)}; expected "
-            "a predicate that holds for every row, for example with try_divide or try_cast"
+            f"{dataset}: a `where` cannot be computed for some row ({uncomputable[1]}); expected "
+            "one that is defined for every row, for example with try_divide or try_cast"
         )
     return StoreError(f"{dataset} could not be read: {first_line(error)}")

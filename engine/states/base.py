@@ -88,18 +88,23 @@ class States(ABC):
         """What states must have in common, beside their kind, to be added."""
         return ()
 
-    def refuse_unlike(self, other: States) -> None:
+    def refuse_unlike(self, *others: States) -> None:
         """Raises ValueError for states that cannot be added to these."""
-        if other.kind != self.kind or other.parameters != self.parameters:
-            ours, theirs = (f"{each.kind}{list(each.parameters)}" for each in (self, other))
-            raise ValueError(f"states of unlike parameters cannot be added: {ours} and {theirs}")
+        for other in others:
+            if other.kind != self.kind or other.parameters != self.parameters:
+                ours, theirs = (f"{each.kind}{list(each.parameters)}" for each in (self, other))
+                raise ValueError(
+                    f"states of unlike parameters cannot be added: {ours} and {theirs}"
+                )
 
     @abstractmethod
-    def merge(self, other: Self) -> Self:
-        """The sum, group by group; the one with fewer groups is taken as zero beyond them.
+    def merge(self, *others: Self) -> Self:
+        """The sum, group by group; one with fewer groups is taken as zero beyond them.
+
+        Many at once cost less than one after the other.
 
         Raises:
-            ValueError: when the two differ in their kind or parameters.
+            ValueError: when they differ in their kind or parameters.
         """
 
     @abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -47,10 +48,12 @@ class Dense(States):
     def _add(self, left: Floats, right: Floats) -> Floats:
         """The sum of two arrays of one shape."""
 
-    def merge(self, other: Self) -> Self:
-        self.refuse_unlike(other)
-        groups = max(self.n_groups, other.n_groups)
-        return type(self)(self._add(self._padded(groups), other._padded(groups)))
+    def merge(self, *others: Self) -> Self:
+        self.refuse_unlike(*others)
+        groups = max(each.n_groups for each in (self, *others))
+        return type(self)(
+            reduce(self._add, (each._padded(groups) for each in others), self._padded(groups))
+        )
 
     def take(self, group: int) -> Self:
         return type(self)(self._padded(group + 1)[group : group + 1])
@@ -99,13 +102,14 @@ class Moments(Dense):
     kind = "moments"
 
     def _add(self, left: Floats, right: Floats) -> Floats:
-        (wa, qa, ma, sa), (wb, qb, mb, sb) = np.moveaxis(left, -1, 0), np.moveaxis(right, -1, 0)
-        weight = wa + wb
+        total = left + right
+        wa, wb, ma = left[..., 0], right[..., 0], left[..., 2]
+        weight = total[..., 0]
         share = np.divide(wb, weight, out=np.zeros_like(weight), where=weight > 0)
-        gap = mb - ma
-        return np.stack(
-            [weight, qa + qb, ma + gap * share, sa + sb + gap * gap * wa * share], axis=-1
-        )
+        gap = right[..., 2] - ma
+        total[..., 2] = ma + gap * share
+        total[..., 3] += gap * gap * wa * share
+        return total
 
 
 @dataclass(frozen=True, slots=True)

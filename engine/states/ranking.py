@@ -132,17 +132,17 @@ class ScoreHistogram(States):
         together = exact.where(~to_grid).plus(gridded, exact.where(to_grid).on_grid())
         return cls(together, on)
 
-    def merge(self, other: Self) -> Self:
-        self.refuse_unlike(other)
-        groups = max(self.n_groups, other.n_groups)
-        on = np.zeros(groups, bool)
+    def merge(self, *others: Self) -> Self:
+        self.refuse_unlike(*others)
+        all_ = (self, *others)
+        on = np.zeros(max(each.n_groups for each in all_), bool)
         exact, gridded = [], []
-        for states in (self, other):
+        for states in all_:
             on[: states.n_groups] |= states.gridded
             mask = states.gridded[states.entries.group]
             exact.append(states.entries.where(~mask))
             gridded.append(states.entries.where(mask))
-        merged = self.capped(exact[0].plus(exact[1]), gridded[0].plus(gridded[1]), on)
+        merged = self.capped(exact[0].plus(*exact[1:]), gridded[0].plus(*gridded[1:]), on)
         return type(self)(merged.entries, merged.gridded)
 
     def take(self, group: int) -> Self:

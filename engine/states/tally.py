@@ -41,12 +41,14 @@ class Tally(States):
     def parameters(self) -> tuple[int, ...]:
         return (self.width,)
 
-    def merge(self, other: Self) -> Self:
-        self.refuse_unlike(other)
+    def merge(self, *others: Self) -> Self:
+        self.refuse_unlike(*others)
+        all_ = (self, *others)
         keys, weights = sum_by_key(
-            np.concatenate([self.keys, other.keys]), np.concatenate([self.weights, other.weights])
+            np.concatenate([each.keys for each in all_]),
+            np.concatenate([each.weights for each in all_]),
         )
-        return type(self)(self.width, max(self.groups, other.groups), keys, weights)
+        return type(self)(self.width, max(each.groups for each in all_), keys, weights)
 
     def take(self, group: int) -> Self:
         low, high = np.searchsorted(self.keys, [group * self.width, (group + 1) * self.width])
