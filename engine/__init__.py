@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from engine.api import plan, report, results, run, schema, train
     from engine.checkup import doctor
     from engine.errors import DataError, EvalMatrixError, InputError, ModelError, SuiteError
-    from engine.job import RunResult
     from engine.metrics import mean_metric, metric, ratio
+    from engine.result import RunResult
 
 __all__ = [
     "DataError",
@@ -46,7 +46,7 @@ _HOMES = {
         "engine.errors",
     ),
     **dict.fromkeys(("mean_metric", "metric", "ratio"), "engine.metrics"),
-    "RunResult": "engine.job",
+    "RunResult": "engine.result",
     "doctor": "engine.checkup",
 }
 

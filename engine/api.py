@@ -16,9 +16,10 @@ from engine import prepare as preparing
 from engine.config import Suite
 from engine.config import schema as suite_schema
 from engine.errors import InputError
-from engine.job import RunOptions, RunResult
+from engine.job import RunOptions
 from engine.matrix import EvaluationPlan
 from engine.progress import Reporter
+from engine.result import RunResult
 from engine.session import get_session
 from engine.sinks import results as results_sink
 from engine.store import Store

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import traceback
 import warnings
@@ -111,8 +112,12 @@ def configure_logging() -> None:
     """Own messages to standard error, the libraries' only from warnings on."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("evalmatrix").setLevel(logging.INFO)
-    for noisy in ("mlflow", "alembic", "py4j", "pyspark"):
+    for noisy in ("mlflow", "alembic", "pyspark"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    # MLflow sets the level anew when it is imported.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    # py4j tells of the connection that Ctrl-C cuts, with a traceback.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     # PySpark writes what it raises to standard error as well, with values of the data in it.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         logging.getLogger(name).disabled = True
@@ -181,7 +186,7 @@ def plan(suite: Suite, set_: Set = None) -> int:
     """Show the pinned matrix and the scans it takes, without running it."""
     from engine.api import plan as plan_suite
 
-    out = Console()
+    out = _wide()
     planned = plan_suite(suite, overrides=set_ or ())
     for each in planned:
         pinned = each.plan
@@ -224,10 +229,20 @@ def results(
     if format_ is Format.CSV:
         typer.echo(frame.to_csv(index=False), nl=False)
     elif format_ is Format.JSON:
-        typer.echo(frame.to_json(orient="records", date_format="iso"))
+        records = [
+            {key: None if value != value else value for key, value in row.items()}
+            for row in frame.to_dict("records")
+        ]
+        # pandas' own JSON rounds to 15 digits.
+        typer.echo(json.dumps(records, default=_json_value, allow_nan=False))
     else:
         _print_table(frame)
     return 0
+
+
+def _json_value(value: Any) -> Any:
+    """What JSON has no word for: times as ISO 8601, numpy's numbers as Python's."""
+    return value.isoformat() if hasattr(value, "isoformat") else value.item()
 
 
 _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "delta", "verdict", "reason")
@@ -240,7 +255,12 @@ def _print_table(frame: Any) -> None:
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in frame[list(_SHOWN)].itertuples(index=False):
         table.add_row(*[_shown(value) for value in row])
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    _wide().print(table)
+
+
+def _wide() -> Console:
+    """Standard output; where it is no terminal, no line of a table is broken for its width."""
+    return Console(width=None if sys.stdout.isatty() else 200)
 
 
 def _shown(value: Any) -> str:

@@ -31,7 +31,6 @@ LEAN: Mapping[str, str] = {
     # The engine says how many partitions it wants; planning each stage anew only costs time here.
     "spark.sql.adaptive.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
-    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "true",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "32768",
     "spark.driver.bindAddress": "127.0.0.1",

@@ -48,6 +48,8 @@ def import_tensorflow() -> Any:
     with _native_stderr_to_log() if "tensorflow" not in sys.modules else contextlib.nullcontext():
         import tensorflow as tf
     keep_triton_out()
+    # It tells of every shape that it compiles for, and there are few.
+    tf.get_logger().setLevel("ERROR")
     # Both raise once TensorFlow runs: then somebody else has decided on it.
     with contextlib.suppress(RuntimeError):
         for gpu in tf.config.list_physical_devices("GPU"):

@@ -56,6 +56,7 @@ RESULTS_SCHEMA = pa.schema(
         ("n_null_label", pa.int64()),
         ("n_bad_score", pa.int64()),
         ("undefined", pa.string()),
+        ("position", pa.int64()),
         ("schema_version", pa.int32()),
     ]
 )
@@ -126,8 +127,9 @@ def cell_row(cell: Cell, info: RunInfo) -> dict[str, Any]:
 
 
 def cells_table(cells: Iterable[Cell], info: RunInfo) -> pa.Table:
-    """Cells as an Arrow table of `RESULTS_SCHEMA`."""
-    return pa.Table.from_pylist([cell_row(cell, info) for cell in cells], RESULTS_SCHEMA)
+    """Cells as an Arrow table of `RESULTS_SCHEMA`; `position` is a cell's place among them."""
+    rows = [{**cell_row(cell, info), "position": at} for at, cell in enumerate(cells)]
+    return pa.Table.from_pylist(rows, RESULTS_SCHEMA)
 
 
 def _frame(spark: SparkSession, table: pa.Table) -> DataFrame:
@@ -219,8 +221,9 @@ def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | N
 
 
 def read_results(spark: SparkSession, run_id: str, *, table: str) -> pa.Table:
-    """The cells of a run, in the order of the results table's columns."""
+    """The cells of a run: by evaluation, and in the order of the suite within it."""
     if not tables.exists(spark, table):
         return RESULTS_SCHEMA.empty_table()
     frame = tables.read(spark, table).where(F.col("run_id") == run_id)
-    return frame.select(*RESULTS_SCHEMA.names).toArrow().cast(RESULTS_SCHEMA)
+    found = frame.select(*RESULTS_SCHEMA.names).toArrow().cast(RESULTS_SCHEMA)
+    return found.sort_by([("evaluation", "ascending"), ("position", "ascending")])

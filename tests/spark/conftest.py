@@ -19,7 +19,7 @@ import yaml
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from engine.job import RunResult
+    from engine.result import RunResult
 
 ROWS = 200_000
 FEATURES = ["f0", "f1", "f2"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from engine.job import RunResult
+    from engine.result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 
@@ -66,7 +66,7 @@ def test_run_ends_with_the_gates_exit_code(
 
 def test_json_and_set(world: Any, small: Suites, command: Command) -> None:
     path = world.write("json", small(tests=[{"metric": "accuracy", "min": 0.1}]))
-    key = "evaluations.few.tests.accuracy.min=0.999"
+    key = "evaluations.few.tests.0.min=0.999"
     result = command("run", path, "--json", "--run-id", "json-1", "--set", key)
     assert result.exit_code == 1, result.stderr
     told = json.loads(result.stdout)
@@ -80,7 +80,7 @@ def test_plan_runs_nothing(world: Any, small: Suites, command: Command) -> None:
     path = world.write("plan", small(slices=["overall", {"by": ["device"]}]))
     result = command("plan", path)
     assert result.exit_code == 0
-    assert "version 1, 400 rows" in result.stdout.replace("\n", " ")
+    assert "version 1, 400 rows" in result.stdout
     assert "1 scan; nothing was run" in result.stdout and not world.journal("good")
 
 

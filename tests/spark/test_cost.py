@@ -13,7 +13,7 @@ from engine import execute
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from engine.job import RunResult
+    from engine.result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from engine.job import RunResult
+    from engine.result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 

@@ -11,7 +11,7 @@ from engine import execute
 from engine.errors import InputError, StoreError
 
 if TYPE_CHECKING:
-    from engine.job import RunResult
+    from engine.result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 

@@ -20,7 +20,7 @@ from sklearn import metrics as skm
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from engine.job import RunResult
+    from engine.result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 
