@@ -216,10 +216,11 @@ def test_a_thousand_slices_show_the_worst_and_keep_the_rest(
     assert len(html) < 6_000_000
     made = BeautifulSoup(html, "lxml")
     for panel in made.select("[data-panel]"):
-        kept = panel.select("template tr")
-        shown = [row for row in panel.select("tr") if row.find("td") and row not in kept]
+        kept = [row for held in panel.find_all("template") for row in held.find_all("tr")]
+        inert = {id(row) for row in kept}
+        shown = [row for row in panel.find_all("tr") if row.find("td") and id(row) not in inert]
         assert (len(shown), len(kept)) == (SHOWN, 801)
-        assert all("v-FAIL" not in td["class"] for row in kept for td in row.select("td"))
+        assert all("v-FAIL" not in td["class"] for row in kept for td in row.find_all("td"))
     assert "200 of 1,001 slices shown" in words(made.select_one("[data-panel]"))
 
 
