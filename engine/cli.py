@@ -116,13 +116,18 @@ def configure_logging() -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     # MLflow sets the level anew when it is imported.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    # py4j tells of the connection that Ctrl-C cuts, with a traceback.
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_no_py4j)
     # PySpark writes what it raises to standard error as well, with values of the data in it.
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         logging.getLogger(name).disabled = True
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+
+
+def _no_py4j(record: logging.LogRecord) -> bool:
+    """Drops what py4j tells, by the root logger too, of the connection that Ctrl-C cuts."""
+    return "py4j" not in Path(record.pathname).parts
 
 
 @app.callback(invoke_without_command=True)

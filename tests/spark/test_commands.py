@@ -180,6 +180,6 @@ def test_ctrl_c_stops_a_scan_and_says_how_to_go_on(
             process.kill()
     assert process.returncode == 130, err
     assert seconds < 10
-    assert out == "" and "Traceback" not in err
+    assert out == "" and "Traceback" not in err, err
     assert err.splitlines()[-1].startswith("evalmatrix: stopped; what was finished is in the store")
     assert "--resume slow-1" in err.splitlines()[-1]

@@ -70,4 +70,5 @@ def test_ingest_and_a_wrong_suite(root: Path, world: Any, tmp_path: Path) -> Non
     assert "version 0: 1 files added, 0 known" in done.stdout
     (tmp_path / "wrong.yml").write_text("name: x\nevaluations: 3\n")
     wrong = submit(root, "nightly.py", tmp_path / "wrong.yml")
-    assert wrong.returncode == 2 and "mistake" in wrong.stderr
+    # spark-submit sends the standard error of a Python program to its own standard output.
+    assert wrong.returncode == 2 and "mistake" in wrong.stdout + wrong.stderr
