@@ -25,6 +25,7 @@ from sklearn import metrics
 from world import FEATURES, METRICS, Size, make_models, make_rows, make_table, write_suite
 from world import levels as levels_of
 
+from engine.cli import configure_logging
 from engine.job import RunOptions, run
 from engine.session import get_session
 
@@ -56,7 +57,10 @@ ORACLES: dict[str, Score] = {
 
 
 def core_seconds() -> float:
-    """What this process and all its children (the JVM, Spark's workers) have used so far."""
+    """What this process and all its children (the JVM, Spark's workers) have used so far.
+
+    A process that has ended is counted with the parent that waited for it.
+    """
     me = psutil.Process()
     total = 0.0
     for process in [me, *me.children(recursive=True)]:
@@ -64,7 +68,7 @@ def core_seconds() -> float:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        total += times.user + times.system
+        total += times.user + times.system + times.children_user + times.children_system
     return total
 
 
@@ -128,6 +132,7 @@ def main() -> None:
     parser.add_argument("--no-hand", action="store_true", help="leave the comparison out")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
+    configure_logging()
     logging.getLogger("evalmatrix").setLevel(logging.WARNING)
     folder = Path(chosen.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +148,9 @@ def main() -> None:
     for name in ("predicting s", "share", "by hand / wall"):
         table.add_column(name, justify="right")
     for size in dict.fromkeys(sizes):
-        table.add_row(*measure(size, folder, paths, hand=not chosen.no_hand))
+        row = measure(size, folder, paths, hand=not chosen.no_hand)
+        print("\t".join(row), flush=True)
+        table.add_row(*row)
     Console(width=140).print(table)
 
 

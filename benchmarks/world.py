@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,9 +103,8 @@ def make_table(spark: SparkSession, folder: Path, size: Size) -> str:
 
 
 def write_suite(folder: Path, table: str, paths: dict[str, Path], size: Size) -> Path:
-    """The suite of a size; its store is emptied."""
-    store = folder / "store"
-    shutil.rmtree(store, ignore_errors=True)
+    """The suite of a size, with a store of its own."""
+    store = Path(tempfile.mkdtemp(prefix="store-", dir=folder))
     evaluation = {
         "name": "bench",
         "dataset": {"delta": table, "task": "binary", "label": "label", "key": "id"},
