@@ -148,7 +148,9 @@ def write_results(
     for start in range(0, max(cells.num_rows, 1), _BATCH):
         part = cells.slice(start, _BATCH)
         token = f"results {info.run_id} {result.name} {start}"
-        tables.append_once(_frame(spark, part), table, token=token)
+        # A store of an older version gets the columns that have come since.
+        options = {"mergeSchema": "true"}
+        tables.append_once(_frame(spark, part), table, token=token, options=options)
 
 
 def _run_row(info: RunInfo, **more: Any) -> pa.Table:
