@@ -20,6 +20,8 @@ class TaskKind(StrEnum):
     BINARY = "binary"
     MULTICLASS = "multiclass"
     REGRESSION = "regression"
+    MULTILABEL = "multilabel"
+    RANKING = "ranking"
 
 
 class Output(StrEnum):
@@ -46,6 +48,13 @@ class Severity(StrEnum):
 
     FAIL = "fail"
     WARN = "warn"
+
+
+class DecideBy(StrEnum):
+    """What a condition is held against: the whole interval, or the plain value."""
+
+    INTERVAL = "interval"
+    POINT = "point"
 
 
 class GateRule(StrEnum):
@@ -169,7 +178,8 @@ class Slice:
 class Condition:
     """What a test demands of a value; `margin` conditions compare with the baseline.
 
-    `kind` is min, max, max_drop or max_rise; `relative` margins are shares of |baseline|.
+    `kind` is min, max, max_drop, max_rise, or no_worse: a margin of 0 in the direction that harms,
+    of which only a significant excess counts. `relative` margins are shares of |baseline|.
     """
 
     kind: str
@@ -178,22 +188,32 @@ class Condition:
 
     @property
     def needs_baseline(self) -> bool:
-        return self.kind in ("max_drop", "max_rise")
+        return self.kind in ("max_drop", "max_rise", "no_worse")
 
     def __str__(self) -> str:
+        if self.kind == "no_worse":
+            return self.kind
         amount = f"{self.bound * 100:g}%" if self.relative else f"{self.bound:g}"
         return f"{self.kind} {amount}"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTest:
-    """A metric on slice sets with conditions; without one it is measured and recorded only."""
+    """A metric on slice sets with conditions; without one it is measured and recorded only.
+
+    `corrected` tests are judged together over their slices, so that a thousand of them raise no
+    more false alarms than one. `group` is the column between whose values a fairness metric
+    compares.
+    """
 
     name: str
     metric: str
     conditions: tuple[Condition, ...] = ()
     slice_sets: tuple[str, ...] = ("overall",)
     severity: Severity = Severity.FAIL
+    decide: DecideBy = DecideBy.INTERVAL
+    corrected: bool = True
+    group: str | None = None
 
     @property
     def condition(self) -> str | None:
@@ -206,7 +226,8 @@ class MetricValue:
 
     `value` is None where the metric is undefined, and `reason` then says why (a code of
     `empty, one_class, no_predicted_positive, zero_weight, nan_input, constant` or a metric's own).
-    `error_bound` is what approximation can have cost at most, 0 when exact.
+    `detail` says what the code cannot, such as which groups it holds for. `error_bound` is what
+    approximation can have cost at most, 0 when exact. The interval is null where there is none.
     """
 
     value: float | None
@@ -214,6 +235,7 @@ class MetricValue:
     error_bound: float = 0.0
     ci_low: float | None = None
     ci_high: float | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +251,12 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One judged task: model version x slice x test, one row of the results table."""
+    """One judged task: model version x slice x test, one row of the results table.
+
+    `p_value` is two-sided, of no difference to the baseline, and `q_value` the same corrected for
+    the number of slices. `violation_p_value` is one-sided, of the conditions being met:
+    a FAIL needs its corrected form, `violation_q_value`, to be small.
+    """
 
     evaluation: str
     model: ModelVersion
@@ -247,6 +274,8 @@ class Cell:
     delta_ci_high: float | None = None
     p_value: float | None = None
     q_value: float | None = None
+    violation_p_value: float | None = None
+    violation_q_value: float | None = None
     variant: str = "clean"
 
 

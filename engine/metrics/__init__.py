@@ -15,6 +15,7 @@ from engine.metrics.base import (
     REGRESSION,
     Metric,
     Problem,
+    Sampling,
     SliceStates,
     Value,
     mean,
@@ -22,8 +23,10 @@ from engine.metrics.base import (
     metric,
     ratio,
 )
+from engine.metrics.basis import Averaged, Basis, Counted, Known, Map
 from engine.metrics.classification import label_text
 from engine.metrics.curves import confusion, curves
+from engine.metrics.inference import Comparison, comparison_of, spread_of
 
 __all__ = [
     "BINARY",
@@ -31,11 +34,19 @@ __all__ = [
     "METRICS",
     "MULTICLASS",
     "REGRESSION",
+    "Averaged",
+    "Basis",
+    "Comparison",
+    "Counted",
+    "Known",
+    "Map",
     "Metric",
     "Problem",
+    "Sampling",
     "SliceStates",
     "Value",
     "classification",
+    "comparison_of",
     "confusion",
     "curves",
     "label_text",
@@ -46,4 +57,5 @@ __all__ = [
     "ranking",
     "ratio",
     "regression",
+    "spread_of",
 ]

@@ -7,15 +7,28 @@ metric, a user's own too, needs nothing more of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from engine.errors import InputError
+from engine.metrics.basis import Averaged, Basis, Counted, Map
 from engine.registry import Registry
-from engine.states import Bools, Family, Floats, Mean, MomentsView, Scored, ScoresView, States, view
+from engine.states import (
+    Bools,
+    Family,
+    Floats,
+    Mean,
+    MomentsView,
+    PairedMean,
+    PairFamily,
+    Scored,
+    ScoresView,
+    States,
+    view,
+)
 from engine.vocabulary import Label, MetricValue, RowCounts, TaskKind
 
 BINARY = frozenset({TaskKind.BINARY})
@@ -28,11 +41,16 @@ GROUP = "evalmatrix.metrics"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is predicted: the task, the classes in the order of the scores, the positive one."""
+    """What is predicted: the task, the classes in the order of the scores, the positive one.
+
+    `costs` is what a row of a true class (first axis) costs when another is predicted, where the
+    suite says so.
+    """
 
     task: TaskKind
     classes: tuple[Label, ...] = ()
     positive: int = 1
+    costs: tuple[tuple[float, ...], ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -44,12 +62,20 @@ class Value:
     """A metric's numbers: [replicate], NaN where undefined.
 
     `undefined` names the reasons with the replicates they hold for, the first that holds counts;
-    `bound` is what approximation can have cost the first replicate.
+    `bound` is what approximation can have cost the first replicate. `basis` is what an interval
+    can rest on better than on the replicates, after `map` where the value is a function of it.
+    `support` is the number of rows that the value rests on in the scarcest class, from which
+    an interval comes where the value is at its bound and nothing spreads. `detail` adds to
+    the reason.
     """
 
     values: Floats
     undefined: tuple[tuple[str, Bools], ...] = ()
     bound: float = 0.0
+    basis: Basis | None = None
+    map: Map | None = None
+    support: float | None = None
+    detail: str | None = None
 
     def reason(self) -> str | None:
         """Why the first replicate is undefined; None when it is a number."""
@@ -58,16 +84,37 @@ class Value:
                 return code
         return None if np.isfinite(self.values[0]) else "undefined"
 
+    def defined(self) -> Floats:
+        """The numbers of all replicates, NaN where undefined."""
+        values = np.array(self.values, np.float64)
+        for _, mask in self.undefined:
+            values[mask] = np.nan
+        return values
 
-def ratio(numerator: Floats, denominator: Floats, reason: str) -> Value:
-    """The quotient, undefined with `reason` where the denominator is 0."""
+
+def ratio(
+    numerator: Floats,
+    denominator: Floats,
+    reason: str,
+    *,
+    squares: tuple[float, float] | None = None,
+) -> Value:
+    """The quotient, undefined with `reason` where the denominator is 0.
+
+    With `squares`, the sums of squared weights of the numerator's rows and of the denominator's
+    other rows, it is a share of rows, and has the interval of one.
+    """
     zero = denominator == 0
     values = np.divide(numerator, denominator, out=np.full(zero.shape, np.nan), where=~zero)
-    return Value(values, ((reason, zero),))
+    basis = None
+    if squares is not None:
+        basis = Counted(float(numerator[0]), float(denominator[0]), *squares)
+    return Value(values, ((reason, zero),), basis=basis)
 
 
 Function = Callable[..., Value | Floats]
-Needs = Callable[[Problem], Sequence[Family]]
+Needs = Callable[[Problem], Sequence[Family | PairFamily]]
+Pairs = Callable[[Problem], Sequence[PairFamily]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +129,13 @@ class Metric:
         higher_is_better: the direction; None where there is none.
         mlflow: the key under which MLflow's own evaluation writes it.
         needs_scores: whether a model that returns labels only cannot have it.
-        bounds: the smallest and the largest value.
+        bounds: the smallest and the largest value; an interval stays within them.
+        intervals: whether it has one at all; of a maximum none is known.
+        against: whether it compares two versions; then the baseline itself has no value.
+        of_baseline: the states of the baseline that it reads besides, after its own.
+        paired: the states by which two versions are compared row by row, where the value is a mean
+            over rows or a share of them; others are compared bucket by bucket.
+        hits_of: for a share of hits, the true classes of the rows that it is a share of.
     """
 
     name: str
@@ -94,10 +147,22 @@ class Metric:
     needs_scores: bool = False
     bounds: tuple[float, float] = (-np.inf, np.inf)
     summary: str = ""
+    intervals: bool = True
+    against: bool = False
+    of_baseline: Needs | None = None
+    paired: Pairs | None = None
+    hits_of: Callable[[Problem], Sequence[int]] | None = None
 
     @property
     def mlflow_key(self) -> str:
         return self.mlflow or self.name
+
+    def families(self, problem: Problem, *, compared: bool) -> tuple[Family | PairFamily, ...]:
+        """The states to keep of a model; of one that is compared, those of its pairs as well."""
+        own = tuple(self.needs(problem))
+        if not compared:
+            return tuple(each for each in own if not isinstance(each, PairFamily))
+        return (*own, *(self.paired(problem) if self.paired else ()))
 
     def value(self, problem: Problem, states: SliceStates) -> MetricValue:
         """The metric on one slice; undefined is None with a reason, never a number."""
@@ -108,51 +173,92 @@ class Metric:
             return MetricValue(None, "nan_input")
         if rows.weight_sum == 0:
             return MetricValue(None, "zero_weight")
-        measured = self._measured(problem, self._views(problem, states))
+        measured = self.measured(problem, states)
         reason = measured.reason()
         if reason is not None:
-            return MetricValue(None, reason)
+            return MetricValue(None, reason, detail=measured.detail)
         return MetricValue(float(measured.values[0]), error_bound=float(measured.bound))
+
+    def measured(self, problem: Problem, states: SliceStates) -> Value:
+        """What the metric's function makes of the states, computed once for a slice."""
+        return states.once(
+            ("value", self.name), lambda: self._of(problem, self._views(states, problem))
+        )
 
     def replicates(self, problem: Problem, states: SliceStates) -> Floats:
         """The metric with all rows, then with each bucket left out; NaN where undefined.
 
         Of a score histogram beyond its cap these are coarser than `value`; their differences count.
         """
-        views = self._views(problem, states)
-        measured = self._measured(
-            problem, [each.left_out() if isinstance(each, ScoresView) else each for each in views]
-        )
-        values = np.array(measured.values, np.float64)
-        for _, mask in measured.undefined:
-            values[mask] = np.nan
-        return values
+        return states.once(("replicates", self.name), lambda: self._replicates(problem, states))
 
-    def _views(self, problem: Problem, states: SliceStates) -> list[Any]:
-        return [states.view(family.key) for family in self.needs(problem)]
+    def _replicates(self, problem: Problem, states: SliceStates) -> Floats:
+        views = self._views(states, problem)
+        if not any(isinstance(each, ScoresView) for each in views):
+            return self.measured(problem, states).defined()
+        left_out = [each.left_out() if isinstance(each, ScoresView) else each for each in views]
+        return self._of(problem, left_out).defined()
 
-    def _measured(self, problem: Problem, views: Sequence[Any]) -> Value:
-        with np.errstate(divide="ignore", invalid="ignore"):
+    def _views(self, states: SliceStates, problem: Problem) -> list[Any]:
+        views = [states.view(family.key) for family in self.needs(problem)]
+        if self.of_baseline is not None:
+            assert states.baseline is not None, "a comparison has a baseline"
+            views += [states.baseline.view(each.key) for each in self.of_baseline(problem)]
+        return views
+
+    def _of(self, problem: Problem, views: Sequence[Any]) -> Value:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             result = self.function(problem, *views)
         return result if isinstance(result, Value) else Value(np.atleast_1d(result))
 
 
-class SliceStates:
-    """All the states of one model on one slice, with the views that metrics read made once."""
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the rows came: with weights or without, alone or in clusters of about some size."""
 
-    def __init__(self, rows: RowCounts, states: Mapping[str, States]) -> None:
+    weighted: bool = False
+    clustered: bool = False
+    rows_per_cluster: float = 1.0
+
+
+T = TypeVar("T")
+
+
+class SliceStates:
+    """All the states of one model on one slice, with what is read from them made once.
+
+    `buckets` is the weight of the rows in each bucket, None where nobody asked for intervals.
+    """
+
+    def __init__(
+        self,
+        rows: RowCounts,
+        states: Mapping[str, States],
+        *,
+        buckets: Floats | None = None,
+        sampling: Sampling = Sampling(),
+        baseline: SliceStates | None = None,
+    ) -> None:
         self.rows = rows
+        self.buckets = buckets
+        self.sampling = sampling
+        self.baseline = baseline
         self._states = states
-        self._views: dict[str, Any] = {}
+        self._made: dict[Hashable, Any] = {}
 
     def __contains__(self, key: str) -> bool:
         return key in self._states
 
     def view(self, key: str) -> Any:
         """The view of the family `key`."""
-        if key not in self._views:
-            self._views[key] = view(self._states[key])
-        return self._views[key]
+        return self.once(("view", key), lambda: view(self._states[key]))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value of `make`, computed once for this slice."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
 
 
 METRICS: Registry[Metric] = Registry("metric", GROUP)
@@ -201,7 +307,21 @@ def mean(loss: RowLoss, problem: Problem, *, name: str | None = None) -> Mean:
 
 def mean_of(problem: Problem, moments: MomentsView) -> Value:
     """The metric that is a mean over the rows."""
-    return Value(moments.mean, (("zero_weight", moments.weight == 0),))
+    return Value(moments.mean, (("zero_weight", moments.weight == 0),), basis=Averaged(moments))
+
+
+def share_of(problem: Problem, moments: MomentsView) -> Value:
+    """The metric that is a mean of zeros and ones, hence a share of the rows."""
+    weight, squares, share = (
+        float(each[0]) for each in (moments.weight, moments.weight_squares, moments.mean)
+    )
+    counted = Counted(weight * share, weight, squares * share, squares * (1 - share))
+    return Value(moments.mean, (("zero_weight", moments.weight == 0),), basis=counted)
+
+
+def pairs_of(family: Mean) -> PairedMean:
+    """The family of the row by row difference of a loss between two versions."""
+    return PairedMean(family.loss, family.function)
 
 
 def mean_metric(
@@ -220,9 +340,11 @@ def mean_metric(
         def needs(problem: Problem) -> tuple[Mean]:
             return (mean(loss, problem, name=family),)
 
-        metric(name, tasks=tasks, needs=needs, aliases=aliases, summary=summary_of(loss), **more)(
-            mean_of
-        )
+        def paired(problem: Problem) -> tuple[PairedMean]:
+            return (pairs_of(*needs(problem)),)
+
+        about = {"summary": summary_of(loss), "paired": paired, **more}
+        metric(name, tasks=tasks, needs=needs, aliases=aliases, **about)(mean_of)
         return loss
 
     return register

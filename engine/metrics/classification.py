@@ -8,8 +8,11 @@ predictions or without labels counts 0 in them; a single undefined ratio is unde
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -24,13 +27,19 @@ from engine.metrics.base import (
     metric,
     ratio,
 )
-from engine.states import Confusion, ConfusionView, Floats
+from engine.metrics.basis import Counted, Map
+from engine.states import Confusion, ConfusionView, Floats, PairedHits
 
 UNIT = (0.0, 1.0)
 
 
 def _confusion(problem: Problem) -> tuple[Confusion]:
     return (Confusion(problem.n_classes),)
+
+
+def pairs_of_hits(problem: Problem) -> tuple[PairedHits]:
+    """The states by which two versions' shares of hits are compared row by row."""
+    return (PairedHits(problem.n_classes),)
 
 
 Parts = tuple[Floats, Floats]
@@ -46,7 +55,23 @@ _FRACTIONS: dict[str, tuple[Callable[[ConfusionView], Parts], str]] = {
 def _of_class(name: str, of: ConfusionView, k: int) -> Value:
     parts, reason = _FRACTIONS[name]
     numerator, denominator = parts(of)
-    return ratio(numerator[:, k], denominator[:, k], reason)
+    value = ratio(numerator[:, k], denominator[:, k], reason)
+    hits, actual, predicted = of.squares[k, k], of.squares[k].sum(), of.squares[:, k].sum()
+    trials, squares = {
+        "precision": (of.predicted[0, k], predicted - hits),
+        "recall": (of.actual[0, k], actual - hits),
+        "f1": (of.actual[0, k] + of.predicted[0, k] - of.hits[0, k], actual + predicted - 2 * hits),
+    }[name]
+    counted = Counted(float(of.hits[0, k]), float(trials), float(hits), float(squares))
+    return replace(value, basis=counted, map=F1_OF_JACCARD if name == "f1" else None)
+
+
+def _jaccard_of(f1: float) -> float:
+    return f1 / (2 - f1) if f1 < 2 else math.inf
+
+
+# F1 is 2 J / (1 + J), where J, the Jaccard index, is a share of rows: TP of TP + FP + FN.
+F1_OF_JACCARD = Map(lambda share: 2 * share / (1 + share), _jaccard_of)
 
 
 @metric(
@@ -56,10 +81,14 @@ def _of_class(name: str, of: ConfusionView, k: int) -> Value:
     aliases=["accuracy_score"],
     mlflow="accuracy_score",
     bounds=UNIT,
+    paired=pairs_of_hits,
+    hits_of=lambda problem: range(problem.n_classes),
 )
 def accuracy(problem: Problem, of: ConfusionView) -> Value:
     """The share of rows whose class was predicted."""
-    return ratio(of.hits.sum(-1), of.total, "zero_weight")
+    hits = float(np.trace(of.squares))
+    squares = (hits, float(of.squares.sum()) - hits)
+    return ratio(of.hits.sum(-1), of.total, "zero_weight", squares=squares)
 
 
 @metric(
@@ -125,6 +154,13 @@ def _averaged(name: str, average: str, problem: Problem, of: ConfusionView) -> V
     return ratio((each * shares).sum(-1), shares.sum(-1), "zero_weight")
 
 
+_PAIRED: dict[str, Any] = {"paired": pairs_of_hits, "hits_of": lambda problem: [problem.positive]}
+_ALL_PAIRED: dict[str, Any] = {
+    "paired": pairs_of_hits,
+    "hits_of": lambda problem: range(problem.n_classes),
+}
+
+
 def _register() -> None:
     for name in _FRACTIONS:
         METRICS.add(
@@ -137,6 +173,7 @@ def _register() -> None:
                 mlflow=f"{name}_score",
                 bounds=UNIT,
                 summary=f"The {name} of the positive class.",
+                **(_PAIRED if name == "recall" else {}),
             ),
             aliases=[f"{name}_score"],
         )
@@ -156,6 +193,7 @@ def _register() -> None:
                     function,
                     bounds=UNIT,
                     summary=f"The {average} average over classes of {name}.",
+                    **(_ALL_PAIRED if average == "micro" else {}),
                 ),
                 aliases=[f"{name}_score_{average}"],
             )
@@ -163,6 +201,10 @@ def _register() -> None:
 
 
 def _for_label(name: str, label: str) -> Metric:
+    def rows(problem: Problem) -> list[int]:
+        return [k for k, each in enumerate(problem.classes) if label_text(each) == label]
+
+    paired: dict[str, Any] = {"paired": pairs_of_hits, "hits_of": rows} if name == "recall" else {}
     return Metric(
         f"{name}_class_{label}",
         CLASSIFICATION,
@@ -170,6 +212,7 @@ def _for_label(name: str, label: str) -> Metric:
         partial(_of_label, name, label),
         bounds=UNIT,
         summary=f"The {name} of the class {label} against the others.",
+        **paired,
     )
 
 

@@ -18,9 +18,10 @@ from engine.metrics.base import (
     Problem,
     mean,
     mean_metric,
-    mean_of,
+    pairs_of,
+    share_of,
 )
-from engine.states import Floats, Scored
+from engine.states import Floats, Mean, Scored
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -76,11 +77,15 @@ def _top_k(k: str) -> Metric:
     def hit(batch: Scored, problem: Problem) -> Floats:
         return _top_k_hit(batch, problem, int(k))
 
+    def needs(problem: Problem) -> tuple[Mean]:
+        return (mean(hit, problem, name=f"top_{k}_hit"),)
+
     return Metric(
         f"top_{k}_accuracy",
         MULTICLASS,
-        lambda problem: (mean(hit, problem, name=f"top_{k}_hit"),),
-        mean_of,
+        needs,
+        share_of,
+        paired=lambda problem: (pairs_of(*needs(problem)),),
         needs_scores=True,
         bounds=(0.0, 1.0),
         summary=f"The share of rows whose class is among the {k} with the highest scores.",

@@ -7,9 +7,12 @@ as tied, and the bound is the larger of what the best and the worst order could 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from engine.metrics.base import BINARY, MULTICLASS, Problem, Value, metric
+from engine.metrics.basis import Known
 from engine.states import Bools, Floats, Scores, ScoresView
 
 UNIT = (0.0, 1.0)
@@ -58,7 +61,40 @@ def _one_class(of: ScoresView) -> Bools:
 def roc_auc(problem: Problem, of: ScoresView) -> Value:
     """The area under the ROC curve: how often a positive scores above a negative."""
     values = area_under_roc(of.positive, of.negative)
-    return Value(values, (("one_class", _one_class(of)),), _roc_bound(of))
+    return Value(
+        values,
+        (("one_class", _one_class(of)),),
+        _roc_bound(of),
+        basis=delong(of.positive[0], of.negative[0]),
+        support=scarcest(of),
+    )
+
+
+def scarcest(of: ScoresView) -> float:
+    """The weight of the class with less of it."""
+    return float(min(of.positive[0].sum(), of.negative[0].sum()))
+
+
+def delong(positive: Floats, negative: Floats) -> Known | None:
+    """The standard error of the area under the ROC curve, from counts by score.
+
+    DeLong, DeLong and Clarke-Pearson (1988). The degrees of freedom are those that Brunner and Munzel (2000) give the same sum of two
+    variances. None with fewer than two rows of a class.
+    """
+    n, m = float(positive.sum()), float(negative.sum())
+    if n < 2 or m < 2:
+        return None
+    # How many of the other class each positive is above, and each negative below, ties half.
+    above = (np.cumsum(negative) - negative / 2) / m
+    below = 1 - (np.cumsum(positive) - positive / 2) / n
+    area = float((positive * above).sum()) / n
+    of_positive = float((positive * (above - area) ** 2).sum()) / (n - 1) / n
+    of_negative = float((negative * (below - area) ** 2).sum()) / (m - 1) / m
+    variance = of_positive + of_negative
+    if variance == 0:
+        return Known(0.0)
+    df = variance**2 / (of_positive**2 / (n - 1) + of_negative**2 / (m - 1))
+    return Known(math.sqrt(variance), df)
 
 
 def _ovr(problem: Problem, views: tuple[ScoresView, ...], *, by_prevalence: bool) -> Value:
@@ -69,7 +105,9 @@ def _ovr(problem: Problem, views: tuple[ScoresView, ...], *, by_prevalence: bool
     shares = shares / shares.sum(0)
     missing: Bools = np.any([_one_class(of) for of in views], axis=0)
     bound = sum(share * _roc_bound(of) for share, of in zip(shares[:, 0], views, strict=True))
-    return Value((areas * shares).sum(0), (("one_class", missing),), float(bound))
+    support = min(scarcest(of) for of in views)
+    values = (areas * shares).sum(0)
+    return Value(values, (("one_class", missing),), float(bound), support=support)
 
 
 @metric("roc_auc_ovr", tasks=MULTICLASS, needs=_scores_of_each, needs_scores=True, bounds=UNIT)
@@ -111,7 +149,7 @@ def average_precision(problem: Problem, of: ScoresView) -> Value:
         (positive * precision).sum(-1), total, out=np.full(total.shape, np.nan), where=total > 0
     )
     bound = 0.0 if of.exact else _precision_bound(positive[0], negative[0], float(values[0]))
-    return Value(values, (("one_class", total == 0),), bound)
+    return Value(values, (("one_class", total == 0),), bound, support=float(total[0]))
 
 
 def _precision_bound(positive: Floats, negative: Floats, value: float) -> float:

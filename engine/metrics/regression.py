@@ -6,9 +6,12 @@ References: scikit-learn's `mean_absolute_error`, `mean_squared_error`, `root_me
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from engine.metrics.base import REGRESSION, Problem, Value, mean, mean_metric, metric
+from engine.metrics.basis import Averaged, Map
 from engine.states import Family, Floats, MaximaView, Maximum, MomentsView, Scored
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -77,7 +80,18 @@ def target(batch: Scored, problem: Problem) -> Floats:
 )
 def root_mean_squared_error(problem: Problem, errors: MomentsView) -> Value:
     """The square root of the mean squared error, in the target's own unit."""
-    return Value(np.sqrt(errors.mean), (("zero_weight", errors.weight == 0),))
+    return Value(
+        np.sqrt(errors.mean),
+        (("zero_weight", errors.weight == 0),),
+        basis=Averaged(errors),
+        map=ROOT,
+    )
+
+
+ROOT = Map(
+    lambda square: math.sqrt(max(square, 0.0)),
+    lambda root: root * root if root >= 0 else -math.inf,
+)
 
 
 def _errors_and_targets(problem: Problem) -> tuple[Family, ...]:
@@ -111,6 +125,7 @@ def r2(problem: Problem, errors: MomentsView, targets: MomentsView) -> Value:
     higher_is_better=False,
     mlflow="max_error",
     bounds=POSITIVE,
+    intervals=False,
 )
 def max_error(problem: Problem, largest: MaximaView) -> Value:
     """The largest distance of a prediction from its target, over all rows of any weight."""

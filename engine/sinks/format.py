@@ -41,6 +41,57 @@ def signed(value: float | None, none: str = DASH) -> str:
     return f"+{text}" if value is not None and value > 0 else text
 
 
+def interval(low: float | None, high: float | None, *, sign: bool = False) -> str:
+    """Writes `[0.842, 0.899]`; nothing where there is no interval."""
+    if low is None or high is None:
+        return ""
+    places = _places(low, high)
+    return f"[{_placed(low, places, sign)}, {_placed(high, places, sign)}]"
+
+
+def measured(value: float | None, low: float | None, high: float | None, none: str = DASH) -> str:
+    """Writes a value with its interval, `0.871 [0.842, 0.899]`, to as many places as it has."""
+    if value is None or low is None or high is None:
+        return number(value, none)
+    return f"{_placed(value, _places(low, high), False)} {interval(low, high)}"
+
+
+def change(delta: float | None, low: float | None, high: float | None, none: str = DASH) -> str:
+    """Writes a difference with its interval and with signs: `-0.012 [-0.020, -0.004]`."""
+    if delta is None or low is None or high is None:
+        return signed(delta, none)
+    return f"{_placed(delta, _places(low, high), True)} {interval(low, high, sign=True)}"
+
+
+def _places(low: float, high: float) -> int | None:
+    """Decimals that show two digits of an interval's width; None where those do not serve."""
+    width, size = high - low, max(abs(low), abs(high))
+    if not math.isfinite(width) or size >= 1e7:
+        return None
+    if width <= 0:
+        return 4 if size == 0 or size >= 1e-4 else None
+    places = max(math.ceil(-math.log10(width)) + 1, 0)
+    return places if places <= 6 else None
+
+
+def _placed(value: float, places: int | None, sign: bool) -> str:
+    if places is None or not math.isfinite(value):
+        return signed(value) if sign else number(value)
+    # No thousands separators: commas part the ends of an interval. No sign on a zero.
+    text = f"{value:z.{places}f}"
+    return f"+{text}" if sign and text.strip("0.") and not text.startswith("-") else text
+
+
+def chance(probability: float | None, none: str = DASH) -> str:
+    """Writes a p-value or q-value: `0.41`, `0.012`, `<0.0001`."""
+    if probability is None or not math.isfinite(probability):
+        return none
+    if probability < 0.0001:
+        return "<0.0001"
+    decimals = 4 if probability < 0.001 else 3 if probability < 0.1 else 2
+    return f"{probability:.{decimals}f}"
+
+
 def exact(value: float | None, none: str = DASH) -> str:
     """Writes all the digits of a value, as Python would read them back."""
     return none if value is None else repr(float(value))

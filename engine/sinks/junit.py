@@ -7,7 +7,7 @@ that tests something:
     FAIL           <failure>; with severity warn a passing testcase whose <system-out> begins
                    with `WARN:`, because a warning must not turn CI red
     ERROR          <error>
-    INCONCLUSIVE   <skipped> with the reason
+    INCONCLUSIVE   <skipped> with the reason, and the figures in <system-out>
     RECORDED       no testcase, since it tests nothing; a model for which values were only
                    recorded gets one skipped testcase that says so, because many CI servers
                    take an empty suite for a broken one
@@ -131,12 +131,14 @@ def _case(classname: str, cell: Cell) -> ET.Element:
     elif said == Verdict.ERROR.value:
         _outcome(case, "error", "evaluation", cell)
     elif said == Verdict.INCONCLUSIVE.value:
-        ET.SubElement(case, "skipped", message=_message(cell.reason))
+        # Some readers know no text within <skipped>: the facts are in its message and beside it.
+        ET.SubElement(case, "skipped", message=_headline(cell))
+        ET.SubElement(case, "system-out").text = _legal(_explanation(cell))
     return case
 
 
 def _outcome(case: ET.Element, tag: str, kind: str, cell: Cell) -> None:
-    node = ET.SubElement(case, tag, message=_message(cell.reason), type=_message(kind))
+    node = ET.SubElement(case, tag, message=_headline(cell), type=_message(kind))
     node.text = _legal(_explanation(cell))
 
 
@@ -177,12 +179,37 @@ def _explanation(cell: Cell) -> str:
         f"condition: {cell.test.condition or 'none'}",
         f"rows: {cell.counts.n}",
     ]
-    if cell.measured.value is None and cell.measured.reason:
-        lines.append(f"undefined because: {cell.measured.reason}")
+    measured = cell.measured
+    if measured.value is None and measured.reason:
+        lines.append(f"undefined because: {measured.reason}")
+    if measured.detail:
+        lines.append(f"detail: {measured.detail}")
     if cell.baseline_model is not None:
         lines.append(f"baseline: {cell.baseline_model}, {fmt.exact(cell.baseline_value)}")
         lines.append(f"difference: {fmt.exact(cell.delta)}")
+    intervals = (
+        ("interval", measured.ci_low, measured.ci_high),
+        ("interval of the difference", cell.delta_ci_low, cell.delta_ci_high),
+    )
+    chances = (
+        ("p of no difference", cell.p_value),
+        ("q of no difference", cell.q_value),
+        ("p of the condition being met", cell.violation_p_value),
+        ("q of the condition being met", cell.violation_q_value),
+    )
+    lines += [
+        f"{name}: [{fmt.exact(low)}, {fmt.exact(high)}]"
+        for name, low, high in intervals
+        if low is not None and high is not None
+    ]
+    lines += [f"{name}: {fmt.exact(value)}" for name, value in chances if value is not None]
     return fmt.clean("\n".join(lines))
+
+
+def _headline(cell: Cell) -> str:
+    """The reason, and in brackets the intervals, for readers that show nothing but a message."""
+    facts = ", ".join(selection.evidence(cell))
+    return _message(f"{fmt.one_line(cell.reason, 700)} ({facts})" if facts else cell.reason)
 
 
 def _timestamp(when: dt.datetime) -> str:

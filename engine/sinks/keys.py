@@ -90,8 +90,10 @@ def model_numbers(cells: Sequence[Cell], limit: int) -> list[Number]:
 
 
 def _metric_name(cell: Cell) -> str:
+    """A metric's key; a metric between groups has one for each column, `<metric>.<column>`."""
     metric = METRICS.find(cell.test.metric)
-    return metric.mlflow_key if metric else cell.test.metric
+    name = metric.mlflow_key if metric else cell.test.metric
+    return f"{name}.{cell.test.group}" if cell.test.group else name
 
 
 def _with_interval(parts: tuple[str, ...], measured: MetricValue) -> Iterable[Number]:
@@ -103,12 +105,15 @@ def _with_interval(parts: tuple[str, ...], measured: MetricValue) -> Iterable[Nu
 
 
 def overall_numbers(cells: Iterable[Cell]) -> list[Number]:
-    """Values and intervals on all rows, and how many rows that are."""
+    """Values and intervals on all rows, differences to the baseline, and how many rows that are."""
     numbers: list[Number] = []
     for cell in cells:
         if cell.slice.kind == "overall":
+            name = _metric_name(cell)
             numbers.append(Number(("example_count",), float(cell.counts.n)))
-            numbers += _with_interval((_metric_name(cell),), cell.measured)
+            numbers += _with_interval((name,), cell.measured)
+            if cell.delta is not None:
+                numbers.append(Number((f"{name}.delta",), cell.delta))
     return numbers
 
 

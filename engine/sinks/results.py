@@ -58,6 +58,8 @@ RESULTS_SCHEMA = pa.schema(
         ("undefined", pa.string()),
         ("position", pa.int64()),
         ("schema_version", pa.int32()),
+        ("violation_p_value", pa.float64()),
+        ("violation_q_value", pa.float64()),
     ]
 )
 
@@ -123,6 +125,8 @@ def cell_row(cell: Cell, info: RunInfo) -> dict[str, Any]:
         "n_bad_score": cell.counts.bad_scores,
         "undefined": measured.reason,
         "schema_version": RESULTS_VERSION,
+        "violation_p_value": cell.violation_p_value,
+        "violation_q_value": cell.violation_q_value,
     }
 
 
@@ -227,5 +231,14 @@ def read_results(spark: SparkSession, run_id: str, *, table: str) -> pa.Table:
     if not tables.exists(spark, table):
         return RESULTS_SCHEMA.empty_table()
     frame = tables.read(spark, table).where(F.col("run_id") == run_id)
-    found = frame.select(*RESULTS_SCHEMA.names).toArrow().cast(RESULTS_SCHEMA)
+    known = [name for name in RESULTS_SCHEMA.names if name in frame.columns]
+    found = completed(frame.select(*known).toArrow())
     return found.sort_by([("evaluation", "ascending"), ("position", "ascending")])
+
+
+def completed(found: pa.Table) -> pa.Table:
+    """Rows in the form of today; a column that came after they were written is null."""
+    for field in RESULTS_SCHEMA:
+        if field.name not in found.column_names:
+            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+    return found.select(RESULTS_SCHEMA.names).cast(RESULTS_SCHEMA)

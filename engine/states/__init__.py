@@ -36,6 +36,14 @@ from engine.states.dense import (
     Sums,
     rows_of,
 )
+from engine.states.pairs import (
+    Pair,
+    PairedHits,
+    PairedMean,
+    PairedView,
+    PairFamily,
+    PairTally,
+)
 from engine.states.ranking import EXACT_SCORES, ScoreHistogram, Scores, ScoresView
 from engine.states.tally import Confusion, ConfusionView, Tally
 
@@ -55,6 +63,12 @@ __all__ = [
     "Mean",
     "Moments",
     "MomentsView",
+    "Pair",
+    "PairFamily",
+    "PairTally",
+    "PairedHits",
+    "PairedMean",
+    "PairedView",
     "RowFlags",
     "ScoreHistogram",
     "Scored",
@@ -72,12 +86,13 @@ __all__ = [
 ]
 
 _KINDS: Mapping[str, Any] = {
-    kind.kind: kind for kind in (Sums, Maxima, Moments, Tally, ScoreHistogram)
+    kind.kind: kind for kind in (Sums, Maxima, Moments, Tally, PairTally, ScoreHistogram)
 }
 _VIEWS: Mapping[str, Any] = {
     "maxima": MaximaView.of,
     "moments": MomentsView.of,
     "tally": ConfusionView.of,
+    "pairs": PairedView.of,
     "scores": ScoresView.of,
 }
 

@@ -174,17 +174,6 @@ def rows_of(weight: Floats, flags: RowFlags, cells: Ints, n_groups: int) -> Sums
     return Sums(np.stack(columns, axis=-1).reshape(n_groups, BUCKETS, len(ROW_COLUMNS)))
 
 
-def _of_each_row(loss: Loss, batch: Scored) -> Floats:
-    """The losses of a batch, one for each row, or a ValueError."""
-    losses = np.asarray(loss(batch), np.float64)
-    if losses.shape != (len(batch),):
-        raise ValueError(
-            f"a loss gave an array of shape {losses.shape}, expected one number for each of "
-            f"{len(batch)} rows"
-        )
-    return losses
-
-
 @dataclass(frozen=True, slots=True)
 class Mean(Family):
     """The moments of a loss of each row: accuracy, log loss, squared error, the target itself."""
@@ -202,24 +191,45 @@ class Mean(Family):
     def of(self, batch: Scored, groups: Ints, n_groups: int) -> Moments:
         if len(batch) == 0:
             return self.zero(n_groups)
-        size = n_groups * BUCKETS
-        cells = groups * BUCKETS + batch.bucket
-        loss = batch.once(("loss", self.loss), lambda: _of_each_row(self.function, batch))
+        return moments_of(losses_of(self.loss, self.function, batch), batch, groups, n_groups)
 
-        def total(of_row: Floats) -> Floats:
-            return sums_by_cell(cells, of_row if batch.unweighted else batch.weight * of_row, size)
 
-        weight = total(np.ones(len(batch)))
-        squares = weight if batch.unweighted else total(batch.weight)
-        some = np.where(weight > 0, weight, 1.0)
-        mean = total(loss) / some
-        # A long sum drifts; the mean of the residuals is what is missing to the true mean.
-        residual = loss - mean[cells]
-        drift = total(residual) / some
-        m2 = np.maximum(total(residual * residual) - weight * drift * drift, 0.0)
-        return Moments(
-            np.stack([weight, squares, mean + drift, m2], axis=-1).reshape(-1, BUCKETS, 4)
-        )
+def losses_of(name: str, loss: Loss, batch: Scored) -> Floats:
+    """The losses of a batch, one for each row, computed once whatever the number of slice sets.
+
+    Raises:
+        ValueError: when the loss gives anything but one number for each row.
+    """
+
+    def of_each_row() -> Floats:
+        losses = np.asarray(loss(batch), np.float64)
+        if losses.shape != (len(batch),):
+            raise ValueError(
+                f"a loss gave an array of shape {losses.shape}, expected one number for each of "
+                f"{len(batch)} rows"
+            )
+        return losses
+
+    return batch.once(("loss", name), of_each_row)
+
+
+def moments_of(loss: Floats, batch: Scored, groups: Ints, n_groups: int) -> Moments:
+    """The moments of a number of each row, by group and bucket."""
+    size = n_groups * BUCKETS
+    cells = groups * BUCKETS + batch.bucket
+
+    def total(of_row: Floats) -> Floats:
+        return sums_by_cell(cells, of_row if batch.unweighted else batch.weight * of_row, size)
+
+    weight = total(np.ones(len(batch)))
+    squares = weight if batch.unweighted else total(batch.weight)
+    some = np.where(weight > 0, weight, 1.0)
+    mean = total(loss) / some
+    # A long sum drifts; the mean of the residuals is what is missing to the true mean.
+    residual = loss - mean[cells]
+    drift = total(residual) / some
+    m2 = np.maximum(total(residual * residual) - weight * drift * drift, 0.0)
+    return Moments(np.stack([weight, squares, mean + drift, m2], axis=-1).reshape(-1, BUCKETS, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +250,7 @@ class Maximum(Family):
         if len(batch) == 0:
             return self.zero(n_groups)
         values = np.full(n_groups * BUCKETS, -np.inf)
-        loss = batch.once(("loss", self.loss), lambda: _of_each_row(self.function, batch))
+        loss = losses_of(self.loss, self.function, batch)
         cells = groups * BUCKETS + batch.bucket
         if not batch.unweighted:
             loss = np.where(batch.weight > 0, loss, -np.inf)

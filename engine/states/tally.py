@@ -72,9 +72,18 @@ class Tally(States):
         return cls(width, 1, keys, weights)
 
 
+def squares_cells(cells: Ints, weight: Floats, span: int) -> tuple[Ints, Floats]:
+    """The cells of rows with a second plane of `span` cells, in which their squared weights lie.
+
+    What lies there is w² - w, which is nothing for rows of weight 1: they take no room. Intervals
+    of weighted shares need the squares.
+    """
+    return np.concatenate([cells, cells + span]), np.concatenate([weight, weight * (weight - 1)])
+
+
 @dataclass(frozen=True, slots=True)
 class Confusion(Family):
-    """Weights by true and predicted class."""
+    """Weights by true and predicted class; in a second plane their squares, see `squares_cells`."""
 
     n_classes: int
 
@@ -83,17 +92,21 @@ class Confusion(Family):
         return f"confusion({self.n_classes})"
 
     def zero(self, n_groups: int = 0) -> Tally:
-        return Tally(self._width, n_groups, np.zeros(0, np.int64), np.zeros(0))
+        return Tally(2 * self._span, n_groups, np.zeros(0, np.int64), np.zeros(0))
 
     def of(self, batch: Scored, groups: Ints, n_groups: int) -> Tally:
         cell = batch.once(self.key, lambda: self._cells(batch))
-        keys, weights = sum_by_key(
-            groups * self._width + cell, None if batch.unweighted else batch.weight
+        cells = groups * (2 * self._span) + cell
+        if batch.unweighted:
+            return Tally(2 * self._span, n_groups, *sum_by_key(cells, None))
+        return Tally(
+            2 * self._span,
+            n_groups,
+            *sum_by_key(*squares_cells(cells, batch.weight, self._span)),
         )
-        return Tally(self._width, n_groups, keys, weights)
 
     @property
-    def _width(self) -> int:
+    def _span(self) -> int:
         return BUCKETS * self.n_classes**2
 
     def _cells(self, batch: Scored) -> Ints:
@@ -107,7 +120,8 @@ class ConfusionView:
     """Margins of a confusion, over all buckets and with each left out: [replicate, class].
 
     `hits` is the weight of rows of a class that were predicted so; `actual` and `predicted` the
-    weight of its rows and of the rows predicted so.
+    weight of its rows and of the rows predicted so. `squares` has the sums of squared weights by
+    true and predicted class, over all buckets: [class, class].
     """
 
     n_classes: int
@@ -115,12 +129,14 @@ class ConfusionView:
     actual: Floats
     predicted: Floats
     total: Floats
+    squares: Floats
     state: Tally
 
     @classmethod
     def of(cls, states: Tally) -> ConfusionView:
-        k = round((states.width // BUCKETS) ** 0.5)
-        rest, predicted = np.divmod(states.keys, k)
+        k = round((states.width // (2 * BUCKETS)) ** 0.5)
+        first, extra = planes(states)
+        rest, predicted = np.divmod(first.keys, k)
         bucket, actual = np.divmod(rest, k)
 
         def margin(classes: Ints, weights: Floats, buckets: Ints) -> Floats:
@@ -128,13 +144,37 @@ class ConfusionView:
             return with_left_out(sums.reshape(BUCKETS, k))
 
         hit = actual == predicted
-        hits = margin(actual[hit], states.weights[hit], bucket[hit])
-        actuals = margin(actual, states.weights, bucket)
+        hits = margin(actual[hit], first.weights[hit], bucket[hit])
+        actuals = margin(actual, first.weights, bucket)
+        excess = sums_by_cell(extra.keys % (k * k), extra.weights, k * k)
+        squares = excess + sums_by_cell(first.keys % (k * k), first.weights, k * k)
         return cls(
-            k, hits, actuals, margin(predicted, states.weights, bucket), actuals.sum(-1), states
+            k,
+            hits,
+            actuals,
+            margin(predicted, first.weights, bucket),
+            actuals.sum(-1),
+            squares.reshape(k, k),
+            first,
         )
 
     def matrix(self) -> Floats:
         """The whole confusion [true class, predicted class], all buckets together."""
         k = self.n_classes
         return sums_by_cell(self.state.keys % (k * k), self.state.weights, k * k).reshape(k, k)
+
+    def by_replicate(self) -> Floats:
+        """The confusion with all rows, then without each bucket: [replicate, true, predicted]."""
+        k = self.n_classes
+        sums = sums_by_cell(self.state.keys, self.state.weights, BUCKETS * k * k)
+        return with_left_out(sums.reshape(BUCKETS, k, k))
+
+
+def planes(states: Tally) -> tuple[Tally, Tally]:
+    """The weights of a tally with one group, and what their squares are more than they."""
+    half = states.width // 2
+    cut = int(np.searchsorted(states.keys, half))
+    return (
+        Tally(half, 1, states.keys[:cut], states.weights[:cut]),
+        Tally(half, 1, states.keys[cut:] - half, states.weights[cut:]),
+    )

@@ -19,6 +19,9 @@ from engine.states import (
     Confusion,
     Maximum,
     Mean,
+    Pair,
+    PairedHits,
+    PairedMean,
     RowFlags,
     Scored,
     Scores,
@@ -31,7 +34,7 @@ from engine.states import (
 
 CLASSES = 3
 
-# Each law is drawn for six families.
+# Each law is drawn for each family.
 few = settings(max_examples=40)
 
 
@@ -48,7 +51,7 @@ class Law:
 
 def parts(states: States) -> dict[str, Any]:
     """All that a state holds, by name."""
-    if states.kind == "tally":
+    if states.kind in ("tally", "pairs"):
         return {"width": states.width, "keys": states.keys, "weights": states.weights}
     if states.kind == "scores":
         entries = states.entries
@@ -75,12 +78,38 @@ def rows(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
 
 MEAN = Mean("loss", loss)
 MAXIMUM = Maximum("loss", loss)
+PAIRED = PairedMean("loss", loss)
+HITS = PairedHits(CLASSES)
+
+
+def paired(family: PairedMean | PairedHits) -> Callable[[Scored, np.ndarray, int], States]:
+    """States of a batch against a baseline that errs otherwise on the same rows."""
+
+    def of(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+        scores, predicted = batch.scores[:, ::-1] ** 2, (batch.predicted * 2) % CLASSES
+        base = replace(batch, scores=scores, predicted=predicted, _cache={})
+        return family.of(Pair(base, batch), groups, n_groups)
+
+    return of
+
+
+PAIRED_MEAN, PAIRED_HITS = paired(PAIRED), paired(HITS)
+
+
+def first_plane(states: States) -> dict[str, Any]:
+    """The weights of a tally of many groups, without the plane of their squares."""
+    first = states.keys % states.width < states.width // 2
+    return {"keys": states.keys[first], "weights": states.weights[first]}
+
+
 CONFUSION = Confusion(CLASSES)
 SCORES = Scores(1)
 LAWS = [
     Law("mean", MEAN.of, MEAN.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
     Law("maximum", MAXIMUM.of, MAXIMUM.zero),
-    Law("confusion", CONFUSION.of, CONFUSION.zero),
+    Law("confusion", CONFUSION.of, CONFUSION.zero, twice=first_plane),
+    Law("paired mean", PAIRED_MEAN, PAIRED.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
+    Law("paired hits", PAIRED_HITS, HITS.zero, twice=first_plane),
     Law("scores", SCORES.of, SCORES.zero),
     Law("scores beyond the cap", SCORES.of, SCORES.zero, cap=4),
     Law(

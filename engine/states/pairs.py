@@ -1,0 +1,147 @@
+"""States of two models on the same rows: what one needs to compare them row by row.
+
+The baseline predicts each batch first; of every other model the states here are made beside its
+own. They add up, and are kept, as all states do.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.states.base import BUCKETS, Floats, Ints, Scored, States, sum_by_key, sums_by_cell
+from engine.states.dense import Loss, Moments, losses_of, moments_of
+from engine.states.tally import Tally, planes, squares_cells
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same rows with the predictions of the baseline and of a candidate."""
+
+    baseline: Scored
+    candidate: Scored
+
+    def __len__(self) -> int:
+        return len(self.candidate)
+
+    def at(self, rows: Ints) -> Pair:
+        """The pair of these rows."""
+        return Pair(self.baseline.at(rows), self.candidate.at(rows))
+
+
+class PairFamily(ABC):
+    """A kind of state of pairs; as `Family`, but made of a `Pair`."""
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """The family's name with its parameters."""
+
+    @abstractmethod
+    def of(self, batch: Pair, groups: Ints, n_groups: int) -> States:
+        """The states of a batch whose row i belongs to group `groups[i]`."""
+
+    @abstractmethod
+    def zero(self, n_groups: int = 0) -> States:
+        """The state of groups without rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairedMean(PairFamily):
+    """The moments of the difference of a loss, the candidate's less the baseline's."""
+
+    loss: str
+    function: Loss = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        return f"paired_mean({self.loss})"
+
+    def zero(self, n_groups: int = 0) -> Moments:
+        return Moments(np.zeros((n_groups, BUCKETS, 4)))
+
+    def of(self, batch: Pair, groups: Ints, n_groups: int) -> Moments:
+        if len(batch) == 0:
+            return self.zero(n_groups)
+        ours, theirs = (
+            losses_of(self.loss, self.function, each) for each in (batch.candidate, batch.baseline)
+        )
+        return moments_of(ours - theirs, batch.candidate, groups, n_groups)
+
+
+class PairTally(Tally):
+    """Weights by bucket, true class and outcome (`OUTCOMES`), and in a second plane their squares.
+
+    A tally of its own kind, since other figures are read from it.
+    """
+
+    kind = "pairs"
+
+
+BOTH_RIGHT, LOST, GAINED, SAME_WRONG, BOTH_WRONG = OUTCOMES = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class PairedHits(PairFamily):
+    """Weights by true class and by what became of the row's prediction.
+
+    LOST rows the baseline had right and the candidate has wrong, GAINED ones the other way round;
+    SAME_WRONG and BOTH_WRONG are wrong with both, with one prediction or two.
+    """
+
+    n_classes: int
+
+    @property
+    def key(self) -> str:
+        return f"paired_hits({self.n_classes})"
+
+    def zero(self, n_groups: int = 0) -> PairTally:
+        return PairTally(2 * self._span, n_groups, np.zeros(0, np.int64), np.zeros(0))
+
+    def of(self, batch: Pair, groups: Ints, n_groups: int) -> PairTally:
+        width = 2 * self._span
+        cells = groups * width + batch.candidate.once(self.key, lambda: self._cells(batch))
+        if batch.candidate.unweighted:
+            return PairTally(width, n_groups, *sum_by_key(cells, None))
+        both = squares_cells(cells, batch.candidate.weight, self._span)
+        return PairTally(width, n_groups, *sum_by_key(*both))
+
+    @property
+    def _span(self) -> int:
+        return BUCKETS * self.n_classes * len(OUTCOMES)
+
+    def _cells(self, batch: Pair) -> Ints:
+        truth, bucket = batch.candidate.truth, batch.candidate.bucket
+        before, after = batch.baseline.predicted, batch.candidate.predicted
+        assert before is not None, "pairs of hits need predicted classes"
+        assert after is not None, "pairs of hits need predicted classes"
+        was, now = before == truth, after == truth
+        wrong = np.where(before == after, SAME_WRONG, BOTH_WRONG)
+        outcome = np.select([was & now, was, now], [BOTH_RIGHT, LOST, GAINED], wrong)
+        cells: Ints = (bucket * self.n_classes + truth) * len(OUTCOMES) + outcome
+        return cells
+
+
+@dataclass(frozen=True, slots=True)
+class PairedView:
+    """Weights by true class and outcome.
+
+    `by_bucket` is [bucket, class, outcome]; their sum `total` and the sums of squared weights
+    `squares` are [class, outcome].
+    """
+
+    by_bucket: Floats
+    total: Floats
+    squares: Floats
+
+    @classmethod
+    def of(cls, states: PairTally) -> PairedView:
+        first, extra = planes(states)
+        span = first.width
+        shape = (BUCKETS, span // (BUCKETS * len(OUTCOMES)), len(OUTCOMES))
+        by_bucket = sums_by_cell(first.keys, first.weights, span).reshape(shape)
+        excess = sums_by_cell(extra.keys, extra.weights, span).reshape(shape)
+        total = by_bucket.sum(0)
+        return cls(by_bucket, total, total + excess.sum(0))
