@@ -28,6 +28,8 @@ __all__ = [
     "SuiteError",
     "__version__",
     "doctor",
+    "explain",
+    "judge",
     "mean_metric",
     "metric",
     "plan",
@@ -39,8 +41,9 @@ __all__ = [
     "train",
 ]
 
+_COMMANDS = ("explain", "judge", "plan", "report", "results", "run", "schema", "train")
 _HOMES = {
-    **dict.fromkeys(("plan", "report", "results", "run", "schema", "train"), "engine.api"),
+    **dict.fromkeys(_COMMANDS, "engine.api"),
     **dict.fromkeys(
         ("DataError", "EvalMatrixError", "InputError", "ModelError", "SuiteError"),
         "engine.errors",

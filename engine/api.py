@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine import explanation as explaining
 from engine import job as running
 from engine import prepare as preparing
 from engine.config import Suite
@@ -19,6 +20,7 @@ from engine.errors import InputError
 from engine.job import RunOptions
 from engine.matrix import EvaluationPlan
 from engine.progress import Reporter
+from engine.replay import Replay, rejudged
 from engine.result import RunResult
 from engine.session import get_session
 from engine.sinks import results as results_sink
@@ -137,12 +139,76 @@ def report(
     return folder / "index.html"
 
 
-def stored_suite(text: str) -> Suite:
+def explain(
+    run: str,
+    cell: str,
+    *,
+    store: str = DEFAULT_STORE,
+    spark: SparkSession | None = None,
+) -> str:
+    """Why a cell of a run has its verdict, in a few sentences.
+
+    Args:
+        run: the run's id, or `latest`.
+        cell: `EVALUATION/MODEL/SLICE/TEST`, the end of it, with `*` for any text, or the position.
+        store: the store's root.
+        spark: the session to use.
+
+    Raises:
+        InputError: when the store has no such run, or the run not exactly one such cell.
+    """
+    found, session = _find(store, run, spark)
+    table = results_sink.read_results(
+        session, str(found["run_id"]), table=Store(store).table("results")
+    )
+    row = explaining.find(table.to_pylist(), cell)
+    suite = stored_suite(str(found["suite_resolved"]))
+    return explaining.explain(
+        row,
+        confidence=suite.confidence,
+        on_inconclusive=suite.gate.on_inconclusive.value,
+        on_error=suite.gate.on_error.value,
+    )
+
+
+def judge(
+    run: str = "latest",
+    *,
+    store: str = DEFAULT_STORE,
+    suite: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    spark: SparkSession | None = None,
+) -> RunResult:
+    """Judges a run again from its stored states: no data is read, and no row predicted.
+
+    Args:
+        run: the run's id, or `latest`.
+        store: the store's root.
+        suite: a suite file with other tests, thresholds or levels; default: the run's own.
+        overrides: `dotted.key=value` texts over the suite, as `--set`.
+        spark: the session to use.
+
+    Raises:
+        InputError: when there is no such run, when the suite differs in more than what is
+            demanded, or when it needs states that the run did not keep.
+    """
+    found, session = _find(store, run, spark)
+    before = stored_suite(str(found["suite_resolved"]))
+    if suite is None:
+        after = stored_suite(str(found["suite_resolved"]), overrides)
+    else:
+        after = preparing.read_suite(suite, tuple(overrides))
+    place = Store(store)
+    outcome = rejudged(Replay(session, place, found, before, after))
+    return RunResult(outcome, place, "", judged_into=Path())
+
+
+def stored_suite(text: str, overrides: Sequence[str] = ()) -> Suite:
     """The suite of a run, as the store keeps it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "suite.yml"
         path.write_text(text)
-        return preparing.read_suite(path)
+        return preparing.read_suite(path, tuple(overrides))
 
 
 def _find(store: str, run: str, spark: SparkSession | None) -> tuple[dict[str, Any], SparkSession]:
@@ -181,4 +247,14 @@ def schema() -> dict[str, Any]:
     return suite_schema()
 
 
-__all__ = ["Reporter", "plan", "report", "results", "run", "schema", "train"]
+__all__ = [
+    "Reporter",
+    "explain",
+    "judge",
+    "plan",
+    "report",
+    "results",
+    "run",
+    "schema",
+    "train",
+]

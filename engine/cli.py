@@ -12,6 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -250,13 +251,14 @@ def _json_value(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else value.item()
 
 
-_SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "delta", "verdict", "reason")
+_SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_high", "delta",
+          "verdict", "reason")  # fmt: skip
 
 
 def _print_table(frame: Any) -> None:
     table = Table(box=None, header_style="bold")
     for name in _SHOWN:
-        numeric = name in ("n", "value", "delta")
+        numeric = name in ("n", "value", "ci_low", "ci_high", "delta")
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in frame[list(_SHOWN)].itertuples(index=False):
         table.add_row(*[_shown(value) for value in row])
@@ -286,6 +288,49 @@ def report(
 
     typer.echo(str(build_report(store=store, run=run, out=out)))
     return 0
+
+
+@app.command()
+@reported
+def explain(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or latest.")],
+    cell: Annotated[
+        str,
+        typer.Argument(
+            metavar="CELL", help="EVALUATION/MODEL/SLICE/TEST, the end of it, * for any text."
+        ),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+) -> int:
+    """Say in a few sentences why a cell has its verdict."""
+    from engine.api import explain as explain_cell
+
+    typer.echo(explain_cell(run, cell, store=store))
+    return 0
+
+
+@app.command()
+@reported
+def judge(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or latest.")],
+    set_: Set = None,
+    suite: Annotated[
+        Path | None, typer.Option("--suite", help="Another suite; default: the run's own.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[Path | None, typer.Option("--out", help="A folder for its report.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> int:
+    """Judge a run again by other demands, from its stored states; nothing is predicted."""
+    from engine.api import judge as judge_run
+    from engine.job import write_report
+
+    result = judge_run(run, store=store, suite=suite, overrides=set_ or ())
+    if out is not None:
+        write_report(result.outcome, out)
+        result = replace(result, judged_into=out)
+    print_result(result, as_json=as_json)
+    return result.exit_code
 
 
 @app.command()

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, VariantType
 
 from engine import kernel, tables
-from engine.errors import StoreError
+from engine.errors import InputError, StoreError
 from engine.kernel import BUCKET_COLUMN, STATE_KEY
 from engine.matrix import EvaluationPlan
 from engine.measure import StateRow
@@ -28,7 +28,8 @@ from engine.spark_internals import cores
 from engine.states import BUCKETS
 from engine.tables import column
 
-STATES_VERSION = 1
+# 2: shares have the squares of their weights beside them, and models are compared row by row.
+STATES_VERSION = 2
 SMALL_ROWS = 2_000
 PARTITION_ROWS = 131_072
 
@@ -64,11 +65,11 @@ def _projected(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
         names.update(dict.fromkeys(model.features))
     if columns.weight is not None:
         names[columns.weight] = None
-    for slice_set in plan.slice_sets:
+    for slice_set in plan.scanned_sets:
         names.update({dimension.column: None for dimension in slice_set.dimensions})
     wheres = [
         F.expr(slice_set.where).alias(where_column(number))
-        for number, slice_set in enumerate(plan.slice_sets)
+        for number, slice_set in enumerate(plan.scanned_sets)
         if slice_set.where is not None
     ]
     return frame.select(
@@ -154,10 +155,21 @@ def stored_states(
 
 
 def has_states(spark: SparkSession, plan_name: str, *, table: str, run_id: str) -> bool:
-    """Whether a run has finished the scan of an evaluation."""
+    """Whether a run has finished the scan of an evaluation.
+
+    Raises:
+        InputError: when its states are of a version that cannot be read.
+    """
     if not tables.exists(spark, table):
         return False
     found = tables.read(spark, table).where(
         (F.col("run_id") == run_id) & (F.col("evaluation") == plan_name)
     )
-    return not found.isEmpty()
+    first = found.select("schema_version").first()
+    if first is not None and first.schema_version != STATES_VERSION:
+        raise InputError(
+            f"the run {run_id!r} keeps states of version {first.schema_version}, expected version "
+            f"{STATES_VERSION}: another version of evalmatrix made them; run the suite anew (the "
+            "results table still has its results)"
+        )
+    return first is not None

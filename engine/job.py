@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from engine import execute, tables
+from engine.budget import Budget
 from engine.config import Suite, dump_suite
 from engine.errors import InputError, TrackingError
 from engine.matrix import EvaluationPlan, dump_plans, load_plans
@@ -228,7 +229,8 @@ def evaluate(job: Job, plan: EvaluationPlan, frame: DataFrame) -> EvaluationResu
             execute.store_states(
                 states, plan, table=table, run_id=run_id, now=dt.datetime.now(dt.UTC)
             )
-    result = measured(job.spark, job.store, plan, run_id)
+    result = measured(job.spark, job.store, plan, run_id, job.suite.name)
+    budget_of(job.spark, job.store, job.suite.name).spend(plan, result, run_id)
     seconds = time.monotonic() - started
     result = replace(result, timings={**result.timings, "seconds": seconds})
     results_sink.write_results(job.spark, result, job.info, table=job.store.table("results"))
@@ -236,12 +238,17 @@ def evaluate(job: Job, plan: EvaluationPlan, frame: DataFrame) -> EvaluationResu
 
 
 def measured(
-    spark: SparkSession, store: Store, plan: EvaluationPlan, run_id: str
+    spark: SparkSession, store: Store, plan: EvaluationPlan, run_id: str, suite: str
 ) -> EvaluationResult:
     """The cells of an evaluation from the states that are stored."""
     METRICS.load(plan.plugins)
     rows = execute.stored_states(spark, plan, table=store.table("states"), run_id=run_id)
-    return measure(plan, rows)
+    return measure(plan, rows, alpha=budget_of(spark, store, suite).level(plan))
+
+
+def budget_of(spark: SparkSession, store: Store, suite: str) -> Budget:
+    """The error budget that a store keeps of a suite."""
+    return Budget(spark, store.table("budget"), suite)
 
 
 def conclude(job: Job, results: Sequence[EvaluationResult]) -> RunOutcome:
@@ -321,10 +328,15 @@ def rebuilt(spark: SparkSession, store: Store, suite: Suite, row: dict[str, obje
                 f"the run {run_id!r} was stopped before its evaluation {plan.name!r} was finished; "
                 f"complete it with --resume {run_id}"
             )
-    results = [measured(spark, store, plan, run_id) for plan in plans]
+    results = [measured(spark, store, plan, run_id, str(row["suite"])) for plan in plans]
     finished = row["finished_at"] or row["started_at"]
-    info = RunInfo(
-        run_id=run_id,
+    return concluded(suite, run_info(row, store), results, _utc(finished))
+
+
+def run_info(row: dict[str, object], store: Store) -> RunInfo:
+    """The identity of an earlier run, from its row."""
+    return RunInfo(
+        run_id=str(row["run_id"]),
         suite=str(row["suite"]),
         started_at=_utc(row["started_at"]),
         store=store.root,
@@ -332,7 +344,6 @@ def rebuilt(spark: SparkSession, store: Store, suite: Suite, row: dict[str, obje
         versions=dict(row["versions"] or {}),  # type: ignore[call-overload]
         user=str(row["user"] or ""),
     )
-    return concluded(suite, info, results, _utc(finished))
 
 
 def _utc(when: object) -> dt.datetime:

@@ -27,6 +27,8 @@ from engine.states import (
     Family,
     Floats,
     Ints,
+    Pair,
+    PairFamily,
     RowFlags,
     Scored,
     States,
@@ -114,6 +116,7 @@ class ModelTask:
     number: int
     model: ModelVersion
     families: tuple[tuple[Family, ...], ...]
+    pairs: tuple[tuple[PairFamily, ...], ...] = ()
     sums: dict[tuple[int, str], States] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     predictions: int = 0
@@ -129,6 +132,23 @@ class ModelTask:
         for (set_number, family), states in self.sums.items():
             if family == ROWS or not self.failures.keys() & {"", family}:
                 yield (set_number, family), states
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The rows of a batch for which a model has a prediction, and these."""
+
+    rows: Ints
+    scored: Scored
+
+    def beside(self, baseline: Usable) -> tuple[Ints, Pair]:
+        """The rows that the baseline has predictions for as well, and both predictions."""
+        if np.array_equal(self.rows, baseline.rows):
+            return self.rows, Pair(baseline.scored, self.scored)
+        rows, ours, theirs = np.intersect1d(
+            self.rows, baseline.rows, assume_unique=True, return_indices=True
+        )
+        return rows, Pair(baseline.scored.at(theirs), self.scored.at(ours))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +192,19 @@ class ScanTask:
 
     def __init__(self, plan: EvaluationPlan) -> None:
         self.plan = plan
-        self.slicer = Slicer(plan.slice_sets)
+        self.slicer = Slicer(plan.scanned_sets)
+        sets = plan.scanned_sets
         self.models = [
-            ModelTask(number, model, tuple(plan.families(each, model) for each in plan.slice_sets))
+            ModelTask(
+                number,
+                model,
+                tuple(plan.families(each, model) for each in sets),
+                tuple(plan.pair_families(each, model) for each in sets),
+            )
             for number, model in enumerate(plan.models)
         ]
+        # The others are compared with the baseline, so it goes first.
+        self.models.sort(key=lambda task: task.model.name != plan.baseline)
         self.rows = self.batches = 0
         self.loads = loaded_count()
 
@@ -188,6 +216,7 @@ class ScanTask:
         usable = batch if every.labelled.all() else batch.filter(pa.array(every.labelled))
         none_bad = np.zeros(batch.num_rows, bool)
         counts = self._counts(every, none_bad)
+        baseline: Usable | None = None
         for task in self.models:
             of = self._predict(task, usable)
             if of is None or of.good.all():
@@ -199,8 +228,14 @@ class ScanTask:
             for number, sums in enumerate(counted):
                 task.add(number, ROWS, sums)
             rows = np.flatnonzero(every.labelled & ~bad)
-            if of is not None and len(rows):
-                self._sum(task, every.scored(rows, of), rows, every)
+            if of is None or not len(rows):
+                continue
+            ours = Usable(rows, every.scored(rows, of))
+            self._sum(task, task.families, (ours.rows, ours.scored), every)
+            if task.model.name == self.plan.baseline:
+                baseline = ours
+            elif baseline is not None:
+                self._sum(task, task.pairs, ours.beside(baseline), every)
 
     def _read(self, batch: pa.RecordBatch) -> Rows:
         columns = self.plan.columns
@@ -234,23 +269,35 @@ class ScanTask:
             task.failures[""] = self._why(error, task.model)
             return None
 
-    def _sum(self, task: ModelTask, scored: Scored, rows: Ints, every: Rows) -> None:
+    def _sum(
+        self,
+        task: ModelTask,
+        families: tuple[tuple[Family | PairFamily, ...], ...],
+        of: tuple[Ints, Scored | Pair],
+        every: Rows,
+    ) -> None:
+        """Adds the states of rows, and of what is known of them, to those of all slice sets."""
+        rows, known = of
         whole = len(rows) == len(every.weight)
         place = np.full(len(every.weight), -1, np.int64)
         place[rows] = np.arange(len(rows))
         for number, placed in enumerate(every.placed):
+            if not families[number]:
+                continue
             n_groups = len(self.slicer.indices[number].keys)
-            batch, groups = scored, placed.groups
+            batch, groups = known, placed.groups
             if placed.rows is not None:
                 at = place[placed.rows]
-                batch, groups = scored.at(at[at >= 0]), groups[at >= 0]
+                batch, groups = known.at(at[at >= 0]), groups[at >= 0]
             elif not whole:
                 groups = groups[rows]
-            for family in task.families[number]:
+            for family in families[number]:
                 if family.key in task.failures:
                     continue
                 try:
-                    task.add(number, family.key, family.of(batch, groups, n_groups))
+                    # A family of pairs gets a pair: both come from one call.
+                    states = family.of(batch, groups, n_groups)  # type: ignore[arg-type]
+                    task.add(number, family.key, states)
                 except (Exception, SystemExit) as error:  # a user's loss costs its own metrics
                     task.failures[family.key] = self._why(error, task.model)
 
@@ -282,7 +329,7 @@ class ScanTask:
         """What the scan cost (`METER_COLUMNS`); what is no model's own is the first one's."""
         own = (self.rows, task.predictions, task.seconds)
         shared = (seconds, loaded_count() - self.loads, self.batches)
-        values = (*own, *(shared if task.number == 0 else (0, 0, 0)))
+        values = (*own, *(shared if task is self.models[0] else (0, 0, 0)))
         return Sums(np.array([[values]], np.float64)).encode()
 
 

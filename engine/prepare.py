@@ -228,6 +228,7 @@ def _plan(
         )
     except InputError as error:
         raise DataError(f"evaluation {evaluation.name!r}: {error}") from error
+    problem = replace(problem, costs=evaluation.costs)
     models = tuple(replace(model, classes=problem.classes) for model in models)
     plan = EvaluationPlan(
         name=evaluation.name,
@@ -241,6 +242,10 @@ def _plan(
         min_slice_rows=evaluation.min_slice_rows,
         max_slices=evaluation.max_slices,
         plugins=suite.plugins,
+        confidence=suite.confidence,
+        correction=suite.false_alarms.within,
+        over_runs=suite.false_alarms.over_runs,
+        rows_per_cluster=seen.rows_per_cluster,
     )
     check_fit(plan)
     return plan

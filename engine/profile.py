@@ -41,6 +41,7 @@ class Profile:
     labels: tuple[Label, ...]
     slice_sets: tuple[SliceSet, ...]
     slices: int
+    rows_per_cluster: float = 1.0
 
 
 def check_columns(frame: DataFrame, evaluation: Evaluation) -> None:
@@ -51,7 +52,9 @@ def check_columns(frame: DataFrame, evaluation: Evaluation) -> None:
     """
     dataset = evaluation.dataset
     wanted: dict[str, str] = {dataset.label: "label"}
-    for name, use in ((dataset.weight, "weight"), (dataset.cluster, "cluster")):
+    single = ((dataset.weight, "weight"), (dataset.cluster, "cluster"), (dataset.query, "query"))
+    groups = ((test.group, "group") for test in evaluation.tests)
+    for name, use in (*single, *groups):
         if name is not None:
             wanted.setdefault(name, use)
     for names, use in ((dataset.key, "key"), (dataset.features or (), "feature")):
@@ -76,7 +79,7 @@ def _check_types(frame: DataFrame, evaluation: Evaluation) -> None:
     types = {field.name: field.dataType for field in frame.schema.fields}
     where = f"evaluation {evaluation.name!r}"
     numeric = [("weight", evaluation.dataset.weight)] if evaluation.dataset.weight else []
-    if evaluation.dataset.task is TaskKind.REGRESSION:
+    if evaluation.dataset.task in (TaskKind.REGRESSION, TaskKind.RANKING):
         numeric.append(("label", evaluation.dataset.label))
     for rule in evaluation.slices:
         cut = {name for name, _ in rule.quantiles}
@@ -139,13 +142,22 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
     named = f"evaluation {evaluation.name!r}: the dataset {dataset.name!r}"
     label = F.col(column(dataset.label))
     sums: list[Column] = [F.count(F.lit(1)).alias("rows"), F.count(label).alias("labelled")]
-    if dataset.task is not TaskKind.REGRESSION:
+    if dataset.task in (TaskKind.BINARY, TaskKind.MULTICLASS):
         sums.append(F.collect_set(label).alias("labels"))
         sums.append(F.approx_count_distinct(label).alias("n_labels"))
     if dataset.weight is not None:
         weight = F.col(column(dataset.weight)).cast("double")
         bad = weight.isNull() | F.isnan(weight) | (weight < 0) | (weight == float("inf"))
         sums.append(F.count_if(bad).alias("bad_weights"))
+    whole = [name for name in dict.fromkeys((dataset.cluster, dataset.query)) if name is not None]
+    for number, name in enumerate(whole):
+        sums.append(F.count_if(F.col(column(name)).isNull()).alias(f"null_{number}"))
+        sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"units_{number}"))
+    groups = sorted({test.group for test in evaluation.tests if test.group is not None})
+    for number, name in enumerate(groups):
+        value = F.col(column(name))
+        distinct = F.approx_count_distinct(value) + F.max(value.isNull().cast("int"))
+        sums.append(distinct.alias(f"group_{number}"))
     cuts = _quantile_cuts(evaluation.slices)
     for number, (name, parts) in enumerate(cuts):
         shares = [part / parts for part in range(1, parts)]
@@ -165,14 +177,34 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
             f"{named} has {found['bad_weights']:,} rows whose weight {dataset.weight!r} is null, "
             "NaN, infinite or negative; expected finite numbers >= 0"
         )
+    for number, name in enumerate(whole):
+        use = "cluster" if name == dataset.cluster else "query"
+        if found[f"null_{number}"]:
+            raise DataError(
+                f"{named} has {found[f'null_{number}']:,} rows without a value in the {use} column "
+                f"{name!r}; expected one in every row"
+            )
+    for number, name in enumerate(groups):
+        if found[f"group_{number}"] < 2:
+            raise DataError(
+                f"{named} has one value only in the group column {name!r}; fairness compares two "
+                "or more"
+            )
     edges = {
         (name, parts): _distinct(found[f"cut_{number}"], name, named)
         for number, (name, parts) in enumerate(cuts)
     }
     sets = tuple(_pinned(rule, edges) for rule in evaluation.slices)
     values = {name: int(found[f"by_{number}"]) for number, name in enumerate(by)}
+    per_cluster = 1.0
+    if dataset.cluster is not None:
+        per_cluster = max(found["rows"] / found[f"units_{whole.index(dataset.cluster)}"], 1.0)
     return Profile(
-        int(found["rows"]), _labels(found, named), sets, _count(sets, values, evaluation)
+        int(found["rows"]),
+        _labels(found, named),
+        sets,
+        _count(sets, values, evaluation),
+        per_cluster,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -16,13 +17,17 @@ from engine.vocabulary import Gate, RunOutcome
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A finished run, as the Python API returns it; a notebook shows its report."""
+    """A finished run, as the Python API returns it; a notebook shows its report.
+
+    `judged_into` is set for a run that was judged again: the folder of its report, if it has one.
+    """
 
     outcome: RunOutcome
     store: Store
     tracking_uri: str
     tracking_error: str | None = None
     parents: dict[str, str] = field(default_factory=dict)
+    judged_into: Path | None = None
 
     @property
     def run_id(self) -> str:
@@ -42,10 +47,17 @@ class RunResult:
     def places(self) -> dict[str, str]:
         """Where to look."""
         folder = self.store.report_folder(self.run_id)
-        return {
+        if self.judged_into is not None:
+            folder = self.judged_into
+        files = {
             "report": str(folder / "index.html"),
             "junit": str(folder / "junit.xml"),
             "summary": str(folder / "summary.md"),
+        }
+        if self.judged_into is not None:
+            return files if self.judged_into != Path() else {}
+        return {
+            **files,
             "results": self.store.table("results"),
             "mlflow": self.tracking_uri,
         }

@@ -114,6 +114,11 @@ def slice_of(slice_set: SliceSet, values: Values) -> Slice:
     return Slice(" & ".join(parts), slice_set.kind, slice_set.name, named)
 
 
+def group_text(column: str, value: str | None) -> str:
+    """How a group of rows is named by the value of its column, `sex=f`."""
+    return f"{_named(column)}={_quoted(value)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Coded:
     """A dimension of a batch: for each row the place of its value in `texts`."""
@@ -227,16 +232,16 @@ class Slicer:
         coded: dict[Dimension, Coded] = {}
         placed = []
         for number, index in enumerate(self.indices):
-            if index.slice_set.where is not None:
-                mask = _true(batch.column(where_column(number)))
-                rows = np.flatnonzero(mask)
-                placed.append(Placed(rows, index.groups((), len(rows))))
-                continue
             for dimension in index.slice_set.dimensions:
                 if dimension not in coded:
                     coded[dimension] = _code(batch.column(dimension.column), dimension)
             codes = [coded[dimension] for dimension in index.slice_set.dimensions]
-            placed.append(Placed(None, index.groups(codes, batch.num_rows)))
+            rows = None
+            if index.slice_set.where is not None:
+                rows = np.flatnonzero(_true(batch.column(where_column(number))))
+                codes = [Coded(each.codes[rows], each.texts) for each in codes]
+            count = batch.num_rows if rows is None else len(rows)
+            placed.append(Placed(rows, index.groups(codes, count)))
         return placed
 
 
@@ -256,6 +261,11 @@ def slice_key(values: Values) -> str:
     return json.dumps(list(values), ensure_ascii=False)
 
 
+def key_values(key: str) -> Values:
+    """The values that `slice_key` wrote."""
+    return tuple(json.loads(key))
+
+
 def from_key(slice_sets: Mapping[str, SliceSet], set_name: str, key: str) -> Slice:
     """The slice that states were kept under."""
-    return slice_of(slice_sets[set_name], tuple(json.loads(key)))
+    return slice_of(slice_sets[set_name], key_values(key))

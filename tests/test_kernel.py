@@ -33,6 +33,7 @@ from engine.vocabulary import (
     Cell,
     Condition,
     DatasetVersion,
+    DecideBy,
     Dimension,
     EvaluationResult,
     ModelTest,
@@ -868,7 +869,8 @@ def test_values_of_a_regression_need_only_be_finite(models: Models) -> None:
 def test_comparisons_with_the_baseline_are_on_the_same_rows(models: Models) -> None:
     both = two_models(models, TaskKind.BINARY)
     versions = [version for version, _ in both.values()]
-    tests = (ModelTest("drop", "accuracy", (Condition("max_drop", 0.5),), ("overall", "country")),)
+    drop, sets = (Condition("max_drop", 0.5),), ("overall", "country")
+    tests = (ModelTest("drop", "accuracy", drop, sets, decide=DecideBy.POINT),)
     plan = plan_of(TaskKind.BINARY, versions, [], tests=tests, baseline="binary-weak")
     result = evaluated(plan, rows_of(TaskKind.BINARY), 3)
     values = {(c.model.name, c.slice.name): c.measured.value for c in result.cells}

@@ -30,14 +30,17 @@ from engine.vocabulary import (
     ColumnSpec,
     Condition,
     DatasetVersion,
+    DecideBy,
     Dimension,
     ModelTest,
     ModelVersion,
     Output,
+    OverRuns,
     Severity,
     SliceSet,
     TaskKind,
     TensorSpec,
+    Within,
 )
 
 BINARY, MULTI, REGRESSION = TaskKind.BINARY, TaskKind.MULTICLASS, TaskKind.REGRESSION
@@ -90,7 +93,7 @@ def test_equal_plans_have_equal_digests() -> None:
     assert PLAN.digest == replace(PLAN).digest == load_plans(dump_plans([PLAN]))[0].digest
     assert len(PLAN.digest) == 64
     # Written down, because states are kept under it: it may only change with the states.
-    assert PLAN.digest.startswith("9f09e44960c4b81d"), PLAN.digest
+    assert PLAN.digest.startswith("fcb6490ebeca6f66"), PLAN.digest
 
 
 @pytest.mark.parametrize(
@@ -120,6 +123,8 @@ def test_equal_plans_have_equal_digests() -> None:
         with_test(metric="log_loss"),
         with_test(slice_sets=("overall",)),
         replace(PLAN, plugins=()),
+        replace(PLAN, baseline=None),
+        replace(PLAN, baseline="n"),
     ],
 )
 def test_what_changes_the_states_changes_the_digest(other: EvaluationPlan) -> None:
@@ -130,13 +135,16 @@ def test_what_changes_the_states_changes_the_digest(other: EvaluationPlan) -> No
     "other",
     [
         replace(PLAN, name="renamed"),
-        replace(PLAN, baseline=None),
         replace(PLAN, min_slice_rows=1),
         replace(PLAN, max_slices=2000),
         replace(PLAN, columns=replace(PLAN.columns, sensitive=())),
         replace(PLAN, dataset=replace(PLAN.dataset, uri="/moved", name="x", timestamp=None)),
-        with_model(name="x", uri="x", path="/elsewhere", registered_name="x"),
+        replace(PLAN, confidence=0.9, correction=Within.BY, over_runs=OverRuns.LORD),
+        replace(
+            with_model(name="x", uri="x", path="/elsewhere", registered_name="x"), baseline="x"
+        ),
         with_test(conditions=()),
+        with_test(decide=DecideBy.POINT, corrected=False),
         with_test(severity=Severity.WARN),
         with_test(name="another"),
         replace(PLAN, tests=PLAN.tests[::-1]),

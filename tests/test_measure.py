@@ -20,6 +20,7 @@ from engine.vocabulary import (
     Cell,
     Condition,
     DatasetVersion,
+    DecideBy,
     Dimension,
     EvaluationResult,
     ModelTest,
@@ -147,7 +148,8 @@ def test_slices_of_two_sets_do_not_share_a_name() -> None:
 
 
 def test_candidates_are_compared_with_the_baseline() -> None:
-    test = ModelTest("accuracy", "accuracy", (Condition("max_drop", 0.1),))
+    drop = (Condition("max_drop", 0.1),)
+    test = ModelTest("accuracy", "accuracy", drop, decide=DecideBy.POINT)
     plan = plan_of(OVERALL, models=("new", "old"), baseline="old", tests=(test,))
     rows = rows_for(plan, "overall", (), {0: [1, 1, 0, 0], 1: [1, 1, 1, 0]})
     cells = cells_of(measure(plan, rows))
@@ -170,7 +172,8 @@ def only_counts(rows: list[StateRow], number: int) -> list[StateRow]:
 
 
 def test_a_baseline_that_failed_leaves_its_candidates_undecided() -> None:
-    test = ModelTest("accuracy", "accuracy", (Condition("max_drop", 0.1),))
+    drop = (Condition("max_drop", 0.1),)
+    test = ModelTest("accuracy", "accuracy", drop, decide=DecideBy.POINT)
     plan = plan_of(OVERALL, models=("new", "old"), baseline="old", tests=(test,))
     rows = only_counts(rows_for(plan, "overall", (), {0: [1, 0], 1: [0, 0]}), 1)
     result = measure(plan, [failure(1, "OSError: gone"), *rows])

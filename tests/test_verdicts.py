@@ -16,6 +16,7 @@ from engine.vocabulary import (
     Cell,
     Condition,
     DatasetVersion,
+    DecideBy,
     GateOutcome,
     GateRule,
     MetricValue,
@@ -52,7 +53,8 @@ def of(
 
 
 def judged(of: Measurement, *conditions: Condition) -> tuple[Verdict, str]:
-    return decide(ModelTest("t", "recall", conditions), of)
+    decision = decide(ModelTest("t", "recall", conditions, decide=DecideBy.POINT), of)
+    return decision.verdict, decision.reason
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
     if isinstance(raw.get("dataset"), dict):
         yield from _dataset((*at, "dataset"), dataset, task)
     yield from _models(at, raw, task)
+    yield from _costs((*at, "costs"), raw.get("costs"), task)
     yield from _slices((*at, "slices"), _items(raw.get("slices")))
     tests = _items(raw.get("tests"))
     named = [((*at, "tests", i, "name"), _name(item)) for i, item in enumerate(tests)]
@@ -88,8 +89,14 @@ def _dataset(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
     if task not in (None, TaskKind.BINARY) and positive is not None:
         found = f"found {shown(positive)} for the task {task}"
         yield (*at, "positive_label"), f"{found}, expected it with the task binary only"
-    if task is TaskKind.REGRESSION and classes is not None:
-        yield (*at, "classes"), "found classes for the task regression, expected none"
+    if task in (TaskKind.REGRESSION, TaskKind.RANKING) and classes is not None:
+        yield (*at, "classes"), f"found classes for the task {task}, expected none"
+    query = raw.get("query")
+    if task is TaskKind.RANKING and query is None:
+        yield at, "found no query for the task ranking, expected the column of a row's query"
+    if task not in (None, TaskKind.RANKING) and query is not None:
+        found = f"found {shown(query)} for the task {task}"
+        yield (*at, "query"), f"{found}, expected it with the task ranking only"
     if not isinstance(classes, list) or task is TaskKind.REGRESSION:
         return
     if task is TaskKind.BINARY and len(classes) > 2:
@@ -108,15 +115,27 @@ def _models(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
         if name and place[-1] == "uri" and (problem := name_problem(name)):
             yield place, f"gives the name {shown(name)}, expected {problem}; give a name"
         output = _mapping(item).get("output")
-        if task is TaskKind.REGRESSION and output in ("probability", "logit", "label"):
+        numbers = (TaskKind.REGRESSION, TaskKind.RANKING)
+        if task in numbers and output in ("probability", "logit", "label"):
             place = (*at, "models", index, "output")
-            yield place, f"found {shown(output)}, expected value for the task regression"
+            yield place, f"found {shown(output)}, expected value for the task {task}"
     yield from _twice(named, "model")
     baseline = raw.get("baseline")
     names = [name for _, name in named if name]
     if isinstance(baseline, str) and len(names) == len(named) > 0 and baseline not in names:
         expected = f"expected a model of the evaluation, {suggestion(baseline, names)}"
         yield (*at, "baseline"), f"found {shown(baseline)}, {expected}"
+
+
+def _costs(at: Loc, costs: Any, task: TaskKind | None) -> Found:
+    if not isinstance(costs, list):
+        return
+    if task not in (None, TaskKind.BINARY, TaskKind.MULTICLASS):
+        yield at, f"found costs for the task {task}, expected them with classes only"
+    lengths = {len(row) for row in costs if isinstance(row, list)}
+    if lengths - {len(costs)}:
+        found = f"found {len(costs)} lists of {' or '.join(map(str, sorted(lengths)))}"
+        yield at, f"{found} numbers, expected a square: a list for each class, a number in it too"
 
 
 def _model_place(at: Loc, item: Any) -> tuple[Loc, str | None]:
@@ -181,8 +200,8 @@ def _conditions(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Found:
             (*at, "min"),
             f"found min {shown(low)} above max {shown(high)}, expected min of max or less",
         )
-    for kind in ("max_drop", "max_rise"):
-        if test.get(kind) is not None and raw.get("baseline") is None:
+    for kind in ("max_drop", "max_rise", "no_worse"):
+        if test.get(kind) not in (None, False) and raw.get("baseline") is None:
             names = [_model_place((), item)[1] for item in _items(raw.get("models"))]
             listed = suggestion("", [name for name in names if name])
             message = f"found {kind} in an evaluation without a baseline"

@@ -24,6 +24,11 @@ def dump_suite(suite: Suite) -> str:
             max_slice_metrics=suite.mlflow.max_slice_metrics,
         ),
         "confidence": suite.confidence,
+        "decide": suite.decide.value,
+        "false_alarms": {
+            "within": suite.false_alarms.within.value,
+            "over_runs": suite.false_alarms.over_runs.value,
+        },
         "plugins": list(suite.plugins),
         "evaluations": [_evaluation(item) for item in suite.evaluations],
         "gate": {
@@ -58,6 +63,7 @@ def _evaluation(item: Evaluation) -> dict[str, Any]:
             for model in item.models
         ],
         baseline=item.baseline,
+        costs=[list(row) for row in item.costs],
         slices=[_slices(rule) for rule in item.slices],
         min_slice_rows=item.min_slice_rows,
         max_slices=item.max_slices,
@@ -78,6 +84,7 @@ def _dataset(item: DatasetSource) -> dict[str, Any]:
         features=None if item.features is None else list(item.features),
         key=list(item.key),
         cluster=item.cluster,
+        query=item.query,
         weight=item.weight,
         sensitive=list(item.sensitive),
     )
@@ -108,8 +115,13 @@ def _test(test: ModelTest) -> dict[str, Any]:
         **{condition.kind: _bound(condition) for condition in test.conditions},
         slices=list(test.slice_sets),
         severity=test.severity.value,
+        decide=test.decide.value,
+        corrected=test.corrected,
+        group=test.group,
     )
 
 
-def _bound(condition: Condition) -> float | str:
+def _bound(condition: Condition) -> float | str | bool:
+    if condition.kind == "no_worse":
+        return True
     return percent(condition.bound) if condition.relative else condition.bound

@@ -27,7 +27,16 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from engine.config.names import NAME_LENGTH, module_problem, name_problem, text_problem
 from engine.config.words import suggestion
-from engine.vocabulary import GateRule, Label, Output, Severity, TaskKind
+from engine.vocabulary import (
+    DecideBy,
+    GateRule,
+    Label,
+    Output,
+    OverRuns,
+    Severity,
+    TaskKind,
+    Within,
+)
 
 _INT64 = 2**63
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?%")
@@ -139,6 +148,9 @@ def _choice_schema(kind: type[StrEnum]) -> WithJsonSchema:
 TaskField = Annotated[TaskKind, _choice(TaskKind), _choice_schema(TaskKind)]
 OutputField = Annotated[Output, _choice(Output), _choice_schema(Output)]
 SeverityField = Annotated[Severity, _choice(Severity), _choice_schema(Severity)]
+DecideField = Annotated[DecideBy, _choice(DecideBy), _choice_schema(DecideBy)]
+WithinField = Annotated[Within, _choice(Within), _choice_schema(Within)]
+OverRunsField = Annotated[OverRuns, _choice(OverRuns), _choice_schema(OverRuns)]
 RuleField = Annotated[GateRule, _choice(GateRule), _choice_schema(GateRule)]
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler,
 
 from engine.config.fields import (
     Columns,
+    DecideField,
     Edges,
     LabelField,
     Labels,
@@ -21,6 +22,7 @@ from engine.config.fields import (
     Number,
     Or,
     OutputField,
+    OverRunsField,
     Predicate,
     QuantileCount,
     RuleField,
@@ -29,11 +31,12 @@ from engine.config.fields import (
     Text,
     TextList,
     VersionField,
+    WithinField,
     expected,
 )
 from engine.config.names import OVERALL
 from engine.config.words import suggestion
-from engine.vocabulary import GateRule, Severity
+from engine.vocabulary import DecideBy, GateRule, OverRuns, Severity, Within
 
 _MAX_COUNT = 2**31 - 1
 
@@ -62,7 +65,9 @@ class DatasetFile(FileModel):
     version: VersionField = Field(
         "latest", description="latest, a version number, or a timestamp (UTC without a zone)."
     )
-    task: TaskField = Field(description="What is predicted: binary, multiclass or regression.")
+    task: TaskField = Field(
+        description="What is predicted: binary, multiclass, regression, multilabel or ranking."
+    )
     label: Text = Field(description="The column that has the true values.")
     positive_label: LabelField | None = Field(
         None, description="The label that counts as positive in a binary task."
@@ -76,6 +81,9 @@ class DatasetFile(FileModel):
     )
     cluster: Text | None = Field(
         None, description="The column of rows that belong together; default: the key."
+    )
+    query: Text | None = Field(
+        None, description="The column of the query that a row belongs to, in a ranking task."
     )
     weight: Text | None = Field(None, description="The column of the rows' weights.")
     sensitive: TextList | None = Field(
@@ -147,6 +155,18 @@ class ModelTestFile(FileModel):
     max_rise: MarginField | None = Field(
         None, description="How far above the baseline the value may be: a number, or like '1%'."
     )
+    no_worse: bool | None = Field(
+        None, description="true: fails only when significantly worse than the baseline."
+    )
+    group: Text | None = Field(
+        None, description="The column between whose values a fairness metric compares."
+    )
+    decide: DecideField | None = Field(
+        None, description="interval or point: what is held against the limit; default: the suite's."
+    )
+    corrected: bool = Field(
+        True, description="false: each slice is judged as if it were the only one."
+    )
     slices: TextList | None = Field(
         None, description="Names of the slice sets to test on; default: all of the evaluation."
     )
@@ -163,6 +183,11 @@ class EvaluationFile(FileModel):
     models: list[ModelFile] = Field(min_length=1, description="The model versions to evaluate.")
     baseline: Name | None = Field(
         None, description="The name of the model that the others are compared with."
+    )
+    costs: list[list[Number]] | None = Field(
+        None,
+        min_length=2,
+        description="What a row of each true class (lists) costs by the predicted class (items).",
     )
     slices: list[SliceField] = Field(
         default_factory=list, description="The slice sets; overall is always one of them."
@@ -198,6 +223,19 @@ class GateFile(FileModel):
     )
 
 
+class FalseAlarmsFile(FileModel):
+    """How the number of false alarms is kept down where much is judged."""
+
+    within: WithinField = Field(
+        Within.BH,
+        description="Over the slices of a test: bh (Benjamini-Hochberg), by (Yekutieli) or none.",
+    )
+    over_runs: OverRunsField = Field(
+        OverRuns.NONE,
+        description="Over the suite's runs: lord or saffron keep them all within one budget.",
+    )
+
+
 class SuiteFile(FileModel):
     """A suite of evalmatrix: what to evaluate, on which data, and what to demand."""
 
@@ -210,6 +248,13 @@ class SuiteFile(FileModel):
     )
     confidence: Number = Field(
         0.95, gt=0, lt=1, description="The confidence level of intervals, between 0 and 1."
+    )
+    decide: DecideField = Field(
+        DecideBy.INTERVAL,
+        description="interval or point: what tests hold against their limits.",
+    )
+    false_alarms: FalseAlarmsFile = Field(
+        default_factory=FalseAlarmsFile, description="How false alarms are kept down."
     )
     plugins: list[Module] = Field(
         default_factory=list, description="Python modules that register a user's own metrics."

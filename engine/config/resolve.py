@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from engine.config.models import DatasetFile, EvaluationFile, ModelTestFile, SliceFile, SuiteFile
 from engine.config.names import OVERALL, default_test_names, last_part, model_name, slice_set_name
 from engine.config.suite import (
     DatasetSource,
     Evaluation,
+    FalseAlarms,
     GateConfig,
     MlflowConfig,
     ModelSource,
@@ -22,16 +24,18 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
     """Makes the suite; `metric` gives a metric's own name for an alias."""
     return Suite(
         name=file.name,
-        evaluations=tuple(_evaluation(item, metric) for item in file.evaluations),
+        evaluations=tuple(_evaluation(item, file, metric) for item in file.evaluations),
         store=file.store,
         mlflow=MlflowConfig(file.mlflow.tracking_uri, file.mlflow.max_slice_metrics),
         gate=GateConfig(file.gate.on_inconclusive, file.gate.on_error),
         confidence=file.confidence,
+        decide=file.decide,
+        false_alarms=FalseAlarms(file.false_alarms.within, file.false_alarms.over_runs),
         plugins=tuple(file.plugins),
     )
 
 
-def _evaluation(file: EvaluationFile, metric: Callable[[str], str]) -> Evaluation:
+def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], str]) -> Evaluation:
     slices = tuple(_slice_rule(item) for item in file.slices)
     if not any(rule.kind == OVERALL for rule in slices):
         slices = (SliceRule(OVERALL, OVERALL), *slices)
@@ -43,10 +47,18 @@ def _evaluation(file: EvaluationFile, metric: Callable[[str], str]) -> Evaluatio
             for item in file.models
         ),
         slices=slices,
-        tests=_tests(file.tests, metric, tuple(rule.name for rule in slices)),
+        tests=tuple(
+            replace(test, decide=own.decide or suite.decide)
+            for test, own in zip(
+                _tests(file.tests, metric, tuple(rule.name for rule in slices)),
+                file.tests,
+                strict=True,
+            )
+        ),
         baseline=file.baseline,
         min_slice_rows=file.min_slice_rows,
         max_slices=file.max_slices,
+        costs=tuple(tuple(row) for row in file.costs or ()),
     )
 
 
@@ -65,6 +77,7 @@ def _dataset(file: DatasetFile, evaluation: str) -> DatasetSource:
         features=None if file.features is None else tuple(file.features),
         key=tuple(file.key or ()),
         cluster=file.cluster,
+        query=file.query,
         weight=file.weight,
         sensitive=tuple(file.sensitive or ()),
     )
@@ -99,6 +112,8 @@ def _tests(
             conditions=listed,
             slice_sets=all_slices if file.slices is None else tuple(file.slices),
             severity=file.severity,
+            corrected=file.corrected,
+            group=file.group,
         )
         for file, name, own, listed in zip(files, names, metrics, conditions, strict=True)
     )
@@ -114,4 +129,5 @@ def _conditions(file: ModelTestFile) -> tuple[Condition, ...]:
             for kind, margin in margins
             if margin is not None
         ),
+        *([Condition("no_worse", 0.0)] if file.no_worse else []),
     )

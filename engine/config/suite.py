@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.vocabulary import (
+    DecideBy,
     Dimension,
     GateRule,
     Label,
     ModelTest,
     Output,
+    OverRuns,
     SliceSet,
     TaskKind,
+    Within,
 )
 
 
@@ -37,6 +40,7 @@ class DatasetSource:
     features: tuple[str, ...] | None = None
     key: tuple[str, ...] = ()
     cluster: str | None = None
+    query: str | None = None
     weight: str | None = None
     sensitive: tuple[str, ...] = ()
 
@@ -92,6 +96,7 @@ class Evaluation:
     baseline: str | None = None
     min_slice_rows: int = 1
     max_slices: int = 10_000
+    costs: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,14 @@ class GateConfig:
 
     on_inconclusive: GateRule = GateRule.WARN
     on_error: GateRule = GateRule.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class FalseAlarms:
+    """How the number of false alarms is kept down, over slices and over runs."""
+
+    within: Within = Within.BH
+    over_runs: OverRuns = OverRuns.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,4 +133,6 @@ class Suite:
     mlflow: MlflowConfig = MlflowConfig()
     gate: GateConfig = GateConfig()
     confidence: float = 0.95
+    decide: DecideBy = DecideBy.INTERVAL
+    false_alarms: FalseAlarms = FalseAlarms()
     plugins: tuple[str, ...] = ()

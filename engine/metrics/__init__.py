@@ -6,7 +6,23 @@ its family and its oracle in `tests/metrics/`.
 
 from __future__ import annotations
 
-from engine.metrics import classification, probability, ranking, regression
+from engine.metrics import (
+    agreement,
+    calibration,
+    classification,
+    curve_points,
+    deviances,
+    fairness,
+    one_vs_one,
+    probability,
+    quantiles,
+    ranking,
+    rates,
+    refit,
+    regression,
+    thresholds,
+    versions,
+)
 from engine.metrics.base import (
     BINARY,
     CLASSIFICATION,
@@ -26,11 +42,21 @@ from engine.metrics.base import (
 from engine.metrics.basis import Averaged, Basis, Counted, Known, Map
 from engine.metrics.classification import label_text
 from engine.metrics.curves import confusion, curves
+from engine.metrics.fairness import (
+    GROUPED,
+    Grouped,
+    GroupedValue,
+    How,
+    Rate,
+    fairness_metric,
+    measure_groups,
+)
 from engine.metrics.inference import Comparison, comparison_of, spread_of
 
 __all__ = [
     "BINARY",
     "CLASSIFICATION",
+    "GROUPED",
     "METRICS",
     "MULTICLASS",
     "REGRESSION",
@@ -38,24 +64,41 @@ __all__ = [
     "Basis",
     "Comparison",
     "Counted",
+    "Grouped",
+    "GroupedValue",
+    "How",
     "Known",
     "Map",
     "Metric",
     "Problem",
+    "Rate",
     "Sampling",
     "SliceStates",
     "Value",
+    "agreement",
+    "calibration",
     "classification",
     "comparison_of",
     "confusion",
+    "curve_points",
     "curves",
+    "deviances",
+    "fairness",
+    "fairness_metric",
     "label_text",
     "mean",
     "mean_metric",
+    "measure_groups",
     "metric",
+    "one_vs_one",
     "probability",
+    "quantiles",
     "ranking",
+    "rates",
     "ratio",
+    "refit",
     "regression",
     "spread_of",
+    "thresholds",
+    "versions",
 ]

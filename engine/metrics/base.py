@@ -27,6 +27,7 @@ from engine.states import (
     Scored,
     ScoresView,
     States,
+    ValuesView,
     view,
 )
 from engine.vocabulary import Label, MetricValue, RowCounts, TaskKind
@@ -188,15 +189,16 @@ class Metric:
     def replicates(self, problem: Problem, states: SliceStates) -> Floats:
         """The metric with all rows, then with each bucket left out; NaN where undefined.
 
-        Of a score histogram beyond its cap these are coarser than `value`; their differences count.
+        Of a histogram beyond its cap these are coarser than `value`; their differences count.
         """
         return states.once(("replicates", self.name), lambda: self._replicates(problem, states))
 
     def _replicates(self, problem: Problem, states: SliceStates) -> Floats:
         views = self._views(states, problem)
-        if not any(isinstance(each, ScoresView) for each in views):
+        histograms = ScoresView | ValuesView
+        if not any(isinstance(each, histograms) for each in views):
             return self.measured(problem, states).defined()
-        left_out = [each.left_out() if isinstance(each, ScoresView) else each for each in views]
+        left_out = [each.left_out() if isinstance(each, histograms) else each for each in views]
         return self._of(problem, left_out).defined()
 
     def _views(self, states: SliceStates, problem: Problem) -> list[Any]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.states import MomentsView
+from engine.states import Floats, MomentsView
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,20 @@ class Counted:
     """A share of rows: the weight of the hits and of all the rows it is a share of.
 
     `hit_squares` and `miss_squares` are the sums of the squared weights of hits and of the others.
+    Where a state does not hold them, `unweighted_only` says that they are the weights themselves:
+    then the share has its own interval only where every row has weight 1.
     """
 
     hits: float
     trials: float
     hit_squares: float
     miss_squares: float
+    unweighted_only: bool = False
+
+    @classmethod
+    def of_rows(cls, hits: float, misses: float) -> Counted:
+        """A share of rows whose squared weights are not known."""
+        return cls(hits, hits + misses, hits, misses, unweighted_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,23 @@ class Known:
     df: float = math.inf
 
 
-Basis = Counted | Averaged | Known
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A quantile of rows: `counted` is the share of them that it is to be above.
+
+    `low` and `high` are the ends between which each distinct value lies, ascending, `weight` the
+    weight of its rows. `below` gives the share of rows up to the quantile that was found, with all
+    rows and then without each bucket; intervals of clusters need it.
+    """
+
+    counted: Counted
+    low: Floats
+    high: Floats
+    weight: Floats
+    below: Callable[[], Floats]
+
+
+Basis = Counted | Averaged | Known | Ordered
 
 
 @dataclass(frozen=True, slots=True)

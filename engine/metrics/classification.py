@@ -1,9 +1,9 @@
 """Metrics of predicted classes, all read from one confusion.
 
 References: scikit-learn's `accuracy_score`, `precision_recall_fscore_support`,
-`balanced_accuracy_score`, `matthews_corrcoef`. Averages over classes take, as scikit-learn does,
-the classes that occur in the slice (as a label or as a prediction), and a class without
-predictions or without labels counts 0 in them; a single undefined ratio is undefined.
+`balanced_accuracy_score`, `matthews_corrcoef`, `jaccard_score`. Averages over classes take, as
+scikit-learn does, the classes that occur in the slice (as a label or as a prediction), and a class
+without predictions or without labels counts 0 in them; a single undefined ratio is undefined.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from engine.states import Confusion, ConfusionView, Floats, PairedHits
 UNIT = (0.0, 1.0)
 
 
-def _confusion(problem: Problem) -> tuple[Confusion]:
+def confusion_of(problem: Problem) -> tuple[Confusion]:
+    """The confusion of all classes, which every metric here reads."""
     return (Confusion(problem.n_classes),)
 
 
@@ -49,6 +50,7 @@ _FRACTIONS: dict[str, tuple[Callable[[ConfusionView], Parts], str]] = {
     "precision": (lambda of: (of.hits, of.predicted), "no_predicted_positive"),
     "recall": (lambda of: (of.hits, of.actual), "one_class"),
     "f1": (lambda of: (2 * of.hits, of.actual + of.predicted), "one_class"),
+    "jaccard": (lambda of: (of.hits, of.actual + of.predicted - of.hits), "one_class"),
 }
 
 
@@ -57,10 +59,12 @@ def _of_class(name: str, of: ConfusionView, k: int) -> Value:
     numerator, denominator = parts(of)
     value = ratio(numerator[:, k], denominator[:, k], reason)
     hits, actual, predicted = of.squares[k, k], of.squares[k].sum(), of.squares[:, k].sum()
+    either = (of.actual[0, k] + of.predicted[0, k] - of.hits[0, k], actual + predicted - 2 * hits)
     trials, squares = {
         "precision": (of.predicted[0, k], predicted - hits),
         "recall": (of.actual[0, k], actual - hits),
-        "f1": (of.actual[0, k] + of.predicted[0, k] - of.hits[0, k], actual + predicted - 2 * hits),
+        "f1": either,
+        "jaccard": either,
     }[name]
     counted = Counted(float(of.hits[0, k]), float(trials), float(hits), float(squares))
     return replace(value, basis=counted, map=F1_OF_JACCARD if name == "f1" else None)
@@ -72,12 +76,13 @@ def _jaccard_of(f1: float) -> float:
 
 # F1 is 2 J / (1 + J), where J, the Jaccard index, is a share of rows: TP of TP + FP + FN.
 F1_OF_JACCARD = Map(lambda share: 2 * share / (1 + share), _jaccard_of)
+JACCARD_OF_ACCURACY = Map(_jaccard_of, lambda share: 2 * share / (1 + share))
 
 
 @metric(
     "accuracy",
     tasks=CLASSIFICATION,
-    needs=_confusion,
+    needs=confusion_of,
     aliases=["accuracy_score"],
     mlflow="accuracy_score",
     bounds=UNIT,
@@ -86,6 +91,10 @@ F1_OF_JACCARD = Map(lambda share: 2 * share / (1 + share), _jaccard_of)
 )
 def accuracy(problem: Problem, of: ConfusionView) -> Value:
     """The share of rows whose class was predicted."""
+    return _right(of)
+
+
+def _right(of: ConfusionView) -> Value:
     hits = float(np.trace(of.squares))
     squares = (hits, float(of.squares.sum()) - hits)
     return ratio(of.hits.sum(-1), of.total, "zero_weight", squares=squares)
@@ -94,7 +103,7 @@ def accuracy(problem: Problem, of: ConfusionView) -> Value:
 @metric(
     "balanced_accuracy",
     tasks=CLASSIFICATION,
-    needs=_confusion,
+    needs=confusion_of,
     aliases=["balanced_accuracy_score"],
     bounds=UNIT,
 )
@@ -108,7 +117,7 @@ def balanced_accuracy(problem: Problem, of: ConfusionView) -> Value:
 @metric(
     "matthews_corrcoef",
     tasks=CLASSIFICATION,
-    needs=_confusion,
+    needs=confusion_of,
     aliases=["matthews_corrcoef_score", "mcc"],
     bounds=(-1.0, 1.0),
 )
@@ -146,12 +155,23 @@ def label_text(label: object) -> str:
 
 
 def _averaged(name: str, average: str, problem: Problem, of: ConfusionView) -> Value:
-    numerator, denominator = _FRACTIONS[name][0](of)
+    return average_over_classes(_FRACTIONS[name][0](of), average, of)
+
+
+def average_over_classes(parts: Parts, average: str, of: ConfusionView) -> Value:
+    """The `macro` or `weighted` mean of a fraction of each class, [replicate, class]."""
+    numerator, denominator = parts
     zeros = np.zeros_like(numerator)
     each = np.divide(numerator, denominator, out=zeros, where=denominator > 0)
     present = (of.actual > 0) | (of.predicted > 0)
     shares = of.actual if average == "weighted" else present.astype(np.float64)
     return ratio((each * shares).sum(-1), shares.sum(-1), "zero_weight")
+
+
+def _jaccard_micro(problem: Problem, of: ConfusionView) -> Value:
+    """All hits of all rows that are of a class or predicted so: a / (2 - a) of the accuracy a."""
+    value = _right(of)
+    return replace(value, values=value.values / (2 - value.values), map=JACCARD_OF_ACCURACY)
 
 
 _PAIRED: dict[str, Any] = {"paired": pairs_of_hits, "hits_of": lambda problem: [problem.positive]}
@@ -168,7 +188,7 @@ def _register() -> None:
             Metric(
                 name,
                 BINARY,
-                _confusion,
+                confusion_of,
                 partial(_of_positive, name),
                 mlflow=f"{name}_score",
                 bounds=UNIT,
@@ -180,8 +200,8 @@ def _register() -> None:
         functions: dict[str, Function] = {
             "macro": partial(_averaged, name, "macro"),
             "weighted": partial(_averaged, name, "weighted"),
-            # Every row has one class and one prediction, so all three are the accuracy.
-            "micro": accuracy,
+            # Every row has one class and one prediction, so all but Jaccard's are the accuracy.
+            "micro": _jaccard_micro if name == "jaccard" else accuracy,
         }
         for average, function in functions.items():
             METRICS.add(
@@ -189,11 +209,11 @@ def _register() -> None:
                 Metric(
                     f"{name}_{average}",
                     CLASSIFICATION,
-                    _confusion,
+                    confusion_of,
                     function,
                     bounds=UNIT,
                     summary=f"The {average} average over classes of {name}.",
-                    **(_ALL_PAIRED if average == "micro" else {}),
+                    **(_ALL_PAIRED if function is accuracy else {}),
                 ),
                 aliases=[f"{name}_score_{average}"],
             )
@@ -208,7 +228,7 @@ def _for_label(name: str, label: str) -> Metric:
     return Metric(
         f"{name}_class_{label}",
         CLASSIFICATION,
-        _confusion,
+        confusion_of,
         partial(_of_label, name, label),
         bounds=UNIT,
         summary=f"The {name} of the class {label} against the others.",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.metrics.base import Metric, Problem, SliceStates, Value
-from engine.metrics.basis import Averaged, Counted, Known
+from engine.metrics.basis import Averaged, Counted, Known, Ordered
 from engine.states import (
     BUCKETS,
     Floats,
@@ -27,6 +27,7 @@ from engine.statistics import (
     Jackknifed,
     Mapped,
     PairedShare,
+    QuantileOf,
     Share,
     Spread,
     StudentT,
@@ -44,10 +45,12 @@ def spread_of(metric: Metric, problem: Problem, states: SliceStates) -> Spread |
     measured = metric.measured(problem, states)
     basis = measured.basis
     spread: Spread | None
-    if isinstance(basis, Counted):
+    if isinstance(basis, Counted) and not (basis.unweighted_only and states.sampling.weighted):
         spread = _share(basis, _jackknifed_if_clustered(metric, problem, states), states)
     elif isinstance(basis, Averaged) and _simple(states):
         spread = _mean(basis.moments)
+    elif isinstance(basis, Ordered):
+        return _quantile(basis, states)
     elif isinstance(basis, Known) and _simple(states):
         return _bounded(metric, measured, Jackknifed(basis.se, basis.df), states)
     else:
@@ -116,6 +119,15 @@ def _clustered(
         # Nothing spreads, so nothing says how alike the rows of a cluster are: quite alike.
         rows /= states.sampling.rows_per_cluster
     return Share(share * rows, rows, between.df)
+
+
+def _quantile(of: Ordered, states: SliceStates) -> QuantileOf | None:
+    """A quantile is as sure as the share of rows below it (Woodruff 1952)."""
+    between = _jackknife(of.below(), states) if states.sampling.clustered else None
+    share = _share(of.counted, between, states)
+    if share is None:
+        return None
+    return QuantileOf(share, of.low, of.high, np.cumsum(of.weight) / of.weight.sum())
 
 
 def _mean(of: MomentsView) -> StudentT | None:
@@ -272,10 +284,10 @@ def _paired_share(
         else:
             rows /= states.sampling.rows_per_cluster
     scale = rows / trials
-    shares = [float(metric.measured(problem, each).values[0]) for each in both]
-    own_se, base_se = (math.sqrt(share * (1 - share) / rows) for share in shares)
+    here, there = (float(metric.measured(problem, each).values[0]) for each in both)
+    own_se, base_se = (math.sqrt(share * (1 - share) / rows) for share in (here, there))
     spread = PairedShare(gained * scale, lost * scale, rows, df)
-    return Comparison(*shares, spread, own_se, base_se, math.sqrt(variance / rows), df)
+    return Comparison(here, there, spread, own_se, base_se, math.sqrt(variance / rows), df)
 
 
 def _variance_of_weighted(squares: Floats, delta: float) -> float:

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from engine.metrics.base import (
-    BINARY,
     CLASSIFICATION,
     METRICS,
     MULTICLASS,
@@ -48,18 +47,26 @@ def log_loss(batch: Scored, problem: Problem) -> Floats:
 
 @mean_metric(
     "brier_score",
-    tasks=BINARY,
+    tasks=CLASSIFICATION,
     aliases=["brier_score_loss"],
     higher_is_better=False,
     needs_scores=True,
     mlflow="brier_score_loss",
-    bounds=(0.0, 1.0),
+    bounds=(0.0, 2.0),
 )
 def brier_score(batch: Scored, problem: Problem) -> Floats:
-    """The squared difference of the positive class's probability and its label (Brier 1950)."""
-    gap = _scores(batch)[:, problem.positive] - (batch.truth == problem.positive)
-    squared: Floats = gap * gap
-    return squared
+    """The squared difference of probability and label (Brier 1950).
+
+    In a binary problem that of the positive class, from 0 to 1; of more classes the sum over them
+    all, from 0 to 2, as scikit-learn has it.
+    """
+    scores = _scores(batch)
+    if problem.n_classes == 2:
+        gap = scores[:, problem.positive] - (batch.truth == problem.positive)
+        return np.asarray(gap * gap)
+    gaps = scores.copy()
+    gaps[np.arange(len(batch)), batch.truth] -= 1
+    return np.asarray((gaps * gaps).sum(axis=1))
 
 
 def _top_k_hit(batch: Scored, problem: Problem, k: int) -> Floats:

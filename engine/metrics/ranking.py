@@ -35,7 +35,7 @@ def area_under_roc(positive: Floats, negative: Floats) -> Floats:
     return area
 
 
-def _roc_bound(of: ScoresView) -> float:
+def roc_bound(of: ScoresView) -> float:
     """Pairs in one bin count half a win; each can have been none or a whole one."""
     if of.exact:
         return 0.0
@@ -60,11 +60,16 @@ def _one_class(of: ScoresView) -> Bools:
 )
 def roc_auc(problem: Problem, of: ScoresView) -> Value:
     """The area under the ROC curve: how often a positive scores above a negative."""
+    return whole_area(of)
+
+
+def whole_area(of: ScoresView) -> Value:
+    """The area under the ROC curve, with DeLong's standard error."""
     values = area_under_roc(of.positive, of.negative)
     return Value(
         values,
         (("one_class", _one_class(of)),),
-        _roc_bound(of),
+        roc_bound(of),
         basis=delong(of.positive[0], of.negative[0]),
         support=scarcest(of),
     )
@@ -78,8 +83,8 @@ def scarcest(of: ScoresView) -> float:
 def delong(positive: Floats, negative: Floats) -> Known | None:
     """The standard error of the area under the ROC curve, from counts by score.
 
-    DeLong, DeLong and Clarke-Pearson (1988). The degrees of freedom are those that Brunner and Munzel (2000) give the same sum of two
-    variances. None with fewer than two rows of a class.
+    DeLong, DeLong and Clarke-Pearson (1988). The degrees of freedom are those that Brunner and
+    Munzel (2000) give the same sum of two variances. None with fewer than two rows of a class.
     """
     n, m = float(positive.sum()), float(negative.sum())
     if n < 2 or m < 2:
@@ -104,13 +109,20 @@ def _ovr(problem: Problem, views: tuple[ScoresView, ...], *, by_prevalence: bool
         shares = np.stack([of.positive.sum(-1) for of in views])
     shares = shares / shares.sum(0)
     missing: Bools = np.any([_one_class(of) for of in views], axis=0)
-    bound = sum(share * _roc_bound(of) for share, of in zip(shares[:, 0], views, strict=True))
+    bound = sum(share * roc_bound(of) for share, of in zip(shares[:, 0], views, strict=True))
     support = min(scarcest(of) for of in views)
     values = (areas * shares).sum(0)
     return Value(values, (("one_class", missing),), float(bound), support=support)
 
 
-@metric("roc_auc_ovr", tasks=MULTICLASS, needs=_scores_of_each, needs_scores=True, bounds=UNIT)
+@metric(
+    "roc_auc_ovr",
+    tasks=MULTICLASS,
+    needs=_scores_of_each,
+    aliases=["roc_auc_ovr_macro"],
+    needs_scores=True,
+    bounds=UNIT,
+)
 def roc_auc_ovr(problem: Problem, *views: ScoresView) -> Value:
     """The mean area under the ROC curves of each class against the others."""
     return _ovr(problem, views, by_prevalence=False)

@@ -1,7 +1,9 @@
 """Metrics of predicted values.
 
 References: scikit-learn's `mean_absolute_error`, `mean_squared_error`, `root_mean_squared_error`,
-`mean_absolute_percentage_error`, `r2_score`, `max_error`.
+`mean_absolute_percentage_error`, `r2_score`, `explained_variance_score`, `max_error`; SciPy's
+`pearsonr`; MLflow's `mean_on_target`. `smape` is 2 |e| / (|target| + |prediction|), in [0, 2] and 0
+where both are 0; `wape` the sum of |e| over that of |target|.
 """
 
 from __future__ import annotations
@@ -10,9 +12,19 @@ import math
 
 import numpy as np
 
-from engine.metrics.base import REGRESSION, Problem, Value, mean, mean_metric, metric
+from engine.metrics.base import (
+    REGRESSION,
+    Problem,
+    Value,
+    mean,
+    mean_metric,
+    mean_of,
+    metric,
+    ratio,
+    share_of,
+)
 from engine.metrics.basis import Averaged, Map
-from engine.states import Family, Floats, MaximaView, Maximum, MomentsView, Scored
+from engine.states import Bools, Family, Floats, MaximaView, Maximum, MomentsView, Scored
 
 _EPS = float(np.finfo(np.float64).eps)
 POSITIVE = (0.0, np.inf)
@@ -108,12 +120,124 @@ def _errors_and_targets(problem: Problem) -> tuple[Family, ...]:
 )
 def r2(problem: Problem, errors: MomentsView, targets: MomentsView) -> Value:
     """The share of the target's variance that is explained; undefined for a constant target."""
-    # A constant target keeps a rest of rounding in M2, far below any spread that means something.
-    noise = targets.weight * (8 * _EPS * np.abs(targets.mean)) ** 2
-    constant = targets.m2 <= noise
+    return _explained(errors.mean * errors.weight, targets)
+
+
+def is_constant(of: MomentsView) -> Bools:
+    """Where all rows have one number: [replicate].
+
+    Of it M2 keeps a rest of rounding, far below any spread that means something.
+    """
+    constant: Bools = of.m2 <= of.weight * (8 * _EPS * np.abs(of.mean)) ** 2
+    return constant
+
+
+def _explained(left: Floats, targets: MomentsView) -> Value:
+    constant = is_constant(targets)
     spread = np.where(constant, np.nan, targets.m2)
     undefined = (("zero_weight", targets.weight == 0), ("constant", constant))
-    return Value(1 - errors.mean * errors.weight / spread, undefined)
+    return Value(1 - left / spread, undefined)
+
+
+@mean_metric("bias", tasks=REGRESSION, higher_is_better=None)
+def excess(batch: Scored, problem: Problem) -> Floats:
+    """The mean of prediction less target: above 0 where the model predicts too much."""
+    return -_residual(batch)
+
+
+@metric(
+    "explained_variance",
+    tasks=REGRESSION,
+    needs=lambda problem: (mean(excess, problem), mean(target, problem)),
+    aliases=["explained_variance_score"],
+    bounds=(-np.inf, 1.0),
+)
+def explained_variance(problem: Problem, errors: MomentsView, targets: MomentsView) -> Value:
+    """The share of the target's variance that is explained, whatever the bias."""
+    return _explained(errors.m2, targets)
+
+
+def predicted_value(batch: Scored, problem: Problem) -> Floats:
+    """The prediction itself."""
+    assert batch.scores is not None, "needs predicted values"
+    return batch.scores
+
+
+@metric(
+    "pearson",
+    tasks=REGRESSION,
+    needs=lambda problem: (
+        mean(excess, problem),
+        mean(target, problem),
+        mean(predicted_value, problem),
+    ),
+    aliases=["pearsonr"],
+    bounds=(-1.0, 1.0),
+)
+def pearson(
+    problem: Problem, errors: MomentsView, targets: MomentsView, predictions: MomentsView
+) -> Value:
+    """The linear correlation of targets and predictions (Pearson)."""
+    constant = is_constant(targets) | is_constant(predictions)
+    # Spreads around means: sums of products of the numbers themselves would cancel.
+    covariance = (targets.m2 + predictions.m2 - errors.m2) / 2
+    scale = np.sqrt(targets.m2) * np.sqrt(predictions.m2)
+    values = np.clip(covariance / np.where(constant, np.nan, scale), -1.0, 1.0)
+    return Value(values, (("zero_weight", targets.weight == 0), ("constant", constant)))
+
+
+@mean_metric("smape", tasks=REGRESSION, higher_is_better=False, bounds=(0.0, 2.0))
+def symmetric_percentage_error(batch: Scored, problem: Problem) -> Floats:
+    """The mean distance in shares of the mean size of target and prediction."""
+    distance, size = absolute_error(batch, problem), np.abs(predicted_value(batch, problem))
+    size = size / 2 + np.abs(batch.truth) / 2
+    return np.divide(distance, size, out=np.zeros(len(batch)), where=size > 0)
+
+
+def target_size(batch: Scored, problem: Problem) -> Floats:
+    """The distance of the target from 0."""
+    return np.abs(target(batch, problem))
+
+
+@metric(
+    "wape",
+    tasks=REGRESSION,
+    needs=lambda problem: (mean(absolute_error, problem), mean(target_size, problem)),
+    higher_is_better=False,
+    bounds=POSITIVE,
+)
+def wape(problem: Problem, errors: MomentsView, sizes: MomentsView) -> Value:
+    """The sum of the distances in shares of the sum of the targets' sizes."""
+    return ratio(errors.mean, sizes.mean, "zero_targets")
+
+
+@metric(
+    "mean_on_target",
+    tasks=REGRESSION,
+    needs=lambda problem: (mean(target, problem),),
+    higher_is_better=None,
+    mlflow="mean_on_target",
+)
+def mean_on_target(problem: Problem, targets: MomentsView) -> Value:
+    """The mean of the targets, which no model has a part in."""
+    return mean_of(problem, targets)
+
+
+def zero_target(batch: Scored, problem: Problem) -> Floats:
+    """1 where the target is 0."""
+    return np.asarray(batch.truth == 0, np.float64)
+
+
+@metric(
+    "zero_target_share",
+    tasks=REGRESSION,
+    needs=lambda problem: (mean(zero_target, problem),),
+    higher_is_better=None,
+    bounds=(0.0, 1.0),
+)
+def zero_target_share(problem: Problem, zeros: MomentsView) -> Value:
+    """The share of rows whose target is 0, for which no percentage error means anything."""
+    return share_of(problem, zeros)
 
 
 @metric(

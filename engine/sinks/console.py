@@ -20,7 +20,9 @@ from engine.sinks.selection import Finding, Spot, Tone
 from engine.vocabulary import EvaluationResult, RunOutcome, Verdict
 
 MAX_FINDINGS = 10
+MAX_UNDECIDED = 3
 _MAX_METRICS = 30
+_MAX_STANDING = 12
 _MODEL_WIDTH = 18
 
 _TONES = {
@@ -102,6 +104,18 @@ def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
         console.print(_table(evaluation, rows, group))
     if len(rows) > _MAX_METRICS:
         console.print(Text(f"and {fmt.plural(len(rows) - _MAX_METRICS, 'metric')} more"))
+    _standing(evaluation, console)
+
+
+def _standing(evaluation: EvaluationResult, console: Console) -> None:
+    """For each candidate on how many slices and metrics it is better or worse, if that is known."""
+    standing = selection.standing(evaluation)
+    if not standing:
+        return
+    title = f"against {fmt.one_line(evaluation.baseline or '', 40)}, over slices and metrics"
+    console.print(Text(title, style="bold"))
+    for name, counts in standing[:_MAX_STANDING]:
+        console.print(Text(f"{fmt.one_line(name, 40)}: {selection.tally_words(counts)}"))
 
 
 def _groups(models: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -126,35 +140,40 @@ def _table(
 
 
 def _value(evaluation: EvaluationResult, by_model: dict[str, Spot], name: str) -> Text:
-    """`0.8123 PASS`, and below it the difference to the baseline."""
+    """`0.8123 PASS`, below it the interval, and the difference to the baseline with its q."""
     spot = by_model.get(name)
     if spot is None:
         return Text("-", style="dim")
     said = selection.word(spot.worst)
+    measured = spot.cells[0].measured
     text = Text(fmt.number(spot.value))
     if said != Verdict.RECORDED.value:
         text.append(f" {said}", style=_STYLES[said])
+    if spot.value is not None and (ends := fmt.interval(measured.ci_low, measured.ci_high)):
+        text.append(f"\n{ends}", style="dim")
     if name != evaluation.baseline:
         delta = selection.difference(spot, by_model.get(evaluation.baseline or ""))
         if delta is not None:
-            text.append(f"\n{fmt.signed(delta)}", style="dim")
+            text.append(f"\n{fmt.signed(delta)}{selection.sureness(spot)}", style="dim")
     return text
 
 
 def _findings(outcome: RunOutcome, console: Console) -> None:
-    found = selection.findings(outcome.cells, ("FAIL", "ERROR", "WARN"))
-    title = "What failed"
-    if not found:
-        found = selection.findings(outcome.cells, ("INCONCLUSIVE",))
-        title = "What could not be decided"
-    if not found:
-        return
-    console.print()
-    console.print(Text(title, style="bold"))
-    for finding in found[:MAX_FINDINGS]:
-        _finding(finding, console)
-    if rest := sum(len(finding.cells) for finding in found[MAX_FINDINGS:]):
-        console.print(Text(f"and {fmt.count(rest)} more: see the report", style="dim"))
+    """The gravest cells; what could not be decided is told after them, in fewer lines."""
+    grave = selection.findings(outcome.cells, ("FAIL", "ERROR", "WARN"))
+    undecided = selection.findings(outcome.cells, ("INCONCLUSIVE",))
+    parts = (
+        ("What failed", grave, MAX_FINDINGS),
+        ("What could not be decided", undecided, MAX_UNDECIDED if grave else MAX_FINDINGS),
+    )
+    for title, found, limit in parts:
+        if found:
+            console.print()
+            console.print(Text(title, style="bold"))
+            for finding in found[:limit]:
+                _finding(finding, console)
+            if rest := sum(len(finding.cells) for finding in found[limit:]):
+                console.print(Text(f"and {fmt.count(rest)} more: see the report", style="dim"))
 
 
 def _finding(finding: Finding, console: Console) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from engine.sinks import format as fmt
 from engine.sinks import selection
 from engine.sinks.selection import Finding, Spot, Tone
-from engine.vocabulary import EvaluationResult, RunOutcome, Verdict
+from engine.vocabulary import EvaluationResult, MetricValue, RunOutcome, Verdict
 
 MAX_BYTES = 900 * 1024
 MAX_FINDINGS = 20
@@ -88,12 +88,20 @@ def _head(outcome: RunOutcome) -> str:
     lines += [escape(outcome.gate.reason, _REASON), ""]
     lines += [f"- {escape(note, _REASON)}" for note in reading.notes]
     counts = " · ".join(
-        f"**{fmt.count(outcome.gate.counts.get(verdict, 0))}** {verdict.value.lower()}"
+        _count(verdict, outcome.gate.counts[verdict])
         for verdict in Verdict
         if outcome.gate.counts.get(verdict, 0)
     )
     lines += ["", counts or "No cell was judged.", ""]
     return "\n".join(lines)
+
+
+def _count(verdict: Verdict, amount: int) -> str:
+    """`**12** pass`; what was not decided stands out as a whole."""
+    text = f"**{fmt.count(amount)}** {verdict.value.lower()}"
+    if verdict is Verdict.INCONCLUSIVE:
+        text = f"{_WORD_MARKS['INCONCLUSIVE']} **{fmt.count(amount)} {verdict.value.lower()}**"
+    return text
 
 
 def _blocks(outcome: RunOutcome) -> Iterable[str]:
@@ -105,7 +113,11 @@ def _blocks(outcome: RunOutcome) -> Iterable[str]:
     undecided = selection.findings(outcome.cells, ("INCONCLUSIVE",))
     if undecided:
         title = f"Inconclusive: {fmt.plural(sum(len(f.cells) for f in undecided), 'test')}"
-        yield _details(title, _findings_block("", undecided, _MAX_UNDECIDED))
+        if grave:
+            yield _details(title, _findings_block("", undecided, _MAX_UNDECIDED))
+        else:
+            # Nothing else needs a reader, so it is not folded away.
+            yield _findings_block(f"### {title}", undecided, MAX_FINDINGS)
     yield _details("Run", _facts(outcome))
 
 
@@ -126,8 +138,21 @@ def _models_table(evaluation: EvaluationResult) -> str:
         base = by_model.get(evaluation.baseline or "")
         texts = [_value(by_model.get(name), base, evaluation.baseline) for name in models]
         lines.append(f"| {escape(label)} | {' | '.join(texts)} |")
-    lines += ["", *_not_shown(evaluation, len(rows))]
+    lines += ["", *_not_shown(evaluation, len(rows)), *_standing(evaluation)]
     return "\n".join(lines)
+
+
+def _standing(evaluation: EvaluationResult) -> list[str]:
+    """For each candidate on how many slices and metrics it is better or worse, if that is known."""
+    standing = selection.standing(evaluation)
+    if not standing:
+        return []
+    base = f"<code>{escape(evaluation.baseline or '')}</code>"
+    lines = [
+        f"- <code>{escape(name)}</code>: {selection.tally_words(counts)}"
+        for name, counts in standing[:_MAX_MODELS]
+    ]
+    return [f"Against {base} on the same rows, over all slices and metrics:", "", *lines, ""]
 
 
 def _not_shown(evaluation: EvaluationResult, rows: int) -> list[str]:
@@ -143,12 +168,15 @@ def _value(spot: Spot | None, base: Spot | None, baseline: str | None) -> str:
     if spot is None:
         return "–"
     worst = spot.worst
-    text = fmt.number(spot.value, "–")
+    measured = spot.cells[0].measured
+    text = fmt.measured(spot.value, measured.ci_low, measured.ci_high, "–")
+    mark = _WORD_MARKS.get(selection.word(worst), "")
+    text = f"{text} {mark}".rstrip()
     if worst.model.name != baseline:
         delta = selection.difference(spot, base)
-        text += f" ({fmt.signed(delta)})" if delta is not None else ""
-    mark = _WORD_MARKS.get(selection.word(worst), "")
-    return f"{text} {mark}".rstrip()
+        # A bracket right after the interval would make a link of the two.
+        text += f" · {fmt.signed(delta)}{selection.sureness(spot)}" if delta is not None else ""
+    return text.translate(_SPECIAL)
 
 
 def _findings_block(heading: str, found: Sequence[Finding], limit: int) -> str:
@@ -157,7 +185,7 @@ def _findings_block(heading: str, found: Sequence[Finding], limit: int) -> str:
     lines += _table_head(["verdict", "model", "slice", "test", "value", "why"])
     for finding in found[:limit]:
         first = finding.first
-        value = fmt.number(first.measured.value, "–") if len(finding.cells) == 1 else "–"
+        value = _found_value(first.measured) if len(finding.cells) == 1 else "–"
         columns = [
             f"{_WORD_MARKS[finding.word]} {finding.word}",
             f"<code>{escape(first.model.name)}</code>",
@@ -170,6 +198,11 @@ def _findings_block(heading: str, found: Sequence[Finding], limit: int) -> str:
     if rest := sum(len(finding.cells) for finding in found[limit:]):
         lines += ["", f"And {fmt.count(rest)} more: see the report."]
     return "\n".join([*lines, ""])
+
+
+def _found_value(measured: MetricValue) -> str:
+    text = fmt.measured(measured.value, measured.ci_low, measured.ci_high, "–")
+    return text.translate(_SPECIAL)
 
 
 def _facts(outcome: RunOutcome) -> str:

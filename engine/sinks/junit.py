@@ -194,8 +194,8 @@ def _explanation(cell: Cell) -> str:
     chances = (
         ("p of no difference", cell.p_value),
         ("q of no difference", cell.q_value),
-        ("p of the condition being met", cell.violation_p_value),
-        ("q of the condition being met", cell.violation_q_value),
+        ("p of meeting the condition", cell.violation_p_value),
+        ("q of meeting the condition", cell.violation_q_value),
     )
     lines += [
         f"{name}: [{fmt.exact(low)}, {fmt.exact(high)}]"

@@ -1,12 +1,13 @@
 """What a reader should see first of a run: one order, one wording, for every sink for people.
 
 The gate is read with one rule on top of its outcome: a gate that passed although nothing (or
-hardly anything) was decided never looks like a clean pass.
+hardly anything) was decided never looks like a clean pass, and one that passed with some tests
+undecided says how many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +21,9 @@ from engine.vocabulary import (
     Slice,
     Verdict,
 )
+
+SURE = 0.05
+"""The q-value up to which a difference counts as one: of those listed, this share is chance."""
 
 WARN = "WARN"
 """The word for a FAIL of severity warn: it is told, and the gate does not fail with it."""
@@ -70,6 +74,20 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
+class Paired:
+    """A model and the baseline on the rows of one slice.
+
+    `trend` is better, worse or differs (a metric without direction) where they can be told apart,
+    else unsure. `sureness` is q, or p where nothing was corrected; None without either.
+    """
+
+    cell: Cell
+    label: str
+    trend: str
+    sureness: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Cells that tell the same: one failure, or many errors with one reason."""
 
@@ -107,8 +125,10 @@ def is_overall(piece: Slice) -> bool:
 
 
 def column_label(cell: Cell) -> str:
-    """A metric, with its variant where the data were perturbed."""
+    """A metric, with the column it compares between, and its variant if the data were perturbed."""
     metric = fmt.one_line(cell.test.metric)
+    if cell.test.group:
+        metric += f" by {fmt.one_line(cell.test.group)}"
     return metric if cell.variant == "clean" else f"{metric} [{fmt.one_line(cell.variant)}]"
 
 
@@ -131,6 +151,10 @@ def read_gate(gate: Gate) -> GateReading:
         tone, headline = Tone.UNDECIDED, "Nothing was decided"
     elif undecided > decided:
         tone, headline = Tone.CAUTION, "Gate passed, most tests undecided"
+    elif undecided:
+        tested = decided + undecided
+        tone = Tone.GOOD
+        headline = f"Gate passed, {fmt.count(undecided)} of {fmt.count(tested)} undecided"
     else:
         tone, headline = Tone.GOOD, "Gate passed"
     return GateReading(tone, headline, _gate_notes(gate, seen, decided))
@@ -144,7 +168,11 @@ def _gate_notes(gate: Gate, seen: dict[Verdict, int], decided: int) -> tuple[str
             "the exit code is 0."
         )
     if amount := seen[Verdict.INCONCLUSIVE]:
-        notes.append(f"{fmt.plural(amount, 'test')} could not be decided (inconclusive).")
+        tested = fmt.plural(sum(seen.values()) - seen[Verdict.RECORDED], "test")
+        notes.append(
+            f"{fmt.count(amount)} of {tested} could not be decided (inconclusive): "
+            f"{'it is' if amount == 1 else 'they are'} neither passed nor failed."
+        )
     if (amount := seen[Verdict.ERROR]) and gate.outcome is not GateOutcome.ERROR:
         notes.append(f"{fmt.plural(amount, 'test')} could not be evaluated (error).")
     if gate.warnings:
@@ -160,9 +188,12 @@ def direction(evaluation: EvaluationResult, metric: str) -> bool | None:
     known = evaluation.higher_is_better.get(metric)
     if known is not None:
         return known
+    told = {"min": True, "max_drop": True, "max": False, "max_rise": False}
     for cell in evaluation.cells:
-        if cell.test.metric == metric and cell.test.conditions:
-            return cell.test.conditions[0].kind in ("min", "max_drop")
+        if cell.test.metric == metric:
+            for condition in cell.test.conditions:
+                if condition.kind in told:
+                    return told[condition.kind]
     return None
 
 
@@ -210,6 +241,121 @@ def _order(cell: Cell) -> tuple[object, ...]:
         cell.test.name,
         cell.variant,
     )
+
+
+def trend(delta: float | None, better: bool | None) -> str:
+    """What a difference means: better, worse, same, or differs where no direction is known."""
+    if delta is None:
+        return ""
+    if delta == 0:
+        return "same"
+    if better is None:
+        return "differs"
+    return "better" if (delta > 0) == better else "worse"
+
+
+def paired(evaluation: EvaluationResult) -> list[Paired]:
+    """The differences to the baseline of which something is known, the surest first."""
+    if evaluation.baseline is None:
+        return []
+    metrics = dict.fromkeys(cell.test.metric for cell in evaluation.cells)
+    better = {metric: direction(evaluation, metric) for metric in metrics}
+    found = []
+    for (model, _, label), spot in spots(evaluation.cells).items():
+        known = [cell for cell in spot.cells if _is_compared(cell)]
+        if model == evaluation.baseline or not known:
+            continue
+        # Of several tests of one metric the one that asks for the difference speaks.
+        cell = min(known, key=lambda each: not _asks_for_difference(each))
+        found.append(_paired(cell, label, better[cell.test.metric]))
+    return sorted(found, key=_by_sureness)
+
+
+def _is_compared(cell: Cell) -> bool:
+    """Whether a difference has more to it than its number."""
+    known = (cell.p_value, cell.q_value, cell.delta_ci_low)
+    return cell.delta is not None and any(each is not None for each in known)
+
+
+def _asks_for_difference(cell: Cell) -> bool:
+    return any(condition.needs_baseline for condition in cell.test.conditions)
+
+
+def _paired(cell: Cell, label: str, better: bool | None) -> Paired:
+    sureness = cell.q_value if cell.q_value is not None else cell.p_value
+    apart = sureness is not None and sureness <= SURE
+    if sureness is None and cell.delta_ci_low is not None and cell.delta_ci_high is not None:
+        apart = cell.delta_ci_low > 0 or cell.delta_ci_high < 0
+    way = trend(cell.delta, better)
+    return Paired(cell, label, way if apart and way != "same" else "unsure", sureness)
+
+
+def _by_sureness(pair: Paired) -> tuple[object, ...]:
+    """q, then p; where both are alike, the difference that is largest for its interval."""
+    cell = pair.cell
+    width = (cell.delta_ci_high or 0.0) - (cell.delta_ci_low or 0.0)
+    return (
+        pair.sureness is None,
+        pair.sureness or 0.0,
+        cell.p_value or 0.0,
+        -abs(cell.delta or 0.0) / width if width > 0 else 0.0,
+        not is_overall(cell.slice),
+        -cell.counts.n,
+        cell.model.name,
+        cell.slice.name,
+        pair.label,
+    )
+
+
+def standing(evaluation: EvaluationResult) -> list[tuple[str, dict[str, int]]]:
+    """For each model but the baseline how many differences are better, worse, differs, unsure."""
+    tally: dict[str, dict[str, int]] = {}
+    for pair in paired(evaluation):
+        counts = tally.setdefault(pair.cell.model.name, {})
+        counts[pair.trend] = counts.get(pair.trend, 0) + 1
+    return [(model.name, tally[model.name]) for model in evaluation.models if model.name in tally]
+
+
+def tally_words(counts: Mapping[str, int]) -> str:
+    """The counts of `standing` in words: `better on 12, worse on 3, not told apart on 85`."""
+    names = {
+        "better": "better on",
+        "worse": "worse on",
+        "differs": "different on",
+        "unsure": "not told apart on",
+    }
+    return ", ".join(
+        f"{text} {fmt.count(counts.get(name, 0))}"
+        for name, text in names.items()
+        if name != "differs" or counts.get(name, 0)
+    )
+
+
+def evidence(cell: Cell) -> list[str]:
+    """What a verdict rests on beside the value's own sentence, each figure with its name."""
+    measured, facts = cell.measured, []
+    if measured.value is not None and measured.ci_low is not None:
+        facts.append(f"value {fmt.measured(measured.value, measured.ci_low, measured.ci_high)}")
+    if cell.delta is not None:
+        text = fmt.change(cell.delta, cell.delta_ci_low, cell.delta_ci_high)
+        facts.append(f"difference {text}")
+    if cell.p_value is not None:
+        facts.append(f"p {fmt.chance(cell.p_value)}")
+    if cell.q_value is not None:
+        facts.append(f"q {fmt.chance(cell.q_value)}")
+    if cell.violation_q_value is not None:
+        facts.append(f"q of meeting the condition {fmt.chance(cell.violation_q_value)}")
+    return facts
+
+
+def sureness(spot: Spot) -> str:
+    """How sure a spot's difference is, ` (q 0.003)`; nothing where that is not known."""
+    for cell in spot.cells:
+        if cell.delta is not None:
+            if cell.q_value is not None:
+                return f" (q {fmt.chance(cell.q_value)})"
+            return f" (p {fmt.chance(cell.p_value)})" if cell.p_value is not None else ""
+    return ""
 
 
 def difference(spot: Spot, baseline: Spot | None) -> float | None:

@@ -36,6 +36,7 @@ from engine.states.dense import (
     Sums,
     rows_of,
 )
+from engine.states.one_vs_one import PairScores
 from engine.states.pairs import (
     Pair,
     PairedHits,
@@ -44,6 +45,7 @@ from engine.states.pairs import (
     PairFamily,
     PairTally,
 )
+from engine.states.quantiles import ValueHistogram, Values, ValuesView
 from engine.states.ranking import EXACT_SCORES, ScoreHistogram, Scores, ScoresView
 from engine.states.tally import Confusion, ConfusionView, Tally
 
@@ -65,6 +67,7 @@ __all__ = [
     "MomentsView",
     "Pair",
     "PairFamily",
+    "PairScores",
     "PairTally",
     "PairedHits",
     "PairedMean",
@@ -77,6 +80,9 @@ __all__ = [
     "States",
     "Sums",
     "Tally",
+    "ValueHistogram",
+    "Values",
+    "ValuesView",
     "decode",
     "rows_of",
     "sum_by_key",
@@ -86,7 +92,8 @@ __all__ = [
 ]
 
 _KINDS: Mapping[str, Any] = {
-    kind.kind: kind for kind in (Sums, Maxima, Moments, Tally, PairTally, ScoreHistogram)
+    kind.kind: kind
+    for kind in (Sums, Maxima, Moments, Tally, PairTally, ScoreHistogram, ValueHistogram)
 }
 _VIEWS: Mapping[str, Any] = {
     "maxima": MaximaView.of,
@@ -94,6 +101,7 @@ _VIEWS: Mapping[str, Any] = {
     "tally": ConfusionView.of,
     "pairs": PairedView.of,
     "scores": ScoresView.of,
+    "values": ValuesView.of,
 }
 
 

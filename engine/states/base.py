@@ -30,12 +30,17 @@ class Scored:
     """A batch of rows after prediction; the food of all states.
 
     Attributes:
-        truth: int64 [n] class index, or float64 [n] target.
+        truth: int64 [n] class index, or float64 [n] target or relevance.
         weight: float64 [n], finite and >= 0.
         bucket: int64 [n] in [0, BUCKETS).
         scores: float64 [n, K] class probabilities or [n] predicted values; None for label outputs.
         predicted: int64 [n] predicted class index; None for regression.
         unweighted: whether every weight is 1, which makes counting cheaper.
+        query: int64 [n] >= 0, of a ranking: which query a row belongs to. All rows of a query are
+            in one batch and in one bucket; the numbers mean nothing beyond the batch.
+
+    Of a multilabel task `truth`, `scores` and `predicted` are [n, K], zeros and ones but for the
+    scores, which are the probabilities of each label by itself.
     """
 
     truth: NDArray[Any]
@@ -44,6 +49,7 @@ class Scored:
     scores: Floats | None = None
     predicted: Ints | None = None
     unweighted: bool = False
+    query: Ints | None = None
     _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -65,6 +71,7 @@ class Scored:
             None if self.scores is None else self.scores[rows],
             None if self.predicted is None else self.predicted[rows],
             self.unweighted,
+            None if self.query is None else self.query[rows],
         )
 
 

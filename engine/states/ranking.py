@@ -9,9 +9,9 @@ It is fine for the value itself and coarse for the buckets, from which only a sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ EXACT_SCORES = 4096
 FINE_BITS = 10
 COARSE_BITS = 5
 CELLS = 2 * (BUCKETS + 1)  # label x bucket; the last bucket holds all rows, on the fine grid
+
+Grid = Callable[[Floats, int], Floats]
 
 
 def on_grid(scores: Floats, bits: int) -> Floats:
@@ -75,15 +77,15 @@ class Entries:
         sums = np.add.reduceat(weight[order], starts)
         return Entries(group[first], score[first], cell[first], sums)
 
-    def on_grid(self) -> Entries:
+    def on_grid(self, grid: Grid) -> Entries:
         """The same weights on the fine grid for all rows, on the coarse one by bucket."""
         everybody = Entries(
             self.group,
-            on_grid(self.score, FINE_BITS),
+            grid(self.score, FINE_BITS),
             2 * BUCKETS + (self.cell & 1),
             self.weight,
         )
-        by_bucket = Entries(self.group, on_grid(self.score, COARSE_BITS), self.cell, self.weight)
+        by_bucket = Entries(self.group, grid(self.score, COARSE_BITS), self.cell, self.weight)
         return everybody.plus(by_bucket)
 
     def beyond_cap(self, n_groups: int) -> Bools:
@@ -114,6 +116,7 @@ class ScoreHistogram(States):
     """Weights by score, label and bucket; `gridded` tells the groups that are on the grid."""
 
     kind = "scores"
+    grid: ClassVar[Grid] = staticmethod(on_grid)
 
     entries: Entries
     gridded: Bools
@@ -123,13 +126,13 @@ class ScoreHistogram(States):
         return len(self.gridded)
 
     @classmethod
-    def capped(cls, exact: Entries, gridded: Entries, on: Bools) -> ScoreHistogram:
+    def capped(cls, exact: Entries, gridded: Entries, on: Bools) -> Self:
         """Exact entries of any groups and gridded ones of the groups `on`, put together."""
         on = on | exact.beyond_cap(len(on))
         if not on.any():
             return cls(exact, on)
         to_grid = on[exact.group]
-        together = exact.where(~to_grid).plus(gridded, exact.where(to_grid).on_grid())
+        together = exact.where(~to_grid).plus(gridded, exact.where(to_grid).on_grid(cls.grid))
         return cls(together, on)
 
     def merge(self, *others: Self) -> Self:
@@ -142,8 +145,7 @@ class ScoreHistogram(States):
             mask = states.gridded[states.entries.group]
             exact.append(states.entries.where(~mask))
             gridded.append(states.entries.where(mask))
-        merged = self.capped(exact[0].plus(*exact[1:]), gridded[0].plus(*gridded[1:]), on)
-        return type(self)(merged.entries, merged.gridded)
+        return self.capped(exact[0].plus(*exact[1:]), gridded[0].plus(*gridded[1:]), on)
 
     def take(self, group: int) -> Self:
         low, high = np.searchsorted(self.entries.group, [group, group + 1])
@@ -160,7 +162,8 @@ class ScoreHistogram(States):
     def encode(self) -> bytes:
         weight = self.entries.weight
         # Most weights are counts of a few rows.
-        small = weight.astype(np.uint8) if len(weight) and weight.max() < 256 else weight
+        counts = len(weight) and weight.max() < 256 and weight.min() >= 0
+        small = weight.astype(np.uint8) if counts else weight
         arrays: dict[str, NDArray[Any]] = {
             "score": self.entries.score,
             "cell": self.entries.cell.astype(np.uint8),
@@ -191,20 +194,30 @@ class ScoreHistogram(States):
         )
 
 
+H = TypeVar("H", bound=ScoreHistogram)
+
+
 @dataclass(frozen=True, slots=True)
-class _Ranked:
+class Ranked:
     """Rows by the rank of their score among `scores`, which ascend."""
 
     scores: Floats
     rank: Ints
     cell: Ints
 
-    def at(self, rows: Bools) -> _Ranked:
-        return _Ranked(self.scores, self.rank[rows], self.cell[rows])
+    def at(self, rows: Bools) -> Ranked:
+        return Ranked(self.scores, self.rank[rows], self.cell[rows])
 
-    def on_grid(self, bits: int, cell: Ints) -> _Ranked:
-        scores, rank = np.unique(on_grid(self.scores, bits), return_inverse=True)
-        return _Ranked(scores, rank[self.rank], cell)
+    def gridded(self, grid: Grid) -> tuple[Ranked, Ranked]:
+        """All rows on the fine grid, and the rows by bucket on the coarse one."""
+        return (
+            self._on_grid(grid(self.scores, FINE_BITS), 2 * BUCKETS + (self.cell & 1)),
+            self._on_grid(grid(self.scores, COARSE_BITS), self.cell),
+        )
+
+    def _on_grid(self, rounded: Floats, cell: Ints) -> Ranked:
+        scores, rank = np.unique(rounded, return_inverse=True)
+        return Ranked(scores, rank[self.rank], cell)
 
     def entries(self, groups: Ints, weight: Floats | None) -> Entries:
         count = len(self.scores)
@@ -223,6 +236,35 @@ class _Ranked:
         return np.asarray(np.bincount(keys // count, minlength=n_groups) > EXACT_SCORES, bool)
 
 
+def histogram_of(
+    kind: type[H],
+    ranked: Ranked,
+    gridded: Callable[[], tuple[Ranked, Ranked]],
+    weight: Floats | None,
+    place: tuple[Ints, int],
+) -> H:
+    """The histogram of rows whose groups, and how many groups there are, `place` says.
+
+    `gridded` gives `ranked.gridded`, which not every batch needs.
+    """
+    groups, n_groups = place
+    on = ranked.beyond_cap(groups, weight, n_groups)
+    if not on.any():
+        return kind(ranked.entries(groups, weight), on)
+    # The same as `Entries.on_grid`, from the rows: no exact entries are made to be rounded.
+    to_grid = on[groups]
+    near, far = (
+        (groups[rows], None if weight is None else weight[rows]) for rows in (~to_grid, to_grid)
+    )
+    fine, coarse = gridded()
+    parts = (
+        ranked.at(~to_grid).entries(*near),
+        fine.at(to_grid).entries(*far),
+        coarse.at(to_grid).entries(*far),
+    )
+    return kind(parts[0].plus(*parts[1:]), on)
+
+
 @dataclass(frozen=True, slots=True)
 class Scores(Family):
     """The score histogram of one class against the others."""
@@ -239,34 +281,20 @@ class Scores(Family):
     def of(self, batch: Scored, groups: Ints, n_groups: int) -> ScoreHistogram:
         if len(batch) == 0:
             return self.zero(n_groups)
-        weight = None if batch.unweighted else batch.weight
         ranked = batch.once(self.key, lambda: self._ranked(batch))
-        on = ranked.beyond_cap(groups, weight, n_groups)
-        if not on.any():
-            return ScoreHistogram(ranked.entries(groups, weight), on)
-        # The same as `Entries.on_grid`, from the rows: no exact entries are made to be rounded.
-        to_grid = on[groups]
-        near, far = (
-            (groups[rows], None if weight is None else weight[rows]) for rows in (~to_grid, to_grid)
+        return histogram_of(
+            ScoreHistogram,
+            ranked,
+            lambda: batch.once((self.key, "grid"), lambda: ranked.gridded(on_grid)),
+            None if batch.unweighted else batch.weight,
+            (groups, n_groups),
         )
-        fine, coarse = batch.once((self.key, "grid"), lambda: self._gridded(ranked))
-        parts = (
-            ranked.at(~to_grid).entries(*near),
-            fine.at(to_grid).entries(*far),
-            coarse.at(to_grid).entries(*far),
-        )
-        return ScoreHistogram(parts[0].plus(*parts[1:]), on)
 
-    def _ranked(self, batch: Scored) -> _Ranked:
+    def _ranked(self, batch: Scored) -> Ranked:
         assert batch.scores is not None, "a score histogram needs scores"
         # + 0.0 makes one zero of -0.0 and 0.0, which differ in their bytes.
         scores, rank = np.unique(batch.scores[:, self.class_index] + 0.0, return_inverse=True)
-        return _Ranked(scores, rank, 2 * batch.bucket + (batch.truth == self.class_index))
-
-    @staticmethod
-    def _gridded(ranked: _Ranked) -> tuple[_Ranked, _Ranked]:
-        fine = ranked.on_grid(FINE_BITS, 2 * BUCKETS + (ranked.cell & 1))
-        return fine, ranked.on_grid(COARSE_BITS, ranked.cell)
+        return Ranked(scores, rank, 2 * batch.bucket + (batch.truth == self.class_index))
 
 
 @dataclass(frozen=True, slots=True)

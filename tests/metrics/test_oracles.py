@@ -2,16 +2,22 @@
 
 An oracle takes rows that all have some weight (a row of weight 0 counts as no row here, as it has
 no effect on ours) and gives the number, or the reason why there is none. A new metric needs one
-line in `ORACLES`; a new pattern of names, one in `PATTERNS`.
+line in `ORACLES`; a new pattern of names, one in `PATTERNS`. They stand here or in a file
+`test_oracles_*.py` beside this one. Such a file may have a function `examples` too, which names
+the metrics of it that fit some rows: they are then held to all the tests here.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
+import sys
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -163,11 +169,35 @@ PATTERNS: dict[str, Callable[..., float | str]] = {
 }
 
 
+@cache
+def siblings() -> list[ModuleType]:
+    """The other files with oracles."""
+    found = []
+    for path in sorted(Path(__file__).parent.glob("test_oracles_*.py")):
+        spec = importlib.util.spec_from_file_location(f"oracles_of_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found.append(module)
+    return found
+
+
+@cache
+def all_oracles() -> dict[str, Oracle]:
+    return ORACLES | {name: one for each in siblings() for name, one in each.ORACLES.items()}
+
+
+@cache
+def all_patterns() -> dict[str, Callable[..., float | str]]:
+    return PATTERNS | {name: one for each in siblings() for name, one in each.PATTERNS.items()}
+
+
 def oracle_of(name: str) -> Oracle | None:
     """The oracle of a metric, by its name or a pattern of it."""
-    if name in ORACLES:
-        return ORACLES[name]
-    for pattern, oracle in PATTERNS.items():
+    if name in all_oracles():
+        return all_oracles()[name]
+    for pattern, oracle in all_patterns().items():
         match = re.fullmatch(pattern, name)
         if match:
             return partial(oracle, **match.groupdict())
@@ -182,6 +212,9 @@ def names_for(rows: Rows) -> list[str]:
         names += [f"{n}_class_{label}" for n in ("precision", "recall", "f1") for label in ends]
     if len(rows.classes) > 2:
         names += ["top_1_accuracy", "top_3_accuracy", "top_k_accuracy_2"]
+    for each in siblings():
+        if hasattr(each, "examples"):
+            names += each.examples(rows)
     return names
 
 
@@ -208,19 +241,22 @@ def check(measured: MetricValue, name: str, rows: Rows) -> None:
 def test_every_registered_metric_has_an_oracle() -> None:
     missing = [name for name in METRICS.names() if oracle_of(name) is None]
     assert not missing, f"write an oracle in ORACLES for {missing}"
-    missing = [pattern for pattern in METRICS.patterns() if pattern not in PATTERNS]
+    missing = [pattern for pattern in METRICS.patterns() if pattern not in all_patterns()]
     assert not missing, f"write an oracle in PATTERNS for {missing}"
 
 
 def test_every_oracle_has_its_metric_and_is_measured(random_rows: Any) -> None:
-    assert set(ORACLES) <= set(METRICS.names())
-    assert set(PATTERNS) == set(METRICS.patterns())
+    assert set(all_oracles()) <= set(METRICS.names())
+    assert set(all_patterns()) == set(METRICS.patterns())
     measured = {
         n for classes in ((), WORDS, THREE) for n in names_for(random_rows(0, classes=classes))
     }
-    assert set(ORACLES) <= measured
-    for pattern in PATTERNS:
-        assert any(re.fullmatch(pattern, name) for name in measured), pattern
+    held_here = [each for each in siblings() if hasattr(each, "examples")]
+    for oracles in (ORACLES, *(each.ORACLES for each in held_here)):
+        assert set(oracles) <= measured, set(oracles) - measured
+    for patterns in (PATTERNS, *(each.PATTERNS for each in held_here)):
+        for pattern in patterns:
+            assert any(re.fullmatch(pattern, name) for name in measured), pattern
 
 
 @pytest.mark.parametrize("weights", ["none", "random", "zeros"])

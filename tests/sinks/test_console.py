@@ -32,10 +32,24 @@ def test_a_real_run_fits_80_columns_without_colours(full_run: RunOutcome) -> Non
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 80
     assert text.strip().startswith("GATE IN ERROR")
-    assert "3 FAIL" in text
+    assert "6 FAIL   118 INCONCLUSIVE" in text
     assert "35 ERROR" in text
     for name in ("claims-v2", "claims-v3", "claims-v4-wide", "digits-cnn", "roc_auc", "(baseline)"):
         assert name in text
+
+
+def test_intervals_differences_and_what_is_open_are_told(full_run: RunOutcome) -> None:
+    text = printed(full_run)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "roc_auc 0.9020 PASS 0.9265 PASS 0.9177 PASS" in lines
+    assert "[0.8970, 0.9067] [0.9221, 0.9306] [0.9131, 0.9220]" in lines
+    assert "+0.0245 (q <0.0001) +0.0157 (q <0.0001)" in lines
+    assert "against claims-v2, over slices and metrics" in lines
+    assert any(line.startswith("claims-v3: better on 3") for line in lines)
+    assert any(line.startswith("! 118 of 834 tests could not be decided") for line in lines)
+    undecided = text.split("What could not be decided")[1]
+    assert undecided.count("INCONCLUSIVE ") == console.MAX_UNDECIDED
+    assert "and 115 more" in undecided
 
 
 def test_failures_come_before_errors_and_are_capped(cell_of: Cells, run_of: Runs) -> None:

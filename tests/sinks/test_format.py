@@ -38,6 +38,55 @@ def test_signed_has_a_sign_on_both_sides_and_none_on_zero() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ((0.8714, 0.8423, 0.8991), "0.871 [0.842, 0.899]"),
+        ((0.5, 0.1, 0.9), "0.50 [0.10, 0.90]"),
+        ((0.9265, 0.9221, 0.9306), "0.9265 [0.9221, 0.9306]"),
+        ((2981.31, 2702.2, 3260.4), "2981 [2702, 3260]"),
+        ((43.7, 41.23, 46.1), "43.7 [41.2, 46.1]"),
+        ((1.0, 1.0, 1.0), "1.0000 [1.0000, 1.0000]"),
+        ((0.9, None, None), "0.9000"),
+        ((0.9, 0.8, None), "0.9000"),
+        ((None, 0.1, 0.2), "-"),
+        ((2e-6, 1e-6, 3e-6), "2e-06 [1e-06, 3e-06]"),
+        ((0.5, float("-inf"), float("nan")), "0.5000 [-inf, nan]"),
+    ],
+)
+def test_measured(given: tuple[float | None, float | None, float | None], text: str) -> None:
+    assert fmt.measured(*given) == text
+
+
+def test_a_change_has_signs_and_no_sign_on_a_zero() -> None:
+    assert fmt.change(-0.0121, -0.02, -0.0042) == "-0.012 [-0.020, -0.004]"
+    assert fmt.change(0.0001, -0.02, 0.0202) == "0.000 [-0.020, +0.020]"
+    assert fmt.change(0.5, None, None) == "+0.5000"
+    assert fmt.change(None, None, None) == "-"
+
+
+@given(*[st.floats()] * 3)
+def test_an_interval_of_any_numbers_is_text(value: float, low: float, high: float) -> None:
+    assert fmt.measured(value, low, high).isascii()
+    assert fmt.change(value, low, high).endswith("]")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (float("nan"), "-"),
+        (0.0, "<0.0001"),
+        (0.00042, "0.0004"),
+        (0.0123, "0.012"),
+        (0.4123, "0.41"),
+        (1.0, "1.00"),
+    ],
+)
+def test_chance(value: float | None, text: str) -> None:
+    assert fmt.chance(value) == text
+
+
 @given(st.floats(allow_nan=False))
 def test_exact_reads_back(value: float) -> None:
     assert float(fmt.exact(value)) == value

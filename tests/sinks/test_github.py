@@ -51,6 +51,23 @@ def test_a_real_run(full_run: RunOutcome, tmp_path: Path) -> None:
     assert fails < errors
 
 
+def test_intervals_differences_and_what_is_open_are_told(full_run: RunOutcome) -> None:
+    source = github.render(full_run)
+    text = "".join(shown(source).text)
+    assert "118 of 834 tests could not be decided" in text
+    assert "❔ **118 inconclusive**" in source
+    assert "0.9265 [0.9221, 0.9306] ✅ · +0.0245 (q <0.0001)" in text
+    assert "Against claims-v2 on the same rows, over all slices and metrics:" in text
+    assert "claims-v3: better on 3" in text
+    assert "0.727 [0.693, 0.759]" in text
+
+
+def test_what_is_open_is_not_folded_away_where_nothing_failed(cell_of: Cells, run_of: Runs) -> None:
+    text = github.render(run_of([cell_of(), cell_of(verdict=Verdict.INCONCLUSIVE)]))
+    assert text.startswith("### ✅ Gate passed, 1 of 2 undecided: nightly")
+    assert text.index("### Inconclusive: 1 test") < text.index("<details>")
+
+
 def test_every_row_of_a_table_has_its_columns(full_run: RunOutcome) -> None:
     html = MarkdownIt("commonmark").enable("table").render(github.render(full_run))
     tables = re.findall(r"<table>.*?</table>", html, re.DOTALL)

@@ -15,6 +15,7 @@ from engine.vocabulary import (
     Cell,
     Condition,
     GateOutcome,
+    MetricValue,
     ModelTest,
     RunOutcome,
     Severity,
@@ -81,6 +82,46 @@ def test_each_verdict(
     assert cases["few/recall"].find("skipped").get("message") == "3 rows"
     assert cases["meh/log_loss"].find("failure") is None
     assert cases["meh/log_loss"].findtext("system-out").startswith("WARN: a bit high")
+
+
+def test_the_figures_stand_in_the_texts(
+    cell_of: Cells, run_of: Runs, tmp_path: Path, schema: etree.XMLSchema
+) -> None:
+    figures = {
+        "measured": MetricValue(0.82, ci_low=0.79, ci_high=0.85),
+        "baseline_model": "old",
+        "baseline_value": 0.87,
+        "delta": -0.05,
+        "delta_ci_low": -0.07,
+        "delta_ci_high": -0.03,
+        "p_value": 0.0005,
+        "q_value": 0.004,
+        "violation_p_value": 0.0125,
+        "violation_q_value": 0.025,
+    }
+    cells = [
+        cell_of(slice_name="bad", verdict=Verdict.FAIL, reason="too low", **figures),
+        cell_of(slice_name="open", verdict=Verdict.INCONCLUSIVE, reason="who knows", **figures),
+    ]
+    root = read(junit.write(run_of(cells), tmp_path / "junit.xml"), schema)
+    cases = {case.get("name"): case for case in root.iter("testcase")}
+    facts = "value 0.820 [0.790, 0.850], difference -0.050 [-0.070, -0.030], p 0.0005, q 0.004"
+    facts += ", q of meeting the condition 0.025"
+    failure, skipped = cases["bad/recall"].find("failure"), cases["open/recall"].find("skipped")
+    assert failure.get("message") == f"too low ({facts})"
+    assert skipped.get("message") == f"who knows ({facts})"
+    for text in (failure.text, cases["open/recall"].findtext("system-out")):
+        for line in (
+            "value: 0.82",
+            "interval: [0.79, 0.85]",
+            "baseline: old, 0.87",
+            "difference: -0.05",
+            "interval of the difference: [-0.07, -0.03]",
+            "p of no difference: 0.0005",
+            "q of no difference: 0.004",
+            "q of meeting the condition: 0.025",
+        ):
+            assert line in text.splitlines()
 
 
 def test_names_are_the_same_when_values_and_versions_change(

@@ -104,13 +104,34 @@ def test_of_the_slices_what_failed_comes_first(cell_of: Callable[..., Cell]) -> 
 
 def test_a_models_numbers_have_overall_worst_and_verdicts(cell_of: Callable[..., Cell]) -> None:
     overall = cell_of(
-        test=ModelTest("recall", "recall"), measured=MetricValue(0.8, ci_low=0.7, ci_high=0.9)
+        test=ModelTest("recall", "recall"),
+        measured=MetricValue(0.8, ci_low=0.7, ci_high=0.9),
+        delta=-0.02,
     )
     low = cell(cell_of, "a", 0.2, Verdict.FAIL)
     found = keyed(model_numbers([overall, low, cell(cell_of, "b", 0.9, Verdict.PASS)], 10))
     assert found["recall_score"] == 0.8
     assert found["recall_score.ci_low"] == 0.7 and found["recall_score.ci_high"] == 0.9
+    assert found["recall_score.delta"] == -0.02
     assert found["worst/recall_score"] == 0.2 and found["worst/recall_score.n"] == 10
     assert found["a/recall_score"] == 0.2
     assert found["verdicts/FAIL"] == 1 and found["verdicts/ERROR"] == 0
     assert found["example_count"] == 120
+
+
+def test_what_has_no_interval_or_baseline_has_no_key(cell_of: Callable[..., Cell]) -> None:
+    found = keyed(model_numbers([cell_of(test=ModelTest("recall", "recall"))], 0))
+    assert {key for key in found if key.startswith("recall")} == {"recall_score"}
+
+
+def test_a_metric_between_groups_has_a_key_for_each_column(cell_of: Callable[..., Cell]) -> None:
+    cells = [
+        cell_of(
+            test=ModelTest(group, "gap", group=group),
+            measured=MetricValue(value, ci_low=0.0, ci_high=0.5),
+        )
+        for group, value in (("sex", 0.1), ("country", 0.2))
+    ]
+    found = keyed(model_numbers(cells, 0))
+    assert (found["gap.sex"], found["gap.country"]) == (0.1, 0.2)
+    assert found["gap.sex.ci_high"] == 0.5

@@ -46,9 +46,17 @@ def test_only_a_decided_pass_is_good(given: Gate, tone: Tone) -> None:
     assert selection.read_gate(given).tone is tone
 
 
+def test_a_pass_with_tests_undecided_says_how_many() -> None:
+    assert selection.read_gate(gate(PASS=50)).headline == "Gate passed"
+    some = selection.read_gate(gate(PASS=1000, FAIL=2, INCONCLUSIVE=40, ERROR=1, RECORDED=7))
+    assert some.headline == "Gate passed, 41 of 1,043 undecided"
+    most = selection.read_gate(gate(PASS=2, INCONCLUSIVE=40))
+    assert most.headline == "Gate passed, most tests undecided"
+
+
 def test_notes_count_what_must_not_be_overlooked() -> None:
     notes = " ".join(selection.read_gate(gate(PASS=9, INCONCLUSIVE=2, ERROR=1, warnings=3)).notes)
-    assert "2 tests could not be decided" in notes
+    assert "2 of 12 tests could not be decided" in notes
     assert "1 test could not be evaluated" in notes
     assert "3 warnings" in notes
     assert "says nothing" in " ".join(selection.read_gate(gate(RECORDED=1)).notes)
@@ -98,6 +106,62 @@ def test_direction_is_the_metrics_then_the_conditions(cell_of: Cells, run_of: Ru
     told = replace(evaluation, higher_is_better={"recall": False, "x": True})
     assert selection.direction(told, "recall") is False
     assert selection.direction(told, "x") is True
+
+
+def test_no_worse_has_no_direction_of_its_own(cell_of: Cells, run_of: Runs) -> None:
+    kept = ModelTest("cost", "cost", (Condition("no_worse", 0.0),))
+    both = ModelTest("cost", "cost", (Condition("no_worse", 0.0), Condition("max", 9.0)))
+    assert selection.direction(run_of([cell_of(test=kept)]).evaluations[0], "cost") is None
+    assert selection.direction(run_of([cell_of(test=both)]).evaluations[0], "cost") is False
+
+
+def test_metrics_between_groups_are_columns_of_their_own(cell_of: Cells) -> None:
+    cells = [cell_of(test=ModelTest(name, "gap", group=name)) for name in ("sex", "age")]
+    assert [label for _, _, label in selection.spots(cells)] == ["gap by sex", "gap by age"]
+
+
+def paired_cell(cell_of: Cells, name: str, delta: float, **more: object) -> Cell:
+    return cell_of(slice_name=name, baseline_model="old", delta=delta, **more)
+
+
+def test_paired_differences_are_sorted_by_sureness(cell_of: Cells, run_of: Runs) -> None:
+    cells = [
+        cell_of(model="old", delta=0.5, q_value=0.0),
+        paired_cell(cell_of, "no evidence", 0.5),
+        paired_cell(cell_of, "late", 0.1, p_value=0.01, q_value=0.5),
+        paired_cell(cell_of, "p only", -0.1, p_value=0.02),
+        paired_cell(cell_of, "small", 0.1, p_value=0.0, delta_ci_low=0.0, delta_ci_high=0.2),
+        paired_cell(cell_of, "large", 0.3, p_value=0.0, delta_ci_low=0.2, delta_ci_high=0.4),
+        paired_cell(cell_of, "apart", -0.3, delta_ci_low=-0.4, delta_ci_high=-0.2),
+        paired_cell(cell_of, "not apart", -0.3, delta_ci_low=-0.7, delta_ci_high=0.1),
+        paired_cell(cell_of, "alike", 0.0, p_value=0.001),
+    ]
+    evaluation = replace(run_of(cells).evaluations[0], baseline="old")
+    found = [(pair.cell.slice.name, pair.trend) for pair in selection.paired(evaluation)]
+    assert found == [
+        ("large", "better"),
+        ("small", "better"),
+        ("alike", "unsure"),
+        ("p only", "worse"),
+        ("late", "unsure"),
+        ("apart", "worse"),
+        ("not apart", "unsure"),
+    ]
+    ((name, counts),) = selection.standing(evaluation)
+    assert name == "candidate"
+    assert selection.tally_words(counts) == "better on 2, worse on 2, not told apart on 3"
+
+
+def test_of_two_tests_of_a_metric_the_margin_speaks(cell_of: Cells, run_of: Runs) -> None:
+    margin = ModelTest("drop", "recall", (Condition("max_drop", 0.1),))
+    cells = [
+        paired_cell(cell_of, "a", 0.1, q_value=0.01),
+        paired_cell(cell_of, "a", 0.1, q_value=0.02, test=margin),
+    ]
+    evaluation = replace(run_of(cells).evaluations[0], baseline="old")
+    (pair,) = selection.paired(evaluation)
+    assert (pair.cell.test, pair.sureness) == (margin, 0.02)
+    assert selection.paired(replace(evaluation, baseline=None)) == []
 
 
 def test_a_spot_speaks_with_its_worst_verdict(cell_of: Cells) -> None:

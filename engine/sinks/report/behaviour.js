@@ -90,5 +90,5 @@ document.querySelectorAll("[data-heat]").forEach(function (heat) {
   });
 });
 window.addEventListener("beforeprint", function () {
-  document.querySelectorAll("details:not(.words)").forEach((item) => { item.open = true; });
+  document.querySelectorAll("details:not(.words):not(.rest)").forEach((item) => { item.open = true; });
 });

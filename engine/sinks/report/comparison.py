@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from engine.sinks import format as fmt
 from engine.sinks import selection
 from engine.sinks.report.figures import colours
+from engine.sinks.report.scale import minus
 from engine.sinks.selection import Spot
 from engine.vocabulary import EvaluationResult, Verdict
 
@@ -31,6 +32,7 @@ class Figure:
     word: str
     reason: str
     delta: str = ""
+    sureness: str = ""
     trend: str = ""
     interval: str = ""
     best: bool = False
@@ -108,18 +110,17 @@ def _figure(
     if name != evaluation.baseline:
         delta = selection.difference(spot, by_model.get(evaluation.baseline or ""))
     measured = spot.cells[0].measured
-    interval = ""
-    if measured.ci_low is not None and measured.ci_high is not None:
-        interval = f"{fmt.number(measured.ci_low)} to {fmt.number(measured.ci_high)}"
-    elif measured.error_bound > 0:
+    interval = minus(fmt.interval(measured.ci_low, measured.ci_high))
+    if not interval and measured.error_bound > 0:
         interval = f"± {fmt.number(measured.error_bound)}"
     return Figure(
         value=fmt.number(spot.value, DASH),
         exact=fmt.exact(spot.value, f"undefined: {measured.reason or 'no reason given'}"),
         word=selection.word(worst),
         reason=_reason(spot),
-        delta=fmt.signed(delta, "").replace("-", "−", 1),
-        trend=trend(delta, better),
+        delta=minus(fmt.signed(delta, "")),
+        sureness=selection.sureness(spot) if delta is not None else "",
+        trend=selection.trend(delta, better),
         interval=interval,
         best=best,
     )
@@ -130,14 +131,3 @@ def _reason(spot: Spot) -> str:
     if worst.verdict in (Verdict.PASS, Verdict.RECORDED) and spot.value is not None:
         return ""
     return fmt.one_line(worst.reason)
-
-
-def trend(delta: float | None, better: bool | None) -> str:
-    """What a difference means: better, worse, same, or differs where no direction is known."""
-    if delta is None:
-        return ""
-    if delta == 0:
-        return "same"
-    if better is None:
-        return "differs"
-    return "better" if (delta > 0) == better else "worse"

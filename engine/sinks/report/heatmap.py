@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 from engine.sinks import format as fmt
 from engine.sinks import selection
-from engine.sinks.report.comparison import trend
+from engine.sinks.report.scale import interval_text, minus
 from engine.sinks.selection import Spot
 from engine.vocabulary import EvaluationResult, Verdict
 
-DASH = "–"
 SHOWN = 200
 CELL_BUDGET = 45_000
 _CALM = 0.005
@@ -29,7 +28,7 @@ class HeatCell:
     """One place: what is written, how it is coloured, what its tooltip says."""
 
     text: str
-    rows: str
+    interval: str
     style: str
     word: str
     tip: str
@@ -42,6 +41,7 @@ class HeatRow:
 
     name: str
     n: int
+    rows: str
     cells: tuple[HeatCell | None, ...]
     is_overall: bool
 
@@ -84,7 +84,7 @@ class _Scale:
         if abs(delta) <= _CALM * abs(self.overall) or share < 0.2:
             return "", 0.0
         step = 1 if share < 0.5 else 2 if share < 0.85 else 3
-        meaning = trend(delta, self.better)
+        meaning = selection.trend(delta, self.better)
         return f"{meaning}{step}", -share if meaning == "better" else share
 
 
@@ -161,15 +161,17 @@ def _ranked_row(
         -some.counts.n,
         piece,
     )
-    return key, HeatRow(fmt.one_line(piece), some.counts.n, cells, whole)
+    return key, HeatRow(fmt.one_line(piece), some.counts.n, fmt.count(some.counts.n), cells, whole)
 
 
 def _cell(label: str, spot: Spot, scale: _Scale, style: str) -> HeatCell:
-    first, said = spot.cells[0], selection.word(spot.worst)
-    value = spot.value
+    first = spot.cells[0]
+    measured, value = first.measured, spot.value
     lines = [f"{label}: {fmt.exact(value, 'undefined')}"]
-    if value is None and first.measured.reason:
-        lines[0] += f" ({fmt.one_line(first.measured.reason)})"
+    if value is None and measured.reason:
+        lines[0] += f" ({fmt.one_line(measured.reason)})"
+    if measured.detail:
+        lines.append(fmt.one_line(measured.detail, 300))
     if scale.overall is not None and not selection.is_overall(first.slice):
         lines.append(f"all rows: {fmt.exact(scale.overall)}")
     lines.append(fmt.plural(first.counts.n, "row"))
@@ -178,11 +180,23 @@ def _cell(label: str, spot: Spot, scale: _Scale, style: str) -> HeatCell:
         for cell in spot.cells
         if cell.verdict is not Verdict.RECORDED or cell.measured.value is None
     ]
+    if (change := _change(spot)) is not None:
+        lines.append(change)
+    text, _, interval = interval_text(value, measured.ci_low, measured.ci_high).partition(" ")
     return HeatCell(
-        text=fmt.number(value, DASH),
-        rows=fmt.count(first.counts.n),
+        text=text,
+        interval=interval,
         style=style,
-        word=said,
+        word=selection.word(spot.worst),
         tip="\n".join(lines),
         sort="" if value is None else f"{value:.6g}",
     )
+
+
+def _change(spot: Spot) -> str | None:
+    """The difference to the baseline, where more is known of it than its number."""
+    for cell in spot.cells:
+        if cell.delta is not None and cell.delta_ci_low is not None:
+            text = minus(fmt.change(cell.delta, cell.delta_ci_low, cell.delta_ci_high))
+            return f"to the baseline: {text}{selection.sureness(spot)}"
+    return None

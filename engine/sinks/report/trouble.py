@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from engine.sinks import format as fmt
 from engine.sinks import selection
+from engine.sinks.report.scale import change_text, interval_text
 from engine.sinks.selection import Finding
-from engine.vocabulary import EvaluationResult
+from engine.vocabulary import Cell, EvaluationResult
 
 DASH = "–"
 MAX_SHOWN = 30
+MAX_UNDECIDED = 8
 MAX_FOLDED = 300
 
 
@@ -25,8 +27,9 @@ class Entry:
     test: str
     condition: str
     value: str
+    interval: str
     exact: str
-    against: str
+    against: tuple[str, ...]
     rows: str
     reason: str
     names: str
@@ -56,25 +59,26 @@ def trouble(evaluation: EvaluationResult) -> Trouble:
     grave = selection.findings(evaluation.cells, ("FAIL", "ERROR", "WARN"))
     undecided = selection.findings(evaluation.cells, ("INCONCLUSIVE",))
     tested = sum(selection.word(cell) != "RECORDED" for cell in evaluation.cells)
-    return Trouble(_listing(grave), _listing(undecided), tested)
+    # Where nothing failed, what could not be decided is what a reader came for.
+    few = MAX_UNDECIDED if grave else MAX_SHOWN
+    return Trouble(_listing(grave, MAX_SHOWN), _listing(undecided, few), tested)
 
 
-def _listing(found: Sequence[Finding]) -> Listing:
+def _listing(found: Sequence[Finding], limit: int) -> Listing:
     return Listing(
         cells=sum(len(finding.cells) for finding in found),
-        shown=tuple(map(_entry, found[:MAX_SHOWN])),
-        folded=tuple(map(_entry, found[MAX_SHOWN : MAX_SHOWN + MAX_FOLDED])),
-        dropped=sum(len(finding.cells) for finding in found[MAX_SHOWN + MAX_FOLDED :]),
+        shown=tuple(map(_entry, found[:limit])),
+        folded=tuple(map(_entry, found[limit : limit + MAX_FOLDED])),
+        dropped=sum(len(finding.cells) for finding in found[limit + MAX_FOLDED :]),
     )
 
 
 def _entry(finding: Finding) -> Entry:
     first, alone = finding.first, len(finding.cells) == 1
     measured = first.measured
-    against = ""
-    if alone and first.baseline_value is not None:
-        against = f"baseline {fmt.number(first.baseline_value)}"
     most = max(cell.counts.n for cell in finding.cells)
+    whole = interval_text(measured.value, measured.ci_low, measured.ci_high)
+    value, _, interval = whole.partition(" ")
     least = min(cell.counts.n for cell in finding.cells)
     return Entry(
         word=finding.word,
@@ -82,13 +86,27 @@ def _entry(finding: Finding) -> Entry:
         slice=_several(finding.slices, "slice"),
         test=_several(finding.tests, "test"),
         condition=(first.test.condition or "") if alone else "",
-        value=fmt.number(measured.value, DASH) if alone else DASH,
+        value=value if alone else DASH,
+        interval=interval if alone else "",
         exact=fmt.exact(measured.value, f"undefined: {measured.reason or 'see the reason'}"),
-        against=against,
+        against=_against(first) if alone else (),
         rows=fmt.count(most) if most == least else f"{fmt.count(least)} to {fmt.count(most)}",
         reason=fmt.one_line(first.reason),
         names="" if alone else f"{fmt.count(len(finding.cells))} cells with this reason",
     )
+
+
+def _against(cell: Cell) -> tuple[str, ...]:
+    """What a margin rests on: the baseline's value, the difference, how sure it is, a line each."""
+    margins = any(condition.needs_baseline for condition in cell.test.conditions)
+    if not margins or cell.baseline_value is None:
+        return ()
+    lines = [f"baseline {fmt.number(cell.baseline_value)}"]
+    if cell.delta_ci_low is not None:
+        lines.append(change_text(cell.delta, cell.delta_ci_low, cell.delta_ci_high))
+    if cell.q_value is not None:
+        lines.append(f"q {fmt.chance(cell.q_value)}")
+    return tuple(lines)
 
 
 def _several(names: list[str], noun: str) -> str:

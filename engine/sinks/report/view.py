@@ -8,6 +8,8 @@ from engine.sinks import format as fmt
 from engine.sinks import selection
 from engine.sinks.report import figures
 from engine.sinks.report.comparison import Comparison, compare
+from engine.sinks.report.differences import Differences, differences
+from engine.sinks.report.forest import Forest, forests
 from engine.sinks.report.heatmap import HeatMap, heat_map
 from engine.sinks.report.trouble import Trouble, trouble
 from engine.sinks.selection import GateReading
@@ -25,7 +27,11 @@ DASH = "–"
 _CHIPS = {
     Verdict.FAIL: ("failed", "the value breaks the test's condition"),
     Verdict.ERROR: ("error", "the value could not be computed, e.g. the model raised"),
-    Verdict.INCONCLUSIVE: ("inconclusive", "not enough evidence to say, e.g. too few rows"),
+    Verdict.INCONCLUSIVE: (
+        "inconclusive",
+        "not enough evidence to say: the interval of the value contains the limit, the rows are "
+        "too few, or the value is undefined there",
+    ),
     Verdict.PASS: ("passed", "the value keeps the test's condition"),
     Verdict.RECORDED: ("recorded", "measured only: no condition was set"),
 }
@@ -34,6 +40,8 @@ _KINDS = {
     "binary": "two classes",
     "multiclass": "several classes",
     "regression": "a number is predicted",
+    "multilabel": "several labels at once",
+    "ranking": "items are put in order",
 }
 
 
@@ -80,6 +88,8 @@ class Section:
     model_errors: tuple[tuple[str, str], ...]
     comparison: Comparison
     trouble: Trouble
+    differences: Differences | None
+    forests: tuple[Forest, ...]
     heat: HeatMap
     pictures: tuple[figures.Picture, ...]
 
@@ -104,6 +114,7 @@ class Page:
     gate: GateReading
     reason: str
     chips: tuple[Chip, ...]
+    shares: tuple[tuple[str, int], ...]
     facts: tuple[Fact, ...]
     glance: tuple[ModelGate, ...]
     sections: tuple[Section, ...]
@@ -120,6 +131,7 @@ def page(outcome: RunOutcome) -> Page:
         gate=reading,
         reason=fmt.one_line(outcome.gate.reason),
         chips=_chips(outcome.gate),
+        shares=_shares(outcome.gate),
         facts=_facts(outcome),
         glance=_glance(outcome),
         sections=tuple(
@@ -135,6 +147,12 @@ def _chips(gate: Gate) -> tuple[Chip, ...]:
         Chip(verdict.value, name, gate.counts.get(verdict, 0), meaning)
         for verdict, (name, meaning) in _CHIPS.items()
     )
+
+
+def _shares(gate: Gate) -> tuple[tuple[str, int], ...]:
+    """What was tested, by verdict, to be drawn as one bar."""
+    order = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS)
+    return tuple((each.value, gate.counts[each]) for each in order if gate.counts.get(each))
 
 
 def _facts(outcome: RunOutcome) -> tuple[Fact, ...]:
@@ -196,8 +214,10 @@ def _present(gate: Gate) -> list[Verdict]:
 def _short(gate: Gate, reading: GateReading) -> str:
     if reading.tone is selection.Tone.UNDECIDED:
         return "Not decided" if set(_present(gate)) - {Verdict.RECORDED} else "Recorded only"
+    undecided = gate.counts.get(Verdict.INCONCLUSIVE, 0) + gate.counts.get(Verdict.ERROR, 0)
+    passed = f"Passed, {fmt.count(undecided)} undecided" if undecided else "Passed"
     return {"bad": "Failed", "error": "Error", "caution": "Mostly undecided"}.get(
-        reading.tone.value, "Passed"
+        reading.tone.value, passed
     )
 
 
@@ -221,6 +241,8 @@ def _section(evaluation: EvaluationResult, anchor: str) -> Section:
         ),
         comparison=compare(evaluation),
         trouble=trouble(evaluation),
+        differences=differences(evaluation),
+        forests=forests(evaluation, anchor),
         heat=heat_map(evaluation, anchor),
         pictures=tuple(figures.pictures(evaluation, anchor)),
     )

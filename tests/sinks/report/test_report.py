@@ -89,15 +89,24 @@ def test_the_top_says_it_all(full_run: RunOutcome, page: BeautifulSoup) -> None:
     assert "error" in top["class"]
     assert words(page.find("h1")) == "Gate in error"
     assert full_run.gate.reason in words(top)
-    assert "23 tests could not be decided" in words(top)
+    assert "118 of 834 tests could not be decided" in words(top)
+    shares = page.select("header .share i")
+    assert [each["class"] for each in shares] == [
+        ["v-FAIL"],
+        ["v-ERROR"],
+        ["v-INCONCLUSIVE"],
+        ["v-PASS"],
+    ]
+    assert shares[2]["style"] == "flex-grow:118"
     chips = [words(chip) for chip in page.select(".chip")]
-    assert chips == ["3 failed", "35 error", "23 inconclusive", "906 passed", "590 recorded"]
+    assert chips == ["6 failed", "35 error", "118 inconclusive", "675 passed", "723 recorded"]
     facts = words(page.select_one(".facts"))
     for fact in ("20261120-020000-nightly", "2026-11-20 02:00:00 UTC", "1 min 34 s", "./store"):
         assert fact in facts
     assert "claims version 7" in facts
     cards = [words(card) for card in page.select(".card")]
-    assert cards[0].startswith("claims-v2 Failed 3 failed")
+    assert cards[0].startswith("claims-v2 Failed 2 failed, 43 inconclusive")
+    assert cards[3].startswith("digits-forest Passed, 2 undecided")
     assert cards[-1].startswith("diabetes-mlp Recorded only 15 recorded")
     assert "good" not in page.select(".card")[-1]["class"]
 
@@ -132,8 +141,11 @@ def test_models_stand_side_by_side_with_differences(page: BeautifulSoup) -> None
     assert heads == ["Metric", "claims-v2 baseline", "claims-v3", "claims-v4-wide"]
     rows = {words(row.th.span): row for row in table.select("tbody tr")}
     assert "higher is better · min 0.85" in words(rows["roc_auc"].th)
-    assert "pass 0.9265 better than the baseline: +0.0245" in words(rows["roc_auc"])
-    assert "pass 0.2325 better than the baseline: −0.0775" in words(rows["log_loss"])
+    told = "pass 0.9265 [0.9221, 0.9306] better than the baseline: +0.0245 (q <0.0001)"
+    assert told in words(rows["roc_auc"])
+    assert "pass 0.2325 [0.2313, 0.2337] better than the baseline: −0.0775" in words(
+        rows["log_loss"]
+    )
     assert [words(best.select_one(".value")) for best in rows["log_loss"].select(".best")] == [
         "0.2325"
     ]
@@ -149,16 +161,23 @@ def test_a_worse_model_is_marked_by_word_and_sign(cell_of: Cells, run_of: Runs) 
 
 def test_failures_come_first_and_errors_with_one_reason_share_a_row(page: BeautifulSoup) -> None:
     headings = [words(h3) for h3 in page.select("#e1 h3")]
-    assert headings[:3] == [
+    assert headings == [
         "Models side by side, on all rows",
         "What failed",
+        "What could not be decided: 115 tests",
+        "Compared with the baseline, on the same rows",
+        "Each test, with intervals",
         "Every slice, by metric",
+        "Pictures, on all rows",
     ]
     rows = page.select("#e1 table.findings")[0].select("tbody tr")
-    assert [words(row.select_one(".badge")) for row in rows] == ["fail", "fail", "fail", "error"]
-    assert "7 slices: country=DE & device=tablet" in words(rows[3])
-    assert "35 cells with this reason" in words(rows[3])
-    assert "which breaks min 0.85" in words(rows[0])
+    assert [words(row.select_one(".badge")) for row in rows] == ["fail"] * 6 + ["error"]
+    assert "7 slices: country=DE & device=tablet" in words(rows[6])
+    assert "35 cells with this reason" in words(rows[6])
+    assert "0.727 [0.693, 0.759] 2,287" in words(rows[0])
+    assert "breaks min 0.85" in words(rows[0])
+    # What a margin rests on stands beside the value.
+    assert "baseline 0.8573 −0.053 [−0.065, −0.042] q <0.0001" in words(rows[5])
 
 
 def test_undefined_is_a_dash_with_its_reason(cell_of: Cells, run_of: Runs) -> None:
@@ -168,7 +187,7 @@ def test_undefined_is_a_dash_with_its_reason(cell_of: Cells, run_of: Runs) -> No
     assert words(compare.select_one(".value")) == "–"
     assert "all rows have one class" in words(compare)
     heat = made.select_one("table.heatmap tbody td")
-    assert heat.get_text() == "–120"
+    assert heat.get_text() == "–"
     assert heat["title"].startswith("recall: undefined (one_class)")
 
 
@@ -177,10 +196,10 @@ def test_heat_cells_say_how_far_and_why(page: BeautifulSoup, full_run: RunOutcom
     rows = panel.select("tbody tr")
     assert "whole" in rows[0]["class"]
     assert len(rows) == 61
-    assert words(rows[1].th) == "country=GB & device=tablet"
+    assert words(rows[1].th) == "country=GB & device=tablet 2,287"
     first = rows[1].td
     assert {"worse3", "v-FAIL"} <= set(first["class"])
-    assert first.get_text() == "0.83742,287"
+    assert first.get_text() == "0.727[0.693, 0.759]"
     exact = next(
         cell.measured.value
         for cell in full_run.cells
@@ -190,7 +209,7 @@ def test_heat_cells_say_how_far_and_why(page: BeautifulSoup, full_run: RunOutcom
     tip = first["title"].split("\n")
     assert tip[0] == f"roc_auc: {exact!r}"
     assert tip[1:3] == ["all rows: 0.902", "2,287 rows"]
-    assert tip[3].startswith("FAIL: roc_auc is 0.8374, which breaks min 0.85")
+    assert tip[3] == "FAIL: roc_auc 0.7274 [0.6928, 0.7594] breaks min 0.85"
     heads = panel.select("thead th")
     assert {head["scope"] for head in heads} == {"col"}
     assert {row.th["scope"] for row in rows} == {"row"}
@@ -204,7 +223,8 @@ def test_lower_is_better_is_coloured_the_other_way(cell_of: Cells, run_of: Runs)
         for which in (test, other)
         for name, value in (("overall", 0.3), ("high", 0.4), ("low", 0.2))
     ]
-    rows = {words(row.th): row for row in read(run_of(cells)).select("table.heatmap tbody tr")}
+    made = read(run_of(cells))
+    rows = {row.th["title"]: row for row in made.select("table.heatmap tbody tr")}
     assert [td["class"][0] for td in rows["high"].select("td")] == ["worse3", "differs3"]
     assert [td["class"][0] for td in rows["low"].select("td")] == ["better3", "differs3"]
 
@@ -213,7 +233,7 @@ def test_a_thousand_slices_show_the_worst_and_keep_the_rest(
     big_run: Callable[[int], RunOutcome],
 ) -> None:
     html = report.render(big_run(1000))
-    assert len(html) < 6_000_000
+    assert len(html) < 8_000_000
     made = BeautifulSoup(html, "lxml")
     for panel in made.select("[data-panel]"):
         kept = [row for held in panel.find_all("template") for row in held.find_all("tr")]
@@ -246,7 +266,7 @@ def test_models_that_could_not_be_loaded_are_told(cell_of: Cells, run_of: Runs) 
 
 def test_intervals_and_bounds_are_shown(cell_of: Cells, run_of: Runs) -> None:
     made = read(run_of([cell_of(measured=MetricValue(0.9, None, 0.0, 0.88, 0.92))]))
-    assert "0.8800 to 0.9200" in words(made.select_one("table.compare"))
+    assert "0.9000 [0.880, 0.920]" in words(made.select_one("table.compare"))
     made = read(run_of([cell_of(measured=MetricValue(0.9, None, 0.001))]))
     assert "± 0.0010" in words(made.select_one("table.compare"))
 

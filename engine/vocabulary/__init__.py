@@ -13,69 +13,49 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
+from engine.vocabulary.words import (
+    DecideBy,
+    GateOutcome,
+    GateRule,
+    Output,
+    OverRuns,
+    Severity,
+    TaskKind,
+    Verdict,
+    Within,
+)
 
-class TaskKind(StrEnum):
-    """What a model predicts."""
-
-    BINARY = "binary"
-    MULTICLASS = "multiclass"
-    REGRESSION = "regression"
-    MULTILABEL = "multilabel"
-    RANKING = "ranking"
-
-
-class Output(StrEnum):
-    """What the numbers are that a model returns."""
-
-    PROBABILITY = "probability"
-    LOGIT = "logit"
-    LABEL = "label"
-    VALUE = "value"
-
-
-class Verdict(StrEnum):
-    """What a test says of one cell."""
-
-    PASS = "PASS"
-    FAIL = "FAIL"
-    INCONCLUSIVE = "INCONCLUSIVE"
-    ERROR = "ERROR"
-    RECORDED = "RECORDED"
-
-
-class Severity(StrEnum):
-    """Whether the gate fails with the test, or only tells."""
-
-    FAIL = "fail"
-    WARN = "warn"
-
-
-class DecideBy(StrEnum):
-    """What a condition is held against: the whole interval, or the plain value."""
-
-    INTERVAL = "interval"
-    POINT = "point"
-
-
-class GateRule(StrEnum):
-    """What the gate makes of verdicts that are neither PASS nor FAIL."""
-
-    PASS = "pass"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class GateOutcome(StrEnum):
-    """What a run's verdicts decide together; `exit_code` is the process's."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    ERROR = "error"
-
-    @property
-    def exit_code(self) -> int:
-        return {"passed": 0, "failed": 1, "error": 3}[self.value]
-
+__all__ = [
+    "Cell",
+    "ColumnSpec",
+    "Condition",
+    "ConfusionMatrix",
+    "Curve",
+    "DatasetVersion",
+    "DecideBy",
+    "Dimension",
+    "EvaluationResult",
+    "Gate",
+    "GateOutcome",
+    "GateRule",
+    "Label",
+    "MetricValue",
+    "ModelTest",
+    "ModelVersion",
+    "Output",
+    "OverRuns",
+    "RowCounts",
+    "RunInfo",
+    "RunOutcome",
+    "Severity",
+    "Slice",
+    "SliceSet",
+    "TaskKind",
+    "TensorSpec",
+    "Verdict",
+    "Within",
+    "plain",
+]
 
 Label = bool | int | float | str
 
@@ -151,13 +131,15 @@ class Dimension:
 class SliceSet:
     """A rule that cuts a dataset into slices: overall, by dimensions (crossed), or by a predicate.
 
-    `name` is how tests refer to it; `kind` is one of overall, by, bins, quantiles, where.
+    `name` is how tests refer to it; `kind` is one of overall, by, bins, quantiles, where. A set of
+    kind groups cuts the slices of another, its `parent`, by the values of its last dimension.
     """
 
     name: str
     kind: str
     dimensions: tuple[Dimension, ...] = ()
     where: str | None = None
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +301,9 @@ class ConfusionMatrix:
 class EvaluationResult:
     """All that one evaluation brought: its cells, the pictures of `overall`, and what it cost.
 
-    `higher_is_better` has each metric's direction by its name, None where it has none.
+    `higher_is_better` has each metric's direction by its name, None where it has none. `p_value`
+    is that of nothing being wrong anywhere, `alpha` the share of false alarms that was allowed, and
+    `rejected` whether anything failed by it.
     """
 
     name: str
@@ -333,6 +317,9 @@ class EvaluationResult:
     timings: Mapping[str, float] = field(default_factory=dict)
     model_errors: Mapping[str, str] = field(default_factory=dict)
     higher_is_better: Mapping[str, bool | None] = field(default_factory=dict)
+    p_value: float = 1.0
+    alpha: float = 0.05
+    rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

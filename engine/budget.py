@@ -1,0 +1,93 @@
+"""The error budget of a suite: how sure a failure must be, given all that was judged before.
+
+A suite that runs every night would raise a false alarm sooner or later, however few each night
+has. An online procedure gives each evaluation of each run its share of one budget; what it has
+spent, and what it found, is kept in the store. The same tests on the same states are judged once:
+repeating them spends nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from engine import tables
+from engine.matrix import EvaluationPlan
+from engine.statistics import PastTest, next_level
+from engine.vocabulary import EvaluationResult, OverRuns
+
+_DDL = (
+    "suite string, evaluation string, run_id string, judged string, p_value double, alpha double, "
+    "rejected boolean, judged_at timestamp"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one evaluation was judged at, by the digest of what was judged, and what it found."""
+
+    judged: str
+    p: float
+    alpha: float
+    rejected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The error budget of a suite, in a Delta table of the store."""
+
+    spark: SparkSession
+    table: str
+    suite: str
+
+    def level(self, plan: EvaluationPlan) -> float | None:
+        """The share of false alarms for an evaluation; None where no budget is kept."""
+        if plan.over_runs is OverRuns.NONE:
+            return None
+        past = self._past()
+        known = next((each.alpha for each in past if each.judged == plan.judging_digest), None)
+        return self._next(plan, past) if known is None else known
+
+    def spend(self, plan: EvaluationPlan, result: EvaluationResult, run_id: str) -> None:
+        """Keeps what an evaluation was judged at, once for the same tests on the same states."""
+        if plan.over_runs is OverRuns.NONE:
+            return
+        if any(each.judged == plan.judging_digest for each in self._past()):
+            return
+        now = dt.datetime.now(dt.UTC)
+        row = (
+            self.suite,
+            plan.name,
+            run_id,
+            plan.judging_digest,
+            result.p_value,
+            result.alpha,
+            result.rejected,
+            now,
+        )
+        tables.append_once(
+            self.spark.createDataFrame([row], _DDL),
+            self.table,
+            token=f"budget {run_id} {plan.name}",
+        )
+
+    def _past(self) -> list[Spent]:
+        if not tables.exists(self.spark, self.table):
+            return []
+        rows = (
+            tables.read(self.spark, self.table)
+            .where(F.col("suite") == self.suite)
+            .orderBy("judged_at", "run_id", "evaluation")
+            .select("judged", "p_value", "alpha", "rejected")
+            .collect()
+        )
+        return [Spent(row.judged, row.p_value, row.alpha, row.rejected) for row in rows]
+
+    @staticmethod
+    def _next(plan: EvaluationPlan, past: Sequence[Spent]) -> float:
+        tests = [PastTest(each.p, each.alpha, each.rejected) for each in past]
+        return next_level(tests, level=1 - plan.confidence, method=plan.over_runs.value)

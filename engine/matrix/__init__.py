@@ -1,0 +1,27 @@
+"""The plan: the matrix of (model version x slice set x test) on a pinned dataset version, as data.
+
+Running, resuming, showing and explaining are functions of a plan. It is plain, frozen and small,
+so that it travels to the workers as it is, and two equal plans have equal digests.
+"""
+
+from __future__ import annotations
+
+from engine.matrix.fit import check_fit
+from engine.matrix.names import direction_mistake, expand_tests, free_name, metric_mistake
+from engine.matrix.plan import Columns, EvaluationPlan, dump_plans, load_plans
+from engine.matrix.problem import label_codes, make_problem, same_label
+
+__all__ = [
+    "Columns",
+    "EvaluationPlan",
+    "check_fit",
+    "direction_mistake",
+    "dump_plans",
+    "expand_tests",
+    "free_name",
+    "label_codes",
+    "load_plans",
+    "make_problem",
+    "metric_mistake",
+    "same_label",
+]

@@ -1,0 +1,187 @@
+"""Whether probabilities are what they say: calibration errors by bins, of the positive's score.
+
+The expected calibration error is the mean over bins of |mean score - share of positives|, each bin
+with the share of the rows it holds (Naeini, Cooper and Hauskrecht 2015); the maximum calibration
+error is the largest of these gaps. Both read the score of the positive class, not of the class
+that is predicted: of a binary problem that says more. `ece_debiased` takes off what chance alone
+adds to the gaps, by the normal approximation of Kumar, Liang and Ma (2019).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+
+from engine.metrics.base import (
+    BINARY,
+    METRICS,
+    Function,
+    Metric,
+    Problem,
+    Value,
+    mean,
+    metric,
+)
+from engine.metrics.bins import Bins, Ranges, binned
+from engine.metrics.grid import UNIT, positive_scores
+from engine.states import Floats, Mean, MomentsView, Scored, Scores, ScoresView
+
+BINS = 15
+
+
+def _ece(count: int, quantile: bool, problem: Problem, of: ScoresView) -> Value:
+    bins = binned(of, count, quantile=quantile)
+    values = np.nansum(bins.part * np.abs(bins.gap), axis=-1)
+    bound = 0.0
+    if not of.exact and len(values) == 1:
+        may = Ranges.of(of, count, quantile=quantile)
+        bound = _farther(float(values[0]), (may.part * may.gap).sum(-1))
+    return Value(values, (("zero_weight", bins.weight.sum(-1) == 0),), bound)
+
+
+def _mce(count: int, quantile: bool, problem: Problem, of: ScoresView) -> Value:
+    bins = binned(of, count, quantile=quantile)
+    values = np.nan_to_num(np.abs(bins.gap)).max(-1)
+    bound = 0.0
+    if not of.exact and len(values) == 1:
+        may = Ranges.of(of, count, quantile=quantile)
+        bound = _farther(float(values[0]), may.gap.max(-1))
+    return Value(values, (("zero_weight", bins.weight.sum(-1) == 0),), bound)
+
+
+def _farther(value: float, ends: Floats) -> float:
+    return float(np.abs(ends - value).max())
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def folded_normal_mean(mean_: Floats, variance: Floats) -> Floats:
+    """The mean of |x|, where x is normal with this mean and variance."""
+    deviation = np.sqrt(variance)
+    z = np.divide(mean_, deviation, out=np.full(mean_.shape, np.inf), where=deviation > 0)
+    z = np.where(np.isfinite(z), z, 1e3)
+    tail = deviation * math.sqrt(2 / math.pi) * np.exp(-z * z / 2)
+    result: Floats = tail + mean_ * _erf(z / math.sqrt(2))
+    return result
+
+
+def _less_bias(gap: Floats, variance: Floats) -> Floats:
+    """|gap| less what noise of this variance in the share of positives adds to it on average."""
+    return 2 * gap - folded_normal_mean(gap, variance)
+
+
+def one_of_each(batch: Scored, problem: Problem) -> Floats:
+    """1 for each row: its moments are the number of rows, and their squared weights."""
+    return np.ones(len(batch))
+
+
+def _scores_and_rows(problem: Problem) -> tuple[Scores, Mean]:
+    return Scores(problem.positive), mean(one_of_each, problem)
+
+
+@metric(
+    "ece_debiased",
+    tasks=BINARY,
+    needs=_scores_and_rows,
+    higher_is_better=False,
+    needs_scores=True,
+)
+def ece_debiased(problem: Problem, of: ScoresView, rows: MomentsView) -> Value:
+    """The ece of 15 uniform bins, less what chance alone adds to it; can fall below 0."""
+    bins = binned(of, BINS, quantile=False)
+    # A row of weight counts as so many rows as the weights of all are worth (Kish 1965).
+    per_weight = (rows.weight / rows.weight_squares)[:, None]
+    variance = _variance(bins, per_weight)
+    values = np.nansum(bins.part * _less_bias(np.nan_to_num(np.abs(bins.gap)), variance), axis=-1)
+    bound = 0.0
+    if not of.exact and len(values) == 1:
+        bound = _debiased_bound(of, float(values[0]), float(per_weight[0, 0]))
+    return Value(values, (("zero_weight", bins.weight.sum(-1) == 0),), bound)
+
+
+def _variance(bins: Bins, per_weight: Floats) -> Floats:
+    """The variance of each bin's share of positives, 0 where it is empty."""
+    rows = bins.weight * per_weight
+    own = bins.observed * (1 - bins.observed) / rows
+    variance: Floats = np.where(bins.weight > 0, np.nan_to_num(own), 0.0)
+    return variance
+
+
+def _debiased_bound(of: ScoresView, value: float, per_weight: float) -> float:
+    """The gap less its bias rises with the gap and falls with the noise."""
+    may = Ranges.of(of, BINS, quantile=False)
+    noise = np.minimum(may.spread / per_weight, 0.25)
+    least, most = (_less_bias(may.gap[i], noise[1 - i]) for i in (0, 1))
+    lows = np.minimum(may.part[0] * least, may.part[1] * least).sum()
+    highs = np.maximum(may.part[0] * most, may.part[1] * most).sum()
+    return _farther(value, np.array([lows, highs]))
+
+
+def _error(name: str, function: Function, count: int, words: str) -> Metric:
+    what = "mean over" if name.startswith("ece") else "largest in"
+    return Metric(
+        name,
+        BINARY,
+        positive_scores,
+        function,
+        higher_is_better=False,
+        needs_scores=True,
+        bounds=UNIT,
+        summary=f"The {what} {count} {words} bins of |mean score - share of positives|.",
+    )
+
+
+def _of_bins(function: Function, stem: str, bins: str) -> Metric:
+    """The metric `<stem>_<bins>`."""
+    quantile = stem.endswith("quantile")
+    made = partial(function, int(bins), quantile)
+    return _error(f"{stem}_{bins}", made, int(bins), "quantile" if quantile else "uniform")
+
+
+def _register() -> None:
+    for short, function, long in (
+        ("ece", _ece, "expected_calibration_error"),
+        ("mce", _mce, "maximum_calibration_error"),
+    ):
+        for stem, words in ((short, "uniform"), (f"{short}_quantile", "quantile")):
+            made = partial(function, BINS, words == "quantile")
+            aliases = [long] if stem == short else ["ace"] if stem == "ece_quantile" else []
+            METRICS.add(stem, _error(stem, made, BINS, words), aliases=aliases)
+            METRICS.add_pattern(
+                rf"{stem}_(?P<bins>[1-9][0-9]{{0,2}})", partial(_of_bins, function, stem)
+            )
+
+
+_register()
+
+
+def probability(batch: Scored, problem: Problem) -> Floats:
+    """The positive class's probability."""
+    assert batch.scores is not None, "needs scores"
+    return batch.scores[:, problem.positive]
+
+
+def is_positive(batch: Scored, problem: Problem) -> Floats:
+    """1 for rows of the positive class."""
+    return np.asarray(batch.truth == problem.positive, np.float64)
+
+
+def _probabilities_and_labels(problem: Problem) -> tuple[Mean, Mean]:
+    return mean(probability, problem), mean(is_positive, problem)
+
+
+@metric(
+    "calibration_ratio",
+    tasks=BINARY,
+    needs=_probabilities_and_labels,
+    higher_is_better=None,
+    needs_scores=True,
+    bounds=(0.0, np.inf),
+)
+def calibration_ratio(problem: Problem, said: MomentsView, labels: MomentsView) -> Value:
+    """The sum of the positive class's probabilities by the number of positives; 1 is best."""
+    positives = labels.mean * labels.weight
+    return Value(said.mean / labels.mean, (("one_class", ~(positives > 0)),))

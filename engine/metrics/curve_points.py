@@ -1,0 +1,278 @@
+"""Metrics that are read off the curves of scores: at a point, at a cut, up to a limit.
+
+A target is reached at a threshold that some row's score is: nothing is interpolated (the step
+convention), so each value is one that the model reaches. References: scikit-learn's `roc_curve`,
+`precision_recall_curve`, `roc_auc_score(max_fpr=)`, `auc`; scipy's `ks_2samp`. `lift` and `gain`
+take a share of the rows by their scores, and of rows tied at the cut as many as are left to take,
+with the positives that are to be expected of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from engine.metrics.base import BINARY, METRICS, Metric, Problem, Value, metric
+from engine.metrics.basis import Known
+from engine.metrics.grid import (
+    REACHED,
+    SHARE,
+    UNIT,
+    RocCurve,
+    best_curve,
+    curve_of,
+    picked,
+    positive_scores,
+    share,
+    worst_curve,
+)
+from engine.metrics.ranking import scarcest, whole_area
+from engine.states import Bools, Floats, ScoresView
+
+
+@metric(
+    "ks_statistic",
+    tasks=BINARY,
+    needs=positive_scores,
+    aliases=["ks"],
+    needs_scores=True,
+    bounds=UNIT,
+)
+def ks_statistic(problem: Problem, of: ScoresView) -> Value:
+    """The largest gap between the distributions of the positives' and the negatives' scores."""
+    curve = RocCurve.of(of.positive, of.negative)
+    values = np.abs(curve.recall - curve.false_share).max(-1)
+    bound = 0.0
+    if not of.exact and not curve.one_class[0]:
+        best, worst = best_curve(of), worst_curve(of)
+        above = (best.recall - best.false_share).max()
+        below = (worst.false_share - worst.recall).max()
+        bound = max(float(max(above, below) - values[0]), 0.0)
+    return Value(values, (("one_class", curve.one_class),), bound, support=scarcest(of))
+
+
+@metric(
+    "gini",
+    tasks=BINARY,
+    needs=positive_scores,
+    aliases=["gini_coefficient", "somers_d"],
+    needs_scores=True,
+    bounds=(-1.0, 1.0),
+)
+def gini(problem: Problem, of: ScoresView) -> Value:
+    """Twice the area under the ROC curve, less 1 (Somers' D)."""
+    value = whole_area(of)
+    basis = value.basis
+    if isinstance(basis, Known):
+        basis = replace(basis, se=2 * basis.se)
+    return replace(value, values=2 * value.values - 1, bound=2 * value.bound, basis=basis)
+
+
+@metric(
+    "pr_auc_trapezoid",
+    tasks=BINARY,
+    needs=positive_scores,
+    needs_scores=True,
+    bounds=UNIT,
+)
+def pr_auc_trapezoid(problem: Problem, of: ScoresView) -> Value:
+    """The area under the straight lines between the points of the precision-recall curve."""
+    curve = curve_of(of)
+    precision = curve.precision
+    precision[:, 0] = 1.0
+    width = np.diff(curve.recall, axis=-1)
+    values = (width * (precision[:, 1:] + precision[:, :-1]) / 2).sum(-1)
+    bound = 0.0
+    if not of.exact and not curve.no_positives[0]:
+        bound = _trapezoid_bound(of, float(values[0]))
+    undefined = (("one_class", curve.no_positives),)
+    return Value(values, undefined, bound, support=float(of.positive[0].sum()))
+
+
+def _trapezoid_bound(of: ScoresView, value: float) -> float:
+    """The larger gap to the area with the best, and with the worst, precision of each step.
+
+    Within a step every point of the curve has at most the precision with all of the step's
+    positives and none of its negatives, and at least the one with the reverse.
+    """
+    curve = RocCurve.of(of.positive[:1], of.negative[:1])
+    hits, false = curve.hits[0], curve.false[0]
+    width = np.diff(hits) / hits[-1]
+    best = share(hits[1:], hits[1:] + false[:-1])
+    worst = share(hits[:-1], hits[:-1] + false[1:])
+    high = float((width[width > 0] * best[width > 0]).sum())
+    # Without a row before it, a step of positives only has a precision of 1.
+    low = float((width[width > 0] * np.nan_to_num(worst[width > 0], nan=1.0)).sum())
+    return max(high - value, value - low, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """What is best on the curve where something else reaches a target."""
+
+    pick: Callable[[float, RocCurve], Floats]
+    needs_negatives: bool
+    higher: bool
+    summary: str
+
+
+def _precision_at_recall(target: float, of: RocCurve) -> Floats:
+    return _largest(of.precision, of.recall >= target - REACHED)
+
+
+def _recall_at_precision(target: float, of: RocCurve) -> Floats:
+    return _largest(of.recall, of.precision >= target - REACHED)
+
+
+def _tpr_at_fpr(target: float, of: RocCurve) -> Floats:
+    return _largest(of.recall, of.false_share <= target + REACHED)
+
+
+def _fpr_at_tpr(target: float, of: RocCurve) -> Floats:
+    return -_largest(-of.false_share, of.recall >= target - REACHED)
+
+
+def _largest(values: Floats, allowed: Bools) -> Floats:
+    """The largest of the values that are allowed: [replicate], NaN where none is."""
+    most = np.where(allowed & ~np.isnan(values), values, -np.inf).max(-1)
+    return np.where(np.isfinite(most), most, np.nan)
+
+
+AT = {
+    "precision_at_recall": At(
+        _precision_at_recall, False, True, "The highest precision with a recall of at least"
+    ),
+    "recall_at_precision": At(
+        _recall_at_precision, False, True, "The highest recall with a precision of at least"
+    ),
+    "tpr_at_fpr": At(
+        _tpr_at_fpr, True, True, "The highest recall with a false positive rate of at most"
+    ),
+    "fpr_at_tpr": At(
+        _fpr_at_tpr, True, False, "The lowest false positive rate with a recall of at least"
+    ),
+}
+
+
+def _at(name: str, target: float, problem: Problem, of: ScoresView) -> Value:
+    at = AT[name]
+    values, bound = picked(partial(at.pick, target), of)
+    curve = RocCurve(*(each.sum(-1, keepdims=True) for each in (of.positive, of.negative)))
+    missing = curve.one_class if at.needs_negatives else curve.no_positives
+    support = scarcest(of) if at.needs_negatives else float(of.positive[0].sum())
+    undefined = (("one_class", missing), ("unreachable", np.isnan(values)))
+    return Value(values, undefined, bound, support=support)
+
+
+def _for_target(name: str, target: str) -> Metric:
+    """The metric `<name>_<target>`."""
+    return Metric(
+        f"{name}_{target}",
+        BINARY,
+        positive_scores,
+        partial(_at, name, float(target)),
+        higher_is_better=AT[name].higher,
+        needs_scores=True,
+        bounds=UNIT,
+        summary=f"{AT[name].summary} {target}.",
+    )
+
+
+def partial_area(limit: float, of: RocCurve) -> Floats:
+    """The area under the ROC curve up to a false positive rate, on McClish's scale (1989).
+
+    0.5 is what chance has and 1 what is perfect.
+    """
+    x, y = of.false_share, of.recall
+    start, end = x[:, :-1], np.minimum(x[:, 1:], limit)
+    width = np.maximum(end - start, 0.0)
+    # The line between two points is cut at the limit.
+    slope = share(np.diff(y, axis=-1), np.diff(x, axis=-1))
+    top = y[:, :-1] + np.where(width > 0, slope * width, 0.0)
+    area = np.where(width > 0, width * (y[:, :-1] + top) / 2, 0.0).sum(-1)
+    least, most = limit * limit / 2, limit
+    scaled: Floats = 0.5 * (1 + (area - least) / (most - least))
+    return scaled
+
+
+def _partial_auc(limit: float, problem: Problem, of: ScoresView) -> Value:
+    curve = curve_of(of)
+    values = partial_area(limit, curve)
+    bound = 0.0
+    if not of.exact and not curve.one_class[0]:
+        ends = [float(partial_area(limit, each(of))[0]) for each in (best_curve, worst_curve)]
+        bound = max(abs(end - float(values[0])) for end in ends)
+    return Value(values, (("one_class", curve.one_class),), bound, support=scarcest(of))
+
+
+def _for_limit(limit: str) -> Metric:
+    """The metric `roc_auc_max_fpr_<limit>`."""
+    return Metric(
+        f"roc_auc_max_fpr_{limit}",
+        BINARY,
+        positive_scores,
+        partial(_partial_auc, float(limit)),
+        needs_scores=True,
+        bounds=UNIT,
+        summary=f"The area under the ROC curve up to a false positive rate of {limit}, scaled so "
+        "that chance has 0.5 (McClish 1989).",
+    )
+
+
+def _gain(part: float, of: RocCurve) -> tuple[Floats, float, float]:
+    """The share of the positives in the top `part` of the rows; the first's least and most."""
+    taken = of.hits + of.false
+    cut = part * taken[:, -1]
+    place = np.array([np.searchsorted(t, c) for t, c in zip(taken, cut, strict=True)])
+    place = np.clip(place, 1, taken.shape[1] - 1)
+    row = np.arange(len(taken))
+    before, left = of.hits[row, place - 1], cut - taken[row, place - 1]
+    tied, hits = (np.diff(each, axis=-1)[row, place - 1] for each in (taken, of.hits))
+    positives = of.hits[:, -1]
+    values = share(before + hits * np.nan_to_num(share(left, tied)), positives)
+    least = before[0] + max(left[0] - (tied[0] - hits[0]), 0.0)
+    most = before[0] + min(left[0], hits[0])
+    return values, float(least / positives[0]), float(most / positives[0])
+
+
+def _gain_at(part: float, per: float, problem: Problem, of: ScoresView) -> Value:
+    """The gain at a share of the rows, divided by `per`."""
+    if of.positive.shape[1] == 0:
+        nothing = np.ones(len(of.positive), bool)
+        return Value(np.full(len(nothing), np.nan), (("one_class", nothing),))
+    values, least, most = _gain(part, RocCurve.of(of.positive, of.negative))
+    bound = 0.0 if of.exact else float(max(most - values[0], values[0] - least, 0.0))
+    missing = of.positive.sum(-1) == 0
+    undefined = (("one_class", missing),)
+    return Value(values / per, undefined, bound / per, support=float(of.positive[0].sum()))
+
+
+def _for_part(name: str, part: str) -> Metric:
+    """The metric `gain_at_<part>` or `lift_at_<part>`."""
+    top = f"the top {part} of the rows by score"
+    lift = name == "lift"
+    per = float(part) if lift else 1.0
+    summary = f"The share of the positives that are among {top}"
+    return Metric(
+        f"{name}_at_{part}",
+        BINARY,
+        positive_scores,
+        partial(_gain_at, float(part), per),
+        needs_scores=True,
+        bounds=(0.0, 1 / per),
+        summary=f"{summary}, divided by {part}." if lift else f"{summary}.",
+    )
+
+
+def _register() -> None:
+    for name in AT:
+        METRICS.add_pattern(rf"{name}_(?P<target>{SHARE})", partial(_for_target, name))
+    METRICS.add_pattern(rf"roc_auc_max_fpr_(?P<limit>{SHARE})", _for_limit)
+    METRICS.add_pattern(rf"lift_at_(?P<part>{SHARE})", partial(_for_part, "lift"))
+    METRICS.add_pattern(rf"(?:gain|capture_rate)_at_(?P<part>{SHARE})", partial(_for_part, "gain"))
+
+
+_register()

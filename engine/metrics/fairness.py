@@ -1,0 +1,273 @@
+"""Fairness: how far a model's rates differ between the groups of a column.
+
+A fairness metric is a metric like the others (it has a name, a direction, states it needs), but its
+value comes from the states of several slices, one for each group: `measure_groups` instead of
+`Metric.value`. Each rate that it compares is a metric of its own, a share of rows.
+
+References: fairlearn's `demographic_parity_difference` and its kin with `between_groups` and
+`worst_case`; where a group has no rate fairlearn leaves it out or counts it 0, and this module says
+which group it is and gives no number. Sources of the interval and of the debiased difference:
+`engine.statistics.disparity`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any, NoReturn
+
+import numpy as np
+
+from engine.errors import InputError
+from engine.metrics.base import BINARY, METRICS, Metric, Problem, SliceStates, Value, ratio
+from engine.metrics.classification import UNIT
+from engine.metrics.inference import spread_of
+from engine.states import Confusion, ConfusionView, Family, Floats, PairFamily
+from engine.statistics import Share, Spread
+from engine.statistics.disparity import LargestDifference, Shares, SmallestRatio
+from engine.vocabulary import MetricValue
+
+# A group whose rows are all of one cluster says next to nothing of its true rate.
+NEXT_TO_NO_ROWS = 1e-9
+NO_ROWS = "no labelled rows"
+# What a group lacks that has no rate at all, by the reason.
+LACKS = {"empty": NO_ROWS, "zero_weight": "all weights are 0"}
+# So many undefined groups are named, of the others their number.
+NAMED = 5
+
+
+class How(StrEnum):
+    """What is made of the rates of the groups; the worst of several rates counts."""
+
+    DIFFERENCE = "difference"
+    RATIO = "ratio"
+    DEBIASED = "debiased"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A share of rows that groups are compared by, and what a group lacks that has none."""
+
+    metric: Metric
+    lacks: str
+
+    @property
+    def words(self) -> str:
+        """The rate as it stands in sentences."""
+        return self.metric.name.replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """How a fairness metric is made of the rates of groups."""
+
+    rates: tuple[Rate, ...]
+    how: How
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedValue:
+    """A fairness metric with what is known of its true value; no spread where it is undefined.
+
+    The value's `detail` names the groups: those without a rate, or the two that differ most.
+    """
+
+    value: MetricValue
+    spread: Spread | None = None
+
+
+# How each fairness metric in `METRICS` is made of groups, by its name.
+GROUPED: dict[str, Grouped] = {}
+
+
+def fairness_metric(
+    name: str, rates: Sequence[Rate], how: How, *, aliases: Sequence[str] = (), **more: Any
+) -> Metric:
+    """Registers the comparison of rates between groups as the metric `name`.
+
+    `more` are fields of `Metric`. The metrics of the rates must be shares of rows.
+    """
+
+    def needs(problem: Problem) -> tuple[Family | PairFamily, ...]:
+        families = [family for rate in rates for family in rate.metric.needs(problem)]
+        return tuple({family.key: family for family in families}.values())
+
+    function = partial(_refuse_plain, name)
+    about: dict[str, Any] = {"higher_is_better": how is How.RATIO, "bounds": UNIT, **more}
+    made = Metric(name, BINARY, needs, function, **about)
+    METRICS.add(name, made, aliases=aliases)
+    GROUPED[name] = Grouped(tuple(rates), how)
+    return made
+
+
+def _refuse_plain(name: str, problem: Problem, *views: object) -> NoReturn:
+    raise InputError(
+        f"{name} compares the groups of a column; name the column in its test, as in `group: sex`"
+    )
+
+
+def measure_groups(name: str, problem: Problem, groups: Mapping[str, SliceStates]) -> GroupedValue:
+    """A fairness metric of one model on one slice, from the states of the slice's groups.
+
+    Undefined, the first that holds: `nan_input`, a group has unusable predictions; `one_group`,
+    fewer than two groups have rows; `undefined_groups`, a group has no rate; `zero_rate`, a rate is
+    0 in all groups and has no ratio. Groups without rows do not count.
+
+    Args:
+        name: the metric's name or alias.
+        problem: what is predicted.
+        groups: the states of each group by its name as it is shown, `sex=f` or `sex=<null>`.
+
+    Raises:
+        InputError: when no fairness metric has that name, or a rate is no share of rows.
+    """
+    grouped = GROUPED.get(METRICS.canonical(name))
+    if grouped is None:
+        raise InputError(f"{name!r} is no fairness metric; those are {', '.join(sorted(GROUPED))}")
+    present = {group: on for group, on in groups.items() if on.rows.n + on.rows.null_labels > 0}
+    reason, detail = _undefined(grouped, problem, present)
+    if reason is not None:
+        return GroupedValue(MetricValue(None, reason, detail=detail))
+    kinds = tuple(_shares(rate, problem, present) for rate in grouped.rates)
+    value, detail = _worst(grouped, problem, present)
+    if grouped.how is How.RATIO:
+        return GroupedValue(MetricValue(value, detail=detail), SmallestRatio(kinds))
+    spread = LargestDifference(kinds)
+    if grouped.how is How.DEBIASED:
+        value, detail = spread.debiased, f"{value:.4g} with its noise; {detail}"
+    return GroupedValue(MetricValue(value, detail=detail), spread)
+
+
+def _undefined(
+    grouped: Grouped, problem: Problem, groups: Mapping[str, SliceStates]
+) -> tuple[str | None, str | None]:
+    """Why there is no value, and for which groups."""
+    bad = [group for group, on in groups.items() if on.rows.bad_scores]
+    if bad:
+        return "nan_input", f"unusable predictions for {_named(bad)}"
+    if len(groups) < 2:
+        found = f"all rows are of {next(iter(groups))}" if groups else "no group has rows"
+        return "one_group", f"{found}; at least two groups are compared"
+    lacking = []
+    for rate in grouped.rates:
+        by_words: dict[str, list[str]] = {}
+        for group, on in groups.items():
+            reason = rate.metric.value(problem, on).reason
+            if reason is not None:
+                by_words.setdefault(LACKS.get(reason, rate.lacks), []).append(group)
+        lacking += [
+            f"{rate.words} is undefined for {_named(names)} ({words})"
+            for words, names in by_words.items()
+        ]
+    if lacking:
+        return "undefined_groups", "; ".join(lacking)
+    if grouped.how is How.RATIO:
+        zero = [each.words for each in grouped.rates if not _values(each, problem, groups).any()]
+        if zero:
+            return "zero_rate", f"{' and '.join(zero)} is 0 in all groups"
+    return None, None
+
+
+def _named(groups: Sequence[str]) -> str:
+    more = len(groups) - NAMED
+    return ", ".join(groups[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _values(rate: Rate, problem: Problem, groups: Mapping[str, SliceStates]) -> Floats:
+    """The rate of each group."""
+    return np.array([rate.metric.value(problem, on).value for on in groups.values()], np.float64)
+
+
+def _worst(
+    grouped: Grouped, problem: Problem, groups: Mapping[str, SliceStates]
+) -> tuple[float, str]:
+    """The most unequal rate's difference or ratio, and the groups between which it lies."""
+    found = []
+    names = list(groups)
+    for rate in grouped.rates:
+        values = _values(rate, problem, groups)
+        low, high = int(values.argmin()), int(values.argmax())
+        least, most = float(values[low]), float(values[high])
+        gap = least / most if grouped.how is How.RATIO else most - least
+        detail = (
+            f"{rate.words} from {least:.4g} for {names[low]} to {most:.4g} for {names[high]}"
+            if least < most
+            else f"{rate.words} is {least:.4g} in all groups"
+        )
+        found.append((gap, detail))
+    worst = min if grouped.how is How.RATIO else max
+    return worst(found, key=lambda each: each[0])
+
+
+def _shares(rate: Rate, problem: Problem, groups: Mapping[str, SliceStates]) -> Shares:
+    """The rate of each group in effective rows."""
+    shares = []
+    for on in groups.values():
+        spread = spread_of(rate.metric, problem, on)
+        if spread is None:
+            value = rate.metric.value(problem, on).value or 0.0
+            spread = Share(value * NEXT_TO_NO_ROWS, NEXT_TO_NO_ROWS)
+        if not isinstance(spread, Share):
+            raise InputError(f"{rate.metric.name} is no share of rows; groups cannot be compared")
+        shares.append(spread)
+    return Shares.of(shares)
+
+
+def _confusion(problem: Problem) -> tuple[Confusion]:
+    return (Confusion(problem.n_classes),)
+
+
+def _selection_rate(problem: Problem, of: ConfusionView) -> Value:
+    """The share of rows that are predicted positive."""
+    selected = of.squares[:, problem.positive].sum()
+    squares = (float(selected), float(of.squares.sum() - selected))
+    return ratio(of.predicted[:, problem.positive], of.total, "zero_weight", squares=squares)
+
+
+def _false_positive_rate(problem: Problem, of: ConfusionView) -> Value:
+    """The share of the negative rows that are predicted positive."""
+    yes = problem.positive
+    no = 1 - yes
+    squares = (float(of.squares[no, yes]), float(of.squares[no, no]))
+    wrong = of.by_replicate()[:, no, yes]
+    return ratio(wrong, of.actual[:, no], "one_class", squares=squares)
+
+
+def _share(name: str, function: Any) -> Metric:
+    return Metric(name, BINARY, _confusion, function, bounds=UNIT)
+
+
+SELECTION_RATE = Rate(_share("selection_rate", _selection_rate), NO_ROWS)
+FALSE_POSITIVE_RATE = Rate(_share("false_positive_rate", _false_positive_rate), "no negative rows")
+RECALL = Rate(METRICS.get("recall"), "no positive rows")
+PRECISION = Rate(METRICS.get("precision"), "no rows predicted positive")
+ACCURACY = Rate(METRICS.get("accuracy"), NO_ROWS)
+
+_FAMILIES: tuple[tuple[str, tuple[Rate, ...], str], ...] = (
+    ("demographic_parity", (SELECTION_RATE,), "the selection rates"),
+    ("equal_opportunity", (RECALL,), "the recalls"),
+    ("equalized_odds", (RECALL, FALSE_POSITIVE_RATE), "the recalls or the false positive rates"),
+    ("predictive_parity", (PRECISION,), "the precisions"),
+    ("accuracy_parity", (ACCURACY,), "the accuracies"),
+)
+_SUMMARIES = {
+    How.DIFFERENCE: ("difference", "The largest less the smallest of {of} of the groups."),
+    How.RATIO: ("ratio", "The smallest over the largest of {of} of the groups."),
+    How.DEBIASED: (
+        "difference_debiased",
+        "The largest less the smallest of {of} of the groups, freed of the noise.",
+    ),
+}
+_ALIASES = {"demographic_parity_ratio": ["disparate_impact"]}
+
+
+def _register() -> None:
+    for stem, rates, of in _FAMILIES:
+        for how, (end, summary) in _SUMMARIES.items():
+            name, words = f"{stem}_{end}", summary.format(of=of)
+            fairness_metric(name, rates, how, aliases=_ALIASES.get(name, ()), summary=words)
+
+
+_register()

@@ -1,0 +1,66 @@
+"""Quantiles: between which of the values that were seen the true one lies.
+
+Sources: Woodruff (1952), who reads the limits of a quantile from those of the share of rows below
+it; Thompson (1936) for the probabilities, which are the binomial's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.statistics.spread import Interval, Share, Spread, quantile
+
+Floats = NDArray[Any]
+# Sums of weights are right but for their last digits.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileOf(Spread):
+    """The value that a share of the rows lies below.
+
+    `share` is that share, of a number of effective rows. The values that were seen ascend; each is
+    known to lie between its `low` and its `high`, and `up_to` is the share of rows up to it.
+    Beyond the largest of them nothing is known: with few rows the upper limit is infinite, and the
+    lower one of a small share minus infinity.
+    """
+
+    share: Share
+    low: Floats
+    high: Floats
+    up_to: Floats
+
+    @property
+    def _wanted(self) -> float:
+        return self.share.hits / self.share.trials
+
+    def interval(self, level: float) -> Interval:
+        """The values at which the share of rows below is just what chance can make of it."""
+        wanted, rows = self._wanted, self.share.trials
+        reach = quantile(level, self.share.df) * math.sqrt(wanted * (1 - wanted) / rows)
+        least, most = wanted - reach - ROUNDING, wanted + reach + ROUNDING
+        low, high = -math.inf, math.inf
+        if least > 0:
+            low = float(self.low[np.searchsorted(self.up_to, least)])
+        if most < self.up_to[-1]:
+            high = float(self.high[np.searchsorted(self.up_to, most, side="right")])
+        return low, high
+
+    def p_below(self, limit: float) -> float:
+        # Rows in the bin of the limit may be on either side of it: they count as what surprises
+        # less, here and above.
+        return self._share_of(int(np.searchsorted(self.high, limit))).p_above(self._wanted)
+
+    def p_above(self, limit: float) -> float:
+        found = int(np.searchsorted(self.low, limit, side="right"))
+        return self._share_of(found).p_below(self._wanted)
+
+    def _share_of(self, values: int) -> Share:
+        """The share of rows in the first so many values."""
+        share = float(self.up_to[values - 1]) if values else 0.0
+        return Share(share * self.share.trials, self.share.trials, self.share.df)

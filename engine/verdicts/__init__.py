@@ -1,0 +1,26 @@
+"""Verdicts: what a test says of a value, and what all of them decide together.
+
+A verdict is decided by the value's interval, its error bound included: what chance or
+approximation can have cost must not change it. Undefined never passes. Where many slices are
+judged at once, a failure must be sure enough for that many. The gate counts what was not decided,
+and says so.
+"""
+
+from __future__ import annotations
+
+from engine.verdicts.correction import Correction, Judged, corrected
+from engine.verdicts.decide import decide
+from engine.verdicts.gate import gate
+from engine.verdicts.measurement import Decision, Measurement
+from engine.verdicts.words import number
+
+__all__ = [
+    "Correction",
+    "Decision",
+    "Judged",
+    "Measurement",
+    "corrected",
+    "decide",
+    "gate",
+    "number",
+]

@@ -1,0 +1,61 @@
+"""What a test says of one cell."""
+
+from __future__ import annotations
+
+from engine.verdicts.intervals import decide_by_interval
+from engine.verdicts.measurement import Decision, Measurement
+from engine.verdicts.points import decide_by_point
+from engine.verdicts.words import undefined
+from engine.vocabulary import DecideBy, ModelTest, Verdict
+
+
+def decide(test: ModelTest, of: Measurement) -> Decision:
+    """The verdict of a test on one measurement, before it is corrected for many slices."""
+    error = _error(of)
+    if error is not None:
+        return Decision(Verdict.ERROR, error)
+    if not test.conditions:
+        return Decision(Verdict.RECORDED, undefined(of.value) or "recorded without a condition")
+    demands = [each for each in test.conditions if not (of.is_baseline and each.needs_baseline)]
+    if not demands or (of.is_baseline and of.value.reason == "is_baseline"):
+        return Decision(Verdict.RECORDED, "the baseline itself, with which the others are compared")
+    if of.rows.n < of.min_rows:
+        rows = f"{of.rows.n:,} labelled row{'' if of.rows.n == 1 else 's'}"
+        reason = f"the slice has {rows}, expected min_slice_rows {of.min_rows}"
+        return Decision(Verdict.INCONCLUSIVE, reason)
+    why = undefined(of.value)
+    if why is not None:
+        return Decision(Verdict.INCONCLUSIVE, why)
+    by_point = test.decide is DecideBy.POINT or not of.has_interval
+    judge = decide_by_point if by_point else decide_by_interval
+    return _together([judge(condition, of) for condition in demands])
+
+
+def _together(decisions: list[Decision]) -> Decision:
+    """One decision of several: the worst verdict, and the smallest p for as many chances."""
+    known = [each.p for each in decisions if each.p is not None]
+    p = min(1.0, min(known) * len(known)) if known else None
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        reasons = [each.reason for each in decisions if each.verdict is verdict]
+        if reasons:
+            return Decision(verdict, "; ".join(reasons), p)
+    return Decision(Verdict.PASS, "; ".join(each.reason for each in decisions), p)
+
+
+def _error(of: Measurement) -> str | None:
+    rows = of.rows
+    if of.failure is not None:
+        return of.failure
+    if of.nothing_matched:
+        return "the slice matched no row of the dataset"
+    if rows.unknown_labels:
+        return (
+            f"{rows.unknown_labels:,} of {rows.n:,} labels are infinite or none of the model's "
+            "classes"
+        )
+    if rows.bad_scores:
+        return (
+            f"{rows.bad_scores:,} of {rows.n:,} predictions are NaN, infinite, of an unknown class "
+            "or not probabilities"
+        )
+    return None

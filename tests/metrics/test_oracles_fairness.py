@@ -1,0 +1,390 @@
+"""Fairness metrics against fairlearn, and what they say where fairlearn says nothing.
+
+Their values come from the states of groups, so they are measured here and not in
+`test_oracles.py`; that file's test of completeness reads `ORACLES`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import fairlearn.metrics as fair
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from engine.errors import InputError
+from engine.metrics import (
+    GROUPED,
+    METRICS,
+    GroupedValue,
+    How,
+    Problem,
+    Rate,
+    Sampling,
+    SliceStates,
+    fairness,
+    fairness_metric,
+    measure_groups,
+)
+from engine.statistics.disparity import LargestDifference, SmallestRatio
+from engine.vocabulary import RowCounts, TaskKind
+
+Rows = Any
+Groups = dict[str, Rows]
+
+CLASSES = ("no", "yes")
+PROBLEM = Problem(TaskKind.BINARY, CLASSES, 1)
+
+
+def of_fairlearn(function: Callable[..., float], groups: Groups) -> float:
+    """A fairness function of fairlearn on the rows of all groups."""
+    each = list(groups.values())
+    names = [name for name, rows in groups.items() for _ in range(len(rows))]
+    return function(
+        np.concatenate([rows.truth == rows.positive for rows in each]),
+        np.concatenate([rows.predicted == rows.positive for rows in each]),
+        sensitive_features=names,
+        sample_weight=np.concatenate([rows.weight for rows in each]),
+    )
+
+
+def of_frame(metric: Callable[..., float], how: str) -> Callable[[Groups], float]:
+    """The difference or ratio of a metric between groups, by fairlearn's frame."""
+
+    def compared(truth: Any, predicted: Any, *, sensitive_features: Any, sample_weight: Any) -> Any:
+        frame = fair.MetricFrame(
+            metrics=metric,
+            y_true=truth,
+            y_pred=predicted,
+            sensitive_features=sensitive_features,
+            sample_params={"sample_weight": sample_weight},
+        )
+        return frame.difference() if how == "difference" else frame.ratio()
+
+    return partial(of_fairlearn, compared)
+
+
+Oracle = Callable[[Groups], float]
+
+NAMED: dict[str, Oracle] = {
+    name: partial(of_fairlearn, getattr(fair, name))
+    for stem in ("demographic_parity", "equal_opportunity", "equalized_odds")
+    for name in (f"{stem}_difference", f"{stem}_ratio")
+}
+FRAMES: dict[str, Oracle] = {
+    f"{stem}_{how}": of_frame(metric, how)
+    for stem, metric in (
+        ("predictive_parity", sk.precision_score),
+        ("accuracy_parity", sk.accuracy_score),
+    )
+    for how in ("difference", "ratio")
+}
+# Fairlearn has nothing like these; with many rows in each group the noise is next to nothing.
+DEBIASED: dict[str, Oracle] = {
+    f"{name}_debiased": oracle
+    for name, oracle in (NAMED | FRAMES).items()
+    if name.endswith("_difference")
+}
+ORACLES: dict[str, Oracle] = NAMED | FRAMES | DEBIASED
+PATTERNS: dict[str, Oracle] = {}
+
+
+@pytest.fixture
+def by_groups(measure: Any) -> Callable[..., GroupedValue]:
+    """Measures a fairness metric from the rows of each group, through states and bytes."""
+
+    def measured(name: str, groups: Groups) -> GroupedValue:
+        problem = next(iter(groups.values())).problem if groups else PROBLEM
+        return measure_groups(name, problem, states_of(measure, name, groups))
+
+    return measured
+
+
+def states_of(measure: Any, name: str, groups: Groups) -> dict[str, SliceStates]:
+    made = {}
+    for group, rows in groups.items():
+        made[group] = states = measure.states(name, rows)
+        states.sampling = Sampling(weighted=not rows.unweighted)
+    return made
+
+
+def divided(rows: Rows, n_groups: int) -> Groups:
+    """The rows by their place, in groups of unequal size."""
+    of = np.arange(len(rows)) ** 2 % 11 % n_groups
+    return {f"g={k}": rows.at(np.flatnonzero(of == k)) for k in range(n_groups)}
+
+
+def rows_of(rows_from: Any, cells: Any, weight: Any = None) -> Rows:
+    """Rows of counts: true positives, false negatives, false positives, true negatives."""
+    truth = np.repeat([1, 1, 0, 0], cells)
+    scores = np.repeat([1.0, 0.0, 1.0, 0.0], cells)
+    return rows_from(truth, scores, classes=CLASSES, weight=weight)
+
+
+def test_every_fairness_metric_has_an_oracle_and_is_a_metric() -> None:
+    assert set(GROUPED) == set(ORACLES)
+    for name, grouped in GROUPED.items():
+        metric = METRICS.get(name)
+        assert metric.tasks == {TaskKind.BINARY}
+        assert metric.bounds == (0.0, 1.0)
+        assert metric.higher_is_better is (grouped.how is How.RATIO)
+        assert [family.key for family in metric.needs(PROBLEM)] == ["confusion(2)"]
+    assert METRICS.canonical("disparate_impact") == "demographic_parity_ratio"
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+@pytest.mark.parametrize("weights", ["none", "random", "zeros"])
+@pytest.mark.parametrize("n_groups", [2, 5])
+def test_random_groups(
+    by_groups: Any, random_rows: Any, n_groups: int, weights: str, positive: int
+) -> None:
+    for seed in range(2):
+        rows = random_rows(seed, 400, classes=CLASSES, weights=weights, positive=positive)
+        groups = divided(rows, n_groups)
+        for name, oracle in (NAMED | FRAMES).items():
+            found = by_groups(name, groups)
+            assert found.value.reason is None
+            assert found.value.value == pytest.approx(oracle(groups), rel=1e-9, abs=1e-12), name
+            low, high = found.spread.interval(0.95)
+            assert low <= found.value.value <= high
+
+
+def test_with_many_rows_the_debiased_difference_is_the_raw_one(
+    by_groups: Any, rows_from: Any
+) -> None:
+    groups = {
+        "g=a": rows_of(rows_from, (2000, 2000, 1000, 3000)),
+        "g=b": rows_of(rows_from, (2500, 1500, 1500, 2500)),
+        "g=c": rows_of(rows_from, (3750, 250, 750, 3250)),
+    }
+    for name, oracle in DEBIASED.items():
+        assert by_groups(name, groups).value.value == pytest.approx(oracle(groups), rel=0.02), name
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(*[st.integers(0, 4)] * 4, st.sampled_from([0.3, 1.0, 2.5])),
+        min_size=2,
+        max_size=5,
+    )
+)
+def test_small_groups(measure: Any, rows_from: Any, drawn: Any) -> None:
+    groups = {
+        f"g={k}": rows_of(rows_from, cells, np.full(sum(cells), weight))
+        for k, (*cells, weight) in enumerate(drawn)
+        if sum(cells)
+    }
+    assume(len(groups) > 1)
+    cells = np.array([each[:4] for each in drawn if sum(each[:4])])
+    lacks = {
+        "equal_opportunity": (cells[:, :2].sum(1) == 0).any(),
+        "predictive_parity": (cells[:, [0, 2]].sum(1) == 0).any(),
+        "equalized_odds": ((cells[:, :2].sum(1) == 0) | (cells[:, 2:].sum(1) == 0)).any(),
+    }
+    zero = {
+        "demographic_parity": not cells[:, [0, 2]].any(),
+        "equal_opportunity": not cells[:, 0].any(),
+        "predictive_parity": not cells[:, 0].any(),
+        "equalized_odds": not (cells[:, 0].any() and cells[:, 2].any()),
+        "accuracy_parity": not cells[:, [0, 3]].any(),
+    }
+    for name, oracle in (NAMED | FRAMES).items():
+        stem, _, how = name.rpartition("_")
+        value = measure_groups(name, PROBLEM, states_of(measure, name, groups)).value
+        if lacks.get(stem, False):
+            assert (value.value, value.reason) == (None, "undefined_groups")
+        elif how == "ratio" and zero[stem]:
+            assert (value.value, value.reason) == (None, "zero_rate")
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                expected = oracle(groups)
+            assert value.value == pytest.approx(expected, rel=1e-9, abs=1e-12), name
+
+
+def test_groups_without_a_rate_are_named(by_groups: Any, rows_from: Any) -> None:
+    whole = rows_of(rows_from, (3, 4, 5, 6))
+    groups = {
+        "sex=f": whole,
+        "sex=m": rows_of(rows_from, (0, 0, 5, 6)),
+        "sex=<null>": rows_of(rows_from, (0, 2, 0, 6)),
+    }
+    found = by_groups("equal_opportunity_difference", groups)
+    assert found.spread is None
+    assert found.value.reason == "undefined_groups"
+    assert found.value.detail == "recall is undefined for sex=m (no positive rows)"
+    found = by_groups("predictive_parity_ratio", groups)
+    assert found.value.detail == (
+        "precision is undefined for sex=<null> (no rows predicted positive)"
+    )
+    one_sided = groups | {"sex=x": rows_of(rows_from, (2, 1, 0, 0))}
+    assert by_groups("equalized_odds_difference", one_sided).value.detail == (
+        "recall is undefined for sex=m (no positive rows); "
+        "false positive rate is undefined for sex=x (no negative rows)"
+    )
+    assert by_groups("demographic_parity_difference", one_sided).value.value is not None
+    many = {"g=0": whole} | {f"g={k}": groups["sex=m"] for k in range(1, 9)}
+    assert by_groups("equal_opportunity_ratio", many).value.detail == (
+        "recall is undefined for g=1, g=2, g=3, g=4, g=5 and 3 more (no positive rows)"
+    )
+
+
+def test_groups_whose_rows_cannot_be_used(measure: Any, rows_from: Any) -> None:
+    rows = rows_of(rows_from, (3, 4, 5, 6))
+    name = "demographic_parity_difference"
+
+    def value(counts: RowCounts) -> Any:
+        groups = states_of(measure, name, {"g=a": rows, "g=b": rows})
+        groups["g=b"].rows = counts
+        return measure_groups(name, PROBLEM, groups).value
+
+    assert value(RowCounts(18, 18.0)).value == 0.0
+    assert value(RowCounts(0, 0.0, null_labels=4)).detail == (
+        "selection rate is undefined for g=b (no labelled rows)"
+    )
+    assert value(RowCounts(18, 0.0)).detail == (
+        "selection rate is undefined for g=b (all weights are 0)"
+    )
+    bad = value(RowCounts(18, 18.0, bad_scores=1))
+    assert (bad.value, bad.reason) == (None, "nan_input")
+    assert bad.detail == "unusable predictions for g=b"
+    gone = value(RowCounts(0, 0.0))
+    assert (gone.value, gone.reason) == (None, "one_group")
+    assert gone.detail == "all rows are of g=a; at least two groups are compared"
+
+
+def test_one_group_and_none(by_groups: Any, rows_from: Any) -> None:
+    for groups in ({}, {"g=a": rows_of(rows_from, (3, 4, 5, 6))}):
+        found = by_groups("accuracy_parity_difference", groups)
+        assert (found.value.value, found.value.reason) == (None, "one_group")
+        assert found.spread is None
+
+
+def test_a_rate_of_zero_has_no_ratio(by_groups: Any, rows_from: Any) -> None:
+    groups = {
+        "g=a": rows_of(rows_from, (3, 2, 0, 6)),
+        "g=b": rows_of(rows_from, (4, 1, 0, 6)),
+    }
+    found = by_groups("equalized_odds_ratio", groups)
+    assert (found.value.value, found.value.reason) == (None, "zero_rate")
+    assert found.value.detail == "false positive rate is 0 in all groups"
+    assert by_groups("equal_opportunity_ratio", groups).value.value == pytest.approx(0.75)
+    assert by_groups("equalized_odds_difference", groups).value.value == pytest.approx(0.2)
+
+
+def test_the_detail_names_the_groups_that_differ_most(by_groups: Any, rows_from: Any) -> None:
+    groups = {
+        "g=a": rows_of(rows_from, (60, 40, 10, 90)),
+        "g=b": rows_of(rows_from, (70, 30, 40, 60)),
+        "g=c": rows_of(rows_from, (65, 35, 20, 80)),
+    }
+    detail = "false positive rate from 0.1 for g=a to 0.4 for g=b"
+    assert by_groups("equalized_odds_difference", groups).value.detail == detail
+    assert by_groups("equalized_odds_ratio", groups).value.detail == detail
+    debiased = by_groups("equalized_odds_difference_debiased", groups).value
+    assert debiased.detail == f"0.3 with its noise; {detail}"
+    assert 0.2 < debiased.value < 0.3
+    alike = by_groups("equalized_odds_difference", {"g=a": groups["g=a"], "g=b": groups["g=a"]})
+    assert alike.value.detail == "recall is 0.6 in all groups"
+
+
+def test_intervals_rest_on_the_rows_that_the_rates_do(by_groups: Any, rows_from: Any) -> None:
+    groups = {
+        "g=a": rows_of(rows_from, (30, 20, 100, 900)),
+        "g=b": rows_of(rows_from, (40, 60, 300, 700)),
+    }
+    spread = by_groups("equalized_odds_difference", groups).spread
+    assert isinstance(spread, LargestDifference)
+    recall, false_positives = spread.kinds
+    assert recall.hits == pytest.approx([30, 40]) and recall.trials == pytest.approx([50, 100])
+    assert false_positives.hits == pytest.approx([100, 300])
+    assert false_positives.trials == pytest.approx([1000, 1000])
+    precision = by_groups("predictive_parity_ratio", groups).spread
+    assert isinstance(precision, SmallestRatio)
+    assert precision.kinds[0].trials == pytest.approx([130, 340])
+
+
+def test_weights_and_clusters_make_an_interval_wider(measure: Any, rows_from: Any) -> None:
+    rng = np.random.default_rng(4)
+    name = "demographic_parity_difference"
+
+    def width(*, weighted: bool = False, clustered: bool = False) -> float:
+        groups = {}
+        for k, share in enumerate((0.3, 0.5)):
+            # Clusters of 20 rows that are all predicted alike, one or more in each bucket.
+            cluster = np.repeat(np.arange(60), 20)
+            chosen = (np.arange(60) % 10 < 10 * share)[cluster]
+            if not clustered:
+                chosen = rng.permutation(chosen)
+            weight = rng.choice([0.2, 3.0], len(chosen)) if weighted else None
+            rows = rows_from(
+                rng.integers(0, 2, len(chosen)),
+                np.where(chosen, 0.9, 0.1),
+                classes=CLASSES,
+                weight=weight,
+                bucket=cluster * 7 % 20,
+            )
+            states = measure.states(name, rows)
+            states.sampling = Sampling(weighted, clustered, 20.0 if clustered else 1.0)
+            groups[f"g={k}"] = states
+        spread = measure_groups(name, PROBLEM, groups).spread
+        assert spread is not None
+        low, high = spread.interval(0.95)
+        return high - low
+
+    plain = width()
+    assert plain == pytest.approx(0.08, abs=0.02)
+    assert width(weighted=True) > 1.2 * plain
+    assert width(clustered=True) > 2 * plain
+
+
+def test_a_group_of_one_cluster_keeps_its_rate_but_proves_nothing(
+    measure: Any, rows_from: Any
+) -> None:
+    name = "demographic_parity_difference"
+    alone = rows_of(rows_from, (50, 10, 20, 20))
+    alone.bucket[:] = 3
+    rows = {"g=a": alone, "g=b": rows_of(rows_from, (10, 50, 10, 30))}
+    groups = states_of(measure, name, rows)
+    for states in groups.values():
+        states.sampling = Sampling(clustered=True, rows_per_cluster=5.0)
+    groups["g=a"].buckets = np.eye(20)[3] * 100
+    groups["g=b"].buckets = np.full(20, 5.0)
+    found = measure_groups(name, PROBLEM, groups)
+    assert found.value.value == pytest.approx(0.5)
+    low, high = found.spread.interval(0.95)
+    assert low == 0.0 and high > 0.75
+
+
+def test_without_groups_a_fairness_metric_says_what_is_missing(
+    measure: Any, rows_from: Any
+) -> None:
+    with pytest.raises(InputError, match="name the column in its test, as in `group: sex`"):
+        measure("demographic_parity_difference", rows_of(rows_from, (1, 2, 3, 4)))
+    with pytest.raises(InputError, match="'accuracy' is no fairness metric"):
+        measure_groups("accuracy", PROBLEM, {})
+
+
+@pytest.mark.usefixtures("own_registry")
+def test_own_fairness_metrics(
+    by_groups: Any, rows_from: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fairness, "GROUPED", dict(GROUPED))
+    groups = {
+        "g=a": rows_of(rows_from, (60, 40, 10, 90)),
+        "g=b": rows_of(rows_from, (70, 30, 40, 60)),
+    }
+    micro = Rate(METRICS.get("recall_micro"), "no labelled rows")
+    fairness_metric("micro_parity", [micro], How.DIFFERENCE, summary="Of micro averages.")
+    assert by_groups("micro_parity", groups).value.value == pytest.approx(0.1)
+    f1 = Rate(METRICS.get("f1"), "no positive rows")
+    fairness_metric("f1_parity", [f1], How.DIFFERENCE)
+    with pytest.raises(InputError, match="f1 is no share of rows"):
+        by_groups("f1_parity", groups)

@@ -1,0 +1,54 @@
+"""The rows of the results table, without a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from engine.sinks.results import RESULTS_SCHEMA, RESULTS_VERSION, cells_table, completed
+from engine.vocabulary import Cell, MetricValue, RunOutcome
+
+Cells = Callable[..., Cell]
+Runs = Callable[..., RunOutcome]
+FIGURES = {
+    "baseline_value": 0.87,
+    "delta": -0.05,
+    "delta_ci_low": -0.07,
+    "delta_ci_high": -0.03,
+    "p_value": 0.0005,
+    "q_value": 0.004,
+    "violation_p_value": 0.0125,
+    "violation_q_value": 0.025,
+}
+
+
+def test_intervals_differences_and_their_chances_are_written(cell_of: Cells, run_of: Runs) -> None:
+    measured = MetricValue(0.82, ci_low=0.79, ci_high=0.85)
+    run = run_of([cell_of(measured=measured, baseline_model="old", **FIGURES), cell_of()])
+    table = cells_table(run.cells, run.info)
+    assert table.schema == RESULTS_SCHEMA
+    full, bare = table.to_pylist()
+    assert {name: full[name] for name in FIGURES} == FIGURES
+    assert (full["value"], full["ci_low"], full["ci_high"]) == (0.82, 0.79, 0.85)
+    assert full["baseline_model"] == "old"
+    assert all(bare[name] is None for name in (*FIGURES, "ci_low", "ci_high", "baseline_model"))
+    assert [row["position"] for row in (full, bare)] == [0, 1]
+
+
+def test_new_columns_come_last_and_keep_the_version() -> None:
+    assert RESULTS_SCHEMA.names[-3:] == [
+        "schema_version",
+        "violation_p_value",
+        "violation_q_value",
+    ]
+    assert RESULTS_SCHEMA.field("violation_q_value").type == pa.float64()
+    assert RESULTS_VERSION == 1
+
+
+def test_rows_of_an_older_store_are_read_with_nulls(cell_of: Cells, run_of: Runs) -> None:
+    run = run_of([cell_of()])
+    table = cells_table(run.cells, run.info)
+    old = table.select(RESULTS_SCHEMA.names[:-2])
+    assert completed(old) == table
+    assert completed(table.select(list(reversed(RESULTS_SCHEMA.names)))) == table
