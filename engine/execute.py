@@ -48,7 +48,9 @@ def scan(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
     names = projected.columns
     # Spark looks a frame's columns up by names in which a dot or a backtick means something.
     plain = projected.toDF(*[f"c{place}" for place in range(len(names))])
-    states = _partitioned(plain, plan).mapInArrow(
+    query = plan.columns.query
+    by = None if query is None else f"c{names.index(query)}"
+    states = _partitioned(plain, plan, by).mapInArrow(
         partial(_scan, plan=plan, names=names), _STATE_DDL
     )
     merged = states.repartition(cores(frame.sparkSession), *STATE_KEY).sortWithinPartitions(
@@ -63,8 +65,9 @@ def _projected(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
     names = {columns.label: None}
     for model in plan.models:
         names.update(dict.fromkeys(model.features))
-    if columns.weight is not None:
-        names[columns.weight] = None
+    for name in (columns.weight, columns.query):
+        if name is not None:
+            names[name] = None
     for slice_set in plan.scanned_sets:
         names.update({dimension.column: None for dimension in slice_set.dimensions})
     wheres = [
@@ -78,9 +81,10 @@ def _projected(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
 
 
 def _bucket(frame: DataFrame, plan: EvaluationPlan) -> Column:
-    """The bucket of a row, by a hash of what it belongs to: its cluster, else its key."""
+    """The bucket of a row, by a hash of what it belongs to: its cluster, its query, its key."""
     columns = plan.columns
-    names = [columns.cluster] if columns.cluster else list(columns.key or frame.columns)
+    whole = columns.cluster or columns.query
+    names = [whole] if whole else list(columns.key or frame.columns)
     hashed = F.xxhash64(*[_hashable(frame.schema[name]) for name in names])
     return F.pmod(hashed, F.lit(BUCKETS)).cast("int")
 
@@ -95,13 +99,18 @@ def _hashable(field: StructField) -> Column:
     return value
 
 
-def _partitioned(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
-    """Partitions of about equal rows, some for each core, however the files lie."""
+def _partitioned(frame: DataFrame, plan: EvaluationPlan, by: str | None) -> DataFrame:
+    """Partitions of about equal rows, some for each core, however the files lie.
+
+    The rows of one value of the column `by` come one after the other.
+    """
     rows = plan.dataset.rows
-    if rows <= SMALL_ROWS:
-        return frame
     parts = max(2 * cores(frame.sparkSession), math.ceil(rows / PARTITION_ROWS))
-    return frame.repartition(parts)
+    if rows <= SMALL_ROWS:
+        parts = 1
+    if by is not None:
+        return frame.repartition(parts, by).sortWithinPartitions(by)
+    return frame if rows <= SMALL_ROWS else frame.repartition(parts)
 
 
 def store_states(

@@ -85,7 +85,7 @@ def _measured(row: Row, confidence: float) -> str:
     text = f"{row['metric']} is {fmt.number(row['value'])} {about}"
     if row["ci_low"] is not None:
         low, high = fmt.number(row["ci_low"]), fmt.number(row["ci_high"])
-        text += f"; with {confidence:.4g} confidence its true value is between {low} and {high}"
+        text += f"; at {confidence * 100:g} % confidence its true value is between {low} and {high}"
     if row["error_bound"]:
         text += f"; approximation can have cost {fmt.number(row['error_bound'])} at most"
     left_out = []
@@ -108,11 +108,11 @@ def _compared(row: Row, confidence: float) -> str:
     text += f"; the difference is {fmt.signed(row['delta'])}"
     if row["delta_ci_low"] is not None:
         low, high = fmt.signed(row["delta_ci_low"]), fmt.signed(row["delta_ci_high"])
-        text += f", with {confidence:.4g} confidence between {low} and {high}"
+        text += f", at {confidence * 100:g} % confidence between {low} and {high}"
     if row["p_value"] is not None:
-        text += f" (p {row['p_value']:.2g}"
-        text += f", q {row['q_value']:.2g} over the test's slices" if row["q_value"] else ""
-        text += " of no difference)"
+        text += f"; that there is none has p {row['p_value']:.2g}"
+        if row["q_value"] is not None:
+            text += f", corrected for the test's slices {row['q_value']:.2g}"
     return f"{text}."
 
 

@@ -233,7 +233,14 @@ def _plan(
     plan = EvaluationPlan(
         name=evaluation.name,
         dataset=dataset,
-        columns=Columns(source.label, source.weight, source.key, source.cluster, source.sensitive),
+        columns=Columns(
+            source.label,
+            source.weight,
+            source.key,
+            source.cluster,
+            source.sensitive,
+            source.query,
+        ),
         problem=problem,
         models=models,
         baseline=evaluation.baseline,

@@ -21,7 +21,15 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from engine import kernel
 from engine.errors import DataError
-from engine.kernel import BUCKET_COLUMN, FAILURE, METER, STATE_KEY, STATE_SCHEMA, chunks
+from engine.kernel import (
+    BUCKET_COLUMN,
+    FAILURE,
+    METER,
+    STATE_KEY,
+    STATE_SCHEMA,
+    chunks,
+    cutting,
+)
 from engine.matrix import Columns, EvaluationPlan, expand_tests
 from engine.measure import StateRow, measure
 from engine.metrics import METRICS, Problem, mean_metric
@@ -772,8 +780,8 @@ def test_chunks_join_small_batches_and_keep_every_row() -> None:
 
 
 def test_chunks_bound_rows_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "CHUNK_ROWS", 100)
-    monkeypatch.setattr(kernel, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(cutting, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(cutting, "CHUNK_BYTES", 10_000)
     batches = [batch_of(7), batch_of(250), batch_of(30, 1000), batch_of(0), batch_of(1, 50_000)]
     found = list(chunks(batches))
     assert sum(batch.num_rows for batch in found) == 288

@@ -61,6 +61,8 @@ def _misfit_words(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
         close = nearest(metric.name, GROUPED)
         hint = close or next(iter(sorted(GROUPED)))
         yield f"{named} compares no groups, found group {test.group!r}; did you mean {hint!r}?"
+    if test.group in plan.columns.sensitive:
+        yield f"{named} would show the values of {test.group!r}, which the suite calls sensitive"
     kinds = [condition.kind for condition in test.conditions if condition.needs_baseline]
     if kinds and (metric.name in GROUPED or metric.against):
         what = "groups" if metric.name in GROUPED else "two versions already"
@@ -74,8 +76,8 @@ def _misfit_words(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
     if metric.name == "cost" and len(costs) != len(classes):
         found = f"{len(costs)} lists" if costs else "none"
         yield (
-            f"{named} needs the evaluation's `costs`, a list for each of the {len(classes)} classes "
-            f"{listed(classes)}; found {found}"
+            f"{named} needs the evaluation's `costs`, a list for each of the "
+            f"{len(classes)} classes {listed(classes)}; found {found}"
         )
 
 

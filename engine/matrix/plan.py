@@ -36,6 +36,7 @@ class Columns:
     key: tuple[str, ...] = ()
     cluster: str | None = None
     sensitive: tuple[str, ...] = ()
+    query: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,10 +44,10 @@ from engine.metrics.classification import label_text
 from engine.metrics.curves import confusion, curves
 from engine.metrics.fairness import (
     GROUPED,
+    ComparedRate,
     Grouped,
     GroupedValue,
     How,
-    Rate,
     fairness_metric,
     measure_groups,
 )
@@ -62,6 +62,7 @@ __all__ = [
     "REGRESSION",
     "Averaged",
     "Basis",
+    "ComparedRate",
     "Comparison",
     "Counted",
     "Grouped",
@@ -71,7 +72,6 @@ __all__ = [
     "Map",
     "Metric",
     "Problem",
-    "Rate",
     "Sampling",
     "SliceStates",
     "Value",

@@ -36,6 +36,8 @@ BINARY = frozenset({TaskKind.BINARY})
 MULTICLASS = frozenset({TaskKind.MULTICLASS})
 CLASSIFICATION = BINARY | MULTICLASS
 REGRESSION = frozenset({TaskKind.REGRESSION})
+RANKING = frozenset({TaskKind.RANKING})
+MULTILABEL = frozenset({TaskKind.MULTILABEL})
 
 GROUP = "evalmatrix.metrics"
 

@@ -81,8 +81,8 @@ def gini(problem: Problem, of: ScoresView) -> Value:
 def pr_auc_trapezoid(problem: Problem, of: ScoresView) -> Value:
     """The area under the straight lines between the points of the precision-recall curve."""
     curve = curve_of(of)
-    precision = curve.precision
-    precision[:, 0] = 1.0
+    # Before any row is taken the curve begins at a precision of 1.
+    precision = np.nan_to_num(curve.precision, nan=1.0)
     width = np.diff(curve.recall, axis=-1)
     values = (width * (precision[:, 1:] + precision[:, :-1]) / 2).sum(-1)
     bound = 0.0

@@ -21,10 +21,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from engine.errors import InputError
-from engine.metrics.base import BINARY, METRICS, Metric, Problem, SliceStates, Value, ratio
-from engine.metrics.classification import UNIT
+from engine.metrics.base import BINARY, METRICS, Metric, Problem, SliceStates
 from engine.metrics.inference import spread_of
-from engine.states import Confusion, ConfusionView, Family, Floats, PairFamily
+from engine.metrics.rates import UNIT
+from engine.states import Family, Floats, PairFamily
 from engine.statistics import Share, Spread
 from engine.statistics.disparity import LargestDifference, Shares, SmallestRatio
 from engine.vocabulary import MetricValue
@@ -47,23 +47,22 @@ class How(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """A share of rows that groups are compared by, and what a group lacks that has none."""
+class ComparedRate:
+    """A share of rows that groups are compared by.
+
+    `words` is the rate as it stands in sentences, `lacks` what a group lacks that has none.
+    """
 
     metric: Metric
+    words: str
     lacks: str
-
-    @property
-    def words(self) -> str:
-        """The rate as it stands in sentences."""
-        return self.metric.name.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
     """How a fairness metric is made of the rates of groups."""
 
-    rates: tuple[Rate, ...]
+    rates: tuple[ComparedRate, ...]
     how: How
 
 
@@ -83,7 +82,7 @@ GROUPED: dict[str, Grouped] = {}
 
 
 def fairness_metric(
-    name: str, rates: Sequence[Rate], how: How, *, aliases: Sequence[str] = (), **more: Any
+    name: str, rates: Sequence[ComparedRate], how: How, *, aliases: Sequence[str] = (), **more: Any
 ) -> Metric:
     """Registers the comparison of rates between groups as the metric `name`.
 
@@ -175,7 +174,7 @@ def _named(groups: Sequence[str]) -> str:
     return ", ".join(groups[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _values(rate: Rate, problem: Problem, groups: Mapping[str, SliceStates]) -> Floats:
+def _values(rate: ComparedRate, problem: Problem, groups: Mapping[str, SliceStates]) -> Floats:
     """The rate of each group."""
     return np.array([rate.metric.value(problem, on).value for on in groups.values()], np.float64)
 
@@ -201,7 +200,7 @@ def _worst(
     return worst(found, key=lambda each: each[0])
 
 
-def _shares(rate: Rate, problem: Problem, groups: Mapping[str, SliceStates]) -> Shares:
+def _shares(rate: ComparedRate, problem: Problem, groups: Mapping[str, SliceStates]) -> Shares:
     """The rate of each group in effective rows."""
     shares = []
     for on in groups.values():
@@ -215,37 +214,13 @@ def _shares(rate: Rate, problem: Problem, groups: Mapping[str, SliceStates]) -> 
     return Shares.of(shares)
 
 
-def _confusion(problem: Problem) -> tuple[Confusion]:
-    return (Confusion(problem.n_classes),)
+SELECTION_RATE = ComparedRate(METRICS.get("selection_rate"), "selection rate", NO_ROWS)
+FALSE_POSITIVE_RATE = ComparedRate(METRICS.get("fpr"), "false positive rate", "no negative rows")
+RECALL = ComparedRate(METRICS.get("recall"), "recall", "no positive rows")
+PRECISION = ComparedRate(METRICS.get("precision"), "precision", "no rows predicted positive")
+ACCURACY = ComparedRate(METRICS.get("accuracy"), "accuracy", NO_ROWS)
 
-
-def _selection_rate(problem: Problem, of: ConfusionView) -> Value:
-    """The share of rows that are predicted positive."""
-    selected = of.squares[:, problem.positive].sum()
-    squares = (float(selected), float(of.squares.sum() - selected))
-    return ratio(of.predicted[:, problem.positive], of.total, "zero_weight", squares=squares)
-
-
-def _false_positive_rate(problem: Problem, of: ConfusionView) -> Value:
-    """The share of the negative rows that are predicted positive."""
-    yes = problem.positive
-    no = 1 - yes
-    squares = (float(of.squares[no, yes]), float(of.squares[no, no]))
-    wrong = of.by_replicate()[:, no, yes]
-    return ratio(wrong, of.actual[:, no], "one_class", squares=squares)
-
-
-def _share(name: str, function: Any) -> Metric:
-    return Metric(name, BINARY, _confusion, function, bounds=UNIT)
-
-
-SELECTION_RATE = Rate(_share("selection_rate", _selection_rate), NO_ROWS)
-FALSE_POSITIVE_RATE = Rate(_share("false_positive_rate", _false_positive_rate), "no negative rows")
-RECALL = Rate(METRICS.get("recall"), "no positive rows")
-PRECISION = Rate(METRICS.get("precision"), "no rows predicted positive")
-ACCURACY = Rate(METRICS.get("accuracy"), NO_ROWS)
-
-_FAMILIES: tuple[tuple[str, tuple[Rate, ...], str], ...] = (
+_FAMILIES: tuple[tuple[str, tuple[ComparedRate, ...], str], ...] = (
     ("demographic_parity", (SELECTION_RATE,), "the selection rates"),
     ("equal_opportunity", (RECALL,), "the recalls"),
     ("equalized_odds", (RECALL, FALSE_POSITIVE_RATE), "the recalls or the false positive rates"),

@@ -139,7 +139,9 @@ def _d2(alpha: float, scale: float, losses: MomentsView, of: ValuesView) -> Valu
         none = np.ones(len(of.weight), bool)
         return Value(np.full(len(none), np.nan), (("zero_weight", none),))
     least, off = least_pinball(of, alpha)
-    undefined = (("zero_weight", of.weight.sum(-1) == 0), ("constant", least == 0))
+    # On the grid, targets in one bin need not be one target.
+    alike = "constant" if of.exact else "too_close"
+    undefined = (("zero_weight", of.weight.sum(-1) == 0), (alike, least == 0))
     loss = scale * losses.mean
     bound = 0.0
     if off > 0:

@@ -191,7 +191,8 @@ def symmetric_percentage_error(batch: Scored, problem: Problem) -> Floats:
     """The mean distance in shares of the mean size of target and prediction."""
     distance, size = absolute_error(batch, problem), np.abs(predicted_value(batch, problem))
     size = size / 2 + np.abs(batch.truth) / 2
-    return np.divide(distance, size, out=np.zeros(len(batch)), where=size > 0)
+    shares: Floats = np.divide(distance, size, out=np.zeros(len(batch)), where=size > 0)
+    return shares
 
 
 def target_size(batch: Scored, problem: Problem) -> Floats:

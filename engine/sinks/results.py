@@ -84,6 +84,20 @@ RUNS_SCHEMA = pa.schema(
 )
 
 
+# What compares a cell has the same names in the table.
+_COMPARISON = (
+    "baseline_model",
+    "baseline_value",
+    "delta",
+    "delta_ci_low",
+    "delta_ci_high",
+    "p_value",
+    "q_value",
+    "violation_p_value",
+    "violation_q_value",
+)
+
+
 def cell_row(cell: Cell, info: RunInfo) -> dict[str, Any]:
     """One row of the results table."""
     measured = cell.measured
@@ -110,13 +124,7 @@ def cell_row(cell: Cell, info: RunInfo) -> dict[str, Any]:
         "ci_low": measured.ci_low,
         "ci_high": measured.ci_high,
         "error_bound": measured.error_bound,
-        "baseline_model": cell.baseline_model,
-        "baseline_value": cell.baseline_value,
-        "delta": cell.delta,
-        "delta_ci_low": cell.delta_ci_low,
-        "delta_ci_high": cell.delta_ci_high,
-        "p_value": cell.p_value,
-        "q_value": cell.q_value,
+        **{name: getattr(cell, name) for name in _COMPARISON},
         "condition": cell.test.condition,
         "verdict": cell.verdict.value,
         "reason": cell.reason,
@@ -125,8 +133,6 @@ def cell_row(cell: Cell, info: RunInfo) -> dict[str, Any]:
         "n_bad_score": cell.counts.bad_scores,
         "undefined": measured.reason,
         "schema_version": RESULTS_VERSION,
-        "violation_p_value": cell.violation_p_value,
-        "violation_q_value": cell.violation_q_value,
     }
 
 

@@ -46,6 +46,7 @@ from engine.states.pairs import (
     PairTally,
 )
 from engine.states.quantiles import ValueHistogram, Values, ValuesView
+from engine.states.queries import PairedQueryMean, Queries, QueryMean
 from engine.states.ranking import EXACT_SCORES, ScoreHistogram, Scores, ScoresView
 from engine.states.tally import Confusion, ConfusionView, Tally
 
@@ -71,7 +72,10 @@ __all__ = [
     "PairTally",
     "PairedHits",
     "PairedMean",
+    "PairedQueryMean",
     "PairedView",
+    "Queries",
+    "QueryMean",
     "RowFlags",
     "ScoreHistogram",
     "Scored",

@@ -12,7 +12,16 @@ from engine.statistics.online import Judged as PastTest
 from engine.statistics.online import next_level
 from engine.statistics.order import QuantileOf
 from engine.statistics.paired import PairedShare, two_sided
-from engine.statistics.spread import REALS, Interval, Mapped, Share, Spread, StudentT, quantile
+from engine.statistics.spread import (
+    REALS,
+    Interval,
+    Mapped,
+    Share,
+    Spread,
+    StudentT,
+    growth_to_decide,
+    quantile,
+)
 
 __all__ = [
     "REALS",
@@ -27,6 +36,7 @@ __all__ = [
     "StudentT",
     "adjusted",
     "family_levels",
+    "growth_to_decide",
     "jackknife",
     "next_level",
     "quantile",

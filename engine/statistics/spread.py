@@ -192,3 +192,13 @@ class Mapped(Spread):
     def p_above(self, limit: float) -> float:
         back = self.back(limit)
         return self.inner.p_above(back) if self.rising else self.inner.p_below(back)
+
+
+def growth_to_decide(spread: Spread, limit: float, level: float) -> float:
+    """How many times as many rows would put the limit at the end of the interval.
+
+    By how many standard errors an estimate is beyond a limit grows as the root of the rows.
+    """
+    p = min(spread.p_below(limit), spread.p_above(limit))
+    sure = -float(ndtri(p)) if 0 < p < 0.5 else 0.0
+    return (quantile(level) / sure) ** 2 if sure > 0 else math.inf

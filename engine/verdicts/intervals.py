@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from engine.metrics import Comparison
-from engine.statistics import Spread
+from engine.statistics import Spread, growth_to_decide
 from engine.verdicts.measurement import Decision, Measurement
 from engine.verdicts.words import ROUNDING, number, slack, undefined
 from engine.vocabulary import Condition, Verdict
@@ -55,7 +55,7 @@ def _absolute(condition: Condition, value: float, of: Measurement) -> Decision:
         return Decision(verdict, f"{shown} is {'at least' if least else 'at most'} {limit}", p)
     if verdict is Verdict.FAIL:
         return Decision(verdict, f"{shown} is {'below' if least else 'above'} {limit}", p)
-    return _open(f"{shown} includes {limit}; {_more(value - bound, (low, value, high), of)}", p)
+    return _open(f"{shown} includes {limit}; {_more(of.spread, bound, value - bound, of)}", p)
 
 
 def _judge(interval: tuple[float, float], limit: float, of: Measurement) -> Verdict:
@@ -79,15 +79,13 @@ def _interval(low: float, high: float) -> str:
     return f"[{low:.4g}, {high:.4g}]"
 
 
-def _more(gap: float, interval: tuple[float, float, float], of: Measurement) -> str:
-    """What it would take to decide: the interval shrinks as one over the root of the rows."""
-    low, value, high = interval
-    reach = value - low if gap > 0 else high - value
+def _more(spread: Spread, limit: float, gap: float, of: Measurement) -> str:
+    """What it would take to decide, where the value is by `gap` above the limit."""
     bounds = slack(of.value) + (0.0 if of.baseline is None else slack(of.baseline))
-    distance = abs(gap) - bounds
-    if bounds > 0 and distance <= 0:
-        return f"the error bound of {number(bounds)} alone decides that no rows would decide"
-    more = of.rows.n * ((reach / distance) ** 2 - 1) if distance > 0 else math.inf
+    if bounds > 0 and abs(gap) <= bounds:
+        return f"no number of rows would decide, the error bound is {number(bounds)}"
+    beyond = limit + math.copysign(bounds, gap)
+    more = of.rows.n * (growth_to_decide(spread, beyond, of.confidence) - 1)
     if not more < MANY_ROWS:
         return "it is too close to the limit for any number of rows"
     return f"about {_round_up(max(more, 1)):,} more row{'' if more <= 1 else 's'} would decide"
@@ -118,8 +116,8 @@ def _margin(condition: Condition, value: float, compared: Comparison, of: Measur
     if verdict is not Verdict.INCONCLUSIVE:
         side = "within" if verdict is Verdict.PASS else "beyond"
         return Decision(verdict, f"{fact}, {side} {shown}", p)
-    here = compared.delta - shift
-    return _open(f"{fact}, which includes {shown}; {_more(here - limit, (low, here, high), of)}", p)
+    more = _more(spread, limit, compared.delta - shift - limit, of)
+    return _open(f"{fact}, which includes {shown}; {more}", p)
 
 
 def _difference(

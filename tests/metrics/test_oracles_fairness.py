@@ -22,10 +22,10 @@ from engine.errors import InputError
 from engine.metrics import (
     GROUPED,
     METRICS,
+    ComparedRate,
     GroupedValue,
     How,
     Problem,
-    Rate,
     Sampling,
     SliceStates,
     fairness,
@@ -381,10 +381,10 @@ def test_own_fairness_metrics(
         "g=a": rows_of(rows_from, (60, 40, 10, 90)),
         "g=b": rows_of(rows_from, (70, 30, 40, 60)),
     }
-    micro = Rate(METRICS.get("recall_micro"), "no labelled rows")
+    micro = ComparedRate(METRICS.get("recall_micro"), "micro recall", "no labelled rows")
     fairness_metric("micro_parity", [micro], How.DIFFERENCE, summary="Of micro averages.")
     assert by_groups("micro_parity", groups).value.value == pytest.approx(0.1)
-    f1 = Rate(METRICS.get("f1"), "no positive rows")
+    f1 = ComparedRate(METRICS.get("f1"), "F1", "no positive rows")
     fairness_metric("f1_parity", [f1], How.DIFFERENCE)
     with pytest.raises(InputError, match="f1 is no share of rows"):
         by_groups("f1_parity", groups)

@@ -286,6 +286,9 @@ def test_beyond_the_cap_values_are_within_their_bound(
         patch.setattr(ranking, "FINE_BITS", bits)
         for name in ("median_absolute_error", *QUANTILES, "d2_absolute_error", "d2_pinball_0.9"):
             expected, measured = expected_of(name, some), measure(name, rows)
+            if measured.reason == "too_close":
+                assert shape == "offset"
+                continue
             rounding = 1e-12 * max(1.0, abs(expected))
             assert abs(measured.value - expected) <= measured.error_bound + rounding, name
 
@@ -314,7 +317,7 @@ def test_replicates_beyond_the_cap_are_near_the_truth(measure: Any, rows_from: A
     for name in ("median_absolute_error", "d2_absolute_error"):
         replicates = measure.replicates(name, rows)
         rest = rows.at(np.flatnonzero(rows.bucket != 4))
-        assert replicates[5] == pytest.approx(expected_of(name, rest), rel=1e-2)
+        assert replicates[5] == pytest.approx(expected_of(name, rest), rel=1e-2, abs=1e-3)
         # Their differences, which is what counts, are far more exact.
         gap = expected_of(name, rows) - expected_of(name, rest)
         assert replicates[0] - replicates[5] == pytest.approx(gap, abs=5e-4)

@@ -60,7 +60,7 @@ def trouble(evaluation: EvaluationResult) -> Trouble:
     undecided = selection.findings(evaluation.cells, ("INCONCLUSIVE",))
     tested = sum(selection.word(cell) != "RECORDED" for cell in evaluation.cells)
     # Where nothing failed, what could not be decided is what a reader came for.
-    few = MAX_UNDECIDED if grave else MAX_SHOWN
+    few = MAX_UNDECIDED if grave else 2 * MAX_UNDECIDED
     return Trouble(_listing(grave, MAX_SHOWN), _listing(undecided, few), tested)
 
 

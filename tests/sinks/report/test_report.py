@@ -229,19 +229,21 @@ def test_lower_is_better_is_coloured_the_other_way(cell_of: Cells, run_of: Runs)
     assert [td["class"][0] for td in rows["low"].select("td")] == ["better3", "differs3"]
 
 
-def test_a_thousand_slices_show_the_worst_and_keep_the_rest(
+def test_a_thousand_slices_keep_the_page_small(big_run: Callable[[int], RunOutcome]) -> None:
+    assert len(report.render(big_run(1000))) < 8_000_000
+
+
+def test_many_slices_show_the_worst_and_keep_the_rest(
     big_run: Callable[[int], RunOutcome],
 ) -> None:
-    html = report.render(big_run(1000))
-    assert len(html) < 8_000_000
-    made = BeautifulSoup(html, "lxml")
+    made = BeautifulSoup(report.render(big_run(300)), "lxml")
     for panel in made.select("[data-panel]"):
         kept = [row for held in panel.find_all("template") for row in held.find_all("tr")]
         inert = {id(row) for row in kept}
         shown = [row for row in panel.find_all("tr") if row.find("td") and id(row) not in inert]
-        assert (len(shown), len(kept)) == (SHOWN, 801)
+        assert (len(shown), len(kept)) == (SHOWN, 101)
         assert all("v-FAIL" not in td["class"] for row in kept for td in row.find_all("td"))
-    assert "200 of 1,001 slices shown" in words(made.select_one("[data-panel]"))
+    assert "200 of 301 slices shown" in words(made.select_one("[data-panel]"))
 
 
 def test_slices_past_the_budget_are_counted(cell_of: Cells, run_of: Runs) -> None:

@@ -10,12 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, groupby, islice
 
 import numpy as np
 import pyarrow as pa
 
 from engine.errors import DataError
+from engine.kernel.cutting import chunks, query_codes, whole_queries
+from engine.kernel.merging import (
+    FAILURE,
+    STATE_KEY,
+    STATE_SCHEMA,
+    StateBytes,
+    in_batches,
+    merge,
+    to_batch,
+)
 from engine.matrix import EvaluationPlan
 from engine.metrics import METRICS
 from engine.models import load, loaded_count
@@ -33,62 +42,32 @@ from engine.states import (
     Scored,
     States,
     Sums,
-    decode,
     rows_of,
 )
 from engine.vocabulary import ModelVersion
 
+__all__ = [
+    "BUCKET_COLUMN",
+    "FAILURE",
+    "METER",
+    "METER_COLUMNS",
+    "ROWS",
+    "STATE_KEY",
+    "STATE_SCHEMA",
+    "chunks",
+    "load",
+    "merge",
+    "refuse_many",
+    "scan",
+    "to_batch",
+]
+
 BUCKET_COLUMN = "__bucket"
-CHUNK_ROWS = 131_072
-CHUNK_BYTES = 64 * 2**20
-OUT_ROWS = 4096
-MERGED_AT_ONCE = 16
 
 ROWS = "rows"
 METER = "meter"
-FAILURE = "failure"
 METER_COLUMNS = ("rows", "predictions", "predict_seconds", "scan_seconds", "loads", "batches")
 MAX_MESSAGE = 500
-
-STATE_SCHEMA = pa.schema(
-    [
-        ("model", pa.int32()),
-        ("slice_set", pa.string()),
-        ("slice_key", pa.string()),
-        ("family", pa.string()),
-        ("payload", pa.binary()),
-    ]
-)
-STATE_KEY = ("slice_set", "slice_key", "model", "family")
-
-Key = tuple[str, str, int, str]
-StateBytes = tuple[Key, bytes]
-
-
-def chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Puts small batches together and cuts large ones, within `CHUNK_ROWS` and `CHUNK_BYTES`.
-
-    A chunk is worth the arrays that are made for it, and no larger than a worker should hold. A
-    single row may be larger than the limit.
-    """
-    held: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in chain.from_iterable(map(_cut, batches)):
-        if held and (rows + batch.num_rows > CHUNK_ROWS or size + batch.nbytes > CHUNK_BYTES):
-            yield pa.concat_batches(held)
-            held, rows, size = [], 0, 0
-        held.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-    if held:
-        yield pa.concat_batches(held)
-
-
-def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch in pieces that are small enough for a chunk, as far as its rows are about alike."""
-    pieces = max(-(-batch.num_rows // CHUNK_ROWS), -(-batch.nbytes // CHUNK_BYTES), 1)
-    step = max(-(-batch.num_rows // pieces), 1)
-    for start in range(0, batch.num_rows, step):
-        yield batch.slice(start, step)
 
 
 def scan(batches: Iterable[pa.RecordBatch], plan: EvaluationPlan) -> Iterator[pa.RecordBatch]:
@@ -100,10 +79,12 @@ def scan(batches: Iterable[pa.RecordBatch], plan: EvaluationPlan) -> Iterator[pa
     METRICS.load(plan.plugins)
     task = ScanTask(plan)
     started = time.perf_counter()
-    for chunk in chunks(batches):
+    whole = plan.columns.query
+    pieces = chunks(batches) if whole is None else whole_queries(chunks(batches), whole)
+    for chunk in pieces:
         task.eat(chunk)
     if task.rows:
-        yield from _in_batches(task.emit(time.perf_counter() - started))
+        yield from in_batches(task.emit(time.perf_counter() - started))
 
 
 @dataclass(slots=True)
@@ -161,6 +142,7 @@ class Rows:
     labelled: Bools
     placed: list[Placed]
     unweighted: bool
+    query: Ints | None = None
 
     def counts(self, placed: Placed, bad: Bools, n_groups: int) -> Sums:
         """How many rows each slice has, and which of them no metric can use."""
@@ -184,6 +166,7 @@ class Rows:
             None if of.scores is None else of.scores[good],
             None if of.classes is None else of.classes[good],
             self.unweighted,
+            None if self.query is None else self.query[rows],
         )
 
 
@@ -246,7 +229,8 @@ class ScanTask:
         for index in self.slicer.indices:
             refuse_many(self.plan, index.slice_set.name, len(index.keys))
         labelled = ~(truth.null | truth.unknown)
-        return Rows(truth, weight, bucket, labelled, placed, columns.weight is None)
+        query = None if columns.query is None else query_codes(batch.column(columns.query))
+        return Rows(truth, weight, bucket, labelled, placed, columns.weight is None, query)
 
     def _counts(self, every: Rows, bad: Bools) -> list[Sums]:
         return [
@@ -340,56 +324,3 @@ def refuse_many(plan: EvaluationPlan, set_name: str, count: int) -> None:
             f"evaluation {plan.name!r}: the slices by {set_name!r} are more than max_slices "
             f"({plan.max_slices:,}); slice by a column of fewer values, or raise max_slices"
         )
-
-
-def _in_batches(rows: Iterable[StateBytes]) -> Iterator[pa.RecordBatch]:
-    out: list[StateBytes] = []
-    for row in rows:
-        out.append(row)
-        if len(out) >= OUT_ROWS:
-            yield to_batch(out)
-            out = []
-    if out:
-        yield to_batch(out)
-
-
-def to_batch(rows: list[StateBytes]) -> pa.RecordBatch:
-    """Rows of states as an Arrow batch of `STATE_SCHEMA`."""
-    columns = [
-        pa.array([key[2] for key, _ in rows], pa.int32()),
-        pa.array([key[0] for key, _ in rows], pa.string()),
-        pa.array([key[1] for key, _ in rows], pa.string()),
-        pa.array([key[3] for key, _ in rows], pa.string()),
-        pa.array([payload for _, payload in rows], pa.binary()),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=STATE_SCHEMA)
-
-
-def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Adds the states of one key; the rows come sorted by `STATE_KEY`, so one is held at a time."""
-    grouped = groupby(_keyed(batches), key=lambda row: row[0])
-    return _in_batches((key, _added(key, (each for _, each in rows))) for key, rows in grouped)
-
-
-def _added(key: Key, payloads: Iterator[bytes]) -> bytes:
-    """The sum of states as bytes; of reasons for a failure, the first in the alphabet."""
-    if key[3] == FAILURE:
-        return min(payloads)
-    first, *few = islice(payloads, MERGED_AT_ONCE)
-    if not few:
-        return first
-    state = decode(first)
-    while few:
-        state = state.merge(*map(decode, few))
-        few = list(islice(payloads, MERGED_AT_ONCE))
-    return state.encode()
-
-
-def _keyed(batches: Iterable[pa.RecordBatch]) -> Iterator[StateBytes]:
-    for batch in batches:
-        models, sets, slices, families, payloads = (
-            batch.column(name).to_pylist()
-            for name in ("model", "slice_set", "slice_key", "family", "payload")
-        )
-        keys = zip(sets, slices, models, families, strict=True)
-        yield from zip(keys, payloads, strict=True)

@@ -1,0 +1,195 @@
+"""Metrics of rankings: each query has a number, and the metric is their mean.
+
+A row is a document of a query, its label says how relevant it is, its prediction ranks it. The
+unit is the query: each counts 1, whatever its size and the weights of its rows, so that intervals
+are over queries. A row of weight 0 is no row.
+
+Conventions, with the reference in brackets:
+
+- A label above 0 is relevant. A label below 0 leaves the metric undefined ("negative").
+- Of documents with one score the order is not known. Every metric is its mean over all orders of
+  those (McSherry and Najork 2008), so that the order of rows does not matter.
+- ndcg: the gain is the relevance itself, the discount log2 of the place (scikit-learn's
+  `ndcg_score`).
+- precision at k divides by k, also where a query has fewer documents (trec_eval, Spark).
+- recall at k divides by the number of relevant documents.
+- average precision at k divides by that number or k, whichever is less (Spark).
+- The reciprocal rank is 1 / place of the first relevant document.
+- A query without relevant documents counts 0 in all of them, as in scikit-learn and trec_eval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from engine.metrics.base import METRICS, RANKING, Metric, Problem, Value
+from engine.metrics.basis import Averaged
+from engine.states import Floats, Ints, MomentsView, PairedQueryMean, Queries, QueryMean
+
+UNIT = (0.0, 1.0)
+# For metrics that look at all places.
+ALL = np.iinfo(np.int64).max
+
+
+def _relevant(of: Queries) -> Floats:
+    return np.asarray(of.relevance > 0, np.float64)
+
+
+def _shares(numerator: Floats, denominator: Floats) -> Floats:
+    """Quotients of queries, 0 where there is nothing relevant to divide by."""
+    zeros = np.zeros(len(numerator))
+    shares: Floats = np.divide(numerator, denominator, out=zeros, where=denominator > 0)
+    return shares
+
+
+def _gain(k: int, of: Queries) -> Floats:
+    """The discounted cumulative gain of the first k places, [queries]."""
+    longest = int((of.ahead + of.tied).max())
+    discounts = 1 / np.log2(np.arange(longest) + 2)
+    discounts[k:] = 0.0
+    up_to = np.r_[0.0, np.cumsum(discounts)]
+    average = (up_to[of.ahead + of.tied] - up_to[of.ahead]) / of.tied
+    return of.total(of.relevance * average)
+
+
+def ndcg(k: int, of: Queries) -> Floats:
+    """The gain in shares of that of the best order (Järvelin and Kekäläinen 2002)."""
+    return _shares(_gain(k, of), _gain(k, of.ideal()))
+
+
+def _hits(k: int, of: Queries) -> Floats:
+    """How many relevant documents are in the first k places, [queries]."""
+    within = np.clip((k - of.ahead) / of.tied, 0.0, 1.0)
+    return of.total(_relevant(of) * within)
+
+
+def precision(k: int, of: Queries) -> Floats:
+    """The share of the first k places with relevant documents."""
+    return _hits(k, of) / k
+
+
+def recall(k: int, of: Queries) -> Floats:
+    """The share of the relevant documents that are in the first k places."""
+    return _shares(_hits(k, of), of.total(_relevant(of)))
+
+
+def _before(of: Queries, of_document: Floats) -> Floats:
+    """The sum over the documents of the query with a higher score, [documents]."""
+    up_to = np.r_[0.0, np.cumsum(of_document)]
+    start = of.first[of.query]
+    before: Floats = up_to[start + of.ahead] - up_to[start]
+    return before
+
+
+def average_precision(k: int, of: Queries) -> Floats:
+    """The mean of the precisions at the relevant documents in the first k places.
+
+    At place j of a block a document is relevant with the probability r / t, and then so are, of
+    the j before it, j (r - 1) / (t - 1) on average.
+    """
+    relevant = _relevant(of)
+    total, above = of.by_block(relevant), _before(of, relevant)
+    place = of.place
+    within = place - of.ahead
+    others = within * (total - 1) / np.maximum(of.tied - 1, 1)
+    precisions = total / of.tied * (above + 1 + others) / (place + 1)
+    found = of.total(np.where(place < k, precisions, 0.0))
+    return _shares(found, np.minimum(of.total(relevant), float(k)))
+
+
+def _log_choices(longest: int) -> Callable[[Ints, Ints], Floats]:
+    """The log of "n choose k" for n up to `longest`; minus infinity where k is above n."""
+    logs = np.r_[0.0, np.cumsum(np.log(np.arange(1, longest + 1)))]
+
+    def choose(n: Ints, k: Ints) -> Floats:
+        inside = (k >= 0) & (k <= n)
+        n, k = np.where(inside, n, 0), np.where(inside, k, 0)
+        return np.where(inside, logs[n] - logs[k] - logs[n - k], -np.inf)
+
+    return choose
+
+
+def hit_rate(k: int, of: Queries) -> Floats:
+    """Whether a relevant document is in the first k places."""
+    relevant = _relevant(of)
+    total = of.by_block(relevant).astype(np.int64)
+    drawn = np.clip(k - of.ahead, 0, of.tied)
+    choose = _log_choices(int(of.tied.max()))
+    # That none of a block's relevant documents is among those drawn into the first places.
+    none = np.exp(choose(of.tied - total, drawn) - choose(of.tied, drawn))
+    found = np.maximum.reduceat(np.where(relevant > 0, 1 - none, 0.0), of.first)
+    return np.maximum(found, 0.0)
+
+
+def reciprocal_rank(of: Queries) -> Floats:
+    """1 / the place of the first relevant document."""
+    relevant = _relevant(of)
+    total = of.by_block(relevant).astype(np.int64)
+    place = of.place
+    within = place - of.ahead
+    choose = _log_choices(int(of.tied.max()))
+    # That the first relevant document of the block is here: the others are behind it.
+    here = np.exp(choose(of.tied - 1 - within, total - 1) - choose(of.tied, total))
+    here = np.where((_before(of, relevant) == 0) & (total > 0), here, 0.0)
+    return of.total(here / (place + 1))
+
+
+def below_zero(of: Queries) -> Floats:
+    """1 where a document's relevance is below 0."""
+    marks: Floats = np.maximum.reduceat(np.asarray(of.relevance < 0, np.float64), of.first)
+    return marks
+
+
+def _mean_of_queries(problem: Problem, numbers: MomentsView, negative: MomentsView) -> Value:
+    undefined = (("zero_weight", numbers.weight == 0), ("negative", negative.mean > 0))
+    return Value(numbers.mean, undefined, basis=Averaged(numbers))
+
+
+def query_metric(name: str, function: Callable[[Queries], Floats], summary: str) -> Metric:
+    """The metric that is the mean of a number of each query, between 0 and 1."""
+    return Metric(
+        name,
+        RANKING,
+        lambda problem: (QueryMean(name, function), QueryMean("below_zero", below_zero)),
+        _mean_of_queries,
+        needs_scores=True,
+        bounds=UNIT,
+        summary=summary,
+        paired=lambda problem: (PairedQueryMean(name, function),),
+    )
+
+
+_AT_K: dict[str, tuple[Callable[[int, Queries], Floats], str]] = {
+    "ndcg": (ndcg, "The mean over queries of the normalised gain of the first {k} places."),
+    "map": (average_precision, "The mean over queries of the average precision at {k}."),
+    "precision": (precision, "The mean share of the first {k} places with relevant documents."),
+    "recall": (
+        recall,
+        "The mean share of the relevant documents that are in the first {k} places.",
+    ),
+    "hit_rate": (
+        hit_rate,
+        "The share of queries with a relevant document in the first {k} places.",
+    ),
+}
+
+
+def _at(name: str, k: str) -> Metric:
+    function, summary = _AT_K[name]
+    number = min(int(k), ALL)
+    return query_metric(f"{name}_at_{k}", partial(function, number), summary.format(k=k))
+
+
+def _register() -> None:
+    for name in _AT_K:
+        METRICS.add_pattern(rf"{name}_at_(?P<k>[1-9][0-9]*)", partial(_at, name))
+    gain = "The mean over queries of the normalised discounted cumulative gain."
+    METRICS.add("ndcg", query_metric("ndcg", partial(ndcg, ALL), gain), aliases=["ndcg_score"])
+    first = "The mean over queries of 1 / the place of the first relevant document."
+    METRICS.add("mrr", query_metric("mrr", reciprocal_rank, first))
+
+
+_register()
