@@ -2,103 +2,34 @@
 
 Run as `python docs/make_metrics.py`; with `--check` nothing is written, and the exit code is 1
 when the file is not what would be written. What the registry does not know of a metric (its
-reference, and what happens at its edges) stands here; a registered metric without it is an error.
+reference, and what happens at its edges) stands in `metric_notes.py`; a registered metric without
+it is an error.
 """
 
 from __future__ import annotations
 
+import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-from engine.metrics import METRICS, Metric
+from metric_notes import MADE, NEVER, NOTES, Made
+
+from engine.metrics import GROUPED, METRICS, Metric
 from engine.vocabulary import TaskKind
 
 PAGE = Path(__file__).resolve().parent / "metrics.md"
 BEGIN, END = "<!-- made by docs/make_metrics.py -->", "<!-- end -->"
-
-NEVER = "–"
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """The function that a metric is compared with in the tests, and where it is undefined."""
-
-    reference: str
-    undefined: str = NEVER
-
-
-_RATIO = {
-    "precision": "`no_predicted_positive`: no row is predicted positive (scikit-learn: 0)",
-    "recall": "`one_class`: no row is positive (scikit-learn: 0)",
-    "f1": "`one_class`: no row is positive, and none is predicted so (scikit-learn: 0)",
-}
-_MISSING = "`one_class`: positives or negatives are missing (scikit-learn: NaN)"
-
-NOTES: dict[str, Note] = {
-    "accuracy": Note("accuracy_score"),
-    "balanced_accuracy": Note("balanced_accuracy_score"),
-    "matthews_corrcoef": Note(
-        "matthews_corrcoef",
-        "`one_class`: the labels are all the same; `constant`: the predictions are "
-        "(scikit-learn: 0)",
-    ),
-    "roc_auc": Note("roc_auc_score", _MISSING),
-    "roc_auc_ovr": Note(
-        'roc_auc_score(multi_class="ovr")', "`one_class`: a class has no row, or has all of them"
-    ),
-    "roc_auc_ovr_weighted": Note(
-        'roc_auc_score(multi_class="ovr", average="weighted")',
-        "`one_class`: a class has no row, or has all of them",
-    ),
-    "average_precision": Note(
-        "average_precision_score", "`one_class`: no row is positive (scikit-learn: 0)"
-    ),
-    "log_loss": Note("log_loss"),
-    "brier_score": Note("brier_score_loss"),
-    "top_k_accuracy": Note("top_k_accuracy_score(k=2)"),
-    "mean_absolute_error": Note("mean_absolute_error"),
-    "mean_squared_error": Note("mean_squared_error"),
-    "root_mean_squared_error": Note("root_mean_squared_error"),
-    "mean_absolute_percentage_error": Note("mean_absolute_percentage_error"),
-    "r2": Note(
-        "r2_score",
-        "`constant`: the target is constant, as it is with one row (scikit-learn: 1, 0 or NaN)",
-    ),
-    "max_error": Note("max_error"),
-}
-for _name, _words in _RATIO.items():
-    NOTES[_name] = Note(f"{_name}_score", _words)
-    for _average in ("macro", "micro", "weighted"):
-        NOTES[f"{_name}_{_average}"] = Note(f'{_name}_score(average="{_average}")')
-
-# Names that are made when they are asked for: how they are written, an example, where undefined.
-PATTERNS: dict[str, tuple[str, str, str]] = {
-    r"precision_class_(?P<label>.+)": (
-        "precision_class_<label>",
-        "precision_class_3",
-        "`no_predicted_positive`: the class is predicted for no row",
-    ),
-    r"recall_class_(?P<label>.+)": (
-        "recall_class_<label>",
-        "recall_class_3",
-        "`one_class`: no row is of the class",
-    ),
-    r"f1_class_(?P<label>.+)": (
-        "f1_class_<label>",
-        "f1_class_3",
-        "`one_class`: no row is of the class, and it is predicted for none",
-    ),
-    r"top_(?P<k>[1-9][0-9]*)_accuracy": ("top_<k>_accuracy", "top_3_accuracy", NEVER),
-    r"top_k_accuracy_(?P<k>[1-9][0-9]*)": ("top_k_accuracy_<k>", "top_k_accuracy_3", NEVER),
-}
 
 GROUPS = (
     ("Binary only", frozenset({TaskKind.BINARY})),
     ("Multiclass only", frozenset({TaskKind.MULTICLASS})),
     ("Binary and multiclass", frozenset({TaskKind.BINARY, TaskKind.MULTICLASS})),
     ("Regression", frozenset({TaskKind.REGRESSION})),
+    ("Multilabel", frozenset({TaskKind.MULTILABEL})),
+    ("Ranking", frozenset({TaskKind.RANKING})),
 )
+FAIRNESS = "Between the groups of a column (binary)"
+VERSIONS = "Between a version and the baseline"
 
 HEAD = "| name | meaning | better | needs scores | compared with | MLflow's key | undefined |"
 
@@ -106,21 +37,42 @@ HEAD = "| name | meaning | better | needs scores | compared with | MLflow's key 
 def tables() -> str:
     """All the tables, as Markdown."""
     metrics = list(METRICS)
-    unknown = sorted(each.name for each in metrics if each.name not in NOTES)
-    if unknown or set(METRICS.patterns()) != set(PATTERNS):
-        raise SystemExit(
-            f"docs/make_metrics.py: NOTES lacks {unknown}; PATTERNS has {sorted(PATTERNS)}, the "
-            f"registry {sorted(METRICS.patterns())}"
-        )
+    _check(metrics)
     parts = []
-    for title, tasks in GROUPS:
-        rows = [_row(each) for each in metrics if each.tasks == tasks]
-        parts += [f"### {title}", "", HEAD, "|" + " --- |" * 7, *sorted(rows), ""]
+    for title, rows in _titled(metrics).items():
+        parts += [f"### {title}", "", HEAD, "|" + " --- |" * 7, *sorted(map(_row, rows)), ""]
     parts += ["### Names made when they are asked for", ""]
     parts += ["| name | for | meaning | needs scores | undefined |", "|" + " --- |" * 5]
-    parts += [_pattern_row(*PATTERNS[pattern]) for pattern in METRICS.patterns()]
+    parts += [_made_row(each) for each in MADE]
     parts += ["", "### Aliases", "", "| written | means |", "| --- | --- |", *_aliases(), ""]
     return "\n".join(parts)
+
+
+def _check(metrics: list[Metric]) -> None:
+    """Refuses metrics and patterns of names without a note, and notes without a metric."""
+    lacking = sorted({each.name for each in metrics} ^ set(NOTES))
+    patterns = METRICS.patterns()
+    unshown = [p for p in patterns if not any(re.fullmatch(p, made.example) for made in MADE)]
+    unmade = [m.example for m in MADE if not any(re.fullmatch(p, m.example) for p in patterns)]
+    if lacking or unshown or unmade:
+        raise SystemExit(
+            f"docs/metric_notes.py: NOTES and the registry differ in {lacking}; MADE has no "
+            f"example of {unshown}, and {unmade} are no names"
+        )
+
+
+def _titled(metrics: list[Metric]) -> dict[str, list[Metric]]:
+    """The metrics of each table."""
+    titled: dict[str, list[Metric]] = {title: [] for title, _ in GROUPS}
+    titled |= {FAIRNESS: [], VERSIONS: []}
+    for each in metrics:
+        if each.name in GROUPED:
+            titled[FAIRNESS].append(each)
+        elif each.against:
+            titled[VERSIONS].append(each)
+        else:
+            titled[next(title for title, tasks in GROUPS if each.tasks == tasks)].append(each)
+    return titled
 
 
 def _row(each: Metric) -> str:
@@ -138,15 +90,18 @@ def _row(each: Metric) -> str:
     return f"| {' | '.join(columns)} |"
 
 
-def _pattern_row(written: str, example: str, undefined: str) -> str:
-    made = METRICS.get(example)
-    meaning = made.summary.replace("class 3", "class `<label>`").replace("the 3", "the `<k>`")
+def _made_row(made: Made) -> str:
+    metric = METRICS.get(made.example)
+    place = re.findall("<[a-z]+>", made.written)[0]
+    # What stands for the place in the example, wherever the meaning says it.
+    shown = re.findall(r"[0-9][0-9.]*", made.example)[-1]
+    meaning = re.sub(rf"(?<![\w.]){re.escape(shown)}(?!\w|\.\d)", f"`{place}`", metric.summary)
     columns = [
-        f"`{written}`",
-        " and ".join(sorted(made.tasks)),
+        ", ".join(f"`{each}`" for each in made.written.split(", ")),
+        " and ".join(sorted(metric.tasks)),
         meaning,
-        "yes" if made.needs_scores else "no",
-        undefined,
+        "yes" if metric.needs_scores else "no",
+        made.undefined,
     ]
     return f"| {' | '.join(columns)} |"
 

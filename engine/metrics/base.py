@@ -69,7 +69,8 @@ class Value:
     can rest on better than on the replicates, after `map` where the value is a function of it.
     `support` is the number of rows that the value rests on in the scarcest class, from which
     an interval comes where the value is at its bound and nothing spreads. `detail` adds to
-    the reason.
+    the reason. `centre` is, where chance alone pushes the values one way, what is left of them
+    without that: an interval lies around it, and its replicates are those of the metric.
     """
 
     values: Floats
@@ -79,6 +80,7 @@ class Value:
     map: Map | None = None
     support: float | None = None
     detail: str | None = None
+    centre: Floats | None = None
 
     def reason(self) -> str | None:
         """Why the first replicate is undefined; None when it is a number."""
@@ -87,9 +89,9 @@ class Value:
                 return code
         return None if np.isfinite(self.values[0]) else "undefined"
 
-    def defined(self) -> Floats:
-        """The numbers of all replicates, NaN where undefined."""
-        values = np.array(self.values, np.float64)
+    def spreading(self) -> Floats:
+        """The numbers of all replicates that an interval lies around, NaN where undefined."""
+        values = np.array(self.values if self.centre is None else self.centre, np.float64)
         for _, mask in self.undefined:
             values[mask] = np.nan
         return values
@@ -199,9 +201,9 @@ class Metric:
         views = self._views(states, problem)
         histograms = ScoresView | ValuesView
         if not any(isinstance(each, histograms) for each in views):
-            return self.measured(problem, states).defined()
+            return self.measured(problem, states).spreading()
         left_out = [each.left_out() if isinstance(each, histograms) else each for each in views]
-        return self._of(problem, left_out).defined()
+        return self._of(problem, left_out).spreading()
 
     def _views(self, states: SliceStates, problem: Problem) -> list[Any]:
         views = [states.view(family.key) for family in self.needs(problem)]

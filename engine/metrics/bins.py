@@ -44,13 +44,9 @@ class Bins:
 
 
 def binned(of: ScoresView, count: int, *, quantile: bool) -> Bins:
-    """The view's rows in `count` bins, in each replicate for itself."""
+    """The view's rows in `count` bins, which are the same in all replicates."""
     weight = of.positive + of.negative
-    place = (
-        _middles(weight, count)
-        if quantile
-        else np.broadcast_to(uniform_place(of.scores, count), weight.shape)
-    )
+    place = middles(weight[0], count) if quantile else uniform_place(of.scores, count)
     replicates = len(weight)
     cells = (np.arange(replicates)[:, None] * count + place).reshape(-1)
     sums = [
@@ -66,9 +62,10 @@ def uniform_place(scores: Floats, count: int) -> Ints:
     return np.searchsorted(edges[1:-1], scores)
 
 
-def _middles(weight: Floats, count: int) -> Ints:
-    upto = np.cumsum(weight, axis=-1)
-    place = share(upto - weight / 2, upto[:, -1:]) * count + _ROUNDING
+def middles(weight: Floats, count: int) -> Ints:
+    """The quantile bin of each score, from the weight at each: [score]."""
+    upto = np.cumsum(weight)
+    place = share(upto - weight / 2, upto[-1:]) * count + _ROUNDING
     inside: Ints = np.clip(np.nan_to_num(place), 0, count - 1).astype(np.int64)
     return inside
 

@@ -10,6 +10,7 @@ adds to the gaps, by the normal approximation of Kumar, Liang and Ma (2019).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -31,14 +32,38 @@ from engine.states import Floats, Mean, MomentsView, Scored, Scores, ScoresView
 BINS = 15
 
 
-def _ece(count: int, quantile: bool, problem: Problem, of: ScoresView) -> Value:
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """What chance adds to the gaps of bins, from how many rows a unit of weight is worth."""
+
+    per_weight: Floats
+
+    @classmethod
+    def of(cls, rows: MomentsView, like: ScoresView) -> Bias:
+        """That of a slice's rows; weights count as the rows they are worth (Kish 1965).
+
+        The view of scores has a single replicate until it is asked for the others.
+        """
+        return cls((rows.weight / rows.weight_squares)[: len(like.positive), None])
+
+    def less(self, bins: Bins) -> Floats:
+        """The mean gap over the bins without it: [replicate]."""
+        own = bins.observed * (1 - bins.observed) / (bins.weight * self.per_weight)
+        variance = np.where(bins.weight > 0, np.nan_to_num(own), 0.0)
+        gaps = np.nan_to_num(np.abs(bins.gap))
+        freed: Floats = np.nansum(bins.part * _less_bias(gaps, variance), axis=-1)
+        return freed
+
+
+def _ece(count: int, quantile: bool, problem: Problem, of: ScoresView, rows: MomentsView) -> Value:
     bins = binned(of, count, quantile=quantile)
     values = np.nansum(bins.part * np.abs(bins.gap), axis=-1)
     bound = 0.0
     if not of.exact and len(values) == 1:
         may = Ranges.of(of, count, quantile=quantile)
         bound = _farther(float(values[0]), (may.part * may.gap).sum(-1))
-    return Value(values, (("zero_weight", bins.weight.sum(-1) == 0),), bound)
+    undefined = (("zero_weight", bins.weight.sum(-1) == 0),)
+    return Value(values, undefined, bound, centre=Bias.of(rows, of).less(bins))
 
 
 def _mce(count: int, quantile: bool, problem: Problem, of: ScoresView) -> Value:
@@ -92,22 +117,12 @@ def _scores_and_rows(problem: Problem) -> tuple[Scores, Mean]:
 def ece_debiased(problem: Problem, of: ScoresView, rows: MomentsView) -> Value:
     """The ece of 15 uniform bins, less what chance alone adds to it; can fall below 0."""
     bins = binned(of, BINS, quantile=False)
-    # A row of weight counts as so many rows as the weights of all are worth (Kish 1965).
-    per_weight = (rows.weight / rows.weight_squares)[:, None]
-    variance = _variance(bins, per_weight)
-    values = np.nansum(bins.part * _less_bias(np.nan_to_num(np.abs(bins.gap)), variance), axis=-1)
+    bias = Bias.of(rows, of)
+    values = bias.less(bins)
     bound = 0.0
     if not of.exact and len(values) == 1:
-        bound = _debiased_bound(of, float(values[0]), float(per_weight[0, 0]))
+        bound = _debiased_bound(of, float(values[0]), float(bias.per_weight[0, 0]))
     return Value(values, (("zero_weight", bins.weight.sum(-1) == 0),), bound)
-
-
-def _variance(bins: Bins, per_weight: Floats) -> Floats:
-    """The variance of each bin's share of positives, 0 where it is empty."""
-    rows = bins.weight * per_weight
-    own = bins.observed * (1 - bins.observed) / rows
-    variance: Floats = np.where(bins.weight > 0, np.nan_to_num(own), 0.0)
-    return variance
 
 
 def _debiased_bound(of: ScoresView, value: float, per_weight: float) -> float:
@@ -121,16 +136,20 @@ def _debiased_bound(of: ScoresView, value: float, per_weight: float) -> float:
 
 
 def _error(name: str, function: Function, count: int, words: str) -> Metric:
-    what = "mean over" if name.startswith("ece") else "largest in"
+    mean_gap = name.startswith("ece")
+    which = "mean" if mean_gap else "largest"
     return Metric(
         name,
         BINARY,
-        positive_scores,
+        _scores_and_rows if mean_gap else positive_scores,
         function,
         higher_is_better=False,
         needs_scores=True,
-        bounds=UNIT,
-        summary=f"The {what} {count} {words} bins of |mean score - share of positives|.",
+        # An interval lies around what is left without the bias, which can be below 0.
+        bounds=(-np.inf, np.inf) if mean_gap else UNIT,
+        # The largest gap is mostly that of the bin with the fewest rows.
+        intervals=mean_gap,
+        summary=f"The {which} distance of mean score and share of positives, in {count} {words} bins.",
     )
 
 

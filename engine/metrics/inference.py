@@ -1,9 +1,11 @@
 """How sure a metric is: its spread on one slice, and that of its difference to the baseline's.
 
 Shares have Wilson's interval and means Student's, from sums of all rows. Everything else has the
-delete-a-group jackknife over the buckets of rows, on a scale that has no bounds. Where rows belong
-together the buckets hold whole clusters, so the jackknife is right for all metrics then, and gives
-shares the number of rows they are worth.
+delete-a-group jackknife over the buckets of rows. Student's t is taken on a scale that has no
+bounds: the logarithm of a mean that is above 0, the logit of a metric between two bounds. Where
+rows belong together the buckets hold whole clusters, so the jackknife is right for all metrics
+then, and gives shares the number of rows they are worth. `docs/intervals.md` shows by simulation
+how often each kind holds the truth.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from engine.states import (
 )
 from engine.states.pairs import GAINED, LOST
 from engine.statistics import (
+    REALS,
     Jackknifed,
     Mapped,
     PairedShare,
@@ -33,6 +36,7 @@ from engine.statistics import (
     StudentT,
     jackknife,
 )
+from engine.statistics.worth import Outcome, degrees_of_freedom, worth
 
 
 def spread_of(metric: Metric, problem: Problem, states: SliceStates) -> Spread | None:
@@ -47,16 +51,14 @@ def spread_of(metric: Metric, problem: Problem, states: SliceStates) -> Spread |
     spread: Spread | None
     if isinstance(basis, Counted) and not (basis.unweighted_only and states.sampling.weighted):
         spread = _share(basis, _jackknifed_if_clustered(metric, problem, states), states)
-    elif isinstance(basis, Averaged) and _simple(states):
-        spread = _mean(basis.moments)
+    elif isinstance(basis, Averaged):
+        spread = _mean(metric, problem, states, basis.moments)
     elif isinstance(basis, Ordered):
         return _quantile(basis, states)
     elif isinstance(basis, Known) and _simple(states):
         return _bounded(metric, measured, Jackknifed(basis.se, basis.df), states)
     else:
         found = _jackknife(metric.replicates(problem, states), states)
-        if isinstance(basis, Averaged):
-            return None if found is None else StudentT(float(measured.values[0]), *_both(found))
         return None if found is None else _bounded(metric, measured, found, states)
     if spread is None or measured.map is None:
         return spread
@@ -77,21 +79,18 @@ def _jackknife(replicates: Floats, states: SliceStates) -> Jackknifed | None:
     return jackknife(replicates, np.ones(BUCKETS) if sizes is None else sizes)
 
 
+def _of_basis(metric: Metric, problem: Problem, states: SliceStates) -> Floats:
+    """The replicates of what the value is a function of."""
+    values, made_by = metric.replicates(problem, states), metric.measured(problem, states).map
+    return values if made_by is None else np.array([made_by.back(value) for value in values])
+
+
 def _jackknifed_if_clustered(
     metric: Metric, problem: Problem, states: SliceStates
 ) -> Jackknifed | None:
     if not states.sampling.clustered:
         return None
-    plain = metric.measured(problem, states)
-    values = metric.replicates(problem, states)
-    if plain.map is not None:
-        values = np.array([plain.map.back(value) for value in values])
-    return _jackknife(values, states)
-
-
-def _kish(weight: float, squares: float) -> float:
-    """How many rows of equal weight some rows are worth (Kish 1965)."""
-    return weight * weight / squares if squares > 0 else 0.0
+    return _jackknife(_of_basis(metric, problem, states), states)
 
 
 def _share(of: Counted, between: Jackknifed | None, states: SliceStates) -> Share | None:
@@ -99,26 +98,28 @@ def _share(of: Counted, between: Jackknifed | None, states: SliceStates) -> Shar
     if of.trials <= 0:
         return None
     share = of.hits / of.trials
-    rows = _kish(of.trials, of.hit_squares + of.miss_squares)
-    if states.sampling.weighted:
-        own = (of.hit_squares * (1 - share) ** 2 + of.miss_squares * share**2) / of.trials**2
-        rows = min(rows, share * (1 - share) / own) if own > 0 and 0 < share < 1 else rows
-    return _clustered(share, rows, between, states)
+    hits = Outcome(of.hits, of.hit_squares, 1 - share)
+    misses = Outcome(of.trials - of.hits, of.miss_squares, share)
+    rows = worth([hits, misses]) if states.sampling.weighted else of.trials
+    df = math.inf
+    if states.sampling.clustered:
+        if between is None:
+            return None
+        rows, df = _between(share * (1 - share), rows, between, states)
+    elif states.sampling.weighted:
+        mean_weight = states.rows.weight_sum / states.rows.n
+        df = degrees_of_freedom([hits, misses], mean_weight)
+    return Share(share * rows, rows, df)
 
 
-def _clustered(
-    share: float, rows: float, between: Jackknifed | None, states: SliceStates
-) -> Share | None:
-    if not states.sampling.clustered:
-        return Share(share * rows, rows)
-    if between is None:
-        return None
-    if 0 < share < 1 and between.se > 0:
-        rows = min(rows, share * (1 - share) / between.se**2)
-    else:
-        # Nothing spreads, so nothing says how alike the rows of a cluster are: quite alike.
-        rows /= states.sampling.rows_per_cluster
-    return Share(share * rows, rows, between.df)
+def _between(
+    variance: float, rows: float, between: Jackknifed, states: SliceStates
+) -> tuple[float, float]:
+    """How many rows a share of clustered rows is worth, and the degrees of freedom of that."""
+    if variance > 0 and between.se > 0:
+        return variance / between.se**2, between.df
+    # Nothing spreads, so nothing says how alike the rows of a cluster are: quite alike.
+    return rows / states.sampling.rows_per_cluster, between.df
 
 
 def _quantile(of: Ordered, states: SliceStates) -> QuantileOf | None:
@@ -130,11 +131,22 @@ def _quantile(of: Ordered, states: SliceStates) -> QuantileOf | None:
     return QuantileOf(share, of.low, of.high, np.cumsum(of.weight) / of.weight.sum())
 
 
-def _mean(of: MomentsView) -> StudentT | None:
-    rows = float(of.weight[0])
-    if rows < 2:
+def _mean(
+    metric: Metric, problem: Problem, states: SliceStates, of: MomentsView
+) -> StudentT | None:
+    """Student's t of the mean itself, whatever the metric makes of it."""
+    value, rows = float(of.mean[0]), float(of.weight[0])
+    found: Jackknifed | None
+    if _simple(states):
+        found = Jackknifed(_standard_error(of), rows - 1) if rows >= 2 else None
+    else:
+        found = _jackknife(_of_basis(metric, problem, states), states)
+    if found is None:
         return None
-    return StudentT(float(of.mean[0]), _standard_error(of), rows - 1)
+    (low, high), made_by = metric.bounds, metric.measured(problem, states).map
+    if made_by is not None:
+        low, high = sorted((made_by.back(low), made_by.back(high)))
+    return StudentT(value, *_both(found), (low, high) if low < value < high else REALS)
 
 
 def _standard_error(of: MomentsView) -> float:
@@ -146,7 +158,7 @@ def _bounded(
     metric: Metric, measured: Value, found: Jackknifed, states: SliceStates
 ) -> Spread | None:
     """Student's t on the scale of the metric's bounds, of which the value itself may be one."""
-    value = float(measured.values[0])
+    value = float(measured.spreading()[0])
     low, high = metric.bounds
     if low < value < high:
         if found.se == 0 and math.isfinite(high - low):
@@ -246,14 +258,24 @@ def _paired_mean(
     rows = float(pairs.weight[0])
     if rows < 2:
         return None
-    bases = [metric.measured(problem, each).basis for each in (states, states.baseline)]
-    moments = [each.moments for each in bases if isinstance(each, Averaged)]
-    own, other = (_standard_error(each) for each in moments)
-    means = [float(each.mean[0]) for each in moments]
+    both = [metric.measured(problem, each) for each in (states, states.baseline)]
+    means = [float(each.values[0]) for each in both]
+    own, other = (_error_of(each) for each in both)
     se = _standard_error(pairs)
     # The mean of the differences has more digits than the difference of the means.
     spread = StudentT(float(pairs.mean[0]), se, rows - 1)
     return Comparison(means[0], means[1], spread, own, other, se, rows - 1)
+
+
+def _error_of(measured: Value) -> float:
+    """The standard error of a mean over rows or a share of them; 0 where nothing spreads."""
+    basis = measured.basis
+    if isinstance(basis, Averaged):
+        return _standard_error(basis.moments)
+    if isinstance(basis, Counted):
+        share = basis.hits / basis.trials
+        return math.sqrt(max(share * (1 - share), 0.0) / basis.trials)
+    return 0.0
 
 
 def _paired_share(
@@ -268,30 +290,41 @@ def _paired_share(
         return None
     delta = (gained - lost) / trials
     variance = max((gained + lost) / trials - delta**2, 0.0)
-    rows, df = _kish(trials, float(squares.sum())), math.inf
-    if states.sampling.weighted:
-        own = _variance_of_weighted(squares, delta) / trials**2
-        rows = min(rows, variance / own) if own > 0 and variance > 0 else rows
+    # Few rows that differ make a score interval wide enough: the rows are taken as known.
+    rows = worth(_outcomes(total, squares, delta)) if states.sampling.weighted else trials
+    df = math.inf
     both = (states, states.baseline)
     if states.sampling.clustered:
         replicates = [metric.replicates(problem, each) for each in both]
         between = _jackknife(replicates[0] - replicates[1], states)
         if between is None:
             return None
-        df = between.df
-        if between.se > 0 and variance > 0:
-            rows = min(rows, variance / between.se**2)
-        else:
-            rows /= states.sampling.rows_per_cluster
+        rows, df = _between(variance, rows, between, states)
     scale = rows / trials
-    here, there = (float(metric.measured(problem, each).values[0]) for each in both)
-    own_se, base_se = (math.sqrt(share * (1 - share) / rows) for share in (here, there))
+    shares = [_share_of(metric, problem, each) for each in both]
+    own_se, base_se = (math.sqrt(max(p * (1 - p), 0.0) / n) for p, n in shares)
     spread = PairedShare(gained * scale, lost * scale, rows, df)
-    return Comparison(here, there, spread, own_se, base_se, math.sqrt(variance / rows), df)
+    se = math.sqrt(variance / rows)
+    return Comparison(shares[0][0], shares[1][0], spread, own_se, base_se, se, df)
 
 
-def _variance_of_weighted(squares: Floats, delta: float) -> float:
-    """The sum over rows of (w (d - delta))², where d is 1 for a gain, -1 for a loss, else 0."""
+def _share_of(metric: Metric, problem: Problem, states: SliceStates) -> tuple[float, float]:
+    """A share, and how many rows it is worth by itself."""
+    measured = metric.measured(problem, states)
+    assert isinstance(measured.basis, Counted), "a share of hits is counted"
+    between = _jackknifed_if_clustered(metric, problem, states)
+    share = _share(measured.basis, between, states)
+    assert share is not None, "a share that is compared has rows"
+    return float(measured.values[0]), share.trials
+
+
+def _outcomes(total: Floats, squares: Floats, delta: float) -> list[Outcome]:
+    """The rows that differ in each direction, and the others, around a difference."""
+    weight, own = float(total.sum()), float(squares.sum())
+    gained, lost = float(total[GAINED]), float(total[LOST])
     gains, losses = float(squares[GAINED]), float(squares[LOST])
-    alike = float(squares.sum()) - gains - losses
-    return gains * (1 - delta) ** 2 + losses * (1 + delta) ** 2 + alike * delta**2
+    return [
+        Outcome(gained, gains, 1 - delta),
+        Outcome(lost, losses, 1 + delta),
+        Outcome(weight - gained - lost, own - gains - losses, delta),
+    ]

@@ -21,13 +21,14 @@ Conventions, with the reference in brackets:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from engine.metrics.base import METRICS, RANKING, Metric, Problem, Value
+from engine.metrics.base import METRICS, RANKING, Metric, Problem, Value, share_of
 from engine.metrics.basis import Averaged
-from engine.states import Floats, Ints, MomentsView, PairedQueryMean, Queries, QueryMean
+from engine.states import Bools, Floats, Ints, MomentsView, PairedQueryMean, Queries, QueryMean
 
 UNIT = (0.0, 1.0)
 # For metrics that look at all places.
@@ -144,8 +145,22 @@ def below_zero(of: Queries) -> Floats:
 
 
 def _mean_of_queries(problem: Problem, numbers: MomentsView, negative: MomentsView) -> Value:
-    undefined = (("zero_weight", numbers.weight == 0), ("negative", negative.mean > 0))
-    return Value(numbers.mean, undefined, basis=Averaged(numbers))
+    # Where all queries have one number nothing spreads, and only how many there are says anything.
+    spreads = numbers.weight[0] > 0 and numbers.m2[0] > 0
+    return Value(
+        numbers.mean,
+        _undefined(numbers, negative),
+        basis=Averaged(numbers) if spreads else None,
+        support=float(numbers.weight[0]),
+    )
+
+
+def _share_of_queries(problem: Problem, numbers: MomentsView, negative: MomentsView) -> Value:
+    return replace(share_of(problem, numbers), undefined=_undefined(numbers, negative))
+
+
+def _undefined(numbers: MomentsView, negative: MomentsView) -> tuple[tuple[str, Bools], ...]:
+    return (("zero_weight", numbers.weight == 0), ("negative", negative.mean > 0))
 
 
 def query_metric(name: str, function: Callable[[Queries], Floats], summary: str) -> Metric:
@@ -179,8 +194,9 @@ _AT_K: dict[str, tuple[Callable[[int, Queries], Floats], str]] = {
 
 def _at(name: str, k: str) -> Metric:
     function, summary = _AT_K[name]
-    number = min(int(k), ALL)
-    return query_metric(f"{name}_at_{k}", partial(function, number), summary.format(k=k))
+    of_queries = partial(function, min(int(k), ALL))
+    made = query_metric(f"{name}_at_{k}", of_queries, summary.format(k=k))
+    return replace(made, function=_share_of_queries) if name == "hit_rate" else made
 
 
 def _register() -> None:

@@ -143,7 +143,7 @@ def _for_beta(beta: str, average: str | None) -> Metric:
     if average == "micro":
         # Every row has one class and one prediction, so the accuracy, whatever beta.
         accuracy = METRICS.get("accuracy")
-        summary = f"The micro average over classes of F{beta}: the accuracy."
+        summary = f"The micro average over classes of F with beta {beta}: the accuracy."
         return Metric(
             name,
             CLASSIFICATION,
@@ -156,9 +156,9 @@ def _for_beta(beta: str, average: str | None) -> Metric:
         )
     if average is not None:
         function = partial(_fbeta_averaged, float(beta), average)
-        summary = f"The {average} average over classes of F{beta}."
+        summary = f"The {average} average over classes of F with beta {beta}."
         return Metric(name, CLASSIFICATION, confusion_of, function, bounds=UNIT, summary=summary)
-    summary = f"The harmonic mean of precision and recall in which recall counts {beta}² times."
+    summary = f"Precision and recall in one number, where recall weighs {beta} times as much."
     return Metric(
         name, BINARY, confusion_of, partial(_fbeta, float(beta)), bounds=UNIT, summary=summary
     )

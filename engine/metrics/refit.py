@@ -19,6 +19,8 @@ _EPS = float(np.finfo(np.float64).eps)
 _STEPS = 100
 # Newton's error after a step is of the order of the square of the step.
 _SMALL = 1e-8
+# Where chances are next to 0 or 1 the loss is a straight line, and Newton's step without measure.
+_FARTHEST = 8.0
 
 
 def log_odds(scores: Floats) -> Floats:
@@ -94,8 +96,8 @@ class Fit:
         a, b = (other.a, other.b) if isinstance(other, Fit) else (other, other)
         return Fit(np.where(mask, self.a, a), np.where(mask, self.b, b))
 
-    def half(self) -> Fit:
-        return Fit(self.a / 2, self.b / 2)
+    def times(self, factor: Floats) -> Fit:
+        return Fit(self.a * factor, self.b * factor)
 
     def small_beside(self, other: Fit) -> Bools:
         return np.asarray(
@@ -116,13 +118,15 @@ def fitted(points: Points, *, slope: bool) -> Fit:
     loss = points.loss(fit)
     for _ in range(_STEPS):
         step = _newton(points, fit, slope=slope).where(~done, 0.0)
+        farthest = np.abs(points.line(step)).max(-1, initial=0.0)
+        step = step.times(_FARTHEST / np.maximum(farthest, _FARTHEST))
         for _ in range(_STEPS):
             after = points.loss(fit.plus(step))
             # At the end the loss falls by less than its rounding.
             fine = (after <= loss + 1e-13 * np.abs(loss)) | done
             if fine.all():
                 break
-            step = step.where(fine, step.half())
+            step = step.where(fine, step.times(np.array(0.5)))
         fit, loss = fit.plus(step), after
         done |= step.small_beside(fit)
         if done.all():

@@ -9,6 +9,7 @@ where both are 0; `wape` the sum of |e| over that of |target|.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -209,7 +210,8 @@ def target_size(batch: Scored, problem: Problem) -> Floats:
 )
 def wape(problem: Problem, errors: MomentsView, sizes: MomentsView) -> Value:
     """The sum of the distances in shares of the sum of the targets' sizes."""
-    return ratio(errors.mean, sizes.mean, "zero_targets")
+    shares = ratio(errors.mean, sizes.mean, "zero_targets")
+    return replace(shares, undefined=(("zero_weight", sizes.weight == 0), *shares.undefined))
 
 
 @metric(

@@ -234,6 +234,8 @@ def _register() -> None:
                 higher_is_better=None,
                 needs_scores=True,
                 bounds=(0.0, ABOVE_ALL),
+                # Where a maximum lies hangs on few rows: no jackknife gives its spread.
+                intervals=False,
                 summary=f"The highest score that, as a threshold, has {words}.",
             ),
         )

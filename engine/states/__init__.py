@@ -36,6 +36,7 @@ from engine.states.dense import (
     Sums,
     rows_of,
 )
+from engine.states.labels import Labels, LabelsView, LabelTally
 from engine.states.one_vs_one import PairScores
 from engine.states.pairs import (
     Pair,
@@ -60,6 +61,9 @@ __all__ = [
     "Family",
     "Floats",
     "Ints",
+    "LabelTally",
+    "Labels",
+    "LabelsView",
     "Maxima",
     "MaximaView",
     "Maximum",
@@ -97,13 +101,23 @@ __all__ = [
 
 _KINDS: Mapping[str, Any] = {
     kind.kind: kind
-    for kind in (Sums, Maxima, Moments, Tally, PairTally, ScoreHistogram, ValueHistogram)
+    for kind in (
+        Sums,
+        Maxima,
+        Moments,
+        Tally,
+        PairTally,
+        LabelTally,
+        ScoreHistogram,
+        ValueHistogram,
+    )
 }
 _VIEWS: Mapping[str, Any] = {
     "maxima": MaximaView.of,
     "moments": MomentsView.of,
     "tally": ConfusionView.of,
     "pairs": PairedView.of,
+    "labels": LabelsView.of,
     "scores": ScoresView.of,
     "values": ValuesView.of,
 }

@@ -24,6 +24,9 @@ Bools = NDArray[np.bool_]
 
 V = TypeVar("V")
 
+# Which buckets are in which replicate: all of them, then all but one.
+KEPT: Floats = np.concatenate([np.ones((1, BUCKETS)), 1 - np.eye(BUCKETS)])
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -148,15 +151,12 @@ def with_left_out(buckets: NDArray[Any], axis: int = 0) -> NDArray[Any]:
     """Sums over the bucket axis: first all of them, then each time all but one.
 
     The result has one entry more in the place of the bucket axis. What is left out is never
-    subtracted, which would cancel where one bucket has nearly all: it is what comes before it plus
-    what comes after it.
+    subtracted, which would cancel where one bucket has nearly all: a product of matrices adds up
+    what is kept.
     """
-    values = np.moveaxis(buckets, axis, 0)
-    nothing = np.zeros_like(values[:1])
-    before = np.concatenate([nothing, np.cumsum(values[:-1], axis=0)])
-    after = np.concatenate([np.cumsum(values[:0:-1], axis=0)[::-1], nothing])
-    total = values.sum(axis=0, keepdims=True)
-    return np.moveaxis(np.concatenate([total, before + after]), 0, axis)
+    values = buckets if axis == 0 else np.moveaxis(buckets, axis, 0)
+    sums = (KEPT @ values.reshape(BUCKETS, -1)).reshape(1 + BUCKETS, *values.shape[1:])
+    return sums if axis == 0 else np.moveaxis(sums, 0, axis)
 
 
 def sums_by_cell(cells: Ints, of_row: Floats | None, size: int) -> Floats:

@@ -13,6 +13,7 @@ import numpy as np
 from engine.states import codec
 from engine.states.base import (
     BUCKETS,
+    KEPT,
     Bools,
     Family,
     Floats,
@@ -25,8 +26,7 @@ from engine.states.base import (
 
 Loss = Callable[[Scored], Floats]
 
-# Which buckets are in which replicate: all of them, then all but one.
-_KEPT: Bools = np.concatenate([np.ones((1, BUCKETS), bool), ~np.eye(BUCKETS, dtype=bool)])
+_KEPT: Bools = KEPT > 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

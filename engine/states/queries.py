@@ -78,11 +78,21 @@ def _starts(changed: np.ndarray) -> Ints:
     return np.flatnonzero(np.r_[True, changed])
 
 
-def ranked(batch: Scored, groups: Ints) -> tuple[Queries, Ints, Ints]:
+Ranked = tuple[Queries, Ints, Ints]
+
+
+def ranked(batch: Scored, groups: Ints) -> Ranked:
     """The queries of each group with some document, and the group and the bucket of each of them.
 
     Queries come in the order of their group and their number. There must be a row of some weight.
     """
+    # All metrics of a slice set share one sort. The groups are kept beside what was made of them,
+    # so that no other array can get their identity.
+    _, found = batch.once(("ranked", id(groups)), lambda: (groups, _ranked(batch, groups)))
+    return found
+
+
+def _ranked(batch: Scored, groups: Ints) -> Ranked:
     rows = batch.once("by query and score", lambda: _by_query_and_score(batch))
     # Stable, so that within a group the order stays.
     rows = rows[np.argsort(groups[rows], kind="stable")]

@@ -16,7 +16,9 @@ from scipy.special import betainc, ndtr
 from engine.statistics.spread import Interval, Spread, quantile, tail
 
 FEW = 25
-STEPS = 42
+STEPS = 100
+CLOSE = 1e-11
+STEEP = 10.0
 # From this many standard errors on a tail is worth more than the normal curve.
 NEAR = 1.0
 
@@ -115,17 +117,31 @@ def _at_least(hits: float, trials: float, share: float) -> float:
 
 
 def _root(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function is 0, by bisection; the end that it does not reach."""
-    if falling(low) <= 0:
+    """Where a falling function is 0; the end that it does not reach.
+
+    The Illinois variant of false position: a step of a line through both ends, of which the one
+    that stays counts half.
+    """
+    at_low, at_high = falling(low), falling(high)
+    if at_low <= 0:
         return low
-    if falling(high) >= 0:
+    if at_high >= 0:
         return high
+    stayed = 0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        if falling(middle) > 0:
-            low = middle
+        # Far out the score is steep, or has no bound: a line through it leads nowhere.
+        if at_low < STEEP and at_high > -STEEP:
+            middle = high - at_high * (high - low) / (at_high - at_low)
+        found = falling(middle)
+        if abs(found) <= CLOSE or high - low <= CLOSE:
+            return middle
+        if found > 0:
+            low, at_low, stayed = middle, found, min(stayed, 0) - 1
+            at_high = at_high / 2 if stayed < -1 else at_high
         else:
-            high = middle
+            high, at_high, stayed = middle, found, max(stayed, 0) + 1
+            at_low = at_low / 2 if stayed > 1 else at_low
     return (low + high) / 2
 
 

@@ -432,6 +432,8 @@ def test_a_replicate_is_the_metric_without_its_bucket(
     for n in (9, 150):
         rows = random_rows(n, n, classes=classes, weights=weights)
         for name in names_for(rows):
+            if name.startswith(("ece", "mce")):
+                continue  # theirs have the bins of all rows, and are less biased: test_bins.py
             replicates = measure.replicates(name, rows)
             assert replicates.shape == (1 + BUCKETS,), name
             for b in range(-1, BUCKETS):

@@ -35,10 +35,9 @@ def both_classes(rows: Rows) -> bool:
 
 def cell(name: str, rows: Rows) -> float:
     predicted = rows.predicted == rows.positive
-    matrix = sk.confusion_matrix(
-        actual(rows), predicted, labels=[False, True], sample_weight=rows.weight
-    )
-    return float(dict(zip(("tn", "fp", "fn", "tp"), matrix.ravel(), strict=True))[name])
+    is_positive, is_predicted = name in ("tp", "fn"), name in ("tp", "fp")
+    of = (actual(rows) == is_positive) & (predicted == is_predicted)
+    return float(rows.weight[of].sum())
 
 
 def rate(hits: str, of: str, undefined: str, rows: Rows) -> float | str:

@@ -289,7 +289,16 @@ def test_the_results_table_has_the_contracts_columns_and_types(
     schema = spark.read.format("delta").load(str(world.store / "results")).schema
     types = {field.name: field.dataType.simpleString() for field in schema}
     expected = {name: kind for kind, names in CONTRACT.items() for name in names.split()}
-    ours = {"severity", "n_null_label", "n_bad_score", "undefined", "position", "schema_version"}
+    ours = {
+        "severity",
+        "n_null_label",
+        "n_bad_score",
+        "undefined",
+        "position",
+        "schema_version",
+        "violation_p_value",
+        "violation_q_value",
+    }
     assert {name: types.get(name) for name in expected} == expected
     assert set(types) == set(expected) | ours
 
@@ -334,7 +343,7 @@ def test_states_are_kept_by_model_and_dataset_version(
     row = of.first()
     assert row is not None
     assert row["dataset_version"] == 0 and row["dataset_id"]
-    assert len(row["model_digest"]) == 64 and row["schema_version"] == 1
+    assert len(row["model_digest"]) == 64 and row["schema_version"] == 2
 
 
 def test_the_reports_folder_is_complete(world: Any, finished: RunResult) -> None:

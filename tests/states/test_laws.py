@@ -17,16 +17,22 @@ from engine.states import (
     BUCKETS,
     ROW_COLUMNS,
     Confusion,
+    Labels,
     Maximum,
     Mean,
     Pair,
     PairedHits,
     PairedMean,
+    PairedQueryMean,
+    PairScores,
+    Queries,
+    QueryMean,
     RowFlags,
     Scored,
     Scores,
     States,
     Sums,
+    Values,
     decode,
     rows_of,
     view,
@@ -40,20 +46,25 @@ few = settings(max_examples=40)
 
 @dataclass(frozen=True)
 class Law:
-    """A family under test. `twice` projects on what a weight of 2 and a row twice agree in."""
+    """A family under test.
+
+    `twice` projects on what a weight of 2 and a row twice agree in; `unit` says which rows must
+    stay in one batch.
+    """
 
     name: str
     of: Callable[[Scored, np.ndarray, int], States]
     zero: Callable[[int], States]
     cap: int = ranking.EXACT_SCORES
     twice: Callable[[States], Any] = lambda states: parts(states)
+    unit: Callable[[Scored], np.ndarray] = lambda batch: np.arange(len(batch))
 
 
 def parts(states: States) -> dict[str, Any]:
     """All that a state holds, by name."""
-    if states.kind in ("tally", "pairs"):
+    if states.kind in ("tally", "pairs", "labels"):
         return {"width": states.width, "keys": states.keys, "weights": states.weights}
-    if states.kind == "scores":
+    if states.kind in ("scores", "values"):
         entries = states.entries
         return {
             "gridded": states.gridded,
@@ -102,16 +113,76 @@ def first_plane(states: States) -> dict[str, Any]:
     return {"keys": states.keys[first], "weights": states.weights[first]}
 
 
+def labelled(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+    """States of a batch whose rows have any number of labels."""
+    truth, predicted = (
+        (each > 0.5).astype(np.int64) for each in (batch.scores, batch.scores.T[::-1].T)
+    )
+    return LABELS.of(replace(batch, truth=truth, predicted=predicted, _cache={}), groups, n_groups)
+
+
+def relevance(of: Queries) -> np.ndarray:
+    """A number that is the same for a query whose documents are all there twice."""
+    return 1000.0 + of.total(of.relevance) / of.total(np.ones(len(of.query)))
+
+
+def as_ranking(batch: Scored) -> Scored:
+    """The batch with a query, whose bucket is that of its rows."""
+    scores, query = batch.scores[:, 0], batch.predicted
+    return replace(batch, scores=scores, query=query, bucket=3 * query, predicted=None, _cache={})
+
+
+def ranking_of(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+    return QUERIES.of(as_ranking(batch), groups, n_groups)
+
+
+def paired_rankings(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+    """Of two versions that know of two relevances, which no two versions do."""
+    candidate = as_ranking(batch)
+    base = replace(candidate, truth=batch.truth**2, _cache={})
+    return PAIRED_QUERIES.of(Pair(base, candidate), groups, n_groups)
+
+
+def weights_of(states: States) -> dict[str, Any]:
+    """A histogram of values without the squared weights."""
+    entries = states.entries
+    first = entries.cell % 2 == 0
+    return {"score": entries.score[first], "weight": entries.weight[first]}
+
+
+LABELS = Labels(CLASSES)
+QUERIES, PAIRED_QUERIES = QueryMean("r", relevance), PairedQueryMean("r", relevance)
+VALUES = Values("signed", lambda batch: (batch.scores[:, 0] - 0.3) * 10.0 ** (3 * batch.truth - 3))
 CONFUSION = Confusion(CLASSES)
 SCORES = Scores(1)
+PAIR_SCORES = PairScores(2, 0)
 LAWS = [
     Law("mean", MEAN.of, MEAN.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
     Law("maximum", MAXIMUM.of, MAXIMUM.zero),
     Law("confusion", CONFUSION.of, CONFUSION.zero, twice=first_plane),
     Law("paired mean", PAIRED_MEAN, PAIRED.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
     Law("paired hits", PAIRED_HITS, HITS.zero, twice=first_plane),
+    Law("labels", labelled, LABELS.zero),
+    Law(
+        "queries",
+        ranking_of,
+        QUERIES.zero,
+        twice=lambda s: s.values,
+        unit=lambda batch: batch.predicted,
+    ),
+    Law(
+        "paired queries",
+        paired_rankings,
+        PAIRED_QUERIES.zero,
+        twice=lambda s: s.values,
+        unit=lambda batch: batch.predicted,
+    ),
+    Law("values", VALUES.of, VALUES.zero, twice=weights_of),
+    Law("values beyond the cap", VALUES.of, VALUES.zero, cap=4, twice=weights_of),
     Law("scores", SCORES.of, SCORES.zero),
     Law("scores beyond the cap", SCORES.of, SCORES.zero, cap=4),
+    Law("scores of a pair of classes", PAIR_SCORES.of, PAIR_SCORES.zero),
+    Law("scores of a pair beyond the cap", PAIR_SCORES.of, PAIR_SCORES.zero, cap=4),
     Law(
         "rows",
         rows,
@@ -192,7 +263,8 @@ def test_merge_is_associative_and_commutative(law: Law, a: Any, b: Any, c: Any) 
 @given(batches(), st.randoms(use_true_random=False))
 def test_any_split_equals_the_whole(law: Law, made: Any, random: Any) -> None:
     batch, groups, n_groups = made
-    part = np.array([random.randrange(5) for _ in range(len(batch))], np.int64)
+    unit = law.unit(batch)
+    part = np.array([random.randrange(5) for _ in range(unit.max(initial=-1) + 1)], np.int64)[unit]
     total = law.zero(0)
     for each in range(5):
         of = part == each
@@ -223,7 +295,7 @@ def test_input_is_not_changed(law: Law, first: Any, second: Any) -> None:
         (first, second), before, strict=True
     ):
         np.testing.assert_array_equal(groups, groups_before)
-        for name in ("truth", "weight", "bucket", "scores", "predicted"):
+        for name in ("truth", "weight", "bucket", "scores", "predicted", "query"):
             np.testing.assert_array_equal(getattr(batch, name), getattr(batch_before, name))
     for states, was in zip((left, right), kept, strict=True):
         for name, value in parts(states).items():
@@ -287,6 +359,9 @@ def test_states_of_unlike_parameters_refuse_to_merge() -> None:
         MEAN.zero(1),
         MAXIMUM.zero(1),
         SCORES.zero(1),
+        VALUES.zero(1),
+        LABELS.zero(1),
+        Labels(4).zero(1),
         Sums(np.zeros((1, BUCKETS, 6))),
         Sums(np.zeros((1, 1, 6))),
         Sums(np.zeros((1, BUCKETS, 4))),

@@ -1,0 +1,126 @@
+"""The intervals and the paired comparisons of rates, F scores and shares at a threshold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+from scipy.stats import binomtest
+
+from engine.metrics import METRICS, Sampling, SliceStates, comparison_of, spread_of
+from engine.states import Pair, PairFamily
+from engine.vocabulary import RowCounts
+
+CLASSES = ("no", "yes")
+
+
+def states_of(name: str, rows: Any, base: Any = None) -> SliceStates:
+    metric, groups = METRICS.get(name), np.zeros(len(rows), np.int64)
+    counts = RowCounts(len(rows), float(rows.weight.sum()))
+    baseline = None if base is None else states_of(name, base)
+    states = {}
+    for family in metric.families(rows.problem, compared=base is not None):
+        if isinstance(family, PairFamily):
+            states[family.key] = family.of(Pair(base.scored(), rows.scored()), groups, 1)
+        else:
+            states[family.key] = family.of(rows.scored(), groups, 1)
+    sampling = Sampling(weighted=not rows.unweighted)
+    return SliceStates(counts, states, sampling=sampling, baseline=baseline)
+
+
+def interval(name: str, rows: Any) -> tuple[float, float]:
+    spread = spread_of(METRICS.get(name), rows.problem, states_of(name, rows))
+    assert spread is not None, name
+    return spread.interval(0.95)
+
+
+def wilson(hits: np.ndarray) -> tuple[float, float]:
+    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="wilson")
+    return found.low, found.high
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+def test_a_rate_has_wilsons_interval(random_rows: Any, positive: int) -> None:
+    rows = random_rows(0, 200, classes=CLASSES, positive=positive)
+    yes, said = rows.truth == positive, rows.predicted == positive
+    of = {
+        "specificity": ~said[~yes],
+        "npv": ~yes[~said],
+        "fpr": said[~yes],
+        "fnr": ~said[yes],
+        "fdr": ~yes[said],
+        "for": yes[~said],
+        "selection_rate": said,
+        "prevalence": yes,
+        "jaccard": (yes & said)[yes | said],
+        "jaccard_class_yes": ((rows.truth == 1) & (rows.predicted == 1))[
+            (rows.truth == 1) | (rows.predicted == 1)
+        ],
+    }
+    for name, hits in of.items():
+        assert interval(name, rows) == pytest.approx(wilson(hits)), name
+
+
+def test_the_micro_jaccard_has_the_accuracys(random_rows: Any) -> None:
+    rows = random_rows(0, 200, classes=("a", "b", "c"))
+    ends = [share / (2 - share) for share in wilson(rows.truth == rows.predicted)]
+    assert interval("jaccard_micro", rows) == pytest.approx(tuple(ends))
+
+
+def test_at_a_threshold_as_at_the_prediction(random_rows: Any) -> None:
+    """Of rows without weights; the scores do not know the squares of weights."""
+    rows = random_rows(0, 200, classes=CLASSES, decimals=9)
+    for name in ("precision", "recall", "f1", "specificity", "accuracy"):
+        # Above a half the second class is predicted.
+        at = f"{name}_at_threshold_0.5000000000000001"
+        assert interval(at, rows) == pytest.approx(interval(name, rows)), name
+    weighted = random_rows(0, 200, classes=CLASSES, weights="random", decimals=9)
+    low, high = interval("recall_at_threshold_0.4", weighted)
+    yes = weighted.truth == 1
+    value = np.average(weighted.scores[yes, 1] >= 0.4, weights=weighted.weight[yes])
+    assert low < value < high
+
+
+def test_counts_and_best_thresholds_have_none(random_rows: Any) -> None:
+    rows = random_rows(0, 200, classes=CLASSES)
+    for name in ("true_positives", "best_threshold_f1", "mce"):
+        assert spread_of(METRICS.get(name), rows.problem, states_of(name, rows)) is None
+
+
+def test_the_gini_has_twice_the_areas_standard_error(random_rows: Any) -> None:
+    rows = random_rows(0, 2000, classes=CLASSES, decimals=9)
+    low, high = interval("roc_auc", rows)
+    ours = interval("gini", rows)
+    assert ours == pytest.approx((2 * low - 1, 2 * high - 1), abs=1e-9)
+    area = sk.roc_auc_score(rows.truth, rows.scores[:, 1])
+    assert ours[0] < 2 * area - 1 < ours[1]
+
+
+def test_the_specificity_of_two_versions_is_compared_row_by_row(random_rows: Any) -> None:
+    rows = random_rows(0, 300, classes=CLASSES)
+    base = replace(rows, scores=random_rows(9, 300, classes=CLASSES).scores)
+    metric = METRICS.get("specificity")
+    found = comparison_of(metric, rows.problem, states_of("specificity", rows, base))
+    negatives = rows.truth == 0
+    now, was = (each.predicted[negatives] == 0 for each in (rows, base))
+    gap = now.astype(float) - was
+    assert found is not None
+    assert found.delta == pytest.approx(gap.mean())
+    assert found.se_delta == pytest.approx(gap.std() / np.sqrt(negatives.sum()))
+
+
+def test_every_classification_metric_with_an_interval_has_one(random_rows: Any) -> None:
+    """Of ordinary rows none is without, and every value is in its own but for the mean gaps."""
+    rows = random_rows(0, 300, classes=CLASSES, decimals=3)
+    names = ["fbeta_2", "tpr_at_fpr_0.2", "fpr_at_tpr_0.8", "precision_at_recall_0.5"]
+    names += ["recall_at_precision_0.9", "lift_at_0.2", "gain_at_0.2", "roc_auc_max_fpr_0.2"]
+    names += ["ks_statistic", "pr_auc_trapezoid", "cohen_kappa", "cohen_kappa_linear"]
+    names += ["calibration_slope", "calibration_intercept", "calibration_ratio", "ece_debiased"]
+    for name in names:
+        low, high = interval(name, rows)
+        value = METRICS.get(name).value(rows.problem, states_of(name, rows)).value
+        assert value is not None
+        assert low < value < high, name
