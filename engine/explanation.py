@@ -38,7 +38,8 @@ def find(rows: Sequence[Row], cell: str) -> Row:
     if len(placed) == 1:
         return placed[0]
     if not placed:
-        close = nearest(cell, names)
+        parts = cell.count("/") + 1
+        close = nearest(cell, ["/".join(name.split("/")[-parts:]) for name in names])
         hint = f"; nearest is {close!r}" if close else f", such as {names[0]!r}" if names else ""
         raise InputError(
             f"the run has no cell {cell!r}; expected EVALUATION/MODEL/SLICE/TEST, the end of it, "

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
     BooleanType,
+    DataType,
     MapType,
     NumericType,
     StringType,
@@ -35,7 +36,11 @@ MAX_LABELS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Rows of a dataset version, its distinct labels (classification), and its slice sets."""
+    """Rows of a dataset version, its labels, its slice sets, and how many slices these make.
+
+    `labels` are the distinct ones of a classification, and the places in the arrays of a multilabel
+    task as texts. In a ranking, `rows_per_cluster` counts queries.
+    """
 
     rows: int
     labels: tuple[Label, ...]
@@ -75,6 +80,9 @@ def check_columns(frame: DataFrame, evaluation: Evaluation) -> None:
     _check_types(frame, evaluation)
 
 
+_COMPOUND = (ArrayType, MapType, StructType)
+
+
 def _check_types(frame: DataFrame, evaluation: Evaluation) -> None:
     types = {field.name: field.dataType for field in frame.schema.fields}
     where = f"evaluation {evaluation.name!r}"
@@ -87,7 +95,7 @@ def _check_types(frame: DataFrame, evaluation: Evaluation) -> None:
             kind = types[dimension.column]
             if dimension.edges is not None or dimension.column in cut:
                 numeric.append(("slice", dimension.column))
-            elif isinstance(kind, (ArrayType, MapType, StructType)):
+            elif isinstance(kind, _COMPOUND):
                 raise DataError(
                     f"{where}: rows cannot be sliced by {dimension.column!r}, which is "
                     f"{kind.simpleString()}; expected a column of plain values"
@@ -98,12 +106,32 @@ def _check_types(frame: DataFrame, evaluation: Evaluation) -> None:
                 f"{where}: the {use} column {name!r} is {types[name].simpleString()}, expected "
                 "numbers"
             )
-    label = types[evaluation.dataset.label]
-    if not isinstance(label, (NumericType, StringType, BooleanType)):
+    _check_label_type(types[evaluation.dataset.label], evaluation)
+    query = evaluation.dataset.query
+    if query is not None and isinstance(types[query], _COMPOUND):
         raise DataError(
-            f"{where}: the label column is {label.simpleString()}, expected numbers, text or "
-            "booleans"
+            f"{where}: the query column {query!r} is {types[query].simpleString()}, expected plain "
+            "values, one for each query"
         )
+
+
+def _check_label_type(label: DataType, evaluation: Evaluation) -> None:
+    found = (
+        f"evaluation {evaluation.name!r}: the label column {evaluation.dataset.label!r} is "
+        f"{label.simpleString()}"
+    )
+    if evaluation.dataset.task is TaskKind.MULTILABEL:
+        entry = label.elementType if isinstance(label, ArrayType) else None
+        if not isinstance(entry, (NumericType, BooleanType)):
+            raise DataError(
+                f"{found}; the task multilabel expects an array with a 0 or a 1 for each label, "
+                "such as array<int>"
+            )
+    elif not isinstance(label, (NumericType, StringType, BooleanType)):
+        hint = ""
+        if isinstance(label, ArrayType):
+            hint = "; arrays with a 0 or a 1 for each label are for the task multilabel"
+        raise DataError(f"{found}, expected numbers, text or booleans{hint}")
 
 
 def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
@@ -145,6 +173,8 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
     if dataset.task in (TaskKind.BINARY, TaskKind.MULTICLASS):
         sums.append(F.collect_set(label).alias("labels"))
         sums.append(F.approx_count_distinct(label).alias("n_labels"))
+    elif dataset.task is TaskKind.MULTILABEL:
+        sums += _array_sums(label)
     if dataset.weight is not None:
         weight = F.col(column(dataset.weight)).cast("double")
         bad = weight.isNull() | F.isnan(weight) | (weight < 0) | (weight == float("inf"))
@@ -198,10 +228,15 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
     values = {name: int(found[f"by_{number}"]) for number, name in enumerate(by)}
     per_cluster = 1.0
     if dataset.cluster is not None:
-        per_cluster = max(found["rows"] / found[f"units_{whole.index(dataset.cluster)}"], 1.0)
+        units = found["rows"]
+        if dataset.query is not None:
+            units = found[f"units_{whole.index(dataset.query)}"]
+            _check_nested(frame, evaluation, named)
+        per_cluster = max(units / found[f"units_{whole.index(dataset.cluster)}"], 1.0)
+    multilabel = dataset.task is TaskKind.MULTILABEL
     return Profile(
         int(found["rows"]),
-        _labels(found, named),
+        _places(found, evaluation, named) if multilabel else _labels(found, named),
         sets,
         _count(sets, values, evaluation),
         per_cluster,
@@ -214,6 +249,52 @@ def _labels(found: Mapping[str, Any], named: str) -> tuple[Label, ...]:
         raise DataError(f"{named} has {len(labels):,} different labels; expected classes")
     real = [label for label in labels if label == label]
     return tuple(sorted(real, key=lambda label: (str(type(label)), label)))
+
+
+def _array_sums(label: Column) -> list[Column]:
+    """How long the arrays of a multilabel task are, and how many hold anything but 0 and 1."""
+
+    def odd(entry: Column) -> Column:
+        return entry.isNull() | ~entry.cast("double").isin(0.0, 1.0)
+
+    return [
+        F.min(F.array_size(label)).alias("shortest"),
+        F.max(F.array_size(label)).alias("longest"),
+        F.count_if(F.exists(label, odd)).alias("odd"),
+    ]
+
+
+def _places(found: Mapping[str, Any], evaluation: Evaluation, named: str) -> tuple[Label, ...]:
+    """The places in the arrays of a multilabel task, which are the labels' names without better."""
+    column, short, long = evaluation.dataset.label, found["shortest"], found["longest"]
+    if short != long or long == 0:
+        found_sizes = f"arrays of {short} to {long} entries" if long else "empty arrays only"
+        raise DataError(
+            f"{named} has {found_sizes} in {column!r}; expected an entry for each label in every row"
+        )
+    if long > MAX_LABELS:
+        raise DataError(f"{named} has arrays of {long:,} entries in {column!r}; expected labels")
+    if found["odd"]:
+        raise DataError(
+            f"{named} has {found['odd']:,} rows with an entry of {column!r} that is null, NaN or "
+            "another number; expected a 0 or a 1 for each label"
+        )
+    return tuple(map(str, range(long)))
+
+
+def _check_nested(frame: DataFrame, evaluation: Evaluation, named: str) -> None:
+    """Refuses queries of several clusters: a query is one unit, so it belongs to one."""
+    cluster, query = str(evaluation.dataset.cluster), str(evaluation.dataset.query)
+    if cluster == query:
+        return
+    key = F.xxhash64(F.col(column(cluster)))
+    of_query = frame.groupBy(F.col(column(query))).agg(F.min(key).alias("a"), F.max(key).alias("b"))
+    torn = of_query.where(F.col("a") != F.col("b")).count()
+    if torn:
+        raise DataError(
+            f"{named} has {torn:,} queries of {query!r} with rows in several clusters of "
+            f"{cluster!r}; expected all rows of a query in one cluster, as the query is the unit"
+        )
 
 
 def _quantile_cuts(rules: Sequence[SliceRule]) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""What a batch says: labels as class indices, weights, and which predictions can be used."""
+"""What a batch says: labels as the metrics read them, weights, and which predictions are usable."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from engine.slices import plain_column
 from engine.states import Bools, Floats, Ints
 from engine.vocabulary import Label, TaskKind
 
+_NUMBERS = (TaskKind.REGRESSION, TaskKind.RANKING)
 _UNKNOWN, _NO_LABEL = -1, -2
 # Of float32 probabilities of thousands of classes, no sum is further from 1.
 _SUM_TOLERANCE = 1e-3
+# As scikit-learn's `predict`, and as a binary task, whose first class wins a tie.
+_ABOVE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
     """Labels of a batch as the metrics read them, and which of them cannot be read.
 
-    `values` are class indices or targets, 0 where there is none; a row is `null` without a label
-    and `unknown` with one that is no class, or no finite target.
+    `values` are class indices or targets, or of a multilabel task zeros and ones by [row, label]; 0
+    where there is none. A row is `null` without a label and `unknown` with one that is no class, no
+    finite target, or no array with a 0 or a 1 for each label.
     """
 
     values: Ints | Floats
@@ -37,7 +41,10 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """Scores and classes that a model predicted, and which rows of them can be used."""
+    """Scores and classes that a model predicted, and which rows of them can be used.
+
+    Of a multilabel task both are by [row, label], the classes as zeros and ones.
+    """
 
     scores: Floats | None
     classes: Ints | None
@@ -45,10 +52,15 @@ class Predicted:
 
 
 def read_truth(column: pa.Array, problem: Problem) -> Truth:
-    """Labels as class indices or targets; null and NaN are no labels, infinity no target."""
+    """Labels as class indices, targets or zeros and ones.
+
+    Null and NaN are no labels, infinity is no target. A ranking's target is the relevance.
+    """
     column = plain_column(column)
     null = column.is_null().to_numpy(zero_copy_only=False)
-    if problem.task is TaskKind.REGRESSION:
+    if problem.task is TaskKind.MULTILABEL:
+        return _read_indicators(column, null, problem.n_classes)
+    if problem.task in _NUMBERS:
         values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), 0.0)
         target = values.to_numpy(zero_copy_only=False)
         null = null | np.isnan(target)
@@ -61,6 +73,24 @@ def read_truth(column: pa.Array, problem: Problem) -> Truth:
     places = pc.fill_null(encoded.indices, len(labels)).to_numpy(zero_copy_only=False)
     truth = table[places]
     return Truth(np.maximum(truth, 0), truth == _NO_LABEL, truth == _UNKNOWN)
+
+
+def _read_indicators(column: pa.Array, null: Bools, n_labels: int) -> Truth:
+    """Arrays of zeros and ones, one entry for each label."""
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
+    fitting = lengths == n_labels
+    # What is flattened has no nulls and starts where the column does.
+    flat = column.filter(pa.array(fitting)).flatten()
+    numbers = pc.cast(flat, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    entries = numbers.reshape(-1, n_labels)
+    # A null has become NaN, which is neither.
+    known = ((entries == 0) | (entries == 1)).all(axis=1)
+    rows = np.flatnonzero(fitting)[known]
+    values = np.zeros((len(column), n_labels), np.int64)
+    values[rows] = entries[known]
+    unknown = ~null
+    unknown[rows] = False
+    return Truth(values, null, unknown)
 
 
 def _code(label: Label, codes: Mapping[str, int]) -> int:
@@ -88,15 +118,22 @@ def read_weight(batch: pa.RecordBatch, column: str | None) -> Floats:
 
 
 def read_prediction(prediction: Prediction, problem: Problem) -> Predicted:
-    """Marks the rows whose label is known, or whose scores are finite and, of classes, add to 1."""
+    """Marks the rows whose label is known, or whose scores are finite and, of classes, add to 1.
+
+    A label of a multilabel task is predicted where its probability is above one half.
+    """
+    of_labels = problem.task is TaskKind.MULTILABEL
     if prediction.labels is not None:
-        return Predicted(None, prediction.labels, prediction.labels >= 0)
+        known = prediction.labels >= 0
+        return Predicted(None, prediction.labels, known.all(axis=1) if of_labels else known)
     scores = prediction.scores
     assert scores is not None, "a prediction has scores or labels"
-    if problem.task is TaskKind.REGRESSION:
+    if problem.task in _NUMBERS:
         return Predicted(scores, None, np.isfinite(scores))
     # NaN fails the comparisons as well.
     with np.errstate(invalid="ignore"):
         good = ((scores >= 0) & (scores <= 1)).all(axis=1)
+        if of_labels:
+            return Predicted(scores, (scores > _ABOVE).astype(np.int64), good)
         good &= np.abs(scores.sum(axis=1) - 1.0) < _SUM_TOLERANCE
     return Predicted(scores, np.where(good, np.argmax(scores, axis=1), 0), good)

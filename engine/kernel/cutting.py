@@ -7,6 +7,7 @@ from itertools import chain
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.slices import plain_column
 from engine.states import Ints
@@ -44,21 +45,37 @@ def _cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 def whole_queries(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[pa.RecordBatch]:
     """The same rows, cut between queries only; the rows of a query come one after the other.
 
-    A batch is at least as large as the largest query.
+    A batch is at least as large as the largest query; one without rows is left out.
     """
-    held: pa.RecordBatch | None = None
+    # The last query so far, in the pieces that it came in: they are joined once, at its end.
+    held: list[pa.RecordBatch] = []
     for batch in batches:
-        joined = batch if held is None else pa.concat_batches([held, batch])
-        codes = query_codes(joined.column(column))
-        start = int(np.flatnonzero(codes != codes[-1])[-1]) + 1 if (codes != codes[-1]).any() else 0
-        held = joined.slice(start)
-        if start:
-            yield joined.slice(0, start)
-    if held is not None:
-        yield held
+        if batch.num_rows == 0:
+            continue
+        values = plain_column(batch.column(column))
+        if held:
+            before = plain_column(held[-1].column(column)).slice(held[-1].num_rows - 1)
+            values = pa.concat_arrays([before, values])
+        codes = query_codes(values)
+        others = np.flatnonzero(codes != codes[-1])
+        if not len(others):
+            held.append(batch)
+            continue
+        # With a row held, its code is the first: the place in the batch is one less.
+        start = int(others[-1]) + (0 if held else 1)
+        yield pa.concat_batches([*held, batch.slice(0, start)])
+        held = [batch.slice(start)]
+    if held:
+        yield pa.concat_batches(held)
 
 
 def query_codes(column: pa.Array) -> Ints:
-    """A number for each row, the same for rows of one query; null is a query of its own."""
-    encoded = plain_column(column).dictionary_encode(null_encoding="encode")
+    """A number for each row, the same for rows of one query; null is a query of its own.
+
+    As for Spark, -0.0 and 0.0 are one query.
+    """
+    column = plain_column(column)
+    if pa.types.is_floating(column.type):
+        column = pc.add(column, pa.scalar(0.0, column.type))
+    encoded = column.dictionary_encode(null_encoding="encode")
     return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)

@@ -81,8 +81,12 @@ class EvaluationPlan:
 
     @property
     def sampling(self) -> Sampling:
-        """How the rows came: with weights, in clusters."""
+        """How the rows came: with weights, in clusters. Of a ranking, how its queries did."""
         columns = self.columns
+        if self.problem.task is TaskKind.RANKING:
+            # A query counts 1, whatever its rows weigh, and is no cluster of itself.
+            clustered = columns.cluster not in (None, columns.query)
+            return Sampling(False, clustered, self.rows_per_cluster if clustered else 1.0)
         clustered = columns.cluster is not None and columns.key != (columns.cluster,)
         return Sampling(columns.weight is not None, clustered, self.rows_per_cluster)
 
@@ -124,7 +128,8 @@ class EvaluationPlan:
 
     def _pictured(self, model: ModelVersion) -> list[Family]:
         problem = self.problem
-        if problem.task is TaskKind.REGRESSION or problem.n_classes > MAX_PICTURED_CLASSES:
+        one_of_classes = problem.task in (TaskKind.BINARY, TaskKind.MULTICLASS)
+        if not one_of_classes or problem.n_classes > MAX_PICTURED_CLASSES:
             return []
         if model.output is Output.LABEL:
             return [Confusion(problem.n_classes)]

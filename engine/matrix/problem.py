@@ -24,14 +24,17 @@ def make_problem(
 ) -> Problem:
     """The problem of an evaluation: its classes come from the models, else from the labels.
 
-    Labels that are the same number are the same label: 1, 1.0 and True.
+    Labels that are the same number are the same label: 1, 1.0 and True. In a multilabel task
+    there is a label for each entry of the data's arrays, and the classes are their names.
 
     Raises:
         ModelError: when models disagree on the classes.
         DataError: when the labels are not among the classes, or the positive one is not.
     """
-    if task is TaskKind.REGRESSION:
+    if task in (TaskKind.REGRESSION, TaskKind.RANKING):
         return Problem(task)
+    if task is TaskKind.MULTILABEL:
+        return Problem(task, _names(models, labels))
     classes = _classes(models, labels)
     known = {same_label(label) for label in classes}
     unknown = [label for label in labels if same_label(label) not in known]
@@ -61,6 +64,17 @@ def _classes(models: Sequence[ModelVersion], labels: Sequence[Label]) -> tuple[L
                 f"{listed(first.classes)}, {model.name!r} has {listed(model.classes)}"
             )
     return first.classes
+
+
+def _names(models: Sequence[ModelVersion], labels: Sequence[Label]) -> tuple[Label, ...]:
+    """The names of the labels of a multilabel task, one for each entry of the data's arrays."""
+    names = _classes(models, ()) or tuple(labels)
+    if len(names) != len(labels):
+        raise DataError(
+            f"the label column has arrays of {len(labels)} entries, and the models have "
+            f"{len(names)} labels, {listed(names)}; expected an entry for each label"
+        )
+    return names
 
 
 def _positive(classes: Sequence[Label], positive_label: Label | None) -> int:

@@ -71,6 +71,7 @@ def measure(
     of = Measured(plan)
     judge = Judge(plan, of.failures)
     groups = {each.name: each for each in plan.group_sets}
+    chosen: dict[Slice, dict[int, RowCounts]] = {}
     slices: Counter[str] = Counter()
     for set_name, in_set in groupby(rows, key=lambda row: row.slice_set):
         of_set = groupby(in_set, key=lambda row: row.slice_key)
@@ -86,9 +87,11 @@ def measure(
             where = from_key(plan.sets_by_name, set_name, key)
             states = _slice_states(plan, _by_model(group), of.failures)
             of.cells += judge.cells(where, states)
+            if where.kind == "where":
+                chosen[where] = {number: on.rows for number, on in states.items()}
             if where.kind == "overall":
                 _draw(of, where, states)
-    of.cells += _unmatched_groups(judge, of.cells)
+    of.cells += list(_unmatched_groups(judge, of.cells, chosen))
     order = Order(plan)
     level = 1 - plan.confidence if alpha is None else alpha
     how = Correction(plan.correction, level, whole=alpha is not None)
@@ -128,21 +131,16 @@ def _compared_groups(
         yield from held.cells(judge)
 
 
-def _unmatched_groups(judge: Judge, cells: Sequence[Cell]) -> list[Cell]:
+def _unmatched_groups(
+    judge: Judge, cells: Sequence[Cell], chosen: Mapping[Slice, Mapping[int, RowCounts]]
+) -> Iterator[Cell]:
     """The cells of tests that compare groups on slices without a row: no group has a state."""
-    made = {(cell.slice.name, cell.test.name) for cell in cells}
-    found: dict[Slice, dict[int, RowCounts]] = {}
-    for cell in cells:
-        if cell.slice.kind == "where":
-            numbers = found.setdefault(cell.slice, {})
-            numbers[judge.plan.models.index(cell.model)] = cell.counts
-    lacking: list[Cell] = []
-    for where, counts in found.items():
+    made = {(cell.slice, cell.test.name) for cell in cells}
+    for where, counts in chosen.items():
         for test in judge.plan.tests_on(where.set_name):
-            if test.group is not None and (where.name, test.name) not in made:
+            if test.group is not None and (where, test.name) not in made:
                 empty = {number: Found(MetricValue(None, "empty")) for number in counts}
-                lacking += judge.judged(where, test, empty, counts)
-    return lacking
+                yield from judge.judged(where, test, empty, counts)
 
 
 def _read_meta(of: Measured, rows: Iterable[StateRow]) -> None:

@@ -138,6 +138,7 @@ def _debiased_bound(of: ScoresView, value: float, per_weight: float) -> float:
 def _error(name: str, function: Function, count: int, words: str) -> Metric:
     mean_gap = name.startswith("ece")
     which = "mean" if mean_gap else "largest"
+    gap = "distance of mean score and share of positives"
     return Metric(
         name,
         BINARY,
@@ -149,7 +150,7 @@ def _error(name: str, function: Function, count: int, words: str) -> Metric:
         bounds=(-np.inf, np.inf) if mean_gap else UNIT,
         # The largest gap is mostly that of the bin with the fewest rows.
         intervals=mean_gap,
-        summary=f"The {which} distance of mean score and share of positives, in {count} {words} bins.",
+        summary=f"The {which} {gap}, in {count} {words} bins.",
     )
 
 

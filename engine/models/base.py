@@ -28,13 +28,15 @@ Runner = Callable[[pa.Table], Any]
 class Description:
     """What an opened model says of itself; empty where it does not tell.
 
-    `offered` are the kinds of output that it has, the preferred one first.
+    `offered` are the kinds of output that it has, the preferred one first. `multilabel` says
+    whether a row may have any number of its classes, or has one; None where it does not tell.
     """
 
     kind: str
     offered: tuple[Output, ...] = ()
     classes: tuple[Label, ...] = ()
     features: tuple[str, ...] = ()
+    multilabel: bool | None = None
 
 
 class Flavor(Protocol):

@@ -76,10 +76,11 @@ def _native_stderr_to_log() -> Iterator[None]:
 
 
 def describe(native: Any, artifact: Artifact) -> Description:
-    """Looks at the activation of the last layer."""
+    """Looks at the activation of the last layer; softmax shares one probability out to classes."""
     name = _activation(native)
     offered = (_OUTPUTS[name],) if name in _OUTPUTS else ()
-    return Description(f"{type(native).__name__} that ends in {name or 'nothing known'}", offered)
+    kind = f"{type(native).__name__} that ends in {name or 'nothing known'}"
+    return Description(kind, offered, multilabel=False if name == "softmax" else None)
 
 
 def _activation(layer: Any) -> str | None:

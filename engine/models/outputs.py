@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from scipy.special import expit, softmax
 
 from engine.errors import ModelError
-from engine.vocabulary import ModelVersion, Output
+from engine.vocabulary import ModelVersion, Output, TaskKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,12 @@ class Prediction:
     """What a model says of n rows: scores, or labels where it gives nothing else.
 
     `scores` are float64: class probabilities of shape [n, K] in the order of the model's
-    `classes` (K = 2 for a binary task), or the values of a regression of shape [n]. `labels` are
-    int64 indices into `classes`, -1 for a label that is not among them. NaN and infinities are
-    as the model returned them.
+    `classes` (K = 2 for a binary task), or the values of a regression or a ranking of shape [n].
+    `labels` are int64 indices into `classes`, -1 for a label that is not among them. NaN and
+    infinities are as the model returned them.
+
+    Of a multilabel task each of the K labels has a probability of its own, and `labels` are of
+    shape [n, K]: 0 or 1, -1 for anything else.
     """
 
     scores: np.ndarray | None = None
@@ -32,7 +36,8 @@ def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
     """Reads a model's outputs for `rows` rows as `model.output` says.
 
     Logits go through softmax; one logit or one probability for each row is that of the second
-    class. All of it is done in float64.
+    class. Of a multilabel task each label's logit goes through the sigmoid. All of it is done in
+    float64.
 
     Raises:
         ModelError: when the shape or type does not fit the rows, the classes or the output.
@@ -40,7 +45,8 @@ def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
     array = _array(raw, model)
     if array.shape[:1] != (rows,) or array.ndim > 2:
         raise _misshapen(array, model, f"({rows},) or ({rows}, {len(model.classes) or 'classes'})")
-    if model.output is Output.LABEL:
+    of_labels = model.task is TaskKind.MULTILABEL
+    if model.output is Output.LABEL and not of_labels:
         return Prediction(labels=_indices(_flat(array, model, rows), model))
     try:
         numbers = np.asarray(array, dtype=np.float64)
@@ -49,15 +55,18 @@ def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
             f"model {model.name!r} returned {array.dtype} ({error}), "
             f"expected numbers for output {model.output.value!r}"
         ) from None
+    if of_labels:
+        return _of_labels(numbers, model, rows)
     return Prediction(scores=_SCORES[model.output](numbers, model, rows))
 
 
 def no_rows(model: ModelVersion) -> Prediction:
     """The prediction for an empty batch, which no model has to understand."""
+    by_class = (0, len(model.classes))
     if model.output is Output.LABEL:
-        return Prediction(labels=np.empty(0, dtype=np.int64))
-    shape = (0,) if model.output is Output.VALUE else (0, len(model.classes))
-    return Prediction(scores=np.empty(shape))
+        shape = by_class if model.task is TaskKind.MULTILABEL else (0,)
+        return Prediction(labels=np.empty(shape, dtype=np.int64))
+    return Prediction(scores=np.empty((0,) if model.output is Output.VALUE else by_class))
 
 
 def _array(raw: Any, model: ModelVersion) -> np.ndarray:
@@ -69,7 +78,8 @@ def _array(raw: Any, model: ModelVersion) -> np.ndarray:
         raw = next(iter(raw.values()))
     if isinstance(raw, pd.DataFrame | pd.Series):
         return raw.to_numpy()
-    return np.asarray(raw)
+    # scikit-learn gives the indicators of labels as a sparse matrix where it was fitted with one.
+    return np.asarray(raw.toarray() if issparse(raw) else raw)
 
 
 def _flat(array: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
@@ -107,6 +117,16 @@ def _from_logits(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.ndar
         return np.stack([expit(-second), expit(second)], axis=1)
     with np.errstate(invalid="ignore"):
         return np.asarray(softmax(_checked(numbers, model, rows), axis=1))
+
+
+def _of_labels(numbers: np.ndarray, model: ModelVersion, rows: int) -> Prediction:
+    """Each label by itself; the one of a model of a single label may lie in a flat array."""
+    if numbers.ndim == 1 and len(model.classes) == 1:
+        numbers = numbers.reshape(rows, 1)
+    numbers = _checked(numbers, model, rows)
+    if model.output is Output.LABEL:
+        return Prediction(labels=np.select([numbers == 0, numbers == 1], [0, 1], -1))
+    return Prediction(scores=expit(numbers) if model.output is Output.LOGIT else numbers)
 
 
 def _is_single(numbers: np.ndarray, model: ModelVersion) -> bool:

@@ -39,7 +39,18 @@ class ModelRequest:
 
     @property
     def is_regression(self) -> bool:
-        return self.task is TaskKind.REGRESSION
+        """Whether a model gives a number for each row: a value, or what ranks it."""
+        return _asks_for(self.task) == _NUMBER
+
+
+_NUMBER, _ONE_CLASS, _ANY_LABELS = "a number", "one of its classes", "any number of its labels"
+
+
+def _asks_for(task: str) -> str:
+    """What a task takes from a model for each row; a task that nobody knows is of classes."""
+    if task in (TaskKind.REGRESSION, TaskKind.RANKING):
+        return _NUMBER
+    return _ANY_LABELS if task == TaskKind.MULTILABEL else _ONE_CLASS
 
 
 def resolve(request: ModelRequest) -> ModelVersion:
@@ -106,7 +117,7 @@ def _check_library(request: ModelRequest, artifact: Artifact) -> None:
 def _check_task(request: ModelRequest, artifact: Artifact) -> None:
     """A model may be evaluated as another kind of classifier, not as what it never learned."""
     trained = artifact.notes.get("task")
-    if trained and (trained == TaskKind.REGRESSION.value) is not request.is_regression:
+    if trained and _asks_for(trained) != _asks_for(request.task):
         raise ModelError(
             f"model {request.uri!r} was trained for task {trained!r}, "
             f"the suite evaluates it as {request.task.value!r}"
@@ -132,6 +143,7 @@ def _behaviour(request: ModelRequest, artifact: Artifact, content: str) -> _Beha
         return Output.VALUE, (), names
     described = FLAVORS[artifact.flavor].describe(open_native(content, artifact), artifact)
     output = _output(request, described)
+    _check_labels(request, described)
     return output, _classes(request, described.classes), names or described.features
 
 
@@ -153,11 +165,26 @@ def _output(request: ModelRequest, described: Description) -> Output:
     return fitting[0]
 
 
+def _check_labels(request: ModelRequest, described: Description) -> None:
+    """Refuses a model of one class for each row as one of many labels, and the other way round."""
+    if described.multilabel in (None, request.task is TaskKind.MULTILABEL):
+        return
+    found = f"gives a row {_ONE_CLASS}"
+    if described.multilabel:
+        found = f"predicts {len(described.classes)} targets at once"
+    raise ModelError(
+        f"model {request.uri!r} ({described.kind}) {found}, "
+        f"task {request.task.value!r} takes {_asks_for(request.task)} for each row"
+    )
+
+
 def _classes(request: ModelRequest, known: tuple[Label, ...]) -> tuple[Label, ...]:
     """The order of the scores' columns; the suite may rename classes, not reorder them."""
     if request.is_regression:
         return ()
     asked = tuple(request.classes or known)
+    if request.task is TaskKind.MULTILABEL and [*map(str, asked)] == [*map(str, known)]:
+        return asked
     if known and asked != known:
         same = set(map(str, asked)) == set(map(str, known))
         if len(asked) != len(known) or same:

@@ -6,13 +6,14 @@ import pickle
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, add_code_paths
 from engine.models.base import Description, Runner, task_threads, unpickling_allowed
 from engine.models.inputs import matrix, read_arrays, read_frame
-from engine.vocabulary import ColumnSpec, ModelVersion, Output
+from engine.vocabulary import ColumnSpec, ModelVersion, Output, TaskKind
 
 _METHODS = {
     Output.PROBABILITY: "predict_proba",
@@ -57,15 +58,52 @@ def describe(native: Any, artifact: Artifact) -> Description:
     classes = getattr(native, "classes_", None)
     if classes is None:
         return Description(kind, (Output.VALUE,), features=names)
-    if isinstance(classes, list):
-        raise ModelError(f"{kind} predicts {len(classes)} targets at once, expected one")
     offered = [output for output, method in _METHODS.items() if hasattr(native, method)]
     offered.remove(Output.VALUE)
-    return Description(kind, tuple(offered), tuple(classes.tolist()), names)
+    multilabel = _is_multilabel(native, kind)
+    # The labels of an indicator matrix have places and no names.
+    known = tuple(map(str, range(len(classes)))) if multilabel else tuple(classes.tolist())
+    return Description(kind, tuple(offered), known, names, multilabel)
+
+
+def _is_multilabel(native: Any, kind: str) -> bool | None:
+    """Whether a classifier was fitted with a matrix of zeros and ones; None where nothing tells.
+
+    Some keep the classes of each column in a list, others the kind of what they were fitted with.
+    """
+    if isinstance(native.classes_, list):
+        targets = [np.asarray(each).tolist() for each in native.classes_]
+        if any(not set(each) <= {0, 1} for each in targets):
+            raise ModelError(
+                f"{kind} predicts {len(targets)} targets at once, expected one, or labels of which "
+                "each is 0 or 1"
+            )
+        return True
+    inner = _innermost(native)
+    if hasattr(inner, "multilabel_"):
+        return bool(inner.multilabel_)
+    fitted_with = getattr(getattr(inner, "_label_binarizer", None), "y_type_", None)
+    if fitted_with is not None:
+        return bool(fitted_with == "multilabel-indicator")
+    return False if type(inner).__module__.startswith("sklearn.") else None
+
+
+def _innermost(native: Any) -> Any:
+    """The estimator that predicts, at the end of pipelines and searches."""
+    while True:
+        if hasattr(native, "best_estimator_"):
+            native = native.best_estimator_
+        elif hasattr(native, "steps"):
+            native = native.steps[-1][1]
+        else:
+            return native
 
 
 def make_runner(native: Any, model: ModelVersion) -> Runner:
-    """Picks the method for `model.output`, and the container that the estimator was fitted with."""
+    """Picks the method for `model.output`, and the container that the estimator was fitted with.
+
+    An estimator that predicts labels one by one gives a list of arrays, one for each label.
+    """
     method = _METHODS[model.output]
     predict = getattr(native, method, None)
     if predict is None:
@@ -81,11 +119,26 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
 
     def run(table: pa.Table) -> Any:
         if tensors:
-            return predict(read_arrays(table, model)[0])
-        frame = read_frame(table, model)
-        return predict(matrix(frame) if nameless else frame)
+            found = predict(read_arrays(table, model)[0])
+        else:
+            frame = read_frame(table, model)
+            found = predict(matrix(frame) if nameless else frame)
+        one_by_one = isinstance(found, list) and model.task is TaskKind.MULTILABEL
+        return _of_ones(found, native.classes_) if one_by_one else found
 
     return run
+
+
+def _of_ones(found: list[np.ndarray], classes: list[np.ndarray]) -> np.ndarray:
+    """The probability of 1 for each label, [rows, labels].
+
+    A label that was always the same when the estimator was fitted has one column only.
+    """
+    columns = [
+        probabilities[:, np.flatnonzero(np.asarray(known) == 1)].sum(axis=1)
+        for probabilities, known in zip(found, classes, strict=True)
+    ]
+    return np.stack(columns, axis=1)
 
 
 def _parts(value: Any, seen: set[int]) -> Iterator[Any]:

@@ -64,11 +64,14 @@ def describe(native: Any, artifact: Artifact) -> Description:
     """Looks at the last module, or at the last operation of an exported program.
 
     Another last module tells nothing: the scores of a classifier that ends in `Linear` may be
-    logits or whatever its loss made of them, so the suite has to say.
+    logits or whatever its loss made of them, so the suite has to say. Softmax shares one
+    probability out to classes.
     """
     name = _last_operation(native)
     offered = (_OUTPUTS[name],) if name in _OUTPUTS else ()
-    return Description(f"{type(native).__name__} that ends in {name or 'nothing known'}", offered)
+    kind = f"{type(native).__name__} that ends in {name or 'nothing known'}"
+    shares = name in ("softmax", "log_softmax")
+    return Description(kind, offered, multilabel=False if shares else None)
 
 
 def _last_operation(native: Any) -> str | None:

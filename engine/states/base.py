@@ -155,7 +155,12 @@ def with_left_out(buckets: NDArray[Any], axis: int = 0) -> NDArray[Any]:
     what is kept.
     """
     values = buckets if axis == 0 else np.moveaxis(buckets, axis, 0)
-    sums = (KEPT @ values.reshape(BUCKETS, -1)).reshape(1 + BUCKETS, *values.shape[1:])
+    flat = values.reshape(BUCKETS, -1)
+    # Products so small that no library of matrices starts threads for them: waiting for each other
+    # they would take many times as long.
+    parts = [KEPT @ flat[:, at : at + 512] for at in range(0, max(flat.shape[1], 1), 512)]
+    sums = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    sums = sums.reshape(1 + BUCKETS, *values.shape[1:])
     return sums if axis == 0 else np.moveaxis(sums, 0, axis)
 
 

@@ -28,7 +28,7 @@ def held_out_metrics(predictor: Predictor, rows: pd.DataFrame, label: str) -> di
     """
     prediction = predictor.predict(pa.Table.from_pandas(rows, preserve_index=False))
     truth = rows[label].to_numpy()
-    if predictor.model.task is TaskKind.REGRESSION:
+    if predictor.model.task in (TaskKind.REGRESSION, TaskKind.RANKING):
         return _of_values(truth, np.asarray(prediction.scores))
     classes = predictor.model.classes
     position = {known: index for index, known in enumerate(classes)}

@@ -75,11 +75,16 @@ def train(
     Raises:
         SuiteError: when the config has mistakes; all of them are told.
         DataError: when the training data are missing or lack a column.
-        ModelError: when the model's code fails.
+        ModelError: when the model's code fails, or the task is one that is not trained here.
         TrackingError: when the tracking server cannot be reached.
     """
     folder = Path(model_dir)
     config = read_config(folder, overrides=overrides, version=version)
+    if config.task is TaskKind.MULTILABEL:
+        raise ModelError(
+            f"{str(folder)!r} is of the task 'multilabel', and training data have one label column; "
+            "expected another task (register such a model with MLflow, and a suite evaluates it)"
+        )
     paths = _data_files(folder, config)
     fingerprint = _fingerprint(folder, config, paths)
     if if_changed and (found := _find(tracking_uri, config.name, fingerprint)):
@@ -193,7 +198,7 @@ def _fit(folder: Path, config: ModelConfig, rows: _Rows) -> FittedModel:
         raise ModelError(
             f"{str(_code_path(folder))!r} failed: {type(error).__name__}: {error}"
         ) from error
-    regression = config.task is TaskKind.REGRESSION
+    regression = config.task in (TaskKind.REGRESSION, TaskKind.RANKING)
     notes = {
         "task": config.task.value,
         "output": config.output.value,

@@ -33,13 +33,13 @@ def pinball(alpha):
 
 
 for alpha in (0.1, 0.9):
-    mean_metric(f"mean_pinball_loss_{alpha}", tasks=REGRESSION, higher_is_better=False)(
+    mean_metric(f"my_pinball_loss_{alpha}", tasks=REGRESSION, higher_is_better=False)(
         pinball(alpha)
     )
 
 
-@metric("specificity", tasks=BINARY, needs=lambda problem: (Confusion(2),), aliases=["tnr"])
-def specificity(problem, of):
+@metric("negative_recall", tasks=BINARY, needs=lambda problem: (Confusion(2),), aliases=["own_tnr"])
+def negative_recall(problem, of):
     """The recall of the negative class."""
     negative = 1 - problem.positive
     return ratio(of.hits[:, negative], of.actual[:, negative], "one_class")
@@ -76,19 +76,19 @@ def test_a_mean_of_losses(own_module: str, measure: Any, random_rows: Any, alpha
     """Both pinball losses come from one inner function, and do not share a state."""
     rows = random_rows(1, weights="random")
     expected = sk.mean_pinball_loss(rows.truth, rows.scores, alpha=alpha, sample_weight=rows.weight)
-    measured = measure(f"mean_pinball_loss_{alpha}", rows)
+    measured = measure(f"my_pinball_loss_{alpha}", rows)
     assert measured.value == pytest.approx(expected, rel=1e-9)
-    assert len(measure.replicates(f"mean_pinball_loss_{alpha}", rows)) == 21
+    assert len(measure.replicates(f"my_pinball_loss_{alpha}", rows)) == 21
 
 
 def test_a_function_of_the_confusion(own_module: str, measure: Any, random_rows: Any) -> None:
     rows = random_rows(1, classes=("no", "yes"), weights="random")
     expected = sk.recall_score(rows.truth == 0, rows.predicted == 0, sample_weight=rows.weight)
-    assert measure("specificity", rows).value == pytest.approx(expected, rel=1e-9)
-    assert measure("tnr", rows) == measure("specificity", rows)
+    assert measure("negative_recall", rows).value == pytest.approx(expected, rel=1e-9)
+    assert measure("own_tnr", rows) == measure("negative_recall", rows)
     positives = rows.at(np.flatnonzero(rows.truth == 1))
-    assert measure("specificity", positives).reason == "one_class"
-    assert METRICS.get("specificity").summary == "The recall of the negative class."
+    assert measure("negative_recall", positives).reason == "one_class"
+    assert METRICS.get("negative_recall").summary == "The recall of the negative class."
 
 
 def test_a_function_that_returns_an_array(own_module: str, measure: Any, random_rows: Any) -> None:
