@@ -22,7 +22,7 @@ from engine.vocabulary import EvaluationResult, OverRuns
 
 _DDL = (
     "suite string, evaluation string, run_id string, judged string, p_value double, alpha double, "
-    "rejected boolean, judged_at timestamp"
+    "rejected boolean, judged_at timestamp, method string, level double"
 )
 
 
@@ -48,7 +48,7 @@ class Budget:
         """The share of false alarms for an evaluation; None where no budget is kept."""
         if plan.over_runs is OverRuns.NONE:
             return None
-        past = self._past()
+        past = self._past(plan)
         known = next((each.alpha for each in past if each.judged == plan.judging_digest), None)
         return self._next(plan, past) if known is None else known
 
@@ -56,7 +56,7 @@ class Budget:
         """Keeps what an evaluation was judged at, once for the same tests on the same states."""
         if plan.over_runs is OverRuns.NONE:
             return
-        if any(each.judged == plan.judging_digest for each in self._past()):
+        if any(each.judged == plan.judging_digest for each in self._past(plan)):
             return
         now = dt.datetime.now(dt.UTC)
         row = (
@@ -68,6 +68,8 @@ class Budget:
             result.alpha,
             result.rejected,
             now,
+            plan.over_runs.value,
+            1 - plan.confidence,
         )
         tables.append_once(
             self.spark.createDataFrame([row], _DDL),
@@ -75,12 +77,14 @@ class Budget:
             token=f"budget {run_id} {plan.name}",
         )
 
-    def _past(self) -> list[Spent]:
+    def _past(self, plan: EvaluationPlan) -> list[Spent]:
+        """What was judged before by the same procedure at the same level, which is one budget."""
         if not tables.exists(self.spark, self.table):
             return []
         rows = (
             tables.read(self.spark, self.table)
-            .where(F.col("suite") == self.suite)
+            .where((F.col("suite") == self.suite) & (F.col("method") == plan.over_runs.value))
+            .where(F.col("level") == 1 - plan.confidence)
             .orderBy("judged_at", "run_id", "evaluation")
             .select("judged", "p_value", "alpha", "rejected")
             .collect()

@@ -268,9 +268,9 @@ def _places(found: Mapping[str, Any], evaluation: Evaluation, named: str) -> tup
     """The places in the arrays of a multilabel task, which are the labels' names without better."""
     column, short, long = evaluation.dataset.label, found["shortest"], found["longest"]
     if short != long or long == 0:
-        found_sizes = f"arrays of {short} to {long} entries" if long else "empty arrays only"
+        sizes = f"arrays of {short} to {long} entries" if long else "empty arrays only"
         raise DataError(
-            f"{named} has {found_sizes} in {column!r}; expected an entry for each label in every row"
+            f"{named} has {sizes} in {column!r}; expected an entry for each label in every row"
         )
     if long > MAX_LABELS:
         raise DataError(f"{named} has arrays of {long:,} entries in {column!r}; expected labels")

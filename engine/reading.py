@@ -125,14 +125,15 @@ def read_prediction(prediction: Prediction, problem: Problem) -> Predicted:
     of_labels = problem.task is TaskKind.MULTILABEL
     if prediction.labels is not None:
         known = prediction.labels >= 0
-        return Predicted(None, prediction.labels, known.all(axis=1) if of_labels else known)
+        good = np.asarray(known.all(axis=1) if of_labels else known)
+        return Predicted(None, prediction.labels, good)
     scores = prediction.scores
     assert scores is not None, "a prediction has scores or labels"
     if problem.task in _NUMBERS:
         return Predicted(scores, None, np.isfinite(scores))
     # NaN fails the comparisons as well.
     with np.errstate(invalid="ignore"):
-        good = ((scores >= 0) & (scores <= 1)).all(axis=1)
+        good = np.asarray(((scores >= 0) & (scores <= 1)).all(axis=1))
         if of_labels:
             return Predicted(scores, (scores > _ABOVE).astype(np.int64), good)
         good &= np.abs(scores.sum(axis=1) - 1.0) < _SUM_TOLERANCE

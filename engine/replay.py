@@ -55,7 +55,9 @@ def rejudged(replay: Replay) -> RunOutcome:
         _check_states(replay, stored, plan)
     results = [_result(replay, stored, plan) for stored, plan in plans]
     info = replace(run_info(replay.row, replay.store), suite_resolved=dump_suite(replay.after))
-    return concluded(replay.after, info, results, dt.datetime.now(dt.UTC))
+    # The run took the time it took, whenever it is judged.
+    finished = replay.row["finished_at"] or replay.row["started_at"]
+    return concluded(replay.after, info, results, finished.astimezone(dt.UTC))
 
 
 def _plans(replay: Replay) -> Iterator[tuple[EvaluationPlan, EvaluationPlan]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 import random
 import sys
@@ -17,7 +18,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import sklearn.metrics as sk
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 
 from engine import kernel
 from engine.errors import DataError
@@ -32,7 +36,7 @@ from engine.kernel import (
 )
 from engine.matrix import Columns, EvaluationPlan, expand_tests
 from engine.measure import StateRow, measure
-from engine.metrics import METRICS, Problem, mean_metric
+from engine.metrics import METRICS, Problem, Sampling, mean_metric
 from engine.models import ModelRequest, resolve
 from engine.reading import read_prediction, read_truth, read_weight
 from engine.slices import where_column
@@ -897,3 +901,170 @@ def test_frames_and_arrays_agree(models: Models) -> None:
     """The oracle's own road is sound: pandas and Arrow see the same rows."""
     table = rows_of(TaskKind.BINARY)
     assert table["label"].null_count == int(pd.isna(table.to_pandas()["label"]).sum())
+
+
+# Rankings: the rows of a query stay together, whatever the batches they come in.
+
+QUERIES = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 9)), max_size=12)
+
+
+CUTS = st.lists(st.integers(0, 80), max_size=12)
+
+
+@given(QUERIES, CUTS, st.sampled_from(["text", "float", "int"]))
+def test_queries_come_whole_however_the_batches_are_cut(
+    queries: list[tuple[int, int]], cuts: list[int], kind: str
+) -> None:
+    # Neighbours of one number are one query.
+    numbers = [number for number, rows in queries for _ in range(rows)]
+    column = {
+        "text": pa.array([f"q{number}" for number in numbers], pa.string()).dictionary_encode(),
+        "float": pa.array([(-0.0 if row % 2 else 0.0) if number == 0 else float(number)
+                           for row, number in enumerate(numbers)], pa.float64()),
+        "int": pa.array([None if number == 1 else number for number in numbers], pa.int16()),
+    }[kind]  # fmt: skip
+    whole = pa.record_batch({"q": column, "row": pa.array(range(len(numbers)), pa.int64())})
+    edges = [0, *sorted(min(cut, len(numbers)) for cut in cuts), len(numbers)]
+    batches = [whole.slice(start, end - start) for start, end in itertools.pairwise(edges)]
+    found = list(cutting.whole_queries(iter(batches), "q"))
+    rows = [batch.column("row").to_pylist() for batch in found]
+    assert list(itertools.chain(*rows)) == list(range(len(numbers)))
+    assert all(rows)
+    for before, after in itertools.pairwise(rows):
+        assert numbers[before[-1]] != numbers[after[0]]
+
+
+def test_a_huge_query_is_put_together_once() -> None:
+    batches = [
+        pa.record_batch({"q": np.zeros(1000, np.int64), "x": np.ones(1000)}) for _ in range(300)
+    ]
+    pool = pa.default_memory_pool()
+    before = pool.total_bytes_allocated()
+    (found,) = cutting.whole_queries(iter(batches), "q")
+    assert found.num_rows == 300_000
+    # Joining what is held with each batch anew would take 150 times the bytes.
+    assert pool.total_bytes_allocated() - before < 12 * found.nbytes
+
+
+def documents(seed: int = 4) -> pa.Table:
+    """Queries of 1 to 30 documents one after the other, some of them without a relevance."""
+    rng = np.random.default_rng(seed)
+    query = np.repeat(np.arange(60), rng.integers(1, 31, 60))
+    rows = len(query)
+    a, b = rng.normal(size=rows), rng.normal(size=rows)
+    relevance = np.clip(np.round(a + rng.normal(size=rows)), 0, 3)
+    holes = rng.random(rows) < 0.05
+    return pa.table(
+        {
+            "a": a,
+            "b": b,
+            "label": pa.array(np.where(holes, np.nan, relevance), from_pandas=True),
+            "w": rng.choice([0.5, 1.0, 3.25], rows),
+            "q": np.array([f"q{number:02}" for number in query]),
+            "country": rng.choice(["DE", "FR"], rows),
+            BUCKET_COLUMN: (query % BUCKETS).astype(np.int32),
+        }
+    )  # fmt: skip
+
+
+def test_a_ranking_equals_a_loop_over_its_queries(models: Models) -> None:
+    table = documents()
+    frame = table.to_pandas()
+    natives, versions = {}, []
+    for name, column in (("by-a", "a"), ("by-b", "b")):
+        native = LinearRegression().fit(frame[list(FEATURES)], frame[column])
+        natives[name] = native
+        versions.append(models.of(name, native, TaskKind.RANKING))
+    plan = plan_of(
+        TaskKind.RANKING,
+        versions,
+        ["ndcg_at_5", "mrr"],
+        slice_sets=(OVERALL, BY_COUNTRY),
+        columns=Columns("label", "w", query="q"),
+        baseline="by-b",
+    )
+    assert [(each.output, each.classes) for each in versions] == [(Output.VALUE, ())] * 2
+    result = evaluated(plan, table)
+    assert len(result.cells) == 12
+    for cell in result.cells:
+        left = frame[frame["label"].notna()]
+        if cell.slice.name != "overall":
+            left = left[left["country"] == cell.slice.name.removeprefix("country=")]
+        scores = pd.Series(natives[cell.model.name].predict(left[list(FEATURES)]), left.index)
+        numbers = [
+            of_query(cell.test.metric, rows["label"].to_numpy(), scores[rows.index].to_numpy())
+            for _, rows in left.groupby("q")
+        ]
+        assert cell.counts.n == len(left)
+        # A query counts once, whatever the weights of its rows.
+        assert cell.measured.value == pytest.approx(np.mean(numbers), rel=1e-9)
+    other = by_key(evaluated(plan, table, seed=9))
+    for key, cell in by_key(result).items():
+        assert other[key].measured.value == pytest.approx(cell.measured.value, rel=1e-12)
+        assert (cell.p_value is None) == (cell.model.name == "by-b")
+    assert result.curves == result.confusion == []
+
+
+def of_query(metric: str, relevance: np.ndarray, scores: np.ndarray) -> float:
+    if metric == "mrr":
+        places = np.flatnonzero(relevance[np.argsort(-scores)] > 0)
+        return 1 / (places[0] + 1) if len(places) else 0.0
+    if len(relevance) == 1:
+        return float(relevance[0] > 0)
+    return float(sk.ndcg_score([relevance], [scores], k=5))
+
+
+@pytest.mark.parametrize(
+    ("columns", "per_cluster", "expected"),
+    [
+        (Columns("label", "w", query="q"), 1.0, Sampling()),
+        (Columns("label", "w", cluster="q", query="q"), 1.0, Sampling()),
+        (Columns("label", "w", cluster="user", query="q"), 3.5, Sampling(False, True, 3.5)),
+    ],
+)
+def test_the_units_of_a_ranking_are_its_queries(
+    models: Models, columns: Columns, per_cluster: float, expected: Sampling
+) -> None:
+    plan = plan_of(TaskKind.RANKING, [], ["mrr"], columns=columns, rows_per_cluster=per_cluster)
+    assert plan.sampling == expected
+
+
+def test_rows_of_many_labels_equal_scikit_learn(models: Models) -> None:
+    rng = np.random.default_rng(8)
+    table = rows_of(TaskKind.REGRESSION).drop(["label"])
+    x = table.select(FEATURES).to_pandas()
+    truth = (x.to_numpy() @ rng.normal(size=(2, 4)) + rng.normal(size=(ROWS, 4)) > 0.3).astype(int)
+    label = [None if rng.random() < 0.04 else row for row in truth.tolist()]
+    table = table.append_column("label", pa.array(label, pa.list_(pa.int32())))
+    native = OneVsRestClassifier(LogisticRegression()).fit(x, truth)
+    version = models.of("labels", native, TaskKind.MULTILABEL)
+    metrics = ("multilabel_f1_macro", "subset_accuracy", "hamming_loss", "multilabel_log_loss")
+    plan = plan_of(TaskKind.MULTILABEL, [version], metrics, slice_sets=(OVERALL, BY_COUNTRY))
+    plan = replace(
+        plan,
+        problem=Problem(TaskKind.MULTILABEL, version.classes),
+        models=(version,),
+        columns=Columns("label"),
+    )
+    assert version.classes == ("0", "1", "2", "3")
+    where = masks(plan, table)
+    for cell in evaluated(plan, table, 3).cells:
+        chosen = where[cell.slice.set_name, tuple(value for _, value in cell.slice.values)]
+        chosen = chosen & np.array([row is not None for row in label])
+        scores = native.predict_proba(x[chosen])
+        oracles: dict[str, float] = {
+            "multilabel_f1_macro": sk.f1_score(
+                truth[chosen], scores > 0.5, average="macro", zero_division=0
+            ),
+            "subset_accuracy": sk.accuracy_score(truth[chosen], scores > 0.5),
+            "hamming_loss": sk.hamming_loss(truth[chosen], scores > 0.5),
+            "multilabel_log_loss": np.mean(
+                [sk.log_loss(truth[chosen][:, k], scores[:, k], labels=[0, 1]) for k in range(4)]
+            ),
+        }
+        assert cell.counts.n == chosen.sum()
+        undefined = cell.measured.reason == "one_class"
+        wanted = None if undefined else pytest.approx(oracles[cell.test.metric], rel=1e-9)
+        assert cell.measured.value == wanted, cell
+        if undefined:
+            assert not (truth[chosen].any() or (scores > 0.5).any())

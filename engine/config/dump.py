@@ -11,7 +11,7 @@ from engine.config.fields import percent
 from engine.config.marks import SuiteDumper
 from engine.config.models import SuiteFile
 from engine.config.suite import DatasetSource, Evaluation, SliceRule, Suite
-from engine.vocabulary import Condition, ModelTest
+from engine.vocabulary import Condition, DecideBy, ModelTest
 
 
 def dump_suite(suite: Suite) -> str:
@@ -30,7 +30,7 @@ def dump_suite(suite: Suite) -> str:
             "over_runs": suite.false_alarms.over_runs.value,
         },
         "plugins": list(suite.plugins),
-        "evaluations": [_evaluation(item) for item in suite.evaluations],
+        "evaluations": [_evaluation(item, suite.decide) for item in suite.evaluations],
         "gate": {
             "on_inconclusive": suite.gate.on_inconclusive.value,
             "on_error": suite.gate.on_error.value,
@@ -54,7 +54,7 @@ def _given(**keys: Any) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if value is not None and value != []}
 
 
-def _evaluation(item: Evaluation) -> dict[str, Any]:
+def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
     return _given(
         name=item.name,
         dataset=_dataset(item.dataset),
@@ -67,7 +67,7 @@ def _evaluation(item: Evaluation) -> dict[str, Any]:
         slices=[_slices(rule) for rule in item.slices],
         min_slice_rows=item.min_slice_rows,
         max_slices=item.max_slices,
-        tests=[_test(test) for test in item.tests],
+        tests=[_test(test, decide) for test in item.tests],
     )
 
 
@@ -108,14 +108,15 @@ def _slices(rule: SliceRule) -> str | dict[str, Any]:
     )
 
 
-def _test(test: ModelTest) -> dict[str, Any]:
+def _test(test: ModelTest, decide: DecideBy) -> dict[str, Any]:
     return _given(
         name=test.name,
         metric=test.metric,
         **{condition.kind: _bound(condition) for condition in test.conditions},
         slices=list(test.slice_sets),
         severity=test.severity.value,
-        decide=test.decide.value,
+        # The suite's own way is said once, so that it can be changed in one place.
+        decide=None if test.decide is decide else test.decide.value,
         corrected=test.corrected,
         group=test.group,
     )

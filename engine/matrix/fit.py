@@ -13,6 +13,7 @@ from engine.registry import nearest
 from engine.vocabulary import (
     ModelTest,
     Output,
+    TaskKind,
 )
 
 
@@ -37,11 +38,12 @@ def _misfits(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
     yield from _misfit_words(plan, test)
     of_labels = [model.name for model in plan.models if model.output is Output.LABEL]
     if metric.needs_scores and of_labels:
+        such = "subset_accuracy" if plan.problem.task is TaskKind.MULTILABEL else "accuracy"
         models = f"model{'s' if len(of_labels) > 1 else ''} {', '.join(map(repr, of_labels))}"
         yield (
             f"test {test.name!r}: {metric.name!r} needs scores, and the {models} "
             f"return{'' if len(of_labels) > 1 else 's'} labels only; choose a metric of labels "
-            "such as 'accuracy', or a model with probabilities"
+            f"such as {such!r}, or a model with probabilities"
         )
     stem, _, label = metric.name.partition(OF_CLASS)
     texts = [label_text(each) for each in plan.problem.classes]

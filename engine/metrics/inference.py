@@ -11,6 +11,7 @@ how often each kind holds the truth.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,17 +185,17 @@ def _support(measured: Value, states: SliceStates) -> float:
 class Comparison:
     """A candidate's metric beside the baseline's on the same rows.
 
-    `spread` is that of the difference, candidate less baseline. `se_candidate`, `se_baseline` and
-    `se_delta` are standard errors, from which any other combination of the two has its own.
+    `spread` is that of the difference, candidate less baseline, and `se_delta` its standard error.
+    `errors` gives those of the candidate and of the baseline, from which any other combination of
+    the two has its own; few tests ask for one.
     """
 
     candidate: float
     baseline: float
     spread: Spread
-    se_candidate: float
-    se_baseline: float
     se_delta: float
     df: float
+    errors: Callable[[], tuple[float, float]]
 
     @property
     def delta(self) -> float:
@@ -202,7 +203,7 @@ class Comparison:
 
     def less(self, share: float) -> Spread:
         """The spread of the candidate less `share` times the baseline."""
-        own, other = self.se_candidate**2, self.se_baseline**2
+        own, other = (error * error for error in self.errors())
         covariance = (own + other - self.se_delta**2) / 2
         variance = own + share**2 * other - 2 * share * covariance
         return StudentT(
@@ -234,8 +235,8 @@ def _by_buckets(
     both = (states, other)
     here, there = (float(metric.measured(problem, each).values[0]) for each in both)
     own, base = (metric.replicates(problem, each) for each in both)
-    of_own, of_base, of_delta = (_jackknife(each, states) for each in (own, base, own - base))
-    if of_own is None or of_base is None or of_delta is None:
+    of_delta = _jackknife(own - base, states)
+    if of_delta is None:
         return None
     delta = here - there
     spread: Spread = StudentT(delta, of_delta.se, of_delta.df)
@@ -248,7 +249,13 @@ def _by_buckets(
         # As of shares of which no row differs.
         none = PairedShare(0.0, 0.0, rows)
         spread = Mapped(none, lambda u: delta + u * width, lambda v: (v - delta) / width)
-    return Comparison(here, there, spread, of_own.se, of_base.se, of_delta.se, of_delta.df)
+
+    def errors() -> tuple[float, float]:
+        found = [_jackknife(each, states) for each in (own, base)]
+        first, second = (0.0 if each is None else each.se for each in found)
+        return first, second
+
+    return Comparison(here, there, spread, of_delta.se, of_delta.df, errors)
 
 
 def _paired_mean(
@@ -259,12 +266,15 @@ def _paired_mean(
     if rows < 2:
         return None
     both = [metric.measured(problem, each) for each in (states, states.baseline)]
-    means = [float(each.values[0]) for each in both]
-    own, other = (_error_of(each) for each in both)
+    here, there = (float(each.values[0]) for each in both)
     se = _standard_error(pairs)
     # The mean of the differences has more digits than the difference of the means.
     spread = StudentT(float(pairs.mean[0]), se, rows - 1)
-    return Comparison(means[0], means[1], spread, own, other, se, rows - 1)
+
+    def errors() -> tuple[float, float]:
+        return _error_of(both[0]), _error_of(both[1])
+
+    return Comparison(here, there, spread, se, rows - 1, errors)
 
 
 def _error_of(measured: Value) -> float:
@@ -301,11 +311,15 @@ def _paired_share(
             return None
         rows, df = _between(variance, rows, between, states)
     scale = rows / trials
-    shares = [_share_of(metric, problem, each) for each in both]
-    own_se, base_se = (math.sqrt(max(p * (1 - p), 0.0) / n) for p, n in shares)
+    here, there = (float(metric.measured(problem, each).values[0]) for each in both)
     spread = PairedShare(gained * scale, lost * scale, rows, df)
-    se = math.sqrt(variance / rows)
-    return Comparison(shares[0][0], shares[1][0], spread, own_se, base_se, se, df)
+
+    def errors() -> tuple[float, float]:
+        shares = [_share_of(metric, problem, each) for each in both]
+        first, second = (math.sqrt(max(p * (1 - p), 0.0) / n) for p, n in shares)
+        return first, second
+
+    return Comparison(here, there, spread, math.sqrt(variance / rows), df, errors)
 
 
 def _share_of(metric: Metric, problem: Problem, states: SliceStates) -> tuple[float, float]:

@@ -67,6 +67,9 @@ class PairedShare(Spread):
     def p_above(self, limit: float) -> float:
         return PairedShare(self.lost, self.gained, self.trials, self.df).p_below(-limit)
 
+    def errors_to(self, limit: float) -> float:
+        return abs(self._score(limit)) if -1 < limit < 1 else math.inf
+
     def _far_tail(self, limit: float) -> float:
         """The probability of a difference as low as this, of the likeliest shares at `limit`.
 

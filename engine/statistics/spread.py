@@ -37,6 +37,11 @@ class Spread(ABC):
     def p_above(self, limit: float) -> float:
         """How likely an estimate as high as this is, were the truth at `limit`."""
 
+    def errors_to(self, limit: float) -> float:
+        """How many standard errors the estimate is away from a limit, about."""
+        p = min(self.p_below(limit), self.p_above(limit))
+        return max(-float(ndtri(p)), 0.0)
+
 
 def quantile(level: float, df: float = math.inf) -> float:
     """The point that Student's t with `df` degrees exceeds in size with probability 1 - level.
@@ -77,6 +82,12 @@ class StudentT(Spread):
 
     def p_above(self, limit: float) -> float:
         return self._tail(limit, -1.0)
+
+    def errors_to(self, limit: float) -> float:
+        low, high = self.bounds
+        if not low < limit < high or self.se == 0:
+            return math.inf
+        return abs(self._scaled(self.value) - self._scaled(limit)) / self._scaled_se
 
     def _tail(self, limit: float, sign: float) -> float:
         low, high = self.bounds
@@ -156,6 +167,11 @@ class Share(Spread):
     def p_above(self, limit: float) -> float:
         return self._p_few(self.trials - self.hits, 1 - limit)
 
+    def errors_to(self, limit: float) -> float:
+        if not 0 < limit < 1:
+            return math.inf
+        return abs(self.hits / self.trials - limit) / math.sqrt(limit * (1 - limit) / self.trials)
+
     def _p_few(self, hits: float, limit: float) -> float:
         """The probability of `hits` or fewer, were their true share `limit`."""
         if limit <= 0 or hits >= self.trials:
@@ -185,6 +201,9 @@ class Mapped(Spread):
         ends = [self.function(end) for end in self.inner.interval(level)]
         return (ends[0], ends[1]) if self.rising else (ends[1], ends[0])
 
+    def errors_to(self, limit: float) -> float:
+        return self.inner.errors_to(self.back(limit))
+
     def p_below(self, limit: float) -> float:
         back = self.back(limit)
         return self.inner.p_below(back) if self.rising else self.inner.p_above(back)
@@ -199,6 +218,5 @@ def growth_to_decide(spread: Spread, limit: float, level: float) -> float:
 
     By how many standard errors an estimate is beyond a limit grows as the root of the rows.
     """
-    p = min(spread.p_below(limit), spread.p_above(limit))
-    sure = -float(ndtri(p)) if 0 < p < 0.5 else 0.0
-    return (quantile(level) / sure) ** 2 if sure > 0 else math.inf
+    errors = spread.errors_to(limit)
+    return (quantile(level) / errors) ** 2 if errors > 0 else math.inf

@@ -82,8 +82,8 @@ def train(
     config = read_config(folder, overrides=overrides, version=version)
     if config.task is TaskKind.MULTILABEL:
         raise ModelError(
-            f"{str(folder)!r} is of the task 'multilabel', and training data have one label column; "
-            "expected another task (register such a model with MLflow, and a suite evaluates it)"
+            f"{str(folder)!r} is of the task 'multilabel', and training data have one label for a "
+            "row; expected another task (a suite evaluates such a model that MLflow has logged)"
         )
     paths = _data_files(folder, config)
     fingerprint = _fingerprint(folder, config, paths)

@@ -67,7 +67,7 @@ def corrected(cells: Sequence[Cell], how: Correction) -> Judged:
     for places in families.values():
         values = adjusted([judged[at].violation_p_value or 0.0 for at in places], how.method)
         for at, q in zip(places, values.tolist(), strict=True):
-            judged[at] = _with_q(judged[at], q, level, len(places))
+            judged[at] = _with_q(judged[at], q, level, _among(len(places), how))
             rejected = rejected or judged[at].verdict is Verdict.FAIL
     return Judged(judged, simes(list(together.values())), rejected)
 
@@ -76,11 +76,17 @@ def _simes(cells: Sequence[Cell], places: Sequence[int]) -> float:
     return simes([cells[at].violation_p_value or 0.0 for at in places])
 
 
-def _with_q(cell: Cell, q: float, level: float, count: int) -> Cell:
+def _among(count: int, how: Correction) -> str:
+    """What a failure was not sure enough for."""
+    if how.whole:
+        return f"the error budget that the suite's runs have left here ({how.level:.2g})"
+    return f"one of {count:,} slice{'' if count == 1 else 's'} (level {how.level:.2g})"
+
+
+def _with_q(cell: Cell, q: float, level: float, among: str) -> Cell:
     if cell.verdict is not Verdict.FAIL or q <= level:
         return replace(cell, violation_q_value=q)
     only_worse = all(condition.kind == "no_worse" for condition in cell.test.conditions)
     verdict = Verdict.PASS if only_worse else Verdict.INCONCLUSIVE
-    among = f"one of {count:,} slices" if count > 1 else "one of the runs of this suite"
-    reason = f"{cell.reason}; but not sure enough for {among} (q {q:.2g}, level {level:.2g})"
+    reason = f"{cell.reason}; but with q {q:.2g} not sure enough for {among}"
     return replace(cell, violation_q_value=q, verdict=verdict, reason=reason)

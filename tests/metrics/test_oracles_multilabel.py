@@ -214,4 +214,4 @@ def test_means_are_compared_row_by_row(name: str) -> None:
     gaps = of_row[0] - of_row[1]
     assert comparison.delta == pytest.approx(gaps.mean(), rel=1e-9)
     assert comparison.se_delta == pytest.approx(gaps.std(ddof=1) / len(gaps) ** 0.5, rel=1e-9)
-    assert comparison.se_candidate == pytest.approx(of_row[0].std() / len(gaps) ** 0.5, rel=0.01)
+    assert comparison.errors()[0] == pytest.approx(of_row[0].std() / len(gaps) ** 0.5, rel=0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +210,7 @@ def test_runs_share_one_error_budget(
 ) -> None:
     """The same tests on the same states are judged once; others get what the budget has left."""
     budgeted = {
-        **suite,
+        **copy.deepcopy(suite),
         "name": "budgeted",
         "store": str(tmp_path / "store"),
         "mlflow": {"tracking_uri": world.tracking_uri},
@@ -218,9 +219,13 @@ def test_runs_share_one_error_budget(
     first, again = (evaluated(budgeted, "budgeted").outcome.evaluations[0] for _ in range(2))
     assert first.alpha == again.alpha
     assert first.alpha < 0.05
-    budgeted["confidence"] = 0.949
+    budgeted["evaluations"][0]["min_slice_rows"] = 2
     other = evaluated(budgeted, "budgeted").outcome.evaluations[0]
-    assert other.alpha != first.alpha
+    assert other.alpha < first.alpha
+    # Another level is another budget, which begins anew.
+    budgeted["confidence"] = 0.9
+    anew = evaluated(budgeted, "budgeted").outcome.evaluations[0]
+    assert anew.alpha == pytest.approx(2 * first.alpha)
 
 
 def test_rows_of_a_cluster_count_as_one(

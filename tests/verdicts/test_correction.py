@@ -73,7 +73,7 @@ def test_a_failure_must_be_sure_enough_for_its_slices() -> None:
     judged = corrected(cells([0.02] + [0.9] * 99), Correction())
     assert judged.cells[0].verdict is Verdict.INCONCLUSIVE
     assert judged.cells[0].reason == (
-        "why; but not sure enough for one of 100 slices (q 0.9, level 0.05)"
+        "why; but with q 0.9 not sure enough for one of 100 slices (level 0.05)"
     )
     assert not judged.rejected
     sure = corrected(cells([1e-5] + [0.9] * 99), Correction())
