@@ -88,7 +88,9 @@ def run(
     job = begin(suite, options or RunOptions(), spark=spark, tell=tell or Reporter())
     plans = pinned(job)
     with told_how_to_resume(job.info.run_id):
-        results = [evaluate(job, plan, frame) for plan, frame in plans]
+        results: list[EvaluationResult] = []
+        for plan, frame in plans:
+            results.append(evaluate(job, plan, frame, results))
         outcome = conclude(job, results)
         write_files(job, outcome)
         tracked = track(job, outcome)
@@ -216,7 +218,9 @@ def pinned(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
     return [(each.plan, each.frame) for each in prepared]
 
 
-def evaluate(job: Job, plan: EvaluationPlan, frame: DataFrame) -> EvaluationResult:
+def evaluate(
+    job: Job, plan: EvaluationPlan, frame: DataFrame, earlier: Sequence[EvaluationResult]
+) -> EvaluationResult:
     """Scans an evaluation unless the run has its states already, and measures its cells."""
     started = time.monotonic()
     table, run_id = job.store.table("states"), job.info.run_id
@@ -229,8 +233,9 @@ def evaluate(job: Job, plan: EvaluationPlan, frame: DataFrame) -> EvaluationResu
             execute.store_states(
                 states, plan, table=table, run_id=run_id, now=dt.datetime.now(dt.UTC)
             )
-    result = measured(job.spark, job.store, plan, run_id, job.suite.name)
-    budget_of(job.spark, job.store, job.suite.name).spend(plan, result, run_id)
+    budget = budget_of(job.spark, job.store, job.suite.name)
+    result = measured(budget, job.store, plan, (run_id, earlier))
+    budget.spend(plan, result, run_id)
     seconds = time.monotonic() - started
     result = replace(result, timings={**result.timings, "seconds": seconds})
     results_sink.write_results(job.spark, result, job.info, table=job.store.table("results"))
@@ -238,12 +243,19 @@ def evaluate(job: Job, plan: EvaluationPlan, frame: DataFrame) -> EvaluationResu
 
 
 def measured(
-    spark: SparkSession, store: Store, plan: EvaluationPlan, run_id: str, suite: str
+    budget: Budget,
+    store: Store,
+    plan: EvaluationPlan,
+    of: tuple[str, Sequence[EvaluationResult]],
 ) -> EvaluationResult:
-    """The cells of an evaluation from the states that are stored."""
+    """The cells of an evaluation from the states that are stored.
+
+    `of` is the run's id, and the evaluations of it that came before this one.
+    """
+    run_id, earlier = of
     METRICS.load(plan.plugins)
-    rows = execute.stored_states(spark, plan, table=store.table("states"), run_id=run_id)
-    return measure(plan, rows, alpha=budget_of(spark, store, suite).level(plan))
+    rows = execute.stored_states(budget.spark, plan, table=store.table("states"), run_id=run_id)
+    return measure(plan, rows, alpha=budget.level(plan), earlier=earlier)
 
 
 def budget_of(spark: SparkSession, store: Store, suite: str) -> Budget:
@@ -328,7 +340,10 @@ def rebuilt(spark: SparkSession, store: Store, suite: Suite, row: dict[str, obje
                 f"the run {run_id!r} was stopped before its evaluation {plan.name!r} was finished; "
                 f"complete it with --resume {run_id}"
             )
-    results = [measured(spark, store, plan, run_id, str(row["suite"])) for plan in plans]
+    budget = budget_of(spark, store, str(row["suite"]))
+    results: list[EvaluationResult] = []
+    for plan in plans:
+        results.append(measured(budget, store, plan, (run_id, results)))
     finished = row["finished_at"] or row["started_at"]
     return concluded(suite, run_info(row, store), results, _utc(finished))
 

@@ -183,7 +183,8 @@ def _with_features(model: ModelVersion, evaluation: Evaluation, frame: DataFrame
     """The model with the columns that feed it, all of which the dataset has."""
     if not model.features:
         dataset = evaluation.dataset
-        used = {dataset.label, dataset.weight, dataset.cluster, *dataset.key, *dataset.sensitive}
+        single = (dataset.label, dataset.weight, dataset.cluster, dataset.query)
+        used = {*single, *dataset.key, *dataset.sensitive}
         model = replace(model, features=tuple(c for c in frame.columns if c not in used))
     missing = check_inputs(model, frame.columns)
     if missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.execute import has_states, stored_states
 from engine.job import budget_of, concluded, run_info
 from engine.kernel import FAILURE
-from engine.matrix import EvaluationPlan, check_fit, expand_tests, load_plans
+from engine.matrix import ANY_THRESHOLD, EvaluationPlan, check_fit, expand_tests, load_plans
 from engine.measure import measure
 from engine.metrics import METRICS
 from engine.store import Store
@@ -53,7 +53,9 @@ def rejudged(replay: Replay) -> RunOutcome:
     for stored, plan in plans:
         check_fit(plan)
         _check_states(replay, stored, plan)
-    results = [_result(replay, stored, plan) for stored, plan in plans]
+    results: list[EvaluationResult] = []
+    for stored, plan in plans:
+        results.append(_result(replay, stored, plan, results))
     info = replace(run_info(replay.row, replay.store), suite_resolved=dump_suite(replay.after))
     # The run took the time it took, whenever it is judged.
     finished = replay.row["finished_at"] or replay.row["started_at"]
@@ -120,7 +122,7 @@ def _check_states(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) 
             if "" in failed:
                 continue
             for test in plan.tests_reading(slice_set):
-                metric = METRICS.get(test.metric)
+                metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
                 keys = {each.key for each in metric.families(plan.problem, compared=metric.against)}
                 missing = sorted(keys & (wanted.keys() | pairs) - had)
                 if missing and (had or _has_rows(kept, slice_set.name)):
@@ -159,7 +161,12 @@ def _kept(replay: Replay, plan: EvaluationPlan) -> dict[tuple[int, str], set[str
     return kept
 
 
-def _result(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> EvaluationResult:
+def _result(
+    replay: Replay,
+    stored: EvaluationPlan,
+    plan: EvaluationPlan,
+    earlier: Sequence[EvaluationResult],
+) -> EvaluationResult:
     table = replay.store.table("states")
     rows = stored_states(replay.spark, plan, table=table, run_id=replay.run_id)
     alpha = None
@@ -167,4 +174,4 @@ def _result(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> Eva
         # The run's own share of the budget: to look again costs nothing and gains nothing.
         budget = budget_of(replay.spark, replay.store, replay.before.name)
         alpha = budget.level(replace(stored, over_runs=plan.over_runs))
-    return measure(plan, rows, alpha=alpha)
+    return measure(plan, rows, alpha=alpha, earlier=earlier)

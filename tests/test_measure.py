@@ -28,6 +28,7 @@ from engine.vocabulary import (
     Output,
     SliceSet,
     TaskKind,
+    ThresholdFrom,
     Verdict,
 )
 
@@ -281,3 +282,41 @@ def test_more_slices_than_allowed_are_refused() -> None:
 def test_no_states_are_no_cells() -> None:
     result = measure(plan_of(OVERALL), [])
     assert (result.cells, result.curves, result.timings) == ([], [], {})
+
+
+def scored_rows(plan: EvaluationPlan, scores: Sequence[float], truth: Sequence[int]) -> list[Any]:
+    """The states of all rows of one model, from its scores."""
+    slice_set = plan.slice_sets[0]
+    n = len(scores)
+    positive = np.array(scores)
+    bucket, zeros = np.arange(n) % BUCKETS, np.zeros(n, np.int64)
+    batch = Scored(
+        np.array(truth), np.ones(n), bucket, np.stack([1 - positive, positive], axis=1),
+        (positive > 0.5).astype(np.int64), True,
+    )  # fmt: skip
+    none = np.zeros(n, bool)
+    states = {ROWS: rows_of(np.ones(n), RowFlags(none, none, none), bucket, 1)}
+    for family in plan.families(slice_set, plan.models[0]):
+        states[family.key] = family.of(batch, zeros, 1)
+    key = slice_key(())
+    return [StateRow(0, "overall", key, name, of.encode()) for name, of in states.items()]
+
+
+def test_a_threshold_is_chosen_on_one_dataset_and_taken_on_another() -> None:
+    chosen = plan_of(OVERALL, name="validation")
+    # Positives score above 0.3: the best threshold for F1 is the lowest of them.
+    first = measure(chosen, scored_rows(chosen, [0.1, 0.2, 0.35, 0.4], [0, 0, 1, 1]))
+    assert first.thresholds["f1", "m"] == 0.35
+    at = ThresholdFrom("f1", "validation")
+    tests = (
+        ModelTest("recall", "recall", (Condition("min", 0.1),), threshold=at),
+        ModelTest("plain", "recall"),
+        ModelTest("none", "recall", threshold=ThresholdFrom("f1", "another")),
+    )
+    plan = plan_of(OVERALL, name="holdout", tests=tests)
+    rows = scored_rows(plan, [0.3, 0.36, 0.45, 0.6], [1, 1, 1, 1])
+    cells = {cell.test.name: cell for cell in measure(plan, rows, earlier=[first]).cells}
+    assert cells["recall"].measured.value == 0.75
+    assert cells["plain"].measured.value == 0.25
+    assert cells["none"].verdict is Verdict.ERROR
+    assert "'another' has no threshold that is best for f1" in cells["none"].reason

@@ -56,6 +56,8 @@ def check_suite(data: Any, hooks: Hooks) -> Found:
     for index, item in enumerate(evaluations):
         if isinstance(item, dict):
             yield from _evaluation(("evaluations", index), item, hooks)
+            earlier = [name for _, name in named[:index] if name]
+            yield from _thresholds(("evaluations", index, "tests"), item, earlier)
 
 
 def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
@@ -74,6 +76,16 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
             yield from _conditions((*at, "tests", index), item, raw)
             yield from _slice_references((*at, "tests", index, "slices"), item, raw)
             yield from _metric((*at, "tests", index, "metric"), item.get("metric"), task, hooks)
+
+
+def _thresholds(at: Loc, evaluation: dict[str, Any], earlier: list[str]) -> Found:
+    """Yields the thresholds that are chosen on an evaluation that does not come before."""
+    for index, test in enumerate(_items(evaluation.get("tests"))):
+        on = _mapping(_mapping(test).get("threshold")).get("evaluation")
+        if isinstance(on, str) and on not in earlier:
+            known = suggestion(on, earlier) if earlier else "one that stands before this one"
+            message = f"found {shown(on)}, expected an earlier evaluation, {known}"
+            yield (*at, index, "threshold", "evaluation"), message
 
 
 def _dataset(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:

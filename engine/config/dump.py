@@ -117,6 +117,8 @@ def _test(test: ModelTest, decide: DecideBy) -> dict[str, Any]:
         severity=test.severity.value,
         # The suite's own way is said once, so that it can be changed in one place.
         decide=None if test.decide is decide else test.decide.value,
+        threshold=test.threshold
+        and {"best": test.threshold.best, "evaluation": test.threshold.evaluation},
         corrected=test.corrected,
         group=test.group,
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -80,6 +80,9 @@ Predicate = Annotated[
 ]
 Module = Annotated[str, _checked(module_problem)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+BestField = Literal["f1", "youden", "cost"]
 
 
 class Or:

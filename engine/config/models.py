@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
 from engine.config.fields import (
+    BestField,
     Columns,
     DecideField,
     Edges,
@@ -142,6 +143,29 @@ SliceField = Annotated[
 ]
 
 
+class ThresholdFile(FileModel):
+    """A threshold that is chosen on an earlier evaluation, for each model its own."""
+
+    best: BestField = Field(description="What it is best for there: f1, youden or cost.")
+    evaluation: Name = Field(description="The evaluation that it is chosen on, on all its rows.")
+
+
+def _number_or_choice(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, dict):
+        return handler(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise expected("a number from 0 to 1, or a mapping with best and evaluation")
+
+
+# A number stays one.
+ThresholdField = Annotated[
+    ThresholdFile,
+    WrapValidator(_number_or_choice),
+    Or({"type": "number", "minimum": 0, "maximum": 1}),
+]
+
+
 class ModelTestFile(FileModel):
     """A metric on slices, with what is demanded of it; without a demand it is recorded only."""
 
@@ -160,6 +184,10 @@ class ModelTestFile(FileModel):
     )
     group: Text | None = Field(
         None, description="The column between whose values a fairness metric compares."
+    )
+    threshold: ThresholdField | None = Field(
+        None,
+        description="From which score on a row is positive: a number, or chosen on an evaluation.",
     )
     decide: DecideField | None = Field(
         None, description="interval or point: what is held against the limit; default: the suite's."

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.config.models import DatasetFile, EvaluationFile, ModelTestFile, SliceFile, SuiteFile
+from engine.config.models import (
+    DatasetFile,
+    EvaluationFile,
+    ModelTestFile,
+    SliceFile,
+    SuiteFile,
+    ThresholdFile,
+)
 from engine.config.names import OVERALL, default_test_names, last_part, model_name, slice_set_name
 from engine.config.suite import (
     DatasetSource,
@@ -17,7 +24,7 @@ from engine.config.suite import (
     SliceRule,
     Suite,
 )
-from engine.vocabulary import Condition, Dimension, ModelTest
+from engine.vocabulary import Condition, Dimension, ModelTest, ThresholdFrom
 
 
 def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
@@ -100,7 +107,7 @@ def _tests(
     files: list[ModelTestFile], metric: Callable[[str], str], all_slices: tuple[str, ...]
 ) -> tuple[ModelTest, ...]:
     conditions = [_conditions(file) for file in files]
-    metrics = [metric(file.metric) for file in files]
+    metrics = [_at(file, metric(file.metric)) for file in files]
     kinds = [[condition.kind for condition in listed] for listed in conditions]
     names = default_test_names(
         (file.name, own, kind) for file, own, kind in zip(files, metrics, kinds, strict=True)
@@ -114,9 +121,22 @@ def _tests(
             severity=file.severity,
             corrected=file.corrected,
             group=file.group,
+            threshold=_chosen(file.threshold),
         )
         for file, name, own, listed in zip(files, names, metrics, conditions, strict=True)
     )
+
+
+def _at(file: ModelTestFile, metric: str) -> str:
+    """The metric at the test's threshold, where that is a number."""
+    at: object = file.threshold
+    return f"{metric}_at_threshold_{at!r}" if isinstance(at, float) else metric
+
+
+def _chosen(threshold: object) -> ThresholdFrom | None:
+    if not isinstance(threshold, ThresholdFile):
+        return None
+    return ThresholdFrom(threshold.best, threshold.evaluation)
 
 
 def _conditions(file: ModelTestFile) -> tuple[Condition, ...]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from engine.matrix.fit import check_fit
 from engine.matrix.names import direction_mistake, expand_tests, free_name, metric_mistake
-from engine.matrix.plan import Columns, EvaluationPlan, dump_plans, load_plans
+from engine.matrix.plan import ANY_THRESHOLD, Columns, EvaluationPlan, dump_plans, load_plans
 from engine.matrix.problem import label_codes, make_problem, same_label
 
 __all__ = [
+    "ANY_THRESHOLD",
     "Columns",
     "EvaluationPlan",
     "check_fit",

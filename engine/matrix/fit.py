@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from engine.errors import InputError
 from engine.matrix.names import OF_CLASS, direction_mistake
 from engine.matrix.plan import EvaluationPlan
 from engine.matrix.problem import listed
-from engine.metrics import GROUPED, METRICS, label_text
+from engine.metrics import AT, GROUPED, METRICS, label_text
 from engine.registry import nearest
 from engine.vocabulary import (
     ModelTest,
@@ -74,6 +74,8 @@ def _misfit_words(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
         yield f"{named} compares with a baseline; expected the key 'baseline' with one of {names}"
     if "no_worse" in kinds and metric.higher_is_better is None:
         yield f"{named} is better neither high nor low; expected max_drop or max_rise, not no_worse"
+    if test.threshold is not None:
+        yield from _misfit_threshold(plan, test, kinds)
     costs, classes = plan.problem.costs, plan.problem.classes
     if metric.name == "cost" and len(costs) != len(classes):
         found = f"{len(costs)} lists" if costs else "none"
@@ -81,6 +83,15 @@ def _misfit_words(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
             f"{named} needs the evaluation's `costs`, a list for each of the "
             f"{len(classes)} classes {listed(classes)}; found {found}"
         )
+
+
+def _misfit_threshold(plan: EvaluationPlan, test: ModelTest, kinds: Sequence[str]) -> Iterator[str]:
+    named = f"test {test.name!r}: {test.metric!r}"
+    if METRICS.find(test.metric_at(0.5)) is None or plan.problem.task is not TaskKind.BINARY:
+        takers = ", ".join(sorted(AT))
+        yield f"{named} takes no threshold; expected one of {takers}, of a binary task"
+    if kinds:
+        yield f"{named} has a threshold of each model's own, found {kinds[0]}; expected min or max"
 
 
 def _is_of_class(stem: str) -> bool:

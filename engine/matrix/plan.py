@@ -25,6 +25,8 @@ from engine.vocabulary import (
 )
 
 MAX_PICTURED_CLASSES = 20
+# A metric needs the same states at all thresholds.
+ANY_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class EvaluationPlan:
         """The states to keep of a model on a slice set: what its tests and its pictures need."""
         found: dict[str, Family] = {}
         for test in self.tests_reading(slice_set):
-            metric = METRICS.get(test.metric)
+            metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
             of_baseline = metric.of_baseline(self.problem) if metric.of_baseline else ()
             for family in (*metric.families(self.problem, compared=False), *of_baseline):
                 if isinstance(family, Family):
@@ -121,7 +123,8 @@ class EvaluationPlan:
             return ()
         found: dict[str, PairFamily] = {}
         for test in self.tests_reading(slice_set):
-            for family in METRICS.get(test.metric).families(self.problem, compared=True):
+            metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
+            for family in metric.families(self.problem, compared=True):
                 if isinstance(family, PairFamily):
                     found.setdefault(family.key, family)
         return tuple(found.values())
@@ -151,7 +154,10 @@ class EvaluationPlan:
             "models": [[m.digest, m.output, m.classes, m.inputs, m.features] for m in self.models],
             "slice_sets": self.slice_sets,
             "metrics": sorted(
-                {(test.metric, test.group or "", *test.slice_sets) for test in self.tests}
+                {
+                    (test.metric_at(ANY_THRESHOLD), test.group or "", *test.slice_sets)
+                    for test in self.tests
+                }
             ),
             "plugins": self.plugins,
         }

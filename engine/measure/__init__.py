@@ -15,7 +15,7 @@ from engine.matrix import EvaluationPlan
 from engine.measure.cells import Failures, Found, Judge
 from engine.measure.groups import GroupedSlice
 from engine.measure.order import Order, told_apart
-from engine.metrics import METRICS, SliceStates, confusion, curves
+from engine.metrics import METRICS, Metric, Problem, SliceStates, confusion, curves
 from engine.slices import from_key, key_values
 from engine.states import ROW_COLUMNS, States, Sums, decode
 from engine.verdicts import Correction, corrected
@@ -28,6 +28,7 @@ from engine.vocabulary import (
     RowCounts,
     Slice,
     SliceSet,
+    TaskKind,
 )
 
 
@@ -52,10 +53,15 @@ class Measured:
     confusion: list[ConfusionMatrix] = field(default_factory=list)
     meters: dict[str, float] = field(default_factory=dict)
     failures: dict[tuple[int, str], str] = field(default_factory=dict)
+    thresholds: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 def measure(
-    plan: EvaluationPlan, rows: Iterable[StateRow], *, alpha: float | None = None
+    plan: EvaluationPlan,
+    rows: Iterable[StateRow],
+    *,
+    alpha: float | None = None,
+    earlier: Sequence[EvaluationResult] = (),
 ) -> EvaluationResult:
     """The cells, pictures and costs of an evaluation, from its sorted states.
 
@@ -64,12 +70,13 @@ def measure(
         rows: its states, sorted by slice set and slice key.
         alpha: the share of false alarms that all tests together may have, where an error budget
             over many runs sets it; else each test has its own, 1 - confidence.
+        earlier: the run's evaluations before this one, on which thresholds may be chosen.
 
     Raises:
         DataError: when there are more slices than the plan allows.
     """
     of = Measured(plan)
-    judge = Judge(plan, of.failures)
+    judge = Judge(plan, of.failures, {each.name: each.thresholds for each in earlier})
     groups = {each.name: each for each in plan.group_sets}
     chosen: dict[Slice, dict[int, RowCounts]] = {}
     slices: Counter[str] = Counter()
@@ -91,6 +98,7 @@ def measure(
                 chosen[where] = {number: on.rows for number, on in states.items()}
             if where.kind == "overall":
                 _draw(of, where, states)
+                of.thresholds.update(_best_thresholds(of, states))
     of.cells += list(_unmatched_groups(judge, of.cells, chosen))
     order = Order(plan)
     level = 1 - plan.confidence if alpha is None else alpha
@@ -111,6 +119,7 @@ def measure(
         p_value=judged.p,
         alpha=level,
         rejected=judged.rejected,
+        thresholds=of.thresholds,
     )
 
 
@@ -203,6 +212,28 @@ def _slice_states(
         number: other if other is not None and number == base else of(number, other)
         for number in found
     }
+
+
+def _best_thresholds(
+    of: Measured, states: Mapping[int, SliceStates]
+) -> dict[tuple[str, str], float]:
+    """The threshold that is best for each aim and model, where its scores were kept."""
+    found = {}
+    problem = of.plan.problem
+    for best in ("f1", "youden", "cost") if problem.task is TaskKind.BINARY else ():
+        metric = METRICS.get(f"best_threshold_{best}")
+        for number, on in states.items():
+            lost = any((number, key) in of.failures for key in ("", *_keys(metric, problem)))
+            if lost or any(key not in on for key in _keys(metric, problem)):
+                continue
+            value = metric.value(problem, on).value
+            if value is not None:
+                found[best, of.plan.models[number].digest] = value
+    return found
+
+
+def _keys(metric: Metric, problem: Problem) -> list[str]:
+    return [family.key for family in metric.needs(problem)]
 
 
 def _draw(of: Measured, where: Slice, states: Mapping[int, SliceStates]) -> None:

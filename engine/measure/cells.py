@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.matrix import EvaluationPlan
 from engine.metrics import METRICS, Comparison, Metric, SliceStates, comparison_of, spread_of
@@ -33,6 +33,7 @@ class Judge:
 
     plan: EvaluationPlan
     failures: Failures
+    thresholds: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
 
     @property
     def base(self) -> int | None:
@@ -81,7 +82,14 @@ class Judge:
         """A metric's value with its spread, or the reason why it could not be computed."""
         if (number, "") in self.failures:
             return Found(FAILED, failure=f"the model failed: {self.failures[number, '']}")
-        metric = METRICS.get(test.metric)
+        metric = self._metric(test, number)
+        if metric is None:
+            assert test.threshold is not None, "only a threshold can be lacking"
+            return Found(
+                FAILED,
+                failure=f"the evaluation {test.threshold.evaluation!r} has no threshold that is "
+                f"best for {test.threshold.best} of this model",
+            )
         if metric.against and number == self.base:
             return Found(MetricValue(None, "is_baseline"))
         try:
@@ -91,12 +99,20 @@ class Judge:
                     return Found(FAILED, failure=f"the metric failed: {reason}")
             if metric.against and on.baseline is None:
                 return Found(FAILED, failure="the baseline failed, with which this one is compared")
-            return self._measured(metric, on)
+            return self._measured(metric, on, alone=test.threshold is not None)
         except Exception as error:  # a user's own metric costs its own cells only
             reason = f"{type(error).__name__}: {error}"
             return Found(FAILED, failure=f"the metric failed: {reason}")
 
-    def _measured(self, metric: Metric, on: SliceStates) -> Found:
+    def _metric(self, test: ModelTest, number: int) -> Metric | None:
+        """The metric of a test, at the threshold of its model where it takes one."""
+        if test.threshold is None:
+            return METRICS.get(test.metric)
+        chosen = self.thresholds.get(test.threshold.evaluation, {})
+        at = chosen.get((test.threshold.best, self.plan.models[number].digest))
+        return None if at is None else METRICS.get(test.metric_at(at))
+
+    def _measured(self, metric: Metric, on: SliceStates, *, alone: bool) -> Found:
         problem = self.plan.problem
         value = metric.value(problem, on)
         if value.value is None:
@@ -104,7 +120,7 @@ class Judge:
         spread = spread_of(metric, problem, on)
         value = with_interval(value, spread, metric.bounds, self.plan.confidence)
         other = on.baseline
-        if metric.against or other is None or metric.value(problem, other).value is None:
+        if alone or metric.against or other is None or metric.value(problem, other).value is None:
             return Found(value, spread)
         return Found(value, spread, comparison_of(metric, problem, on))
 

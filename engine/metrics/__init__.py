@@ -56,8 +56,10 @@ from engine.metrics.fairness import (
     measure_groups,
 )
 from engine.metrics.inference import Comparison, comparison_of, spread_of
+from engine.metrics.thresholds import AT
 
 __all__ = [
+    "AT",
     "BINARY",
     "CLASSIFICATION",
     "GROUPED",

@@ -52,6 +52,7 @@ __all__ = [
     "SliceSet",
     "TaskKind",
     "TensorSpec",
+    "ThresholdFrom",
     "Verdict",
     "Within",
     "plain",
@@ -180,12 +181,23 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class ThresholdFrom:
+    """A threshold of the positive class's score that is chosen on another evaluation.
+
+    `best` is what it is best for there, f1, youden or cost; each model has its own.
+    """
+
+    best: str
+    evaluation: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelTest:
     """A metric on slice sets with conditions; without one it is measured and recorded only.
 
     `corrected` tests are judged together over their slices, so that a thousand of them raise no
     more false alarms than one. `group` is the column between whose values a fairness metric
-    compares.
+    compares. `threshold` says on which evaluation the threshold is chosen that its metric takes.
     """
 
     name: str
@@ -196,6 +208,13 @@ class ModelTest:
     decide: DecideBy = DecideBy.INTERVAL
     corrected: bool = True
     group: str | None = None
+    threshold: ThresholdFrom | None = None
+
+    def metric_at(self, threshold: float) -> str:
+        """The metric at a threshold, where the test takes one; else the metric as it is."""
+        return (
+            self.metric if self.threshold is None else f"{self.metric}_at_threshold_{threshold!r}"
+        )
 
     @property
     def condition(self) -> str | None:
@@ -303,7 +322,8 @@ class EvaluationResult:
 
     `higher_is_better` has each metric's direction by its name, None where it has none. `p_value`
     is that of nothing being wrong anywhere, `alpha` the share of false alarms that was allowed, and
-    `rejected` whether anything failed by it.
+    `rejected` whether anything failed by it. `thresholds` are the best ones on all rows, by what
+    they are best for and the digest of the model.
     """
 
     name: str
@@ -320,6 +340,7 @@ class EvaluationResult:
     p_value: float = 1.0
     alpha: float = 0.05
     rejected: bool = False
+    thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ name: "1e3"
 store: catalog.schema
 plugins: [my.metrics]
 confidence: 0.9
+decide: point
+false_alarms: {within: by, over_runs: lord}
 mlflow: {max_slice_metrics: 0}
 evaluations:
   - name: "null"
@@ -28,6 +30,7 @@ evaluations:
     models: [{uri: "runs:/0123456789/model"}, {uri: out/m, name: "=", output: label}]
     baseline: "="
     max_slices: 5
+    costs: [[0, 1, 2, 3], [1, 0, 1, 1], [1.5, 1, 0, 1], [-1, 1, 1, 0]]
     slices:
       - {quantiles: {"2024": 3}, bins: {x: [-1.0e-7, 3]}, by: "no"}
       - where: |
@@ -37,6 +40,18 @@ evaluations:
       - {metric: f1_macro, max_drop: 0.3%}
       - {metric: f1_macro, max_rise: 1e-5, min: 0, max: 1}
       - {metric: accuracy, slices: [overall], name: "yes"}
+      - {metric: accuracy, no_worse: true, decide: interval, corrected: false}
+  - name: two
+    dataset: {delta: t, task: binary, label: y}
+    models: [{uri: models:/m/1}]
+    tests:
+      - {metric: recall, threshold: 0.25, min: 0.5}
+      - {metric: f1, threshold: {best: youden, evaluation: "null"}}
+      - {metric: demographic_parity_ratio, group: sex, decide: point}
+  - name: three
+    dataset: {delta: t, task: ranking, label: y, query: q}
+    models: [{uri: models:/m/1}]
+    tests: [{metric: ndcg}]
 gate: {on_inconclusive: pass, on_error: warn}
 """
 

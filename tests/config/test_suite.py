@@ -11,6 +11,7 @@ from engine.config import DatasetSource, GateConfig, MlflowConfig, ModelSource, 
 from engine.config.names import default_test_names, model_name
 from engine.vocabulary import (
     Condition,
+    DecideBy,
     Dimension,
     GateRule,
     ModelTest,
@@ -188,3 +189,43 @@ def test_merge_keys_are_read_as_yaml_means_them(minimal, load):
         ("f1", Severity.WARN),
         ("recall", Severity.WARN),
     ]
+
+
+def test_how_much_a_test_must_prove(minimal, load):
+    tests = (
+        "[{metric: recall, no_worse: true, corrected: false}, "
+        "{metric: recall, decide: interval, threshold: 0.25}, "
+        "{metric: equalized_odds_ratio, group: sex}]"
+    )
+    text = minimal.replace("name: small", "name: small\ndecide: point")
+    text = text.replace("[{metric: roc_auc}]", tests).rstrip() + "\n    baseline: m-v1\n"
+    worse, at, groups = load(text).evaluations[0].tests
+    assert worse.conditions == (Condition("no_worse", 0.0),)
+    assert (worse.decide, worse.corrected) == (DecideBy.POINT, False)
+    assert (at.metric, at.decide) == ("recall_at_threshold_0.25", DecideBy.INTERVAL)
+    assert groups.group == "sex"
+
+
+@pytest.mark.parametrize(
+    ("tail", "place", "message"),
+    [
+        ("{metric: recall, max_drop: -0.1}", "max_drop", "expected a number of 0 or more"),
+        ("{metric: recall, no_worse: true}", "no_worse", "expected the key 'baseline'"),
+        ("{metric: f1, threshold: 1.5}", "threshold", "expected a number from 0 to 1"),
+        (
+            "{metric: f1, threshold: {best: f1, evaluation: nope}}",
+            "threshold.evaluation",
+            "expected an earlier evaluation",
+        ),
+        ("{metric: f1, decide: maybe}", "decide", "expected one of interval, point"),
+    ],
+)
+def test_demands_that_make_no_sense(minimal, mistakes, tail, place, message):
+    found = mistakes(minimal.replace("{metric: roc_auc}", tail))
+    assert any(place in each.where and message in each.message for each in found), found
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.5, 1.5, 95])
+def test_levels_lie_between_0_and_1(minimal, mistakes, level):
+    found = mistakes(minimal.replace("name: small", f"name: small\nconfidence: {level}"))
+    assert any(each.where == "confidence" for each in found), found
