@@ -49,6 +49,12 @@ format: setup ## ruff: sort imports, lay the code out
 bench: java setup ## rows x models x slices x tests, against plain scikit-learn
 	@$(PY) benchmarks/run.py
 
+.PHONY: simulations
+simulations: setup ## coverage, false alarms and fairness, simulated: their tables in docs (10 min)
+	@$(PY) benchmarks/coverage.py
+	@$(PY) benchmarks/false_alarms.py
+	@$(PY) benchmarks/fairness_noise.py
+
 .PHONY: docs
 docs: setup ## check the documents: links, anchors, the suites they show
 	@$(PY) docs/check.py

@@ -77,7 +77,7 @@ def _misfit_words(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
     if test.threshold is not None:
         yield from _misfit_threshold(plan, test, kinds)
     costs, classes = plan.problem.costs, plan.problem.classes
-    if metric.name == "cost" and len(costs) != len(classes):
+    if metric.name in ("cost", "best_threshold_cost") and len(costs) != len(classes):
         found = f"{len(costs)} lists" if costs else "none"
         yield (
             f"{named} needs the evaluation's `costs`, a list for each of the "

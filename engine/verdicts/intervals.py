@@ -101,23 +101,24 @@ def _margin(condition: Condition, value: float, compared: Comparison, of: Measur
     """A margin on the paired difference, absolute or as a share of the baseline's value."""
     drop, baseline = condition.kind == "max_drop", compared.baseline
     allowed = condition.bound * (abs(baseline) if condition.relative else 1.0)
-    spread, limit, shift = compared.spread, -allowed if drop else allowed, 0.0
+    spread, limit, here = compared.spread, -allowed if drop else allowed, compared.delta
+    difference = spread.interval(of.confidence)
     if condition.relative and compared.se_delta > 0:
         # The margin moves with the baseline's own error: one combination of the two is judged.
         share = 1 + condition.bound * math.copysign(1.0, baseline) * (-1 if drop else 1)
-        spread, limit, shift = compared.less(share), 0.0, (share - 1) * baseline
+        spread, limit, here = compared.less(share), 0.0, compared.candidate - share * baseline
     low, high = spread.interval(of.confidence)
     verdict = _judge((low, high) if drop else (-high, -low), limit if drop else -limit, of)
     bounds = slack(of.value) + (0.0 if of.baseline is None else slack(of.baseline))
     p = _p_beyond(spread, limit, bounds, least=drop)
-    fact = _difference(value, compared, (low + shift, high + shift), allowed)
+    fact = _difference(value, compared, difference, allowed)
     margin = number(allowed, abs(compared.delta))
     shown = f"{condition} ({margin})" if condition.relative else f"{condition.kind} {margin}"
     if verdict is not Verdict.INCONCLUSIVE:
         side = "within" if verdict is Verdict.PASS else "beyond"
         return Decision(verdict, f"{fact}, {side} {shown}", p)
-    more = _more(spread, limit, compared.delta - shift - limit, of)
-    return _open(f"{fact}, which includes {shown}; {more}", p)
+    holds = "too near to" if condition.relative else "which includes"
+    return _open(f"{fact}, {holds} {shown}; {_more(spread, limit, here - limit, of)}", p)
 
 
 def _difference(
