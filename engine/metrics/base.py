@@ -202,7 +202,13 @@ class Metric:
         histograms = ScoresView | ValuesView
         if not any(isinstance(each, histograms) for each in views):
             return self.measured(problem, states).spreading()
-        left_out = [each.left_out() if isinstance(each, histograms) else each for each in views]
+        left_out = [
+            # The views are kept with the states, so each has an id of its own.
+            states.once(("left_out", id(each)), each.left_out)
+            if isinstance(each, histograms)
+            else each
+            for each in views
+        ]
         return self._of(problem, left_out).spreading()
 
     def _views(self, states: SliceStates, problem: Problem) -> list[Any]:

@@ -33,6 +33,8 @@ from engine.states.base import (
 EXACT_SCORES = 4096
 FINE_BITS = 10
 COARSE_BITS = 5
+# From so many on, replicates are coarser than the value.
+MANY_SCORES = 1024
 CELLS = 2 * (BUCKETS + 1)  # label x bucket; the last bucket holds all rows, on the fine grid
 
 Grid = Callable[[Floats, int], Floats]
@@ -324,11 +326,14 @@ class ScoresView:
     def left_out(self) -> ScoresView:
         """The same with a replicate for all rows, then one with each bucket left out.
 
-        Beyond the cap it is on the coarse grid, the first replicate too, so that they compare.
+        Of many scores it is on the coarse grid, the first replicate too, so that they compare: only
+        a spread is wanted of them.
         """
         entries = self.state.entries
         entries = entries.where(entries.cell < 2 * BUCKETS)
-        scores, code = np.unique(entries.score, return_inverse=True)
+        many = len(self.scores) > MANY_SCORES
+        score = on_grid(entries.score, COARSE_BITS) if many else entries.score
+        scores, code = np.unique(score, return_inverse=True)
         cells = entries.cell * len(scores) + code
         table = sums_by_cell(cells, entries.weight, 2 * BUCKETS * len(scores))
         replicates = with_left_out(table.reshape(BUCKETS, 2, len(scores)))

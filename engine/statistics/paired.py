@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scipy.special import betainc, ndtr
 
@@ -41,13 +42,7 @@ class PairedShare(Spread):
         return (self.gained - self.lost) / self.trials
 
     def interval(self, level: float) -> Interval:
-        reach, here = quantile(level, self.df), self.value
-        low, high = -1.0, 1.0
-        if here > -1:
-            low = _root(lambda limit: self._score(limit) - reach, -1.0, here)
-        if here < 1:
-            high = _root(lambda limit: self._score(limit) + reach, here, 1.0)
-        return low, high
+        return _interval(self, level)
 
     def p_below(self, limit: float) -> float:
         if limit <= -1:
@@ -112,6 +107,19 @@ class PairedShare(Spread):
         if variance <= 0:
             return 0.0 if excess == 0 else math.copysign(math.inf, excess)
         return excess / math.sqrt(variance)
+
+
+# Asked for by the results and by the verdict, and many slices have the same few rows that differ.
+@lru_cache(maxsize=4096)
+def _interval(of: PairedShare, level: float) -> Interval:
+    """The limits that are as many standard errors away as the level asks for."""
+    reach, here = quantile(level, of.df), of.value
+    low, high = -1.0, 1.0
+    if here > -1:
+        low = _root(lambda limit: of._score(limit) - reach, -1.0, here)
+    if here < 1:
+        high = _root(lambda limit: of._score(limit) + reach, here, 1.0)
+    return low, high
 
 
 def _at_least(hits: float, trials: float, share: float) -> float:
