@@ -235,15 +235,21 @@ def results(
     if format_ is Format.CSV:
         typer.echo(frame.to_csv(index=False), nl=False)
     elif format_ is Format.JSON:
-        records = [
-            {key: None if value != value else value for key, value in row.items()}
-            for row in frame.to_dict("records")
-        ]
         # pandas' own JSON rounds to 15 digits.
-        typer.echo(json.dumps(records, default=_json_value, allow_nan=False))
+        typer.echo(json.dumps(json_records(frame), default=_json_value, allow_nan=False))
     else:
         _print_table(frame)
     return 0
+
+
+def json_records(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a frame for JSON, which has no infinity: an interval without an end has null."""
+    endless = (float("inf"), float("-inf"))
+
+    def known(value: Any) -> Any:
+        return None if value != value or value in endless else value
+
+    return [{key: known(each) for key, each in row.items()} for row in frame.to_dict("records")]
 
 
 def _json_value(value: Any) -> Any:

@@ -100,6 +100,12 @@ def _check_types(frame: DataFrame, evaluation: Evaluation) -> None:
                     f"{where}: rows cannot be sliced by {dimension.column!r}, which is "
                     f"{kind.simpleString()}; expected a column of plain values"
                 )
+    for test in evaluation.tests:
+        if test.group is not None and isinstance(types[test.group], _COMPOUND):
+            raise DataError(
+                f"{where}: the group column {test.group!r} is {types[test.group].simpleString()}, "
+                "expected plain values, one for each group"
+            )
     for use, name in numeric:
         if not isinstance(types[name], NumericType):
             raise DataError(

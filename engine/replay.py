@@ -20,10 +20,12 @@ from engine.matrix import ANY_THRESHOLD, EvaluationPlan, check_fit, expand_tests
 from engine.measure import measure
 from engine.metrics import METRICS
 from engine.store import Store
-from engine.vocabulary import EvaluationResult, OverRuns, RunOutcome
+from engine.vocabulary import EvaluationResult, ModelVersion, OverRuns, RunOutcome, SliceSet
 
 # What the states of a run depend on, so that it cannot be judged otherwise.
 _FIXED = ("dataset", "models", "slices", "baseline", "max_slices")
+
+Kept = dict[tuple[int, str], set[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,19 @@ def _check_states(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) 
             f"the run {replay.run_id!r} has no states of the evaluation {plan.name!r}; complete it "
             f"with `evalmatrix run SUITE.yml --resume {replay.run_id}`"
         )
-    kept = _kept(replay, stored)
-    lacking: dict[str, str] = {}
+    found = lacking(stored, plan, _kept(replay, stored))
+    if found:
+        listed = "; ".join(f"test {name!r} needs {what}" for name, what in found.items())
+        raise InputError(
+            f"evaluation {plan.name!r}: the run {replay.run_id!r} did not keep the states for "
+            f"{listed}; run the suite to compute them"
+        )
+
+
+def lacking(stored: EvaluationPlan, plan: EvaluationPlan, kept: Kept) -> dict[str, str]:
+    """What was not kept of what a plan reads, by the test that needs it."""
+    scanned = {each.name: each for each in stored.scanned_sets}
+    without: dict[str, str] = {}
     for slice_set in plan.scanned_sets:
         for number, model in enumerate(plan.models):
             wanted = {family.key: family for family in plan.families(slice_set, model)}
@@ -121,26 +134,33 @@ def _check_states(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) 
             had = kept.get((number, slice_set.name), set()) | failed
             if "" in failed:
                 continue
+            # What was asked for and is not there had no usable row.
+            asked = _asked(stored, scanned.get(slice_set.name), model)
             for test in plan.tests_reading(slice_set):
                 metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
                 keys = {each.key for each in metric.families(plan.problem, compared=metric.against)}
-                missing = sorted(keys & (wanted.keys() | pairs) - had)
-                if missing and (had or _has_rows(kept, slice_set.name)):
-                    lacking[test.name] = f"{', '.join(missing)} on the slices by {slice_set.name!r}"
-    if lacking:
-        listed = "; ".join(f"test {name!r} needs {what}" for name, what in lacking.items())
-        raise InputError(
-            f"evaluation {plan.name!r}: the run {replay.run_id!r} did not keep the states for "
-            f"{listed}; run the suite to compute them"
-        )
+                missing = sorted(keys & (wanted.keys() | pairs) - had - asked)
+                # A set that was scanned and has no states has no rows; another was never scanned.
+                rows = had or slice_set.name not in scanned or _has_rows(kept, slice_set.name)
+                if missing and rows:
+                    without[test.name] = f"{', '.join(missing)} on the slices by {slice_set.name!r}"
+    return without
 
 
-def _has_rows(kept: dict[tuple[int, str], set[str]], set_name: str) -> bool:
+def _asked(stored: EvaluationPlan, of: SliceSet | None, model: ModelVersion) -> set[str]:
+    """The families that a run was to keep of a model on a slice set."""
+    if of is None:
+        return set()
+    own = {family.key for family in stored.families(of, model)}
+    return own | {family.key for family in stored.pair_families(of, model)}
+
+
+def _has_rows(kept: Kept, set_name: str) -> bool:
     """Whether any model has states on a slice set."""
     return any(name == set_name for _, name in kept)
 
 
-def _kept(replay: Replay, plan: EvaluationPlan) -> dict[tuple[int, str], set[str]]:
+def _kept(replay: Replay, plan: EvaluationPlan) -> Kept:
     """The families that the run kept, by model and slice set; of failures the failed families."""
     table = replay.store.table("states")
     failure = F.col("family") == FAILURE
@@ -155,7 +175,7 @@ def _kept(replay: Replay, plan: EvaluationPlan) -> dict[tuple[int, str], set[str
         .distinct()
         .collect()
     )
-    kept: dict[tuple[int, str], set[str]] = {}
+    kept: Kept = {}
     for row in rows:
         kept.setdefault((row.model, row.place), set()).add(row.family)
     return kept

@@ -13,7 +13,8 @@ from engine.errors import DataError
 from engine.kernel import FAILURE, METER, ROWS
 from engine.matrix import Columns, EvaluationPlan
 from engine.measure import StateRow, measure
-from engine.metrics import METRICS, Metric, Problem, Value
+from engine.metrics import GROUPED, METRICS, Metric, Problem, Value
+from engine.metrics.fairness import ComparedRate, How, fairness_metric
 from engine.slices import slice_key
 from engine.states import BUCKETS, RowFlags, Scored, Sums, rows_of
 from engine.vocabulary import (
@@ -63,6 +64,7 @@ def rows_for(
 ) -> list[StateRow]:
     """The states of one slice: for each model, which of its rows (label 1) it got right."""
     made = []
+    slice_set = {each.name: each for each in plan.scanned_sets}[set_name]
     for number, right in hits.items():
         predicted = np.array(right, np.int64)
         n = len(predicted)
@@ -73,7 +75,6 @@ def rows_for(
         none = np.zeros(n, bool)
         flags = RowFlags(none, np.arange(n) < bad, none)
         states = {ROWS: rows_of(weight, flags, bucket, 1)}
-        slice_set = plan.sets_by_name[set_name]
         for family in plan.families(slice_set, plan.models[number]):
             states[family.key] = family.of(batch, groups, 1)
         made += [
@@ -320,3 +321,43 @@ def test_a_threshold_is_chosen_on_one_dataset_and_taken_on_another() -> None:
     assert cells["plain"].measured.value == 0.25
     assert cells["none"].verdict is Verdict.ERROR
     assert "'another' has no threshold that is best for f1" in cells["none"].reason
+
+
+def test_a_metric_that_failed_on_the_baseline_is_judged_without_it() -> None:
+    test = ModelTest("accuracy", "accuracy", (Condition("min", 0.1),), ("c",))
+    by = SliceSet("c", "by", (Dimension("c"),))
+    plan = plan_of(by, models=("new", "old"), baseline="old", tests=(test,))
+    rows = only_counts(rows_for(plan, "c", ("x",), {0: [1] * 40, 1: [1] * 40}), 1)
+    cells = cells_of(measure(plan, [failure(1, "MemoryError", "confusion(2)"), *rows]))
+    assert cells["old", "c=x"].reason == "the metric failed: MemoryError"
+    new = cells["new", "c=x"]
+    assert (new.verdict, new.delta, new.p_value) == (Verdict.PASS, None, None)
+
+
+def test_rows_that_the_baseline_has_no_prediction_for_are_not_left_out_in_silence() -> None:
+    test = ModelTest("flips", "flip_rate", (Condition("max", 0.1),), ("c",))
+    by = SliceSet("c", "by", (Dimension("c"),))
+    plan = plan_of(by, models=("new", "old"), baseline="old", tests=(test,))
+    rows = rows_for(plan, "c", ("x",), {0: [1] * 40})
+    rows += rows_for(plan, "c", ("x",), {1: [1] * 40}, bad=20)
+    cells = cells_of(measure(plan, rows))
+    assert cells["new", "c=x"].verdict is Verdict.INCONCLUSIVE
+    assert "not finite, or not probabilities (those of the baseline)" in cells["new", "c=x"].reason
+
+
+def test_groups_whose_rate_cannot_be_compared_cost_their_own_cells() -> None:
+    from_loss = ComparedRate(METRICS.get("log_loss"), "log loss", "no rows")
+    fairness_metric("own_loss_gap", (from_loss,), How.DIFFERENCE)
+    try:
+        test = ModelTest("gap", "own_loss_gap", (Condition("max", 0.1),), group="g")
+        plan = plan_of(OVERALL, tests=(test, ModelTest("accuracy", "accuracy")))
+        rows = rows_for(plan, "overall", (), {0: [1, 0] * 20})
+        (groups,) = plan.group_sets
+        for value in ("f", "m"):
+            rows += rows_for(plan, groups.name, (value,), {0: [1, 0] * 20})
+        gap, accuracy = measure(plan, rows).cells
+    finally:
+        del METRICS._things["own_loss_gap"], GROUPED["own_loss_gap"]
+    assert gap.verdict is Verdict.ERROR
+    assert "the metric failed: InputError: log_loss is no share of rows" in gap.reason
+    assert accuracy.verdict is Verdict.RECORDED

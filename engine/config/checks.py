@@ -76,6 +76,7 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
             yield from _conditions((*at, "tests", index), item, raw)
             yield from _slice_references((*at, "tests", index, "slices"), item, raw)
             yield from _metric((*at, "tests", index, "metric"), item.get("metric"), task, hooks)
+            yield from _threshold((*at, "tests", index, "threshold"), item, task, hooks)
 
 
 def _thresholds(at: Loc, evaluation: dict[str, Any], earlier: list[str]) -> Found:
@@ -229,6 +230,19 @@ def _metric(at: Loc, metric: Any, task: TaskKind | None, hooks: Hooks) -> Found:
     # With the task unknown, only a metric is refused that is unknown whatever the task.
     if len(sentences) == 1 and (sentence := sentences.pop()):
         yield at, sentence
+
+
+def _threshold(at: Loc, test: dict[str, Any], task: TaskKind | None, hooks: Hooks) -> Found:
+    """Yields a number as the threshold of a metric that takes none."""
+    metric, threshold = test.get("metric"), _number(test.get("threshold"))
+    if hooks.known_metrics is None or not isinstance(metric, str) or not task:
+        return
+    if threshold is None or not 0 <= threshold <= 1:
+        return
+    name = hooks.metric(metric)
+    made = f"{name}_at_threshold_{float(threshold)!r}"
+    if hooks.known_metrics(name, task) is None and hooks.known_metrics(made, task) is not None:
+        yield at, f"found a threshold for {shown(metric)}, which takes none in the task {task}"
 
 
 def _twice(named: Sequence[tuple[Loc, str | None]], what: str) -> Found:

@@ -99,10 +99,25 @@ class Judge:
                     return Found(FAILED, failure=f"the metric failed: {reason}")
             if metric.against and on.baseline is None:
                 return Found(FAILED, failure="the baseline failed, with which this one is compared")
-            return self._measured(metric, on, alone=test.threshold is not None)
+            if metric.against and on.baseline is not None and on.baseline.rows.bad_scores:
+                return Found(MetricValue(None, "nan_input", detail="those of the baseline"))
+            alone = test.threshold is not None or self._lost(metric, number)
+            return self._measured(metric, on, alone=alone)
         except Exception as error:  # a user's own metric costs its own cells only
             reason = f"{type(error).__name__}: {error}"
             return Found(FAILED, failure=f"the metric failed: {reason}")
+
+    def _lost(self, metric: Metric, number: int) -> bool:
+        """Whether what compares a model with the baseline failed, of either: none of it is whole.
+
+        The states of other partitions may still be there.
+        """
+        if not self.failures:
+            return False
+        families = metric.families(self.plan.problem, compared=True)
+        return any(
+            (each, of.key) in self.failures for of in families for each in (number, self.base)
+        )
 
     def _metric(self, test: ModelTest, number: int) -> Metric | None:
         """The metric of a test, at the threshold of its model where it takes one."""

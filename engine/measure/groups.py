@@ -48,8 +48,11 @@ def _found(judge: Judge, test: ModelTest, number: int, groups: Groups) -> Found:
         if (number, key) in judge.failures:
             what = "metric" if key else "model"
             return Found(FAILED, failure=f"the {what} failed: {judge.failures[number, key]}")
-    measured = measure_groups(test.metric, plan.problem, groups)
-    value = with_interval(measured.value, measured.spread, metric.bounds, plan.confidence)
+    try:
+        measured = measure_groups(test.metric, plan.problem, groups)
+        value = with_interval(measured.value, measured.spread, metric.bounds, plan.confidence)
+    except Exception as error:  # a user's own rate costs its own cells only
+        return Found(FAILED, failure=f"the metric failed: {type(error).__name__}: {error}")
     return Found(value, measured.spread)
 
 

@@ -39,6 +39,9 @@ from engine.statistics import (
 )
 from engine.statistics.worth import Outcome, degrees_of_freedom, worth
 
+# Of what rows by themselves vary, a smaller share between clusters is rounding.
+NOISE = 1e-12
+
 
 def spread_of(metric: Metric, problem: Problem, states: SliceStates) -> Spread | None:
     """What is known of the metric's true value on a slice; None where it has no interval.
@@ -77,7 +80,8 @@ def _simple(states: SliceStates) -> bool:
 
 def _jackknife(replicates: Floats, states: SliceStates) -> Jackknifed | None:
     sizes = states.buckets
-    return jackknife(replicates, np.ones(BUCKETS) if sizes is None else sizes)
+    found = jackknife(replicates, np.ones(BUCKETS) if sizes is None else sizes)
+    return None if found is None else _known(*_both(found))
 
 
 def _of_basis(metric: Metric, problem: Problem, states: SliceStates) -> Floats:
@@ -102,6 +106,9 @@ def _share(of: Counted, between: Jackknifed | None, states: SliceStates) -> Shar
     hits = Outcome(of.hits, of.hit_squares, 1 - share)
     misses = Outcome(of.trials - of.hits, of.miss_squares, share)
     rows = worth([hits, misses]) if states.sampling.weighted else of.trials
+    if rows <= 0:
+        # Weights so small that their squares have no room.
+        return None
     df = math.inf
     if states.sampling.clustered:
         if between is None:
@@ -117,7 +124,7 @@ def _between(
     variance: float, rows: float, between: Jackknifed, states: SliceStates
 ) -> tuple[float, float]:
     """How many rows a share of clustered rows is worth, and the degrees of freedom of that."""
-    if variance > 0 and between.se > 0:
+    if between.se**2 * rows > NOISE * variance > 0:
         return variance / between.se**2, between.df
     # Nothing spreads, so nothing says how alike the rows of a cluster are: quite alike.
     return rows / states.sampling.rows_per_cluster, between.df
@@ -139,7 +146,7 @@ def _mean(
     value, rows = float(of.mean[0]), float(of.weight[0])
     found: Jackknifed | None
     if _simple(states):
-        found = Jackknifed(_standard_error(of), rows - 1) if rows >= 2 else None
+        found = _known(_standard_error(of), rows - 1) if rows >= 2 else None
     else:
         found = _jackknife(_of_basis(metric, problem, states), states)
     if found is None:
@@ -148,6 +155,11 @@ def _mean(
     if made_by is not None:
         low, high = sorted((made_by.back(low), made_by.back(high)))
     return StudentT(value, *_both(found), (low, high) if low < value < high else REALS)
+
+
+def _known(se: float, df: float) -> Jackknifed | None:
+    """None of numbers so large that their squares have no room."""
+    return Jackknifed(se, df) if math.isfinite(se) else None
 
 
 def _standard_error(of: MomentsView) -> float:
@@ -268,6 +280,8 @@ def _paired_mean(
     both = [metric.measured(problem, each) for each in (states, states.baseline)]
     here, there = (float(each.values[0]) for each in both)
     se = _standard_error(pairs)
+    if not math.isfinite(se):
+        return None
     # The mean of the differences has more digits than the difference of the means.
     spread = StudentT(float(pairs.mean[0]), se, rows - 1)
 
@@ -310,6 +324,8 @@ def _paired_share(
         if between is None:
             return None
         rows, df = _between(variance, rows, between, states)
+    if rows <= 0:
+        return None
     scale = rows / trials
     here, there = (float(metric.measured(problem, each).values[0]) for each in both)
     spread = PairedShare(gained * scale, lost * scale, rows, df)

@@ -14,6 +14,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scipy.special import betainc, ndtr, ndtri, stdtr, stdtrit
 
@@ -43,6 +44,7 @@ class Spread(ABC):
         return max(-float(ndtri(p)), 0.0)
 
 
+@lru_cache(maxsize=4096)
 def quantile(level: float, df: float = math.inf) -> float:
     """The point that Student's t with `df` degrees exceeds in size with probability 1 - level.
 

@@ -47,21 +47,29 @@ def _absolute(condition: Condition, value: float, of: Measurement) -> Decision:
         return _open(f"too few rows to say how sure {number(value)} is")
     bound, least = condition.bound, condition.kind == "min"
     low, high = of.spread.interval(of.confidence)
-    verdict = _judge((low, high) if least else (-high, -low), bound if least else -bound, of)
-    p = _p_beyond(of.spread, bound, slack(of.value), least=least)
+    own = slack(of.value)
+    ends, limit = ((low, high), bound) if least else ((-high, -low), -bound)
+    verdict = _judge(ends, limit, of, own)
+    p = _p_beyond(of.spread, bound, own, least=least)
     shown = f"{number(value, bound)} {_interval(low, high)}"
-    limit = f"{number(bound, value)}, the {condition.kind}imum"
+    named = f"{number(bound, value)}, the {condition.kind}imum"
     if verdict is Verdict.PASS:
-        return Decision(verdict, f"{shown} is {'at least' if least else 'at most'} {limit}", p)
+        return Decision(verdict, f"{shown} is {'at least' if least else 'at most'} {named}", p)
     if verdict is Verdict.FAIL:
-        return Decision(verdict, f"{shown} is {'below' if least else 'above'} {limit}", p)
-    return _open(f"{shown} includes {limit}; {_more(of.spread, bound, value - bound, of)}", p)
+        return Decision(verdict, f"{shown} is {'below' if least else 'above'} {named}", p)
+    holds = "includes" if low <= bound <= high else "is within its error bound of"
+    more = _more(of.spread, (bound, value - bound), of, own)
+    return _open(f"{shown} {holds} {named}; {more}", p)
 
 
-def _judge(interval: tuple[float, float], limit: float, of: Measurement) -> Verdict:
-    """Whether an interval lies at or above a limit, or below it, or holds it."""
+def _both(of: Measurement) -> float:
+    """What approximation can have cost a difference to the baseline."""
+    return slack(of.value) + (0.0 if of.baseline is None else slack(of.baseline))
+
+
+def _judge(interval: tuple[float, float], limit: float, of: Measurement, bounds: float) -> Verdict:
+    """Whether an interval lies at or above a limit by its error bounds, or below it, or neither."""
     low, high = interval
-    bounds = slack(of.value) + (0.0 if of.baseline is None else slack(of.baseline))
     rounding = ROUNDING * max(abs(limit), abs(of.value.value or 0.0))
     if low - bounds >= limit - rounding:
         return Verdict.PASS
@@ -79,12 +87,14 @@ def _interval(low: float, high: float) -> str:
     return f"[{low:.4g}, {high:.4g}]"
 
 
-def _more(spread: Spread, limit: float, gap: float, of: Measurement) -> str:
-    """What it would take to decide, where the value is by `gap` above the limit."""
-    bounds = slack(of.value) + (0.0 if of.baseline is None else slack(of.baseline))
+def _more(spread: Spread, at: tuple[float, float], of: Measurement, bounds: float) -> str:
+    """What it would take to decide, `at` a limit and how far the value is above it."""
+    limit, gap = at
     if bounds > 0 and abs(gap) <= bounds:
         return f"no number of rows would decide, the error bound is {number(bounds)}"
     beyond = limit + math.copysign(bounds, gap)
+    if math.isinf(spread.errors_to(beyond)):
+        return "no number of rows would decide, the metric has no room beyond the limit"
     more = of.rows.n * (growth_to_decide(spread, beyond, of.confidence) - 1)
     if not more < MANY_ROWS:
         return "it is too close to the limit for any number of rows"
@@ -108,8 +118,9 @@ def _margin(condition: Condition, value: float, compared: Comparison, of: Measur
         share = 1 + condition.bound * math.copysign(1.0, baseline) * (-1 if drop else 1)
         spread, limit, here = compared.less(share), 0.0, compared.candidate - share * baseline
     low, high = spread.interval(of.confidence)
-    verdict = _judge((low, high) if drop else (-high, -low), limit if drop else -limit, of)
-    bounds = slack(of.value) + (0.0 if of.baseline is None else slack(of.baseline))
+    bounds = _both(of)
+    ends, least = ((low, high), limit) if drop else ((-high, -low), -limit)
+    verdict = _judge(ends, least, of, bounds)
     p = _p_beyond(spread, limit, bounds, least=drop)
     fact = _difference(value, compared, difference, allowed)
     margin = number(allowed, abs(compared.delta))
@@ -117,8 +128,8 @@ def _margin(condition: Condition, value: float, compared: Comparison, of: Measur
     if verdict is not Verdict.INCONCLUSIVE:
         side = "within" if verdict is Verdict.PASS else "beyond"
         return Decision(verdict, f"{fact}, {side} {shown}", p)
-    holds = "too near to" if condition.relative else "which includes"
-    return _open(f"{fact}, {holds} {shown}; {_more(spread, limit, here - limit, of)}", p)
+    holds = "which includes" if not condition.relative and low <= limit <= high else "too near to"
+    return _open(f"{fact}, {holds} {shown}; {_more(spread, (limit, here - limit), of, bounds)}", p)
 
 
 def _difference(
@@ -137,9 +148,11 @@ def _no_worse(value: float, baseline: float, compared: Comparison, of: Measureme
     """Only a significant difference to the worse fails; that there is none is no proof."""
     higher = of.higher_is_better is not False
     low, high = compared.spread.interval(of.confidence)
-    bounds = slack(of.value) + (0.0 if of.baseline is None else slack(of.baseline))
+    bounds = _both(of)
     p = _p_beyond(compared.spread, 0.0, bounds, least=higher)
     fact = _difference(value, compared, (low, high), baseline)
     if (high + bounds < 0) if higher else (low - bounds > 0):
         return Decision(Verdict.FAIL, f"{fact}, significantly worse", p)
+    if high < 0 if higher else low > 0:
+        return _open(f"{fact}, significantly worse but for the error bound of {number(bounds)}", p)
     return Decision(Verdict.PASS, f"{fact}, not significantly worse", p)

@@ -500,3 +500,18 @@ def test_plugins_are_loaded_before_metrics_are_judged(minimal, load, mistakes):
     assert [item.where for item in found] == ["plugins[0]", "plugins[1]"]
     assert found[0].message == "no my.metrics"
     assert "a Python module's dotted name" in found[1].message
+
+
+def test_a_threshold_is_refused_of_a_metric_that_takes_none(minimal, load, mistakes):
+    def takes(metric, task):
+        return None if metric in {"roc_auc", "f1", "f1_at_threshold_0.5"} else "unknown"
+
+    at = edit(minimal, "metric: roc_auc", "metric: roc_auc, threshold: 0.5")
+    (mistake,) = mistakes(at, known_metrics=takes)
+    assert mistake.where == "evaluations[0].tests[0].threshold"
+    assert mistake.message == (
+        "found a threshold for 'roc_auc', which takes none in the task binary"
+    )
+    load(edit(at, "roc_auc", "f1"), known_metrics=takes)
+    (mistake,) = mistakes(edit(at, "threshold: 0.5", "threshold: 2"), known_metrics=takes)
+    assert "expected a number from 0 to 1" in mistake.message

@@ -444,3 +444,46 @@ def test_intervals_hold_the_truth_as_often_as_they_say(
         held += low <= truth <= high
     # Three standard errors of 400 samples around 95 %.
     assert 0.917 <= held / 400 <= 0.983
+
+
+@pytest.mark.parametrize("sampling", [PLAIN, CLUSTERED])
+def test_errors_whose_squares_have_no_room_are_of_unknown_spread(
+    rows_from: Make, sampling: Sampling
+) -> None:
+    """Not NaN, which no correction for many slices takes."""
+    truth = np.arange(40.0)
+    truth[3] = 1e200
+    rows, baseline = rows_from(truth, np.ones(40)), rows_from(truth, np.zeros(40))
+    metric = METRICS.get("mean_absolute_error")
+    with np.errstate(over="ignore", invalid="ignore"):
+        on = slice_of(metric, rows, baseline, sampling)
+        assert metric.value(rows.problem, on).value is not None
+        found = spread_of(metric, rows.problem, on)
+        pair = comparison_of(metric, rows.problem, on)
+    for each in (found, pair and pair.spread):
+        assert each is None or not any(map(math.isnan, each.interval(LEVEL)))
+    if sampling is PLAIN:
+        assert found is None
+
+
+@pytest.mark.parametrize("each", [1.0, 0.1, 1 / 3])
+def test_clusters_that_are_all_alike_are_no_proof_whatever_the_weight(
+    rows_from: Make, each: float
+) -> None:
+    """Of weights that are no binary fractions rounding alone would spread the clusters."""
+    n = 7 * BUCKETS
+    hit = (np.arange(n) // BUCKETS < 3) * 0.8 + 0.1
+    rows = rows_from(np.ones(n), hit, classes=(0, 1), weight=np.full(n, each))
+    low, high = interval("accuracy", rows, Sampling(True, True, 5.0))
+    assert (low, high) == pytest.approx((0.25596, 0.62051), abs=1e-5)
+
+
+def test_weights_without_squares_give_no_interval(rows_from: Make) -> None:
+    rows, baseline = (
+        rows_from(np.ones(40), np.full(40, p), classes=(0, 1), weight=np.full(40, 1e-200))
+        for p in (0.9, 0.8)
+    )
+    metric = METRICS.get("accuracy")
+    on = slice_of(metric, rows, baseline, WEIGHTED)
+    assert spread_of(metric, rows.problem, on) is None
+    assert comparison_of(metric, rows.problem, on) is None

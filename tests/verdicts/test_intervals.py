@@ -210,3 +210,36 @@ def test_more_confidence_never_decides_more(one: float, other: float) -> None:
         loose = judged(of_share(hits, 1000, confidence=less), MIN)[0]
         strict = judged(of_share(hits, 1000, confidence=more), MIN)[0]
         assert strict in (loose, OPEN)
+
+
+@pytest.mark.parametrize(("hits", "condition"), [(100, ("min", 1.0)), (0, ("max", 0.0))])
+def test_a_limit_at_the_end_of_the_metric_is_out_of_reach(
+    hits: int, condition: tuple[str, float]
+) -> None:
+    verdict, reason = judged(of_share(hits, 100), Condition(*condition))
+    assert verdict is OPEN
+    assert reason.endswith(
+        "no number of rows would decide, the metric has no room beyond the limit"
+    )
+
+
+def test_what_the_baseline_may_be_off_by_is_no_matter_of_an_absolute_limit() -> None:
+    unsure = MetricValue(0.9, error_bound=0.5)
+    assert judged(of_share(950, 1000, baseline=unsure), MIN)[0] is PASS
+
+
+@pytest.mark.parametrize("bound", [0.2, math.inf, math.nan])
+def test_approximation_does_not_clear_what_is_significantly_worse(bound: float) -> None:
+    worse = compared(0, 100)
+    assert judged(worse, Condition("no_worse", 0.0))[0] is FAIL
+    unsure = replace(worse, value=replace(worse.value, error_bound=bound))
+    verdict, reason = judged(unsure, Condition("no_worse", 0.0))
+    assert verdict is OPEN
+    assert "significantly worse but for the error bound" in reason
+
+
+def test_an_interval_includes_a_limit_only_where_it_does() -> None:
+    value = MetricValue(0.95, error_bound=0.2)
+    verdict, reason = judged(of_share(950, 1000, value=value), MIN)
+    assert verdict is OPEN
+    assert "is within its error bound of 0.85" in reason
