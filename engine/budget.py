@@ -9,6 +9,7 @@ repeating them spends nothing and changes nothing.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,14 @@ class Spent:
     rejected: bool
 
 
+def judged_digest(plan: EvaluationPlan, earlier: Sequence[EvaluationResult]) -> str:
+    """The digest of what is judged: tests and states, and the thresholds chosen before."""
+    named = {test.threshold.evaluation for test in plan.tests if test.threshold is not None}
+    chosen = [sorted(each.thresholds.items()) for each in earlier if each.name in named]
+    about = f"{plan.judging_digest} {chosen}" if named else plan.judging_digest
+    return hashlib.sha256(about.encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """The error budget of a suite, in a Delta table of the store."""
@@ -44,26 +53,33 @@ class Budget:
     table: str
     suite: str
 
-    def level(self, plan: EvaluationPlan) -> float | None:
-        """The share of false alarms for an evaluation; None where no budget is kept."""
+    def level(self, plan: EvaluationPlan, judged: str) -> float | None:
+        """The share of false alarms for an evaluation; None where no budget is kept.
+
+        `judged` is the digest of what is judged, see `judged_digest`.
+        """
         if plan.over_runs is OverRuns.NONE:
             return None
         past = self._past(plan)
-        known = next((each.alpha for each in past if each.judged == plan.judging_digest), None)
+        known = next((each.alpha for each in past if each.judged == judged), None)
         return self._next(plan, past) if known is None else known
 
-    def spend(self, plan: EvaluationPlan, result: EvaluationResult, run_id: str) -> None:
-        """Keeps what an evaluation was judged at, once for the same tests on the same states."""
+    def spend(self, plan: EvaluationPlan, result: EvaluationResult, of: tuple[str, str]) -> None:
+        """Keeps what an evaluation was judged at, once for the same tests on the same states.
+
+        `of` is the run's id and the digest of what was judged.
+        """
+        run_id, judged = of
         if plan.over_runs is OverRuns.NONE:
             return
-        if any(each.judged == plan.judging_digest for each in self._past(plan)):
+        if any(each.judged == judged for each in self._past(plan)):
             return
         now = dt.datetime.now(dt.UTC)
         row = (
             self.suite,
             plan.name,
             run_id,
-            plan.judging_digest,
+            judged,
             result.p_value,
             result.alpha,
             result.rejected,

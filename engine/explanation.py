@@ -125,7 +125,8 @@ def _demanded(row: Row) -> str:
 
 def _judged(row: Row) -> str:
     p, q = row.get("violation_p_value"), row.get("violation_q_value")
-    if p is None or row["condition"] is None:
+    # Of a value within its limit there is nothing to say.
+    if p is None or p >= 0.5 or row["condition"] is None:
         return ""
     text = f"Were the demand just met, a value this far beyond it would have probability {p:.2g}"
     return f"{text}; corrected for the test's slices {q:.2g}." if q is not None else f"{text}."

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from engine import execute, tables
-from engine.budget import Budget
+from engine.budget import Budget, judged_digest
 from engine.config import Suite, dump_suite
 from engine.errors import InputError, TrackingError
 from engine.matrix import EvaluationPlan, dump_plans, load_plans
@@ -235,7 +235,7 @@ def evaluate(
             )
     budget = budget_of(job.spark, job.store, job.suite.name)
     result = measured(budget, job.store, plan, (run_id, earlier))
-    budget.spend(plan, result, run_id)
+    budget.spend(plan, result, (run_id, judged_digest(plan, earlier)))
     seconds = time.monotonic() - started
     result = replace(result, timings={**result.timings, "seconds": seconds})
     results_sink.write_results(job.spark, result, job.info, table=job.store.table("results"))
@@ -254,8 +254,9 @@ def measured(
     """
     run_id, earlier = of
     METRICS.load(plan.plugins)
+    alpha = budget.level(plan, judged_digest(plan, earlier))
     rows = execute.stored_states(budget.spark, plan, table=store.table("states"), run_id=run_id)
-    return measure(plan, rows, alpha=budget.level(plan), earlier=earlier)
+    return measure(plan, rows, alpha=alpha, earlier=earlier)
 
 
 def budget_of(spark: SparkSession, store: Store, suite: str) -> Budget:

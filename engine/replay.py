@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from engine import tables
+from engine.budget import judged_digest
 from engine.config import Evaluation, Suite, dump_suite
 from engine.errors import InputError
 from engine.execute import has_states, stored_states
@@ -130,7 +131,7 @@ def lacking(stored: EvaluationPlan, plan: EvaluationPlan, kept: Kept) -> dict[st
             wanted = {family.key: family for family in plan.families(slice_set, model)}
             pairs = {family.key for family in plan.pair_families(slice_set, model)}
             # Of what failed there are no states, and nothing to wait for.
-            failed = kept.get((number, FAILURE), set())
+            failed = kept.get((number, ""), set())
             had = kept.get((number, slice_set.name), set()) | failed
             if "" in failed:
                 continue
@@ -169,7 +170,7 @@ def _kept(replay: Replay, plan: EvaluationPlan) -> Kept:
         .where((F.col("run_id") == replay.run_id) & (F.col("evaluation") == plan.name))
         .select(
             "model",
-            F.when(failure, FAILURE).otherwise(F.col("slice_set")).alias("place"),
+            F.when(failure, "").otherwise(F.col("slice_set")).alias("place"),
             F.when(failure, F.col("slice_key")).otherwise(F.col("family")).alias("family"),
         )
         .distinct()
@@ -193,5 +194,6 @@ def _result(
     if plan.over_runs is not OverRuns.NONE:
         # The run's own share of the budget: to look again costs nothing and gains nothing.
         budget = budget_of(replay.spark, replay.store, replay.before.name)
-        alpha = budget.level(replace(stored, over_runs=plan.over_runs))
+        before = replace(stored, over_runs=plan.over_runs)
+        alpha = budget.level(before, judged_digest(before, earlier))
     return measure(plan, rows, alpha=alpha, earlier=earlier)

@@ -41,6 +41,8 @@ from engine.statistics.worth import Outcome, degrees_of_freedom, worth
 
 # Of what rows by themselves vary, a smaller share between clusters is rounding.
 NOISE = 1e-12
+# Fewer rows that are all alike say nothing of how rows differ.
+MANY_ALIKE = 30
 
 
 def spread_of(metric: Metric, problem: Problem, states: SliceStates) -> Spread | None:
@@ -147,6 +149,7 @@ def _mean(
     found: Jackknifed | None
     if _simple(states):
         found = _known(_standard_error(of), rows - 1) if rows >= 2 else None
+        found = None if found is not None and _alike(found.se, rows) else found
     else:
         found = _jackknife(_of_basis(metric, problem, states), states)
     if found is None:
@@ -155,6 +158,11 @@ def _mean(
     if made_by is not None:
         low, high = sorted((made_by.back(low), made_by.back(high)))
     return StudentT(value, *_both(found), (low, high) if low < value < high else REALS)
+
+
+def _alike(se: float, rows: float) -> bool:
+    """Whether rows are all alike, and too few to take that for the truth."""
+    return se == 0 and rows < MANY_ALIKE
 
 
 def _known(se: float, df: float) -> Jackknifed | None:
@@ -280,7 +288,7 @@ def _paired_mean(
     both = [metric.measured(problem, each) for each in (states, states.baseline)]
     here, there = (float(each.values[0]) for each in both)
     se = _standard_error(pairs)
-    if not math.isfinite(se):
+    if not math.isfinite(se) or _alike(se, rows):
         return None
     # The mean of the differences has more digits than the difference of the means.
     spread = StudentT(float(pairs.mean[0]), se, rows - 1)

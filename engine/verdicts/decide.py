@@ -28,13 +28,18 @@ def decide(test: ModelTest, of: Measurement) -> Decision:
         return Decision(Verdict.INCONCLUSIVE, why)
     by_point = test.decide is DecideBy.POINT or not of.has_interval
     judge = decide_by_point if by_point else decide_by_interval
-    return _together([judge(condition, of) for condition in demands])
+    chances = len({_CHANCES[condition.kind] for condition in demands})
+    return _together([judge(condition, of) for condition in demands], chances)
 
 
-def _together(decisions: list[Decision]) -> Decision:
+# A value cannot be below its minimum and above its maximum: they are one chance of a false alarm.
+_CHANCES = {"min": 0, "max": 0, "max_drop": 1, "max_rise": 1, "no_worse": 2}
+
+
+def _together(decisions: list[Decision], chances: int) -> Decision:
     """One decision of several: the worst verdict, and the smallest p for as many chances."""
     known = [each.p for each in decisions if each.p is not None]
-    p = min(1.0, min(known) * len(known)) if known else None
+    p = min(1.0, min(known) * chances) if known else None
     for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
         reasons = [each.reason for each in decisions if each.verdict is verdict]
         if reasons:

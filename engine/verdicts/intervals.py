@@ -30,8 +30,8 @@ def decide_by_interval(condition: Condition, of: Measurement) -> Decision:
         return _open(f"{condition}: the baseline's value is {why}")
     if of.comparison is None:
         return _open(
-            f"{condition}: too few rows to say how sure the difference of {number(value)} and "
-            f"{number(of.baseline.value)} is"
+            f"{condition}: too few rows or clusters to say how sure the difference of "
+            f"{number(value)} and {number(of.baseline.value)} is"
         )
     if condition.kind == "no_worse":
         return _no_worse(value, of.baseline.value, of.comparison, of)
@@ -44,7 +44,7 @@ def _open(reason: str, p: float | None = None) -> Decision:
 
 def _absolute(condition: Condition, value: float, of: Measurement) -> Decision:
     if of.spread is None:
-        return _open(f"too few rows to say how sure {number(value)} is")
+        return _open(f"too few rows or clusters to say how sure {number(value)} is")
     bound, least = condition.bound, condition.kind == "min"
     low, high = of.spread.interval(of.confidence)
     own = slack(of.value)

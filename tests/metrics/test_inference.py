@@ -335,6 +335,13 @@ def test_of_one_row_a_mean_has_no_interval(rows_from: Make) -> None:
     assert spread("mean_absolute_error", rows_from([1.0], [2.0])) is None
 
 
+def test_few_rows_that_are_alike_prove_nothing(rows_from: Make) -> None:
+    few = rows_from(np.arange(5.0), np.arange(5.0))
+    assert spread("mean_absolute_error", few) is None
+    metric = METRICS.get("mean_absolute_error")
+    assert comparison_of(metric, few.problem, slice_of(metric, few, few, PLAIN)) is None
+
+
 def test_a_loss_that_is_nowhere_above_its_bound_has_no_width(rows_from: Make) -> None:
     rows = rows_from(np.arange(40.0), np.arange(40.0))
     for sampling in (PLAIN, WEIGHTED, CLUSTERED):

@@ -148,7 +148,7 @@ def test_without_a_spread_nothing_is_decided(condition: Condition) -> None:
     of = replace(compared(10, 10), spread=None, comparison=None)
     verdict, reason = judged(of, condition)
     assert verdict is OPEN
-    assert "too few rows to say how sure" in reason
+    assert "too few rows or clusters to say how sure" in reason
 
 
 def test_a_metric_without_intervals_is_decided_by_its_value() -> None:
