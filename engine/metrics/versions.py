@@ -94,13 +94,17 @@ for _name, _change in CHANGES.items():
 
 def _edges(of: ScoresView) -> Floats:
     """The scores up to which the bins reach, but for the last: tenths of the baseline's rows."""
+    found = of.scores[np.unique(_tenths(of))]
+    edges: Floats = found[found < of.scores[-1]]
+    return edges
+
+
+def _tenths(of: ScoresView) -> Ints:
+    """The places of the scores at which the tenths of the rows are reached."""
     upto = np.cumsum(of.positive[0] + of.negative[0])
     tenths = np.arange(1, PSI_BINS) / PSI_BINS * upto[-1]
     # A tenth that is reached but for rounding is reached.
-    place = np.searchsorted(upto, tenths - 1e-9 * upto[-1])
-    found = of.scores[np.unique(place)]
-    edges: Floats = found[found < of.scores[-1]]
-    return edges
+    return np.asarray(np.searchsorted(upto, tenths - 1e-9 * upto[-1]), np.int64)
 
 
 def _shares(of: ScoresView, place: Ints, count: int) -> Floats:
@@ -150,10 +154,31 @@ def _psi_bound(both: tuple[ScoresView, ScoresView], edges: Floats, value: float)
     at_edge = np.isin(both[1].scores, edges)
     first, last = low[at_edge], high[at_edge]
     (c_low, c_high), (b_low, b_high) = (_possible(of, first, last) for of in both)
-    most = np.maximum(_terms(c_high, b_low), _terms(c_low, b_high)).sum()
+    most = np.maximum(_terms(c_high, b_low), _terms(c_low, b_high)).sum() + _hidden(both)
     apart = np.where(c_low > b_high, _terms(c_low, b_high), 0.0)
     apart = np.where(b_low > c_high, _terms(c_high, b_low), apart)
     return float(max(most - value, value - apart.sum(), 0.0))
+
+
+def _hidden(both: tuple[ScoresView, ScoresView]) -> float:
+    """The most that the bins add whose edges lie in one step together.
+
+    Several tenths in one step are one edge here, and those in the last step are none, while the
+    scores themselves may tell them apart. What lies in the step may be in any of its bins.
+    """
+    of = both[1]
+    low, high = steps(of)
+    places, counts = np.unique(_tenths(of), return_counts=True)
+    bins = np.where(places < len(of.scores) - 1, counts - 1, counts) * (high > low)[places]
+    inside = []
+    for each in both:
+        first, last = steps(each)
+        weight = (each.positive[0] + each.negative[0]) / (each.positive + each.negative)[0].sum()
+        meets = (first <= high[places][:, None]) & (low[places][:, None] <= last)
+        inside.append((meets * weight).sum(-1))
+    none = np.zeros(len(places))
+    terms = np.maximum(_terms(inside[0], none), _terms(none, inside[1]))
+    return float((bins * terms).sum())
 
 
 def _possible(of: ScoresView, first: Floats, last: Floats) -> tuple[Floats, Floats]:
