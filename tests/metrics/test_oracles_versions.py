@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import engine.states.ranking as ranking
@@ -170,6 +170,7 @@ def test_shares_have_wilsons_interval_and_the_index_the_jackknifes(random_rows: 
 
 
 @settings(max_examples=40)
+@example(515, 3, True, False)  # two tenths in one step
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.booleans(), st.booleans())
 def test_the_index_beyond_the_cap_is_within_its_bound(
     rows_from: Any, seed: int, bits: int, weighted: bool, tied: bool
