@@ -18,6 +18,7 @@ from engine.states.base import (
     Family,
     Floats,
     Ints,
+    NotInvertible,
     Scored,
     States,
     sum_by_key,
@@ -70,6 +71,7 @@ __all__ = [
     "Mean",
     "Moments",
     "MomentsView",
+    "NotInvertible",
     "Pair",
     "PairFamily",
     "PairScores",
@@ -124,7 +126,7 @@ _VIEWS: Mapping[str, Any] = {
 
 
 def decode(payload: bytes) -> States:
-    """The state that `payload` encodes, with a single group.
+    """The states that `payload` encodes, of all their groups.
 
     Raises:
         CodecError: when it is damaged, or of a kind that this version does not know.

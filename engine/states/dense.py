@@ -18,11 +18,13 @@ from engine.states.base import (
     Family,
     Floats,
     Ints,
+    NotInvertible,
     Scored,
     States,
     sums_by_cell,
     with_left_out,
 )
+from engine.states.inverse import FOREIGN, moments_less, remainder
 
 Loss = Callable[[Scored], Floats]
 
@@ -55,15 +57,27 @@ class Dense(States):
             reduce(self._add, (each._padded(groups) for each in others), self._padded(groups))
         )
 
+    @abstractmethod
+    def _less(self, left: Floats, right: Floats) -> Floats:
+        """What is left of an array without another of its shape."""
+
+    def minus(self, other: Self) -> Self:
+        self.refuse_unlike(other)
+        groups = max(self.n_groups, other.n_groups)
+        return type(self)(self._less(self._padded(groups), other._padded(groups)))
+
     def take(self, group: int) -> Self:
         return type(self)(self._padded(group + 1)[group : group + 1])
 
+    def chosen(self, groups: Ints) -> Self:
+        return type(self)(self._padded(int(groups.max(initial=-1)) + 1)[groups])
+
     def encode(self) -> bytes:
-        return codec.encode(self.kind, {}, {"values": self.values[0]})
+        return codec.encode(self.kind, {}, {"values": self.values})
 
     @classmethod
     def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
-        return cls(codec.array_of(arrays, "values", np.float64, ndim=2)[None])
+        return cls(codec.array_of(arrays, "values", np.float64, ndim=3))
 
     def _padded(self, groups: int) -> Floats:
         missing = groups - self.n_groups
@@ -81,6 +95,12 @@ class Sums(Dense):
         total: Floats = left + right
         return total
 
+    def _less(self, left: Floats, right: Floats) -> Floats:
+        rest = remainder(left, right)
+        if ((rest < 0) & (left >= 0) & (right >= 0)).any():
+            raise NotInvertible(FOREIGN)
+        return rest
+
 
 class Maxima(Dense):
     """Maxima of columns; minus infinity where there is no row. Has no inverse."""
@@ -90,6 +110,11 @@ class Maxima(Dense):
 
     def _add(self, left: Floats, right: Floats) -> Floats:
         return np.maximum(left, right)
+
+    def _less(self, left: Floats, right: Floats) -> Floats:
+        if (right > self.empty).any():
+            raise NotInvertible("maxima: the largest number without some rows is not known")
+        return left
 
 
 class Moments(Dense):
@@ -110,6 +135,9 @@ class Moments(Dense):
         total[..., 2] = ma + gap * share
         total[..., 3] += gap * gap * wa * share
         return total
+
+    def _less(self, left: Floats, right: Floats) -> Floats:
+        return moments_less(left, right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +249,7 @@ def moments_of(loss: Floats, batch: Scored, groups: Ints, n_groups: int) -> Mome
     def total(of_row: Floats) -> Floats:
         return sums_by_cell(cells, of_row if batch.unweighted else batch.weight * of_row, size)
 
-    weight = total(np.ones(len(batch)))
+    weight = sums_by_cell(cells, None if batch.unweighted else batch.weight, size)
     squares = weight if batch.unweighted else total(batch.weight)
     some = np.where(weight > 0, weight, 1.0)
     mean = total(loss) / some

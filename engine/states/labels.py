@@ -29,6 +29,7 @@ class LabelTally(Tally):
     """
 
     kind = "labels"
+    squared = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ import numpy as np
 from engine.states import ranking
 from engine.states.base import BUCKETS, Family, Floats, Ints, Scored, sums_by_cell, with_left_out
 from engine.states.dense import losses_of
-from engine.states.ranking import NOTHING, Entries, Grid, Ranked, ScoreHistogram, histogram_of
+from engine.states.entries import CELLS, EVERYBODY, Entries, Grid
+from engine.states.ranked import Ranked, histogram_of
+from engine.states.ranking import ScoreHistogram
 
 _MANTISSA = 52
 _LARGEST = np.finfo(np.float64).max
@@ -49,6 +51,7 @@ class ValueHistogram(ScoreHistogram):
 
     kind = "values"
     grid: ClassVar[Grid] = staticmethod(relative_grid)
+    squares = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +66,20 @@ class Values(Family):
         return f"values({self.name})"
 
     def zero(self, n_groups: int = 0) -> ValueHistogram:
-        return ValueHistogram(NOTHING, np.zeros(n_groups, bool))
+        return ValueHistogram.none(n_groups)
 
     def of(self, batch: Scored, groups: Ints, n_groups: int) -> ValueHistogram:
         if len(batch) == 0:
             return self.zero(n_groups)
         ranked = batch.once(self.key, lambda: self._ranked(batch))
-        weight = None
-        if not batch.unweighted:
-            # w² - w is nothing for rows of weight 1: they take no room.
-            weight = np.concatenate([batch.weight, batch.weight * (batch.weight - 1)])
-            groups = np.concatenate([groups, groups])
-        return histogram_of(
-            ValueHistogram,
-            ranked,
-            lambda: batch.once((self.key, "grid"), lambda: ranked.gridded(relative_grid)),
-            weight,
-            (groups, n_groups),
-        )
+        return ValueHistogram(*histogram_of(ranked, ValueHistogram.rule(), groups, n_groups))
 
     def _ranked(self, batch: Scored) -> Ranked:
-        numbers = losses_of(self.name, self.function, batch) + 0.0
-        values, rank = np.unique(numbers, return_inverse=True)
-        cell = 2 * batch.bucket
-        if batch.unweighted:
-            return Ranked(values, rank, cell)
-        return Ranked(values, np.concatenate([rank, rank]), np.concatenate([cell, cell + 1]))
+        return Ranked.of(
+            losses_of(self.name, self.function, batch),
+            2 * batch.bucket,
+            None if batch.unweighted else batch.weight,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +103,8 @@ class ValuesView:
         gridded = bool(states.gridded[0])
         entries = states.entries
         if gridded:
-            entries = entries.where(entries.cell >= 2 * BUCKETS)
-        values, table = _table(entries, lambda cell: cell & 1, 2)
+            entries = entries.between(EVERYBODY, CELLS)
+        values, table = _table(entries, 2)
         weight = table[:1]
         return cls(
             *_ends(values, gridded, ranking.FINE_BITS), weight, table.sum(0), not gridded, states
@@ -124,20 +115,21 @@ class ValuesView:
 
         Beyond the cap it is on the coarse grid, the first replicate too, so that they compare.
         """
-        entries = self.state.entries
-        entries = entries.where(entries.cell < 2 * BUCKETS)
-        values, table = _table(entries, lambda cell: cell, 2 * BUCKETS)
+        values, table = _table(self.state.entries.between(0, EVERYBODY), 2 * BUCKETS)
         weight = with_left_out(table[0::2])
         ends = _ends(values, not self.exact, ranking.COARSE_BITS)
         return ValuesView(*ends, weight, table.sum(0), self.exact, self.state)
 
 
-def _table(entries: Entries, row_of: Callable[[Ints], Ints], rows: int) -> tuple[Floats, Floats]:
-    """The distinct values, and the weights as [row, value]."""
-    values, code = np.unique(entries.score, return_inverse=True)
-    cells = row_of(entries.cell) * len(values) + code
-    table = sums_by_cell(cells, entries.weight, rows * len(values))
-    return values, table.reshape(rows, len(values))
+def _table(entries: Entries, rows: int) -> tuple[Floats, Floats]:
+    """The distinct values of a single group, and the weights as [row, value].
+
+    A row is a cell, or with two rows a label.
+    """
+    entries = entries.used()
+    count = len(entries.scores)
+    cells = entries.place % rows * count + entries.rank
+    return entries.scores, sums_by_cell(cells, entries.weight, rows * count).reshape(rows, count)
 
 
 def _ends(values: Floats, gridded: bool, bits: int) -> tuple[Floats, Floats]:

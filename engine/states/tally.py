@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,17 +16,23 @@ from engine.states.base import (
     Ints,
     Scored,
     States,
+    runs,
     sum_by_key,
     sums_by_cell,
     with_left_out,
 )
+from engine.states.inverse import Sparse
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tally(States):
-    """Weights by (group, cell), `width` cells in a group; keys ascending and distinct."""
+    """Weights by (group, cell), `width` cells in a group; keys ascending and distinct.
+
+    Of one that is `squared`, the second half of the cells is a plane as of `squares_cells`.
+    """
 
     kind = "tally"
+    squared: ClassVar[bool] = True
 
     width: int
     groups: int
@@ -50,26 +56,39 @@ class Tally(States):
         )
         return type(self)(self.width, max(each.groups for each in all_), keys, weights)
 
+    def minus(self, other: Self) -> Self:
+        self.refuse_unlike(other)
+        groups = max(self.groups, other.groups)
+        return type(self)(self.width, groups, *self._sparse().less(other._sparse()))
+
+    def _sparse(self) -> Sparse:
+        if not self.squared:
+            return Sparse(self.keys, self.weights)
+        half = self.width // 2
+        return Sparse(self.keys, self.weights, self.keys % self.width >= half, half)
+
     def take(self, group: int) -> Self:
-        low, high = np.searchsorted(self.keys, [group * self.width, (group + 1) * self.width])
+        low, high = self.keys.searchsorted((group * self.width, (group + 1) * self.width))
         keys = self.keys[low:high] - group * self.width
         return type(self)(self.width, 1, keys, self.weights[low:high])
 
+    def chosen(self, groups: Ints) -> Self:
+        low, high = (np.searchsorted(self.keys, each * self.width) for each in (groups, groups + 1))
+        at = runs(low, high)
+        moved = np.repeat((np.arange(len(groups)) - groups) * self.width, high - low)
+        return type(self)(self.width, len(groups), self.keys[at] + moved, self.weights[at])
+
     def encode(self) -> bytes:
-        arrays = {"keys": self.keys, "weights": self.weights}
-        return codec.encode(self.kind, {"width": self.width}, arrays)
+        arrays = {"steps": codec.steps(self.keys), "weights": codec.small(self.weights)}
+        return codec.encode(self.kind, {"width": self.width, "groups": self.groups}, arrays)
 
     @classmethod
     def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
-        width: Any = params.get("width")
-        keys = codec.array_of(arrays, "keys", np.int64)
-        weights = codec.array_of(arrays, "weights", np.float64)
-        codec.refuse_unless(type(width) is int, "width is no number")
+        width, groups = codec.count_of(params, "width"), codec.count_of(params, "groups")
+        keys = codec.ascending_of(arrays, "steps", width * groups)
+        weights = codec.weights_of(arrays, "weights")
         codec.refuse_unless(len(keys) == len(weights), "cells and weights differ in length")
-        codec.refuse_unless(
-            bool((np.diff(keys, prepend=-1, append=width) > 0).all()), "cells are out of order"
-        )
-        return cls(width, 1, keys, weights)
+        return cls(width, groups, keys, weights)
 
 
 def squares_cells(cells: Ints, weight: Floats, span: int) -> tuple[Ints, Floats]:

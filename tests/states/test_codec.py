@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import engine.states.ranking as ranking
 from engine.states import BUCKETS, Confusion, Maximum, Mean, Scored, Scores, States, decode
 from engine.states.codec import MAGIC, CodecError, encode
+from engine.states.seen import Seen
 
 
 def _payloads() -> list[bytes]:
@@ -25,23 +26,22 @@ def _payloads() -> list[bytes]:
         rng.random((50, 3)),
         rng.integers(0, 3, 50),
     )
-    groups = np.zeros(50, np.int64)
+    groups = rng.integers(0, 3, 50)
     families = (
         Mean("loss", lambda batch: batch.scores[:, 0]),
         Maximum("loss", lambda batch: batch.scores[:, 0]),
         Confusion(3),
         Scores(1),
     )
-    return [family.of(batch, groups, 1).encode() for family in families]
+    return [family.of(batch, groups, 4).encode() for family in families]
 
 
 PAYLOADS = _payloads()
 payloads = st.sampled_from(PAYLOADS)
 
 
-def _wrapped(raw: bytes) -> bytes:
+def _wrapped(body: bytes) -> bytes:
     """A payload with a right checksum and anything in it."""
-    body = zlib.compress(raw)
     return struct.pack("<4sI", MAGIC, zlib.crc32(body)) + body
 
 
@@ -73,7 +73,7 @@ def test_foreign_bytes_are_refused(payload: bytes) -> None:
 @given(payloads, st.data())
 def test_a_forged_payload_is_a_state_or_refused(payload: bytes, data: st.DataObject) -> None:
     """Changes before the checksum is made: nothing but CodecError comes out of them."""
-    raw = bytearray(zlib.decompress(payload[8:]))
+    raw = bytearray(payload[8:])
     end = raw.index(b"\n")
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, min(len(raw), 2 * end) - 1))
@@ -99,18 +99,29 @@ GRID = [ranking.EXACT_SCORES, ranking.FINE_BITS, ranking.COARSE_BITS]
         (b"[]\n", "no readable header"),
         (b"[" * 100_000 + b"\n", "no readable header"),
         (_header("novel", {}, []), "none of"),
-        (_header("moments", {}, []), "expected float64 with 2, found none"),
-        (_header("moments", {}, [["values", "|O", [0, 0]]]), "dtype"),
-        (_header("moments", {}, [["values", "<f8", [-1, 4]]]), "shape"),
-        (_header("moments", {}, [["values", "<f8", [2**40, 2**40]]]), "ends before"),
-        (_header("moments", {}, [["values", "<f8", [0, 4]]]) + b"x", "1 bytes more"),
-        (_header("moments", {}, [["values", "<i8", [0, 4]]]), "found int64"),
+        (_header("moments", {}, []), "expected float64 with 3, found none"),
+        (_header("moments", {}, [["values", "|O", [0, 0], []]]), "dtype"),
+        (_header("moments", {}, [["values", "<f8", [-1, 4], 8 * [0]]]), "shape"),
+        (_header("moments", {}, [["values", "<f8", [2**40, 2**40], 8 * [9]]]), "ends before"),
         (
-            _header("tally", {"width": "many"}, [["keys", "<i8", [0]], ["weights", "<f8", [0]]]),
-            "no",
+            _header("moments", {}, [["values", "<f8", [1, 1, 1], 7 * [1]]]) + b"1234567",
+            "ends before",
         ),
-        (_header("scores", {"grid": [1, 2, 3], "gridded": True}, []), "grid is"),
-        (_header("scores", {"grid": GRID, "gridded": 1}, []), "neither true nor false"),
+        (_header("moments", {}, [["values", "<f8", [2**60], 8 * [2]]]) + 8 * b"xx", "unpacked"),
+        (_header("moments", {}, [["values", "<f8", [0], 8 * [2.0]]]), "shape"),
+        (_header("moments", {}, [["values", "<f8", [0, 4], 8 * [0]]]) + b"x", "1 bytes more"),
+        (_header("moments", {}, [["values", "<i8", [0, 4], 8 * [0]]]), "found int64"),
+        (_header("tally", {"width": "many", "groups": 1}, []), "width is no count: 'many'"),
+        (_header("tally", {"width": True, "groups": 1}, []), "width is no count: True"),
+        (_header("tally", {"width": 180, "groups": -1}, []), "groups is no count: -1"),
+        (_header("tally", {"width": 180}, []), "groups is no count: None"),
+        (
+            _header("tally", {"width": 180, "groups": 1}, [["steps", "<f8", [0], 8 * [0]]]),
+            "'steps'",
+        ),
+        (_header("scores", {"grid": [1, 2, 3]}, []), "grid is"),
+        (_header("scores", {"grid": GRID}, []), "expected bool with 1, found none"),
+        (_header("scores", {"grid": GRID}, [["gridded", "|b1", [1], [1]]]) + b"\2", "neither true"),
     ],
 )
 def test_what_is_wrong_is_said(raw: bytes, message: str) -> None:
@@ -118,16 +129,88 @@ def test_what_is_wrong_is_said(raw: bytes, message: str) -> None:
         decode(_wrapped(raw))
 
 
+@pytest.mark.parametrize("count", [2, 4, 2**40])
+@pytest.mark.parametrize("more", [b"", b"x"])
+def test_a_plane_of_other_than_its_numbers_is_refused(count: int, more: bytes) -> None:
+    packed = zlib.compress(b"abc") + more
+    header = _header("labels", {}, [["steps", "|u1", [count], [len(packed)]]])
+    with pytest.raises(CodecError, match=f"other than {count} numbers"):
+        decode(_wrapped(header + packed))
+
+
+def _tally(keys: list[int], weights: list[float]) -> bytes:
+    steps = np.diff(np.array(keys), prepend=0)
+    arrays = {"steps": steps, "weights": np.array(weights)}
+    return encode("tally", {"width": 60, "groups": 3}, arrays)
+
+
 def test_cells_out_of_range_are_refused() -> None:
-    keys, weights = np.array([3, 2]), np.ones(2)
-    for bad in (keys, np.array([-1, 2]), np.array([2, 2]), np.array([2, 180])):
+    assert decode(_tally([0, 179], [1.0, 2.0])).take(2).keys.tolist() == [59]
+    for bad in ([3, 2], [-1, 2], [2, 2], [2, 180]):
         with pytest.raises(CodecError, match="out of order"):
-            decode(encode("tally", {"width": 180}, {"keys": bad, "weights": weights}))
+            decode(_tally(bad, [1.0, 2.0]))
     with pytest.raises(CodecError, match="differ in length"):
-        decode(encode("tally", {"width": 180}, {"keys": keys[:1], "weights": weights}))
-    arrays = {"score": np.zeros(1), "cell": np.array([42], np.uint8), "weight": np.ones(1)}
-    with pytest.raises(CodecError, match="out of range"):
-        decode(encode("scores", {"grid": GRID, "gridded": False}, arrays))
+        decode(_tally([3], [1.0, 2.0]))
+
+
+def test_steps_beyond_the_largest_number_are_refused() -> None:
+    steps = np.array([5, 2**63 - 1, 2**63 - 1, 10])
+    params, arrays = {"width": 2**40, "groups": 2**40}, {"steps": steps, "weights": np.ones(4)}
+    with pytest.raises(CodecError, match="out of order"):
+        decode(encode("tally", params, arrays))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, ""),
+        ({"steps": np.array([0, 42])}, "out of order"),
+        ({"steps": np.array([0, 0])}, "out of order"),
+        ({"scores": np.array([0.5, 0.5])}, "cells are out of order|scores are out of order"),
+        ({"gridded": np.zeros(0, bool)}, "out of order"),
+        ({"weights": np.ones(3)}, "differ in length"),
+        ({"seen_levels": np.zeros(2, np.uint8)}, "one for each group"),
+        ({"seen_levels": np.full(1, 25, np.uint8)}, "levels are out of range"),
+        ({"seen_weights": np.ones(1)}, "hashes and weights"),
+        ({"seen_steps": np.array([2**24])}, "out of order"),
+    ],
+)
+def test_entries_out_of_range_are_refused(change: dict[str, np.ndarray], message: str) -> None:
+    arrays = {
+        "gridded": np.zeros(1, bool),
+        "scores": np.array([0.5]),
+        "steps": np.array([0, 41]),
+        "weights": np.ones(2),
+        **Seen.none(1).arrays(),
+    }
+    payload = encode("scores", {"grid": GRID}, {**arrays, **change})
+    if not message:
+        assert decode(payload).entries.cell.tolist() == [0, 41]
+    else:
+        with pytest.raises(CodecError, match=message):
+            decode(payload)
+
+
+def test_payloads_of_many_groups_are_small() -> None:
+    """Counts, and steps between cells, take a byte or two where they can."""
+    rng = np.random.default_rng(11)
+    n = 20_000
+    batch = Scored(
+        rng.integers(0, 2, n),
+        np.ones(n),
+        rng.integers(0, BUCKETS, n),
+        rng.random((n, 2)),
+        rng.integers(0, 2, n),
+        unweighted=True,
+    )
+    groups = rng.integers(0, 10, n)
+    tally = Confusion(2).of(batch, groups, 10)
+    assert len(tally.encode()) < 3 * len(tally.keys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "EXACT_SCORES", 100)
+        histogram = Scores(1).of(batch, groups, 10)
+        assert histogram.gridded.all()
+        assert len(histogram.encode()) < 3 * len(histogram.entries.score)
 
 
 def test_an_array_of_objects_is_not_encoded() -> None:

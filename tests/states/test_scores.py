@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine.states.ranking as ranking
-from engine.states import BUCKETS, Scored, Scores, ScoresView, decode
+from engine.states import BUCKETS, NotInvertible, Scored, Scores, ScoresView, decode
 from engine.states.ranking import COARSE_BITS, FINE_BITS, on_grid
 
 unit = st.floats(0, 1)
@@ -118,6 +118,79 @@ def test_left_out_equals_the_state_without_those_rows(cap: int) -> None:
                 has = np.isin(replicates.scores, rest.scores)
                 np.testing.assert_allclose(ours[has], getattr(rest, name)[0], rtol=1e-12)
                 assert (ours[~has] == 0).all()
+
+
+def last_digits_off(batch: Scored, rows: Any) -> Scored:
+    """The batch of these rows, predicted again: every other score differs in its last digit."""
+    again = batch.at(rows)
+    again.scores[::2] = np.nextafter(again.scores[::2], 0.5)
+    return again
+
+
+@pytest.mark.parametrize(("cap", "left"), [(1000, 500), (50, 500), (50, 399)])
+def test_scores_whose_last_digits_changed_are_taken_away(cap: int, left: int) -> None:
+    rng = np.random.default_rng(5)
+    n = 600
+    whole = batch_of(rng.integers(0, 2, n), rng.random(n), bucket=rng.integers(0, BUCKETS, n))
+    zeros = np.zeros(n, np.int64)
+    family = Scores(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "EXACT_SCORES", cap)
+        gone = last_digits_off(whole, np.arange(left, n))
+        rest = family.of(whole, zeros, 1).minus(family.of(gone, zeros[left:], 1))
+        expected = family.of(whole.at(np.arange(left)), zeros[:left], 1)
+        np.testing.assert_array_equal(rest.gridded, expected.gridded)
+        np.testing.assert_array_equal(rest.entries.place, expected.entries.place)
+        np.testing.assert_allclose(rest.entries.score, expected.entries.score, rtol=1e-13)
+        np.testing.assert_array_equal(rest.entries.weight, expected.entries.weight)
+        assert rest.seen.surely_beyond(cap)[0] == (cap == 50)
+        assert (rest.seen.doubts[0] > 0) == (cap == 50)
+        again = decode(rest.encode())
+        np.testing.assert_array_equal(again.seen.doubts, rest.seen.doubts)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_scores_that_are_left_on_the_grid_are_surely_more_than_the_cap(weight: float) -> None:
+    """Down from three caps: kept while that is sure, refused before it would be wrong."""
+    rng = np.random.default_rng(6)
+    n = 3 * ranking.EXACT_SCORES
+    whole = batch_of(rng.integers(0, 2, n), rng.random(n), weight=weight)
+    zeros = np.zeros(n, np.int64)
+    states = Scores(1).of(whole, zeros, 1)
+    assert states.gridded.all()
+    for kept in (n - 100, 5200, 4100, 10):
+        gone, rest = np.arange(kept, n), np.arange(kept)
+        others = Scores(1).of(whole.at(gone), zeros[gone], 1)
+        if kept < 5000:
+            with pytest.raises(NotInvertible, match="too few"):
+                states.minus(others)
+            continue
+        left = states.minus(others)
+        expected = Scores(1).of(whole.at(rest), zeros[rest], 1)
+        np.testing.assert_array_equal(left.gridded, expected.gridded)
+        np.testing.assert_array_equal(left.entries.place, expected.entries.place)
+        np.testing.assert_array_equal(left.entries.score, expected.entries.score)
+        np.testing.assert_allclose(left.entries.weight, expected.entries.weight, rtol=1e-9)
+    nothing = states.minus(states)
+    assert not nothing.gridded.any()
+    assert len(nothing.entries) == len(nothing.seen.weights.keys) == 0
+
+
+def test_few_scores_on_the_grid_are_counted_to_the_last() -> None:
+    """A group that never had twice the cap: all hashes are kept."""
+    rng = np.random.default_rng(8)
+    cap = ranking.EXACT_SCORES
+    whole = batch_of(rng.integers(0, 2, cap + 300), rng.random(cap + 300))
+    zeros = np.zeros(len(whole), np.int64)
+    states = Scores(1).of(whole, zeros, 1)
+    for gone in (290, 300):
+        rows = np.arange(gone)
+        others = Scores(1).of(whole.at(rows), zeros[rows], 1)
+        if gone == 290:
+            assert states.minus(others).gridded.all()
+        else:
+            with pytest.raises(NotInvertible, match="too few"):
+                states.minus(others)
 
 
 def test_the_two_zeros_are_one_score() -> None:
