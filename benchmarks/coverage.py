@@ -26,8 +26,7 @@ import numpy as np
 from populations import ALL, CLUSTER, SHARES, Population, Rows, metric_of, populations
 from scipy.special import ndtri
 
-from engine.metrics import Metric, Problem, Sampling, SliceStates
-from engine.metrics.inference import comparison_of, spread_of
+from engine.metrics import Metric, Problem, Sampling, SliceStates, comparison_of, spread_of
 from engine.states import BUCKETS, Ints, Pair, PairFamily, Scored, States
 from engine.statistics import Share
 from engine.vocabulary import RowCounts

@@ -20,7 +20,7 @@ import world
 
 from engine import kernel
 from engine.matrix import Columns, EvaluationPlan
-from engine.measure import StateRow, cells, measure
+from engine.measure import StateRow, found, measure
 from engine.metrics import METRICS, Problem
 from engine.models import Prediction
 from engine.states import BUCKETS
@@ -141,12 +141,12 @@ def run(plan: EvaluationPlan, parts: list[list[pa.RecordBatch]]) -> tuple[Cost, 
 @contextmanager
 def without_intervals() -> Iterator[None]:
     """Leaves the spreads out of the judgement."""
-    known = cells.spread_of, cells.comparison_of
-    cells.spread_of = cells.comparison_of = lambda *_: None  # type: ignore[assignment]
+    known = found.spreads_of, found.comparisons_of
+    found.spreads_of = found.comparisons_of = lambda *_: None  # type: ignore[assignment]
     try:
         yield
     finally:
-        cells.spread_of, cells.comparison_of = known
+        found.spreads_of, found.comparisons_of = known
 
 
 def least(work: Callable[[], tuple[Cost, int]], times: int) -> tuple[Cost, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,22 @@ import pytest
 from engine.errors import DataError
 from engine.kernel import FAILURE, METER, ROWS
 from engine.matrix import Columns, EvaluationPlan
-from engine.measure import StateRow, measure
-from engine.metrics import GROUPED, METRICS, Metric, Problem, Value
+from engine.measure import StateRow
+from engine.measure import measure as measure_packed
+from engine.measure.cells import Judge
+from engine.metrics import (
+    GROUPED,
+    METRICS,
+    Metric,
+    Problem,
+    RowsOf,
+    Slices,
+    SliceStates,
+    Value,
+)
 from engine.metrics.fairness import ComparedRate, How, fairness_metric
-from engine.slices import slice_key
-from engine.states import BUCKETS, RowFlags, Scored, Sums, rows_of
+from engine.slices import slice_key, slice_of
+from engine.states import BUCKETS, RowFlags, Scored, States, Sums, rows_of
 from engine.vocabulary import (
     Cell,
     Condition,
@@ -54,6 +66,39 @@ def plan_of(*slice_sets: SliceSet, models: Sequence[str] = ("m",), **more: Any) 
     return replace(plan, **more)
 
 
+@dataclass(frozen=True)
+class SliceRow:
+    """The states of one slice, before those of a slice set are packed together."""
+
+    model: int
+    slice_set: str
+    key: str
+    family: str
+    states: States
+
+
+def measure(
+    plan: EvaluationPlan, rows: Sequence[SliceRow | StateRow], **more: Any
+) -> EvaluationResult:
+    """Measures states by slice, which are packed as the states table has them."""
+    packed: list[StateRow] = [row for row in rows if isinstance(row, StateRow)]
+    found: dict[str, dict[tuple[int, str], list[SliceRow]]] = {}
+    for row in rows:
+        if isinstance(row, SliceRow):
+            of_set = found.setdefault(row.slice_set, {})
+            of_set.setdefault((row.model, row.family), []).append(row)
+    for set_name, of_set in found.items():
+        for (number, family), group in of_set.items():
+            count = len(group)
+            first, *others = (
+                each.states.placed(np.array([place]), count) for place, each in enumerate(group)
+            )
+            payload = first.merge(*others).encode()
+            keys = tuple(each.key for each in group)
+            packed.append(StateRow(set_name, 0, number, family, keys, payload))
+    return measure_packed(plan, packed, **more)
+
+
 def rows_for(
     plan: EvaluationPlan,
     set_name: str,
@@ -61,9 +106,9 @@ def rows_for(
     hits: dict[int, Sequence[int]],
     *,
     bad: int = 0,
-) -> list[StateRow]:
+) -> list[SliceRow | StateRow]:
     """The states of one slice: for each model, which of its rows (label 1) it got right."""
-    made = []
+    made: list[SliceRow | StateRow] = []
     slice_set = {each.name: each for each in plan.scanned_sets}[set_name]
     for number, right in hits.items():
         predicted = np.array(right, np.int64)
@@ -78,7 +123,7 @@ def rows_for(
         for family in plan.families(slice_set, plan.models[number]):
             states[family.key] = family.of(batch, groups, 1)
         made += [
-            StateRow(number, set_name, slice_key(values), family, of.encode())
+            SliceRow(number, set_name, slice_key(values), family, of)
             for family, of in states.items()
         ]
     return made
@@ -114,7 +159,7 @@ def test_cells_come_in_the_order_of_the_suite_and_of_values() -> None:
     by = SliceSet("n", "by", (Dimension("n"),))
     bins = SliceSet("age", "bins", (Dimension("age", (2.0, 10.0)),))
     plan = plan_of(by, OVERALL, bins, models=("z", "a"))
-    rows: list[StateRow] = []
+    rows: list[SliceRow | StateRow] = []
     for text in (">= 10", "< 2", "NaN", None, "[2, 10)"):
         rows += rows_for(plan, "age", (text,), {1: [1], 0: [1]})
     for text in ("10.0", "9.0", "NaN", None, "b", "a", "-3"):
@@ -166,10 +211,10 @@ def test_candidates_are_compared_with_the_baseline() -> None:
 
 
 def failure(number: int, reason: str, family: str = "") -> StateRow:
-    return StateRow(number, "", family, FAILURE, reason.encode())
+    return StateRow("", 0, number, FAILURE, (), json.dumps({family: reason}).encode())
 
 
-def only_counts(rows: list[StateRow], number: int) -> list[StateRow]:
+def only_counts(rows: list[SliceRow | StateRow], number: int) -> list[SliceRow | StateRow]:
     return [row for row in rows if row.model != number or row.family == ROWS]
 
 
@@ -254,10 +299,11 @@ def test_slices_below_min_rows_are_not_decided() -> None:
 
 def test_costs_are_added_up() -> None:
     def meter(number: int, *values: float) -> StateRow:
-        return StateRow(number, "", "", METER, Sums(np.array([[values]], float)).encode())
+        payload = Sums(np.array([[values]], float)).encode()
+        return StateRow("", 0, number, METER, (), payload)
 
     plan = plan_of(OVERALL, models=("m", "n"))
-    rows = [meter(0, 10, 9, 0.5, 2.0, 2, 3), meter(1, 10, 9, 0.25, 0, 0, 0)]
+    rows = [meter(0, 10, 9, 0.5, 2.0, 2, 3), meter(1, 0, 9, 0.25, 0, 0, 0)]
     timings = measure(plan, rows).timings
     assert timings == {
         "rows": 10,
@@ -300,7 +346,7 @@ def scored_rows(plan: EvaluationPlan, scores: Sequence[float], truth: Sequence[i
     for family in plan.families(slice_set, plan.models[0]):
         states[family.key] = family.of(batch, zeros, 1)
     key = slice_key(())
-    return [StateRow(0, "overall", key, name, of.encode()) for name, of in states.items()]
+    return [SliceRow(0, "overall", key, name, of) for name, of in states.items()]
 
 
 def test_a_threshold_is_chosen_on_one_dataset_and_taken_on_another() -> None:
@@ -361,3 +407,81 @@ def test_groups_whose_rate_cannot_be_compared_cost_their_own_cells() -> None:
     assert gap.verdict is Verdict.ERROR
     assert "the metric failed: InputError: log_loss is no share of rows" in gap.reason
     assert accuracy.verdict is Verdict.RECORDED
+
+
+def failing_once(problem: Problem, view: Any) -> Any:
+    """A user's metric that fails on slices without a wrong prediction."""
+    if view.hits[0].sum() == view.total[0]:
+        raise ValueError("nothing is wrong")
+    return view.hits.sum(-1) / view.total
+
+
+def test_many_slices_at_once_have_the_cells_of_each_by_itself() -> None:
+    METRICS.add(
+        "own_failing",
+        Metric("own_failing", frozenset({BINARY}), METRICS.get("accuracy").needs, failing_once),
+    )
+    try:
+        names = ("accuracy", "roc_auc", "log_loss", "own_failing", "flip_rate")
+        drop = (Condition("max_drop", 0.1), Condition("min", 0.2))
+        tests = tuple(ModelTest(name, name, drop, ("c",)) for name in names)
+        by = SliceSet("c", "by", (Dimension("c"),))
+        plan = plan_of(by, models=("new", "old"), baseline="old", tests=tests)
+        right = {"a": [1, 1, 0] * 20, "b": [1] * 30, "c": [0, 1] * 9, "d": [1]}
+        rows = [
+            row
+            for text, hits in right.items()
+            for row in rows_for(plan, "c", (text,), {0: hits, 1: hits[::-1]})
+        ]
+        states = packed(plan, rows)
+        wheres = [slice_of(by, (text,)) for text in right]
+        judge = Judge(plan, {})
+        together = list(judge.block(wheres, states))
+        assert len(together) == len(right) * len(tests) * 2
+        alone = []
+        for at, where in enumerate(wheres):
+            base = states[1].slices[at]
+            own = states[0].slices[at]
+            beside = SliceStates(
+                own.rows, own.families, buckets=own.buckets, sampling=own.sampling, baseline=base
+            )
+            alone += judge.cells(where, {0: beside, 1: base})
+        assert [told(cell) for cell in together] == [told(cell) for cell in alone]
+        for cell, other in zip(together, alone, strict=True):
+            assert figures(cell) == pytest.approx(figures(other), rel=1e-12, nan_ok=True)
+        reasons = {
+            cell.slice.name: cell.reason for cell in together if cell.test.name == "own_failing"
+        }
+        failed = "the metric failed: ValueError: nothing is wrong"
+        assert {name for name, why in reasons.items() if why == failed} == {"c=b", "c=d"}
+    finally:
+        del METRICS._things["own_failing"]
+
+
+def told(cell: Cell) -> tuple[object, ...]:
+    return cell.slice, cell.test, cell.model.name, cell.counts, cell.verdict, cell.reason
+
+
+def figures(cell: Cell) -> list[float]:
+    """All numbers of a cell, NaN where it has none."""
+    of = cell.measured
+    listed = (
+        of.value, of.ci_low, of.ci_high, of.error_bound, cell.baseline_value, cell.delta,
+        cell.delta_ci_low, cell.delta_ci_high, cell.p_value, cell.violation_p_value,
+    )  # fmt: skip
+    return [float("nan") if each is None else each for each in listed]
+
+
+def packed(plan: EvaluationPlan, rows: Sequence[Any]) -> dict[int, Slices]:
+    """The states of all slices of each model."""
+    made: dict[int, dict[str, States]] = {}
+    keys = list(dict.fromkeys(row.key for row in rows))
+    for row in rows:
+        of_model = made.setdefault(row.model, {})
+        placed = row.states.placed(np.array([keys.index(row.key)]), len(keys))
+        held = of_model.get(row.family)
+        of_model[row.family] = placed if held is None else held.merge(placed)
+    return {
+        number: Slices(RowsOf.of(families[ROWS]), families, sampling=plan.sampling)
+        for number, families in made.items()
+    }

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
-from engine.measure.cells import FAILED, Found, Judge, with_interval
+from engine.measure.cells import Judge
+from engine.measure.found import FAILED, Found, with_interval
 from engine.metrics import METRICS, SliceStates, measure_groups
 from engine.slices import Values, group_text, slice_of
 from engine.vocabulary import Cell, ModelTest, RowCounts, Slice, SliceSet

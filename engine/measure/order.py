@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from engine.matrix import EvaluationPlan, free_name
 from engine.slices import interval_texts
 from engine.vocabulary import Cell, Slice
@@ -15,16 +17,24 @@ def told_apart(cells: Sequence[Cell]) -> list[Cell]:
 
     `where: "age < 18"` and a bin below 18 do; the set that the suite names first keeps the name.
     """
-    names: dict[Slice, str] = {}
+    # Slices are looked up by what they are in memory: hashing millions of them takes long.
+    distinct = {id(cell.slice): cell.slice for cell in cells}
+    named: dict[Slice, Slice] = {}
     taken: set[str] = set()
-    for where in dict.fromkeys(cell.slice for cell in cells):
+    for where in distinct.values():
+        if where in named:
+            continue
         known = f"{where.name} ({where.set_name})" if where.name in taken else where.name
-        names[where] = free_name(known, taken)
-        taken.add(names[where])
+        name = free_name(known, taken)
+        named[where] = where if name == where.name else replace(where, name=name)
+        taken.add(name)
+    changed = {
+        at: named[where] for at, where in distinct.items() if named[where].name != where.name
+    }
+    if not changed:
+        return list(cells)
     return [
-        cell
-        if names[cell.slice] == cell.slice.name
-        else replace(cell, slice=replace(cell.slice, name=names[cell.slice]))
+        replace(cell, slice=changed[id(cell.slice)]) if id(cell.slice) in changed else cell
         for cell in cells
     ]
 
@@ -43,17 +53,24 @@ class Order:
             if dimension.edges is not None
         }
 
-    def place(self, cell: Cell) -> tuple[object, ...]:
-        """The sort key of a cell; numbers among slice values sort as numbers, null last."""
-        values = tuple(
-            self._value(cell.slice.set_name, column, value) for column, value in cell.slice.values
-        )
-        return (
-            self.sets[cell.slice.set_name],
-            values,
-            self.tests[cell.test.name],
-            self.models[cell.model.name],
-        )
+    def sorted(self, cells: Sequence[Cell]) -> list[Cell]:
+        """The cells in this order."""
+        distinct = {id(cell.slice): cell.slice for cell in cells}
+        places = {at: self._place(where) for at, where in distinct.items()}
+        ranks = {place: rank for rank, place in enumerate(sorted(set(places.values())))}
+        slices = {at: ranks[place] for at, place in places.items()}
+        tests, models = len(self.tests), len(self.models)
+        keys = [
+            (slices[id(cell.slice)] * tests + self.tests[cell.test.name]) * models
+            + self.models[cell.model.name]
+            for cell in cells
+        ]
+        return [cells[at] for at in np.argsort(np.array(keys, np.int64), kind="stable").tolist()]
+
+    def _place(self, where: Slice) -> tuple[int, tuple[tuple[int, float, str], ...]]:
+        """The sort key of a slice; numbers among its values sort as numbers, null last."""
+        values = (self._value(where.set_name, column, value) for column, value in where.values)
+        return self.sets[where.set_name], tuple(values)
 
     def _value(self, set_name: str, column: str, value: str | None) -> tuple[int, float, str]:
         if value is None:

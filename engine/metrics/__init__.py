@@ -45,6 +45,7 @@ from engine.metrics.base import (
 )
 from engine.metrics.basis import Averaged, Basis, Counted, Known, Map
 from engine.metrics.classification import label_text
+from engine.metrics.comparing import Comparison, comparison_of, comparisons_of
 from engine.metrics.curves import confusion, curves
 from engine.metrics.fairness import (
     GROUPED,
@@ -55,7 +56,9 @@ from engine.metrics.fairness import (
     fairness_metric,
     measure_groups,
 )
-from engine.metrics.inference import Comparison, comparison_of, spread_of
+from engine.metrics.figured import Figured
+from engine.metrics.inference import spread_of, spreads_of
+from engine.metrics.many import RowsOf, Slices
 from engine.metrics.thresholds import AT
 
 __all__ = [
@@ -73,6 +76,7 @@ __all__ = [
     "ComparedRate",
     "Comparison",
     "Counted",
+    "Figured",
     "Grouped",
     "GroupedValue",
     "How",
@@ -80,13 +84,16 @@ __all__ = [
     "Map",
     "Metric",
     "Problem",
+    "RowsOf",
     "Sampling",
     "SliceStates",
+    "Slices",
     "Value",
     "agreement",
     "calibration",
     "classification",
     "comparison_of",
+    "comparisons_of",
     "confusion",
     "curve_points",
     "curves",
@@ -109,6 +116,7 @@ __all__ = [
     "refit",
     "regression",
     "spread_of",
+    "spreads_of",
     "thresholds",
     "versions",
 ]

@@ -32,7 +32,8 @@ def sum_of(of: ConfusionView, number: Floats) -> Floats:
     width = of.n_classes**2
     bucket, cell = np.divmod(of.state.keys, width)
     weighted = of.state.weights * number.reshape(-1)[cell]
-    return with_left_out(sums_by_cell(bucket, weighted, BUCKETS))
+    buckets = sums_by_cell(bucket, weighted, of.state.n_groups * BUCKETS)
+    return with_left_out(buckets.reshape(*of.total.shape[:-1], BUCKETS), axis=of.total.ndim - 1)
 
 
 # How far apart two classes are, by the distance of their places in the order of the classes.
@@ -60,6 +61,7 @@ for _name, (_, _words) in _WEIGHTS.items():
             confusion_of,
             partial(_kappa, _name),
             bounds=(-1.0, 1.0),
+            many=True,
             summary=f"The agreement beyond chance (Cohen 1960), {_words}.",
         ),
         aliases=[_name.replace("kappa", "kappa_score")],

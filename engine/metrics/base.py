@@ -30,6 +30,7 @@ from engine.states import (
     ValuesView,
     view,
 )
+from engine.statistics import Figures
 from engine.vocabulary import Label, MetricValue, RowCounts, TaskKind
 
 BINARY = frozenset({TaskKind.BINARY})
@@ -71,14 +72,16 @@ class Value:
     an interval comes where the value is at its bound and nothing spreads. `detail` adds to
     the reason. `centre` is, where chance alone pushes the values one way, what is left of them
     without that: an interval lies around it, and its replicates are those of the metric.
+
+    Of many slices at once all arrays have one axis more, that of the slices, before the others.
     """
 
     values: Floats
     undefined: tuple[tuple[str, Bools], ...] = ()
-    bound: float = 0.0
+    bound: Figures = 0.0
     basis: Basis | None = None
     map: Map | None = None
-    support: float | None = None
+    support: Figures | None = None
     detail: str | None = None
     centre: Floats | None = None
 
@@ -102,7 +105,7 @@ def ratio(
     denominator: Floats,
     reason: str,
     *,
-    squares: tuple[float, float] | None = None,
+    squares: tuple[Figures, Figures] | None = None,
 ) -> Value:
     """The quotient, undefined with `reason` where the denominator is 0.
 
@@ -113,7 +116,7 @@ def ratio(
     values = np.divide(numerator, denominator, out=np.full(zero.shape, np.nan), where=~zero)
     basis = None
     if squares is not None:
-        basis = Counted(float(numerator[0]), float(denominator[0]), *squares)
+        basis = Counted(numerator[..., 0], denominator[..., 0], *squares)
     return Value(values, ((reason, zero),), basis=basis)
 
 
@@ -141,6 +144,10 @@ class Metric:
         paired: the states by which two versions are compared row by row, where the value is a mean
             over rows or a share of them; others are compared bucket by bucket.
         hits_of: for a share of hits, the true classes of the rows that it is a share of.
+        many: whether the function takes views of many slices too, whose arrays have an axis
+            [slice] before the others, and gives [slice, replicate]: written with `...` it does.
+            Others are called slice by slice, which costs several times as much. It reads
+            confusions, moments and at most one histogram of scores.
     """
 
     name: str
@@ -157,6 +164,7 @@ class Metric:
     of_baseline: Needs | None = None
     paired: Pairs | None = None
     hits_of: Callable[[Problem], Sequence[int]] | None = None
+    many: bool = False
 
     @property
     def mlflow_key(self) -> str:
@@ -171,23 +179,19 @@ class Metric:
 
     def value(self, problem: Problem, states: SliceStates) -> MetricValue:
         """The metric on one slice; undefined is None with a reason, never a number."""
-        rows = states.rows
-        if rows.n == rows.unknown_labels:
-            return MetricValue(None, "empty")
-        if rows.bad_scores:
-            return MetricValue(None, "nan_input")
-        if rows.weight_sum == 0:
-            return MetricValue(None, "zero_weight")
+        lacking = lacking_rows(states.rows)
+        if lacking is not None:
+            return MetricValue(None, lacking)
         measured = self.measured(problem, states)
-        reason = measured.reason()
-        if reason is not None:
-            return MetricValue(None, reason, detail=measured.detail)
+        why = measured.reason()
+        if why is not None:
+            return MetricValue(None, why, detail=measured.detail)
         return MetricValue(float(measured.values[0]), error_bound=float(measured.bound))
 
     def measured(self, problem: Problem, states: SliceStates) -> Value:
         """What the metric's function makes of the states, computed once for a slice."""
         return states.once(
-            ("value", self.name), lambda: self._of(problem, self._views(states, problem))
+            ("value", self.name), lambda: self.of_views(problem, self._views(states, problem))
         )
 
     def replicates(self, problem: Problem, states: SliceStates) -> Floats:
@@ -209,7 +213,7 @@ class Metric:
             else each
             for each in views
         ]
-        return self._of(problem, left_out).spreading()
+        return self.of_views(problem, left_out).spreading()
 
     def _views(self, states: SliceStates, problem: Problem) -> list[Any]:
         views = [states.view(family.key) for family in self.needs(problem)]
@@ -218,10 +222,20 @@ class Metric:
             views += [states.baseline.view(each.key) for each in self.of_baseline(problem)]
         return views
 
-    def _of(self, problem: Problem, views: Sequence[Any]) -> Value:
+    def of_views(self, problem: Problem, views: Sequence[Any]) -> Value:
+        """What the metric's function makes of views."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             result = self.function(problem, *views)
         return result if isinstance(result, Value) else Value(np.atleast_1d(result))
+
+
+def lacking_rows(rows: RowCounts) -> str | None:
+    """Why no metric has a value on a slice with these rows."""
+    if rows.n == rows.unknown_labels:
+        return "empty"
+    if rows.bad_scores:
+        return "nan_input"
+    return "zero_weight" if rows.weight_sum == 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +274,11 @@ class SliceStates:
 
     def __contains__(self, key: str) -> bool:
         return key in self._states
+
+    @property
+    def families(self) -> Mapping[str, States]:
+        """The states by the key of their family."""
+        return self._states
 
     def view(self, key: str) -> Any:
         """The view of the family `key`."""
@@ -325,7 +344,7 @@ def mean_of(problem: Problem, moments: MomentsView) -> Value:
 def share_of(problem: Problem, moments: MomentsView) -> Value:
     """The metric that is a mean of zeros and ones, hence a share of the rows."""
     weight, squares, share = (
-        float(each[0]) for each in (moments.weight, moments.weight_squares, moments.mean)
+        each[..., 0] for each in (moments.weight, moments.weight_squares, moments.mean)
     )
     counted = Counted(weight * share, weight, squares * share, squares * (1 - share))
     return Value(moments.mean, (("zero_weight", moments.weight == 0),), basis=counted)
@@ -356,7 +375,7 @@ def mean_metric(
             return (pairs_of(*needs(problem)),)
 
         about = {"summary": summary_of(loss), "paired": paired, **more}
-        metric(name, tasks=tasks, needs=needs, aliases=aliases, **about)(mean_of)
+        metric(name, tasks=tasks, needs=needs, aliases=aliases, many=True, **about)(mean_of)
         return loss
 
     return register

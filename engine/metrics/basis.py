@@ -1,7 +1,7 @@
 """What an interval rests on, where that is better than the spread between buckets of rows.
 
 A metric's function may return one of these beside its numbers. They hold the sums of all rows, so
-nothing here needs a second pass.
+nothing here needs a second pass. Of many slices at once the figures are arrays [slice].
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.states import Floats, MomentsView
+from engine.statistics import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,14 @@ class Counted:
     then the share has its own interval only where every row has weight 1.
     """
 
-    hits: float
-    trials: float
-    hit_squares: float
-    miss_squares: float
+    hits: Figures
+    trials: Figures
+    hit_squares: Figures
+    miss_squares: Figures
     unweighted_only: bool = False
 
     @classmethod
-    def of_rows(cls, hits: float, misses: float) -> Counted:
+    def of_rows(cls, hits: Figures, misses: Figures) -> Counted:
         """A share of rows whose squared weights are not known."""
         return cls(hits, hits + misses, hits, misses, unweighted_only=True)
 
@@ -43,10 +44,13 @@ class Averaged:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A standard error that is known for rows without weights, and its degrees of freedom."""
+    """A standard error that is known for rows without weights, and its degrees of freedom.
 
-    se: float
-    df: float = math.inf
+    Among many slices it is NaN where it is not known.
+    """
+
+    se: Figures
+    df: Figures = math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,16 +57,18 @@ _FRACTIONS: dict[str, tuple[Callable[[ConfusionView], Parts], str]] = {
 def _of_class(name: str, of: ConfusionView, k: int) -> Value:
     parts, reason = _FRACTIONS[name]
     numerator, denominator = parts(of)
-    value = ratio(numerator[:, k], denominator[:, k], reason)
-    hits, actual, predicted = of.squares[k, k], of.squares[k].sum(), of.squares[:, k].sum()
-    either = (of.actual[0, k] + of.predicted[0, k] - of.hits[0, k], actual + predicted - 2 * hits)
+    value = ratio(numerator[..., k], denominator[..., k], reason)
+    hits = of.squares[..., k, k]
+    actual, predicted = of.squares[..., k, :].sum(-1), of.squares[..., :, k].sum(-1)
+    right, rows, said = (each[..., 0, k] for each in (of.hits, of.actual, of.predicted))
+    either = (rows + said - right, actual + predicted - 2 * hits)
     trials, squares = {
-        "precision": (of.predicted[0, k], predicted - hits),
-        "recall": (of.actual[0, k], actual - hits),
+        "precision": (said, predicted - hits),
+        "recall": (rows, actual - hits),
         "f1": either,
         "jaccard": either,
     }[name]
-    counted = Counted(float(of.hits[0, k]), float(trials), float(hits), float(squares))
+    counted = Counted(right, trials, hits, squares)
     return replace(value, basis=counted, map=F1_OF_JACCARD if name == "f1" else None)
 
 
@@ -88,6 +90,7 @@ JACCARD_OF_ACCURACY = Map(_jaccard_of, lambda share: 2 * share / (1 + share))
     bounds=UNIT,
     paired=pairs_of_hits,
     hits_of=lambda problem: range(problem.n_classes),
+    many=True,
 )
 def accuracy(problem: Problem, of: ConfusionView) -> Value:
     """The share of rows whose class was predicted."""
@@ -95,8 +98,8 @@ def accuracy(problem: Problem, of: ConfusionView) -> Value:
 
 
 def _right(of: ConfusionView) -> Value:
-    hits = float(np.trace(of.squares))
-    squares = (hits, float(of.squares.sum()) - hits)
+    hits = np.trace(of.squares, axis1=-2, axis2=-1)
+    squares = (hits, of.squares.sum((-2, -1)) - hits)
     return ratio(of.hits.sum(-1), of.total, "zero_weight", squares=squares)
 
 
@@ -106,6 +109,7 @@ def _right(of: ConfusionView) -> Value:
     needs=confusion_of,
     aliases=["balanced_accuracy_score"],
     bounds=UNIT,
+    many=True,
 )
 def balanced_accuracy(problem: Problem, of: ConfusionView) -> Value:
     """The mean recall of the classes that have rows."""
@@ -120,13 +124,14 @@ def balanced_accuracy(problem: Problem, of: ConfusionView) -> Value:
     needs=confusion_of,
     aliases=["matthews_corrcoef_score", "mcc"],
     bounds=(-1.0, 1.0),
+    many=True,
 )
 def matthews_corrcoef(problem: Problem, of: ConfusionView) -> Value:
     """The correlation of labels and predictions (Matthews 1975; Gorodkin 2004 for many classes)."""
     covariance = of.hits.sum(-1) * of.total - (of.actual * of.predicted).sum(-1)
     # total² - sum of squares, written so that it does not cancel when one class has nearly all.
-    actual = (of.actual * (of.total[:, None] - of.actual)).sum(-1)
-    predicted = (of.predicted * (of.total[:, None] - of.predicted)).sum(-1)
+    actual = (of.actual * (of.total[..., None] - of.actual)).sum(-1)
+    predicted = (of.predicted * (of.total[..., None] - of.predicted)).sum(-1)
     one_class = (of.actual > 0).sum(-1) < 2
     constant = (of.predicted > 0).sum(-1) < 2
     values = covariance / (np.sqrt(actual) * np.sqrt(predicted))
@@ -140,8 +145,8 @@ def _of_positive(name: str, problem: Problem, of: ConfusionView) -> Value:
 def _of_label(name: str, label: str, problem: Problem, of: ConfusionView) -> Value:
     texts = [label_text(each) for each in problem.classes]
     if label not in texts:
-        values = np.full(len(of.total), np.nan)
-        return Value(values, (("unknown_class", np.ones(len(values), bool)),))
+        values = np.full(of.total.shape, np.nan)
+        return Value(values, (("unknown_class", np.ones(values.shape, bool)),))
     return _of_class(name, of, texts.index(label))
 
 
@@ -193,6 +198,7 @@ def _register() -> None:
                 mlflow=f"{name}_score",
                 bounds=UNIT,
                 summary=f"The {name} of the positive class.",
+                many=True,
                 **(_PAIRED if name == "recall" else {}),
             ),
             aliases=[f"{name}_score"],
@@ -213,6 +219,7 @@ def _register() -> None:
                     function,
                     bounds=UNIT,
                     summary=f"The {average} average over classes of {name}.",
+                    many=True,
                     **(_ALL_PAIRED if function is accuracy else {}),
                 ),
                 aliases=[f"{name}_score_{average}"],
@@ -232,6 +239,7 @@ def _for_label(name: str, label: str) -> Metric:
         partial(_of_label, name, label),
         bounds=UNIT,
         summary=f"The {name} of the class {label} against the others.",
+        many=True,
         **paired,
     )
 

@@ -29,8 +29,9 @@ from engine.metrics.grid import (
     share,
     worst_curve,
 )
-from engine.metrics.ranking import scarcest, whole_area
+from engine.metrics.ranking import Below, scarcest, whole_area
 from engine.states import Bools, Floats, ScoresView
+from engine.statistics import Figures
 
 
 @metric(
@@ -40,18 +41,29 @@ from engine.states import Bools, Floats, ScoresView
     aliases=["ks"],
     needs_scores=True,
     bounds=UNIT,
+    many=True,
 )
 def ks_statistic(problem: Problem, of: ScoresView) -> Value:
     """The largest gap between the distributions of the positives' and the negatives' scores."""
-    curve = RocCurve.of(of.positive, of.negative)
-    values = np.abs(curve.recall - curve.false_share).max(-1)
-    bound = 0.0
-    if not of.exact and not curve.one_class[0]:
-        best, worst = best_curve(of), worst_curve(of)
-        above = (best.recall - best.false_share).max()
-        below = (worst.false_share - worst.recall).max()
-        bound = max(float(max(above, below) - values[0]), 0.0)
-    return Value(values, (("one_class", curve.one_class),), bound, support=scarcest(of))
+    below = Below.of(of)
+    gaps = below.positive * (1 / below.positives)[..., None]
+    gaps -= below.negative * (1 / below.negatives)[..., None]
+    values = np.abs(gaps, out=gaps).max(-1, initial=0.0)
+    bound: Figures = 0.0
+    if not of.exact:
+        bound = np.where(below.one_class[..., 0], 0.0, _ks_bound(of) - values[..., 0])
+        bound = np.maximum(bound, 0.0)
+    return Value(values, (("one_class", below.one_class),), bound, support=scarcest(of))
+
+
+def _ks_bound(of: ScoresView) -> Floats:
+    """The largest gap that an order within the bins can make: one class of a bin first."""
+    first = Below.of(of).first
+    positives, negatives = first.positives[..., None], first.negatives[..., None]
+    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
+    above = first.negative / negatives - (first.positive - positive) / positives
+    under = first.positive / positives - (first.negative - negative) / negatives
+    return np.asarray(np.maximum(above, under).max(-1, initial=0.0))
 
 
 @metric(
@@ -61,6 +73,7 @@ def ks_statistic(problem: Problem, of: ScoresView) -> Value:
     aliases=["gini_coefficient", "somers_d"],
     needs_scores=True,
     bounds=(-1.0, 1.0),
+    many=True,
 )
 def gini(problem: Problem, of: ScoresView) -> Value:
     """Twice the area under the ROC curve, less 1 (Somers' D)."""

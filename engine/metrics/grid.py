@@ -62,20 +62,15 @@ class RocCurve:
     @classmethod
     def of(cls, positive: Floats, negative: Floats) -> RocCurve:
         """The curve of weights by ascending score, [replicate, score]."""
-        start = np.zeros((len(positive), 1))
-        hits, false = (
-            np.concatenate([start, np.cumsum(each[:, ::-1], axis=-1)], axis=-1)
-            for each in (positive, negative)
-        )
-        return cls(hits, false)
+        return cls(*(_from_the_top(each) for each in (positive, negative)))
 
     @property
     def recall(self) -> Floats:
-        return share(self.hits, self.hits[:, -1:])
+        return share(self.hits, self.hits[..., -1:])
 
     @property
     def false_share(self) -> Floats:
-        return share(self.false, self.false[:, -1:])
+        return share(self.false, self.false[..., -1:])
 
     @property
     def precision(self) -> Floats:
@@ -84,17 +79,27 @@ class RocCurve:
     @property
     def one_class(self) -> Bools:
         """Which replicates lack positives or negatives."""
-        return np.asarray((self.hits[:, -1] == 0) | (self.false[:, -1] == 0))
+        return np.asarray((self.hits[..., -1] == 0) | (self.false[..., -1] == 0))
 
     @property
     def no_positives(self) -> Bools:
-        return np.asarray(self.hits[:, -1] == 0)
+        return np.asarray(self.hits[..., -1] == 0)
+
+
+def _from_the_top(weights: Floats) -> Floats:
+    """The sums of weights by ascending score from the highest on, first of none."""
+    sums = np.zeros((*weights.shape[:-1], weights.shape[-1] + 1))
+    np.cumsum(weights[..., ::-1], axis=-1, out=sums[..., 1:])
+    return sums
 
 
 def share(part: Floats, whole: Floats) -> Floats:
     """The quotient, NaN where the whole is 0."""
-    part, whole = np.broadcast_arrays(part, whole)
-    result: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    some = whole > 0
+    if some.all():
+        return part / whole
+    part, whole, some = np.broadcast_arrays(part, whole, some)
+    result: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=some)
     return result
 
 
@@ -113,19 +118,19 @@ def curve_of(of: ScoresView) -> RocCurve:
 
 def best_curve(of: ScoresView) -> RocCurve:
     """The first replicate's curve with the positives of each step above its negatives."""
-    return _split(of.negative[:1], of.positive[:1])
+    return _split(of.negative[..., :1, :], of.positive[..., :1, :])
 
 
 def worst_curve(of: ScoresView) -> RocCurve:
     """The first replicate's curve with the positives of each step below its negatives."""
-    curve = _split(of.positive[:1], of.negative[:1])
+    curve = _split(of.positive[..., :1, :], of.negative[..., :1, :])
     return RocCurve(curve.false, curve.hits)
 
 
 def _split(below: Floats, above: Floats) -> RocCurve:
     nothing = np.zeros_like(below)
     parts = [
-        np.stack(pair, axis=-1).reshape(len(below), -1)
+        np.stack(pair, axis=-1).reshape(*below.shape[:-1], -1)
         for pair in ((nothing, above), (below, nothing))
     ]
     return RocCurve.of(*parts)

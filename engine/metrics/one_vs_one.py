@@ -42,7 +42,7 @@ def _ovo(problem: Problem, views: Sequence[ScoresView], *, by_prevalence: bool) 
 
 
 def _area(of: ScoresView) -> Floats:
-    return area_under_roc(of.positive, of.negative)
+    return area_under_roc(of)
 
 
 @metric(

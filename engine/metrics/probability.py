@@ -95,6 +95,7 @@ def _top_k(k: str) -> Metric:
         paired=lambda problem: (pairs_of(*needs(problem)),),
         needs_scores=True,
         bounds=(0.0, 1.0),
+        many=True,
         summary=f"The share of rows whose class is among the {k} with the highest scores.",
     )
 

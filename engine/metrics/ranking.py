@@ -8,12 +8,14 @@ as tied, and the bound is the larger of what the best and the worst order could 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from engine.metrics.base import BINARY, MULTICLASS, Problem, Value, metric
 from engine.metrics.basis import Known
 from engine.states import Bools, Floats, Scores, ScoresView
+from engine.statistics import Figures
 
 UNIT = (0.0, 1.0)
 
@@ -26,27 +28,72 @@ def _scores_of_each(problem: Problem) -> tuple[Scores, ...]:
     return tuple(Scores(k) for k in range(problem.n_classes))
 
 
-def area_under_roc(positive: Floats, negative: Floats) -> Floats:
-    """P(score of a positive > of a negative), ties half; [replicate] from [replicate, score]."""
-    below = np.cumsum(negative, axis=-1) - negative / 2
-    pairs = positive.sum(-1) * negative.sum(-1)
-    wins = (positive * below).sum(-1)
+@dataclass(frozen=True, slots=True)
+class Below:
+    """Weights up to each score and with it, [replicate, score], and of all scores, [replicate]."""
+
+    positive: Floats
+    negative: Floats
+    positives: Floats
+    negatives: Floats
+
+    @classmethod
+    def of(cls, of: ScoresView) -> Below:
+        """Those of a view, which the metrics of many slices share."""
+        made = getattr(of, "made", None)
+        if made is None:
+            return cls._of(of)
+        if "below" not in made:
+            made["below"] = cls._of(of)
+        found: Below = made["below"]
+        return found
+
+    @classmethod
+    def _of(cls, of: ScoresView) -> Below:
+        positive, negative = (np.cumsum(each, axis=-1) for each in (of.positive, of.negative))
+        if of.positive.shape[-1] == 0:
+            nothing = np.zeros(of.positive.shape[:-1])
+            return cls(positive, negative, nothing, nothing)
+        return cls(positive, negative, positive[..., -1], negative[..., -1])
+
+    @property
+    def first(self) -> Below:
+        """Those of the first replicate, with no axis of replicates."""
+        return Below(
+            self.positive[..., 0, :],
+            self.negative[..., 0, :],
+            self.positives[..., 0],
+            self.negatives[..., 0],
+        )
+
+    @property
+    def one_class(self) -> Bools:
+        """Which replicates lack positives or negatives."""
+        return np.asarray((self.positives == 0) | (self.negatives == 0))
+
+
+def dot(left: Floats, right: Floats) -> Floats:
+    """The sum over the last axis of a product."""
+    return np.asarray(np.einsum("...s,...s->...", left, right))
+
+
+def area_under_roc(of: ScoresView) -> Floats:
+    """P(score of a positive > of a negative), ties half: [replicate]."""
+    below = Below.of(of)
+    wins = dot(of.positive, below.negative) - dot(of.positive, of.negative) / 2
+    pairs = below.positives * below.negatives
     area: Floats = np.divide(wins, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
     return area
 
 
-def roc_bound(of: ScoresView) -> float:
+def roc_bound(of: ScoresView) -> Figures:
     """Pairs in one bin count half a win; each can have been none or a whole one."""
     if of.exact:
         return 0.0
-    positive, negative = of.positive[0], of.negative[0]
-    pairs = positive.sum() * negative.sum()
-    return float((positive * negative).sum() / (2 * pairs)) if pairs > 0 else 0.0
-
-
-def _one_class(of: ScoresView) -> Bools:
-    missing: Bools = (of.positive.sum(-1) == 0) | (of.negative.sum(-1) == 0)
-    return missing
+    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
+    pairs = positive.sum(-1) * negative.sum(-1)
+    tied = dot(positive, negative)
+    return np.where(pairs > 0, tied / np.where(pairs > 0, 2 * pairs, 1.0), 0.0)
 
 
 @metric(
@@ -57,6 +104,7 @@ def _one_class(of: ScoresView) -> Bools:
     mlflow="roc_auc",
     needs_scores=True,
     bounds=UNIT,
+    many=True,
 )
 def roc_auc(problem: Problem, of: ScoresView) -> Value:
     """The area under the ROC curve: how often a positive scores above a negative."""
@@ -65,50 +113,54 @@ def roc_auc(problem: Problem, of: ScoresView) -> Value:
 
 def whole_area(of: ScoresView) -> Value:
     """The area under the ROC curve, with DeLong's standard error."""
-    values = area_under_roc(of.positive, of.negative)
-    return Value(
-        values,
-        (("one_class", _one_class(of)),),
-        roc_bound(of),
-        basis=delong(of.positive[0], of.negative[0]),
-        support=scarcest(of),
-    )
+    made = getattr(of, "made", {})
+    if "whole_area" not in made:
+        made["whole_area"] = Value(
+            area_under_roc(of),
+            (("one_class", Below.of(of).one_class),),
+            roc_bound(of),
+            basis=delong(of),
+            support=scarcest(of),
+        )
+    area: Value = made["whole_area"]
+    return area
 
 
-def scarcest(of: ScoresView) -> float:
+def scarcest(of: ScoresView) -> Figures:
     """The weight of the class with less of it."""
-    return float(min(of.positive[0].sum(), of.negative[0].sum()))
+    return np.minimum(of.positive[..., 0, :].sum(-1), of.negative[..., 0, :].sum(-1))
 
 
-def delong(positive: Floats, negative: Floats) -> Known | None:
-    """The standard error of the area under the ROC curve, from counts by score.
+def delong(of: ScoresView) -> Known:
+    """The standard error of the area under the ROC curve of all rows.
 
     DeLong, DeLong and Clarke-Pearson (1988). The degrees of freedom are those that Brunner and
-    Munzel (2000) give the same sum of two variances. None with fewer than two rows of a class.
+    Munzel (2000) give the same sum of two variances. NaN with fewer than two rows of a class.
     """
-    n, m = float(positive.sum()), float(negative.sum())
-    if n < 2 or m < 2:
-        return None
-    # How many of the other class each positive is above, and each negative below, ties half.
-    above = (np.cumsum(negative) - negative / 2) / m
-    below = 1 - (np.cumsum(positive) - positive / 2) / n
-    area = float((positive * above).sum()) / n
-    of_positive = float((positive * (above - area) ** 2).sum()) / (n - 1) / n
-    of_negative = float((negative * (below - area) ** 2).sum()) / (m - 1) / m
-    variance = of_positive + of_negative
-    if variance == 0:
-        return Known(0.0)
-    df = variance**2 / (of_positive**2 / (n - 1) + of_negative**2 / (m - 1))
-    return Known(math.sqrt(variance), df)
+    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
+    up_to = Below.of(of).first
+    n, m = up_to.positives, up_to.negatives
+    with np.errstate(all="ignore"):
+        # How many of the other class each positive is above, and each negative below, ties half.
+        above = (up_to.negative - negative / 2) / m[..., None]
+        below = 1 - (up_to.positive - positive / 2) / n[..., None]
+        area = (dot(positive, above) / n)[..., None]
+        of_positive = dot(positive, (above - area) ** 2) / ((n - 1) * n)
+        of_negative = dot(negative, (below - area) ** 2) / ((m - 1) * m)
+        variance = of_positive + of_negative
+        few = of_positive**2 / (n - 1) + of_negative**2 / (m - 1)
+        df = np.where(variance == 0, math.inf, variance**2 / few)
+    enough = (n >= 2) & (m >= 2)
+    return Known(np.where(enough, np.sqrt(variance), np.nan), np.where(enough, df, np.nan))
 
 
 def _ovr(problem: Problem, views: tuple[ScoresView, ...], *, by_prevalence: bool) -> Value:
-    areas = np.stack([area_under_roc(of.positive, of.negative) for of in views])
+    areas = np.stack([area_under_roc(of) for of in views])
     shares = np.ones_like(areas)
     if by_prevalence:
         shares = np.stack([of.positive.sum(-1) for of in views])
     shares = shares / shares.sum(0)
-    missing: Bools = np.any([_one_class(of) for of in views], axis=0)
+    missing: Bools = np.any([Below.of(of).one_class for of in views], axis=0)
     bound = sum(share * roc_bound(of) for share, of in zip(shares[:, 0], views, strict=True))
     support = min(scarcest(of) for of in views)
     values = (areas * shares).sum(0)
@@ -149,35 +201,41 @@ def roc_auc_ovr_weighted(problem: Problem, *views: ScoresView) -> Value:
     mlflow="precision_recall_auc",
     needs_scores=True,
     bounds=UNIT,
+    many=True,
 )
 def average_precision(problem: Problem, of: ScoresView) -> Value:
     """The mean of the precisions at the scores of the positives, from the highest score down."""
-    positive, negative = of.positive[:, ::-1], of.negative[:, ::-1]
-    hits = np.cumsum(positive, axis=-1)
-    taken = hits + np.cumsum(negative, axis=-1)
-    precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
-    total = positive.sum(-1)
-    values = np.divide(
-        (positive * precision).sum(-1), total, out=np.full(total.shape, np.nan), where=total > 0
-    )
-    bound = 0.0 if of.exact else _precision_bound(positive[0], negative[0], float(values[0]))
-    return Value(values, (("one_class", total == 0),), bound, support=float(total[0]))
+    below, total = Below.of(of), Below.of(of).positives
+    # What is at or above a score, itself with it.
+    hits = (total[..., None] - below.positive) + of.positive
+    taken = (below.negatives[..., None] - below.negative) + of.negative
+    taken += hits
+    hits = np.divide(hits, taken, out=hits, where=of.positive > 0)
+    sums = dot(of.positive, hits)
+    values = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
+    bound: Figures = 0.0
+    if not of.exact:
+        bound = _precision_bound(of, values[..., 0])
+    return Value(values, (("one_class", total == 0),), bound, support=total[..., 0])
 
 
-def _precision_bound(positive: Floats, negative: Floats, value: float) -> float:
+def _precision_bound(of: ScoresView, value: Floats) -> Floats:
     """The larger gap of `value` to the average precision of the best and the worst order.
 
     Best: in each bin the positives come first, tied. Worst: after the bin's negatives, one
     infinitely small part at a time, hence the integral of (h + t) / (h + t + f) over the bin.
     """
-    total = positive.sum()
-    if total == 0:
-        return 0.0
-    hits = np.cumsum(positive) - positive
-    false = np.cumsum(negative) - negative
+    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
+    p, below = positive, Below.of(of).first
+    total = below.positives
+    # What is above a bin.
+    h = total[..., None] - below.positive
+    f = below.negatives[..., None] - below.negative
     has = positive > 0
-    p, n, h, f = positive[has], negative[has], hits[has], false[has]
-    best = (p * (h + p) / (h + p + f)).sum() / total
-    misses = f + n
-    worst = (p - misses * np.log1p(p / np.where(h + misses > 0, h + misses, 1.0))).sum() / total
-    return float(max(best - value, value - worst, 0.0))
+    misses = f + negative
+    with np.errstate(all="ignore"):
+        best = np.where(has, p * (h + p) / (h + p + f), 0.0).sum(-1) / total
+        before = np.where(h + misses > 0, h + misses, 1.0)
+        worst = np.where(has, p - misses * np.log1p(p / before), 0.0).sum(-1) / total
+    bound = np.maximum(np.maximum(best - value, value - worst), 0.0)
+    return np.where(total > 0, bound, 0.0)

@@ -108,14 +108,14 @@ COUNTS = {
 def _cells(problem: Problem, matrix: Floats, cells: tuple[Cell, ...]) -> Floats:
     """The sum over cells of a confusion, whose last axes are the true and the predicted class."""
     index = (1 - problem.positive, problem.positive)
-    total: Floats = np.sum([matrix[..., index[i], index[j]] for i, j in cells], axis=0)
-    return total
+    parts = [matrix[..., index[i], index[j]] for i, j in cells]
+    return np.asarray(sum(parts[1:], start=parts[0]))
 
 
 def _rate(rate: Rate, problem: Problem, of: ConfusionView) -> Value:
     matrix = of.by_replicate()
     hits, misses = (_cells(problem, matrix, cells) for cells in (rate.hits, rate.misses))
-    squares = [float(_cells(problem, of.squares, cells)) for cells in (rate.hits, rate.misses)]
+    squares = [_cells(problem, of.squares, cells) for cells in (rate.hits, rate.misses)]
     return ratio(hits, hits + misses, rate.undefined, squares=(squares[0], squares[1]))
 
 
@@ -125,9 +125,9 @@ def _count(cell: Cell, problem: Problem, of: ConfusionView) -> Value:
 
 def _fbeta(beta: float, problem: Problem, of: ConfusionView) -> Value:
     k, square = problem.positive, beta * beta
-    hits, actual, predicted = (each[:, k] for each in (of.hits, of.actual, of.predicted))
+    hits, actual, predicted = (each[..., k] for each in (of.hits, of.actual, of.predicted))
     value = ratio((1 + square) * hits, square * actual + predicted, "one_class")
-    rows = float(actual[0] + predicted[0] - hits[0])
+    rows = actual[..., 0] + predicted[..., 0] - hits[..., 0]
     return Value(value.values, value.undefined, support=rows)
 
 
@@ -153,14 +153,22 @@ def _for_beta(beta: str, average: str | None) -> Metric:
             summary=summary,
             paired=accuracy.paired,
             hits_of=accuracy.hits_of,
+            many=True,
         )
     if average is not None:
         function = partial(_fbeta_averaged, float(beta), average)
         summary = f"The {average} average over classes of F with beta {beta}."
-        return Metric(name, CLASSIFICATION, confusion_of, function, bounds=UNIT, summary=summary)
+        about: dict[str, Any] = {"bounds": UNIT, "summary": summary, "many": True}
+        return Metric(name, CLASSIFICATION, confusion_of, function, **about)
     summary = f"Precision and recall in one number, where recall weighs {beta} times as much."
     return Metric(
-        name, BINARY, confusion_of, partial(_fbeta, float(beta)), bounds=UNIT, summary=summary
+        name,
+        BINARY,
+        confusion_of,
+        partial(_fbeta, float(beta)),
+        bounds=UNIT,
+        summary=summary,
+        many=True,
     )
 
 
@@ -178,6 +186,7 @@ def _register() -> None:
             higher_is_better=rate.higher,
             bounds=UNIT,
             summary=rate.summary,
+            many=True,
             **paired,
         )
         METRICS.add(name, about, aliases=rate.aliases)
@@ -191,6 +200,7 @@ def _register() -> None:
             bounds=(0.0, np.inf),
             summary=summary,
             intervals=False,
+            many=True,
         )
         METRICS.add(name, counted)
     # Any number above 0: 2, 0.5.

@@ -7,37 +7,47 @@ Nothing draws a random number, so that the same rows give the same verdicts.
 from __future__ import annotations
 
 from engine.statistics.corrections import adjusted, family_levels, simes
-from engine.statistics.jackknife import Jackknifed, jackknife
+from engine.statistics.jackknife import Jackknifed, jackknife, jackknives
 from engine.statistics.online import Judged as PastTest
 from engine.statistics.online import next_level
 from engine.statistics.order import QuantileOf
-from engine.statistics.paired import PairedShare, two_sided
+from engine.statistics.paired import PairedShare
+from engine.statistics.several import Several
 from engine.statistics.spread import (
     REALS,
+    Figures,
     Interval,
     Mapped,
+    Moved,
     Share,
     Spread,
     StudentT,
+    growth_of,
     growth_to_decide,
     quantile,
+    two_sided,
 )
 
 __all__ = [
     "REALS",
+    "Figures",
     "Interval",
     "Jackknifed",
     "Mapped",
+    "Moved",
     "PairedShare",
     "PastTest",
     "QuantileOf",
+    "Several",
     "Share",
     "Spread",
     "StudentT",
     "adjusted",
     "family_levels",
+    "growth_of",
     "growth_to_decide",
     "jackknife",
+    "jackknives",
     "next_level",
     "quantile",
     "simes",

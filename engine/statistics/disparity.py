@@ -79,7 +79,7 @@ class LargestDifference(Spread):
     def debiased(self) -> float:
         """The gap freed of its noise, though not below what is surely there."""
         surely, _ = self.interval(SURE)
-        return max(surely, *(debiased_gap(each) for each in self.kinds))
+        return max(float(surely), *(debiased_gap(each) for each in self.kinds))
 
     def interval(self, level: float) -> Interval:
         tail = (1 - level) / 2

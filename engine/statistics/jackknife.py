@@ -17,10 +17,10 @@ LEAST_DF = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Jackknifed:
-    """A standard error, and the degrees of freedom that it was estimated with."""
+    """A standard error, and the degrees of freedom that it was estimated with; floats or arrays."""
 
-    se: float
-    df: float
+    se: Any
+    df: Any
 
 
 def jackknife(replicates: Floats, sizes: Floats) -> Jackknifed | None:
@@ -41,16 +41,29 @@ def jackknife(replicates: Floats, sizes: Floats) -> Jackknifed | None:
         None where fewer than two groups have rows, or one has nearly all of them, or a replicate
         is not a number.
     """
+    found = jackknives(replicates[None], sizes[None])
+    if math.isnan(found.se[0]):
+        return None
+    return Jackknifed(float(found.se[0]), float(found.df[0]))
+
+
+def jackknives(replicates: Floats, sizes: Floats) -> Jackknifed:
+    """The same of many estimates at once; NaN where nothing is known.
+
+    Args:
+        replicates: [estimate, 1 + groups].
+        sizes: [estimate, groups].
+    """
     used = sizes > 0
-    estimate, left_out = replicates[0], replicates[1:][used]
-    if used.sum() < 2 or not (math.isfinite(estimate) and np.isfinite(left_out).all()):
-        return None
-    shares = sizes[used] / sizes[used].sum()
-    alike = float((shares * shares).sum())
-    df = 1 / alike - 1
-    if df < LEAST_DF:
-        return None
-    # Around the estimate: sums of differences do not cancel as those of pseudo-values do.
-    gaps = (1 - shares) * (estimate - left_out)
-    gaps -= shares * gaps.sum()
-    return Jackknifed(math.sqrt(float((gaps * gaps).sum()) / (1 - alike)), df)
+    estimate, left_out = replicates[:, :1], replicates[:, 1:]
+    with np.errstate(all="ignore"):
+        shares = np.where(used, sizes / np.where(used, sizes, 0.0).sum(-1, keepdims=True), 0.0)
+        alike = (shares * shares).sum(-1)
+        df = 1 / alike - 1
+        # Around the estimate: sums of differences do not cancel as those of pseudo-values do.
+        gaps = np.where(used, (1 - shares) * (estimate - left_out), 0.0)
+        gaps -= shares * gaps.sum(-1, keepdims=True)
+        se = np.sqrt((gaps * gaps).sum(-1) / (1 - alike))
+    numbers = np.isfinite(estimate[:, 0]) & (np.isfinite(left_out) | ~used).all(-1)
+    known = (used.sum(-1) >= 2) & numbers & (df >= LEAST_DF)
+    return Jackknifed(np.where(known, se, np.nan), np.where(known, df, np.nan))

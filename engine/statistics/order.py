@@ -35,9 +35,12 @@ class QuantileOf(Spread):
     high: Floats
     up_to: Floats
 
+    def at(self, place: int) -> QuantileOf:
+        return self
+
     @property
     def _wanted(self) -> float:
-        return self.share.hits / self.share.trials
+        return float(self.share.hits / self.share.trials)
 
     def interval(self, level: float) -> Interval:
         """The values at which the share of rows below is just what chance can make of it."""
@@ -54,11 +57,11 @@ class QuantileOf(Spread):
     def p_below(self, limit: float) -> float:
         # Rows in the bin of the limit may be on either side of it: they count as what surprises
         # less, here and above.
-        return self._share_of(int(np.searchsorted(self.high, limit))).p_above(self._wanted)
+        return float(self._share_of(int(np.searchsorted(self.high, limit))).p_above(self._wanted))
 
     def p_above(self, limit: float) -> float:
         found = int(np.searchsorted(self.low, limit, side="right"))
-        return self._share_of(found).p_below(self._wanted)
+        return float(self._share_of(found).p_below(self._wanted))
 
     def _share_of(self, values: int) -> Share:
         """The share of rows in the first so many values."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
+import numpy as np
 from scipy.special import betainc, ndtr
 
-from engine.statistics.spread import Interval, Spread, quantile, tail
+from engine.statistics.spread import Figures, Interval, Spread, one_of, plain, quantile, tail
 
 FEW = 25
 STEPS = 100
@@ -32,130 +32,126 @@ class PairedShare(Spread):
     effective rows. `df` is finite where these were estimated.
     """
 
-    gained: float
-    lost: float
-    trials: float
-    df: float = math.inf
+    gained: Figures
+    lost: Figures
+    trials: Figures
+    df: Figures = math.inf
+
+    def at(self, place: int) -> PairedShare:
+        figures = (self.gained, self.lost, self.trials, self.df)
+        return PairedShare(*(one_of(each, place) for each in figures))
 
     @property
-    def value(self) -> float:
+    def value(self) -> Figures:
         return (self.gained - self.lost) / self.trials
 
     def interval(self, level: float) -> Interval:
-        return _interval(self, level)
+        """The limits that are as many standard errors away as the level asks for."""
+        reach, here = quantile(level, self.df), self.value
+        with np.errstate(all="ignore"):
+            low = _root(lambda limit: self._score(limit) - reach, -1.0, here)
+            high = _root(lambda limit: self._score(limit) + reach, here, 1.0)
+        return (
+            plain(np.where(here > -1, low, -1.0)),
+            plain(np.where(here < 1, high, 1.0)),
+        )
 
-    def p_below(self, limit: float) -> float:
-        if limit <= -1:
-            return 1.0
-        if limit >= 1:
-            return 0.0
-        score = tail(self._score(limit), self.df)
-        if limit == 0 and self.gained + self.lost < FEW:
-            # Half of the rows that differ are expected to be gains.
-            exact = _at_least(self.lost, self.gained + self.lost, 0.5)
-        elif limit != 0 and self._score(limit) < -NEAR:
-            exact = self._far_tail(limit)
-        else:
-            return score
-        return exact if math.isinf(self.df) else max(exact, score)
+    def p_below(self, limit: Figures) -> Figures:
+        with np.errstate(all="ignore"):
+            score = self._score(limit)
+            p = by_score = tail(score, self.df)
+            few = (limit == 0) & (self.gained + self.lost < FEW)
+            far = (limit != 0) & (score < -NEAR)
+            if np.any(few):
+                # Half of the rows that differ are expected to be gains.
+                p = np.where(few, _at_least(self.lost, self.gained + self.lost, 0.5), p)
+            if np.any(far):
+                p = np.where(far, self._far_tail(limit), p)
+        p = np.where(np.isinf(self.df), p, np.maximum(p, by_score))
+        return plain(np.where(limit <= -1, 1.0, np.where(limit >= 1, 0.0, p)))
 
-    def p_above(self, limit: float) -> float:
+    def p_above(self, limit: Figures) -> Figures:
         return PairedShare(self.lost, self.gained, self.trials, self.df).p_below(-limit)
 
-    def errors_to(self, limit: float) -> float:
-        return abs(self._score(limit)) if -1 < limit < 1 else math.inf
+    def errors_to(self, limit: Figures) -> Figures:
+        with np.errstate(all="ignore"):
+            away = np.abs(self._score(limit))
+        return plain(np.where((limit > -1) & (limit < 1), away, math.inf))
 
-    def _far_tail(self, limit: float) -> float:
+    def _far_tail(self, limit: Figures) -> Figures:
         """The probability of a difference as low as this, of the likeliest shares at `limit`.
 
         By the saddlepoint of a sum of whole steps -1, 0 and 1; exact where one of them is out.
         """
         n = self.trials
         down = self._likeliest_lost(limit)
-        up = max(down + limit, 0.0)
-        if down <= 0:
-            return _at_least(n - self.gained, n, 1 - up)
-        if up <= 0:
-            return _at_least(self.lost - self.gained, n, down)
-        if self.lost >= n:
-            return float(down**n)
+        up = np.maximum(down + limit, 0.0)
         mean = (self.lost - self.gained) / n
         # The tilt y = exp(t) under which `mean` is what a row loses on average.
         still, square = 1 - up - down, down * (1 - mean)
         half = mean * still / 2
-        y = (half + math.sqrt(half * half + square * up * (1 + mean))) / square
+        y = (half + np.sqrt(half * half + square * up * (1 + mean))) / square
         total = still + down * y + up / y
         variance = (down * y + up / y) / total - mean * mean
-        w = math.sqrt(max(2 * n * (mean * math.log(y) - math.log(total)), 0.0))
-        u = (1 - 1 / y) * math.sqrt(n * variance)
-        density = math.exp(-w * w / 2) / math.sqrt(2 * math.pi)
-        return min(max(float(ndtr(-w)) + density * (1 / u - 1 / w), 0.0), 1.0)
+        w = np.sqrt(np.maximum(2 * n * (mean * np.log(y) - np.log(total)), 0.0))
+        u = (1 - 1 / y) * np.sqrt(n * variance)
+        density = np.exp(-w * w / 2) / math.sqrt(2 * math.pi)
+        p = np.clip(ndtr(-w) + density * (1 / u - 1 / w), 0.0, 1.0)
+        exact = (down <= 0) | (up <= 0) | (self.lost >= n)
+        if not np.any(exact):
+            return p
+        no_loss, no_gain = _at_least(n - self.gained, n, 1 - up), self.lost - self.gained
+        p = np.where(self.lost >= n, down**n, p)
+        p = np.where(up <= 0, _at_least(no_gain, n, down), p)
+        return np.where(down <= 0, no_loss, p)
 
-    def _likeliest_lost(self, limit: float) -> float:
+    def _likeliest_lost(self, limit: Figures) -> Figures:
         """The likeliest share of losses if the difference were `limit`."""
         n = self.trials
         b = (2 * n - self.gained + self.lost) * limit - self.gained - self.lost
         c = -self.lost * limit * (1 - limit)
-        root = math.sqrt(max(b * b - 8 * n * c, 0.0))
+        root = np.sqrt(np.maximum(b * b - 8 * n * c, 0.0))
         return (root - b) / (4 * n)
 
-    def _score(self, limit: float) -> float:
+    def _score(self, limit: Figures) -> Figures:
         """Tango's statistic: how many standard errors the difference is above `limit`."""
         n = self.trials
         excess = self.gained - self.lost - n * limit
         variance = n * (2 * self._likeliest_lost(limit) + limit * (1 - limit))
-        if variance <= 0:
-            return 0.0 if excess == 0 else math.copysign(math.inf, excess)
-        return excess / math.sqrt(variance)
+        none = np.where(excess == 0, 0.0, np.copysign(math.inf, excess))
+        return np.where(variance <= 0, none, np.divide(excess, np.sqrt(variance)))
 
 
-# Asked for by the results and by the verdict, and many slices have the same few rows that differ.
-@lru_cache(maxsize=4096)
-def _interval(of: PairedShare, level: float) -> Interval:
-    """The limits that are as many standard errors away as the level asks for."""
-    reach, here = quantile(level, of.df), of.value
-    low, high = -1.0, 1.0
-    if here > -1:
-        low = _root(lambda limit: of._score(limit) - reach, -1.0, here)
-    if here < 1:
-        high = _root(lambda limit: of._score(limit) + reach, here, 1.0)
-    return low, high
-
-
-def _at_least(hits: float, trials: float, share: float) -> float:
+def _at_least(hits: Figures, trials: Figures, share: Figures) -> Figures:
     """The binomial's probability of `hits` or more."""
-    return 1.0 if hits <= 0 else float(betainc(hits, trials - hits + 1, share))
+    return np.where(hits <= 0, 1.0, betainc(hits, trials - hits + 1, share))
 
 
-def _root(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function is 0; the end that it does not reach.
+def _root(falling: Callable[[Figures], Figures], low: Figures, high: Figures) -> Figures:
+    """Where a falling function of each estimate is 0; the end that it does not reach.
 
     The Illinois variant of false position: a step of a line through both ends, of which the one
     that stays counts half.
     """
     at_low, at_high = falling(low), falling(high)
-    if at_low <= 0:
-        return low
-    if at_high >= 0:
-        return high
-    stayed = 0
+    low, high = np.broadcast_arrays(low, high)
+    found: Figures = np.where(at_low <= 0, low, high)
+    open_: Figures = (at_low > 0) & (at_high < 0)
+    stayed: Figures = np.zeros(np.shape(found), np.int64)
     for _ in range(STEPS):
         middle = (low + high) / 2
         # Far out the score is steep, or has no bound: a line through it leads nowhere.
-        if at_low < STEEP and at_high > -STEEP:
-            middle = high - at_high * (high - low) / (at_high - at_low)
-        found = falling(middle)
-        if abs(found) <= CLOSE or high - low <= CLOSE:
-            return middle
-        if found > 0:
-            low, at_low, stayed = middle, found, min(stayed, 0) - 1
-            at_high = at_high / 2 if stayed < -1 else at_high
-        else:
-            high, at_high, stayed = middle, found, max(stayed, 0) + 1
-            at_low = at_low / 2 if stayed > 1 else at_low
-    return (low + high) / 2
-
-
-def two_sided(spread: Spread, limit: float = 0.0) -> float:
-    """The two-sided p-value of a limit: twice the smaller tail, at most 1."""
-    return min(1.0, 2 * min(spread.p_below(limit), spread.p_above(limit)))
+        straight = (at_low < STEEP) & (at_high > -STEEP)
+        line = high - at_high * (high - low) / (at_high - at_low)
+        middle = np.where(straight, line, middle)
+        value = falling(middle)
+        found = np.where(open_, middle, found)
+        open_ = open_ & (np.abs(value) > CLOSE) & (high - low > CLOSE)
+        if not open_.any():
+            return found
+        up = value > 0
+        stayed = np.where(up, np.minimum(stayed, 0) - 1, np.maximum(stayed, 0) + 1)
+        half_low, half_high = (np.where(np.abs(stayed) > 1, x / 2, x) for x in (at_low, at_high))
+        at_low, at_high = np.where(up, value, half_low), np.where(up, half_high, value)
+        low, high = np.where(up, middle, low), np.where(up, high, middle)
+    return np.where(open_, (low + high) / 2, found)

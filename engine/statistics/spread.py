@@ -1,11 +1,12 @@
 """How far an estimate may lie from the truth: intervals, and how surely a limit is broken.
 
 A `Spread` answers both questions from one model of the estimate, so that an interval that lies
-wholly beyond a limit and a small probability are the same fact.
+wholly beyond a limit and a small probability are the same fact. The figures of a spread may be
+numbers, or arrays of many estimates of one kind: the same formulas serve both.
 
 Sources: Wilson (1927) for proportions; Clopper and Pearson (1934) for their tails, where the
-normal curve is wrong by orders of magnitude; Student's t for means; Busing, Meijer and van der
-Leeden (1999) for the delete-a-group jackknife with groups of unequal size.
+normal curve is wrong by orders of magnitude; Student's t for means and for whatever the jackknife
+measures, on the logarithm or the logit where a metric has bounds.
 """
 
 from __future__ import annotations
@@ -15,49 +16,82 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
+import numpy as np
 from scipy.special import betainc, ndtr, ndtri, stdtr, stdtrit
 
-Interval = tuple[float, float]
+# A float, or an array [estimate] of them.
+Figures = Any
+Interval = tuple[Figures, Figures]
 
 REALS = (-math.inf, math.inf)
 
 
+def plain(figures: Figures) -> Figures:
+    """A float of what has no axis; arrays as they are."""
+    return figures if np.ndim(figures) else float(figures)
+
+
+def one_of(figures: Figures, place: int) -> float:
+    """One of many figures; a float stands for all of them."""
+    return float(figures[place]) if np.ndim(figures) else float(figures)
+
+
 class Spread(ABC):
-    """What is known of the truth behind an estimate."""
+    """What is known of the truth behind an estimate, or behind each of many."""
 
     @abstractmethod
     def interval(self, level: float) -> Interval:
         """The two-sided interval that covers the truth with probability `level` in (0, 1)."""
 
     @abstractmethod
-    def p_below(self, limit: float) -> float:
+    def p_below(self, limit: Figures) -> Figures:
         """How likely an estimate as low as this is, were the truth at `limit`."""
 
     @abstractmethod
-    def p_above(self, limit: float) -> float:
+    def p_above(self, limit: Figures) -> Figures:
         """How likely an estimate as high as this is, were the truth at `limit`."""
 
-    def errors_to(self, limit: float) -> float:
+    def at(self, place: int) -> Spread | None:
+        """The spread of one of many estimates; None where it is not known."""
+        raise NotImplementedError(f"{type(self).__name__} is the spread of a single estimate")
+
+    def errors_to(self, limit: Figures) -> Figures:
         """How many standard errors the estimate is away from a limit, about."""
-        p = min(self.p_below(limit), self.p_above(limit))
-        return max(-float(ndtri(p)), 0.0)
+        p = np.minimum(self.p_below(limit), self.p_above(limit))
+        return plain(np.maximum(-ndtri(p), 0.0))
 
 
-@lru_cache(maxsize=4096)
-def quantile(level: float, df: float = math.inf) -> float:
+def quantile(level: float, df: Figures = math.inf) -> Figures:
     """The point that Student's t with `df` degrees exceeds in size with probability 1 - level.
 
     >>> round(quantile(0.95), 4)
     1.96
     """
+    if not np.ndim(df):
+        return _quantile(level, float(df))
+    sure = np.isinf(df)
+    if sure.all():
+        return _quantile(level, math.inf)
+    by_t = stdtrit(np.where(sure, 1.0, df), (1 + level) / 2)
+    return np.where(sure, _quantile(level, math.inf), by_t)
+
+
+@lru_cache(maxsize=4096)
+def _quantile(level: float, df: float) -> float:
     upper = (1 + level) / 2
     return float(ndtri(upper) if math.isinf(df) else stdtrit(df, upper))
 
 
-def tail(t: float, df: float = math.inf) -> float:
+def tail(t: Figures, df: Figures = math.inf) -> Figures:
     """The probability that Student's t with `df` degrees is `t` or less."""
-    return float(ndtr(t) if math.isinf(df) else stdtr(df, t))
+    sure = np.isinf(df)
+    if np.all(sure):
+        return plain(ndtr(t))
+    if not np.any(sure):
+        return plain(stdtr(df, t))
+    return np.where(sure, ndtr(t), stdtr(np.where(sure, 1.0, df), t))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,75 +102,74 @@ class StudentT(Spread):
     to it, else the estimate itself. `se` is in the estimate's own unit.
     """
 
-    value: float
-    se: float
-    df: float = math.inf
-    bounds: Interval = REALS
+    value: Figures
+    se: Figures
+    df: Figures = math.inf
+    bounds: tuple[float, float] = REALS
+
+    def at(self, place: int) -> StudentT:
+        value, se, df = (one_of(each, place) for each in (self.value, self.se, self.df))
+        return StudentT(value, se, df, self.bounds)
 
     def interval(self, level: float) -> Interval:
-        reach = quantile(level, self.df)
-        step = reach * self._scaled_se
-        here = self._scaled(self.value)
-        return self._plain(here - step), self._plain(here + step)
+        with np.errstate(all="ignore"):
+            step = quantile(level, self.df) * self._scaled_se
+            here = self._scaled(self.value)
+            return plain(self._plain(here - step)), plain(self._plain(here + step))
 
-    def p_below(self, limit: float) -> float:
+    def p_below(self, limit: Figures) -> Figures:
         return self._tail(limit, 1.0)
 
-    def p_above(self, limit: float) -> float:
+    def p_above(self, limit: Figures) -> Figures:
         return self._tail(limit, -1.0)
 
-    def errors_to(self, limit: float) -> float:
+    def errors_to(self, limit: Figures) -> Figures:
         low, high = self.bounds
-        if not low < limit < high or self.se == 0:
-            return math.inf
-        return abs(self._scaled(self.value) - self._scaled(limit)) / self._scaled_se
+        with np.errstate(all="ignore"):
+            gap = np.abs(self._scaled(self.value) - self._scaled(limit))
+            away = np.divide(gap, self._scaled_se)
+        none = np.logical_not((low < limit) & (limit < high)) | (self.se == 0)
+        return plain(np.where(none, math.inf, away))
 
-    def _tail(self, limit: float, sign: float) -> float:
+    def _tail(self, limit: Figures, sign: float) -> Figures:
         low, high = self.bounds
-        if limit <= low:
-            return 1.0 if sign > 0 else 0.0
-        if limit >= high:
-            return 0.0 if sign > 0 else 1.0
-        distance = sign * (self._scaled(self.value) - self._scaled(limit))
-        if self.se == 0:
-            return 0.0 if distance < 0 else 1.0
-        return tail(distance / self._scaled_se, self.df)
+        with np.errstate(all="ignore"):
+            distance = sign * (self._scaled(self.value) - self._scaled(limit))
+            p = tail(np.divide(distance, self._scaled_se), self.df)
+            p = np.where(self.se == 0, np.where(distance < 0, 0.0, 1.0), p)
+        if math.isfinite(low):
+            p = np.where(limit <= low, 1.0 if sign > 0 else 0.0, p)
+        if math.isfinite(high):
+            p = np.where(limit >= high, 0.0 if sign > 0 else 1.0, p)
+        return plain(p)
 
     @property
-    def _scaled_se(self) -> float:
+    def _scaled_se(self) -> Figures:
         low, high = self.bounds
-        slope = 1.0
+        slope: Figures = 1.0
         if math.isfinite(low):
-            slope /= self.value - low
+            slope = slope / (self.value - low)
         if math.isfinite(high):
-            slope /= high - self.value
+            slope = slope / (high - self.value)
         if math.isfinite(low) and math.isfinite(high):
-            slope *= high - low
+            slope = slope * (high - low)
         return self.se * slope
 
-    def _scaled(self, value: float) -> float:
+    def _scaled(self, value: Figures) -> Figures:
         low, high = self.bounds
         if math.isfinite(low) and math.isfinite(high):
-            return math.log((value - low) / (high - value))
+            return np.log(np.divide(value - low, high - value))
         if math.isfinite(low):
-            return math.log(value - low)
-        return -math.log(high - value) if math.isfinite(high) else value
+            return np.log(value - low)
+        return -np.log(high - value) if math.isfinite(high) else value
 
-    def _plain(self, scaled: float) -> float:
+    def _plain(self, scaled: Figures) -> Figures:
         low, high = self.bounds
         if math.isfinite(low) and math.isfinite(high):
-            return low + (high - low) * _expit(scaled)
+            return low + (high - low) * (1 / (1 + np.exp(-scaled)))
         if math.isfinite(low):
-            return low + _exp(scaled)
-        return high - _exp(-scaled) if math.isfinite(high) else scaled
-
-
-def _expit(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
-
-
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 700 else math.inf
+            return low + np.exp(scaled)
+        return high - np.exp(-scaled) if math.isfinite(high) else scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,44 +180,55 @@ class Share(Spread):
     number of effective rows is itself an estimate.
     """
 
-    hits: float
-    trials: float
-    df: float = math.inf
+    hits: Figures
+    trials: Figures
+    df: Figures = math.inf
+
+    def at(self, place: int) -> Share:
+        return Share(*(one_of(each, place) for each in (self.hits, self.trials, self.df)))
 
     def interval(self, level: float) -> Interval:
         n, share = self.trials, self.hits / self.trials
         z2 = quantile(level, self.df) ** 2
         centre = share + z2 / (2 * n)
-        reach = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
+        # Of all hits, rounding may make the share more than 1.
+        reach = np.sqrt(np.maximum(z2 * (share * (1 - share) / n + z2 / (4 * n * n)), 0.0))
         low, high = (centre - reach) / (1 + z2 / n), (centre + reach) / (1 + z2 / n)
         # Of none the least is none, of all the most is all, whatever the rounding.
         return (
-            0.0 if self.hits <= 0 else max(low, 0.0),
-            1.0 if self.hits >= n else min(high, 1.0),
+            plain(np.where(self.hits <= 0, 0.0, np.maximum(low, 0.0))),
+            plain(np.where(self.hits >= n, 1.0, np.minimum(high, 1.0))),
         )
 
-    def p_below(self, limit: float) -> float:
+    def p_below(self, limit: Figures) -> Figures:
         return self._p_few(self.hits, limit)
 
-    def p_above(self, limit: float) -> float:
+    def p_above(self, limit: Figures) -> Figures:
         return self._p_few(self.trials - self.hits, 1 - limit)
 
-    def errors_to(self, limit: float) -> float:
-        if not 0 < limit < 1:
-            return math.inf
-        return abs(self.hits / self.trials - limit) / math.sqrt(limit * (1 - limit) / self.trials)
+    def errors_to(self, limit: Figures) -> Figures:
+        with np.errstate(all="ignore"):
+            error = np.sqrt(limit * (1 - limit) / self.trials)
+            away = np.divide(np.abs(self.hits / self.trials - limit), error)
+        return plain(np.where((limit > 0) & (limit < 1), away, math.inf))
 
-    def _p_few(self, hits: float, limit: float) -> float:
+    def _p_few(self, hits: Figures, limit: Figures) -> Figures:
         """The probability of `hits` or fewer, were their true share `limit`."""
-        if limit <= 0 or hits >= self.trials:
-            return 1.0
-        if limit >= 1:
-            return 0.0
-        exact = float(betainc(self.trials - hits, hits + 1, 1 - limit))
-        if math.isinf(self.df):
-            return exact
-        spread = math.sqrt(limit * (1 - limit) / self.trials)
-        return max(exact, tail((hits / self.trials - limit) / spread, self.df))
+        sure = (limit <= 0) | (hits >= self.trials)
+        with np.errstate(all="ignore"):
+            p = betainc(self.trials - hits, hits + 1, 1 - limit)
+            if not np.all(np.isinf(self.df)):
+                spread = np.sqrt(limit * (1 - limit) / self.trials)
+                by_t = tail((hits / self.trials - limit) / spread, self.df)
+                p = np.where(np.isinf(self.df), p, np.maximum(p, by_t))
+        return plain(np.where(sure, 1.0, np.where(limit >= 1, 0.0, p)))
+
+
+def _each(function: Callable[[float], float], figures: Figures) -> Figures:
+    """What a function of one number makes of each."""
+    if not np.ndim(figures):
+        return float(function(float(figures)))
+    return np.array([function(each) for each in figures.tolist()], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,19 +244,54 @@ class Mapped(Spread):
     rising: bool = True
 
     def interval(self, level: float) -> Interval:
-        ends = [self.function(end) for end in self.inner.interval(level)]
-        return (ends[0], ends[1]) if self.rising else (ends[1], ends[0])
+        low, high = (_each(self.function, end) for end in self.inner.interval(level))
+        return (low, high) if self.rising else (high, low)
 
-    def errors_to(self, limit: float) -> float:
-        return self.inner.errors_to(self.back(limit))
+    def at(self, place: int) -> Mapped:
+        inner = self.inner.at(place)
+        assert inner is not None, "an estimate of one kind has a spread"
+        return Mapped(inner, self.function, self.back, self.rising)
 
-    def p_below(self, limit: float) -> float:
-        back = self.back(limit)
+    def errors_to(self, limit: Figures) -> Figures:
+        return self.inner.errors_to(_each(self.back, limit))
+
+    def p_below(self, limit: Figures) -> Figures:
+        back = _each(self.back, limit)
         return self.inner.p_below(back) if self.rising else self.inner.p_above(back)
 
-    def p_above(self, limit: float) -> float:
-        back = self.back(limit)
+    def p_above(self, limit: Figures) -> Figures:
+        back = _each(self.back, limit)
         return self.inner.p_above(back) if self.rising else self.inner.p_below(back)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved(Spread):
+    """Another estimate times a positive `width`, and `origin` added."""
+
+    inner: Spread
+    origin: Figures
+    width: float
+
+    def interval(self, level: float) -> Interval:
+        low, high = self.inner.interval(level)
+        return self.origin + low * self.width, self.origin + high * self.width
+
+    def p_below(self, limit: Figures) -> Figures:
+        return self.inner.p_below(self._back(limit))
+
+    def p_above(self, limit: Figures) -> Figures:
+        return self.inner.p_above(self._back(limit))
+
+    def errors_to(self, limit: Figures) -> Figures:
+        return self.inner.errors_to(self._back(limit))
+
+    def at(self, place: int) -> Moved:
+        inner = self.inner.at(place)
+        assert inner is not None, "an estimate of one kind has a spread"
+        return Moved(inner, one_of(self.origin, place), self.width)
+
+    def _back(self, limit: Figures) -> Figures:
+        return (limit - self.origin) / self.width
 
 
 def growth_to_decide(spread: Spread, limit: float, level: float) -> float:
@@ -220,5 +299,15 @@ def growth_to_decide(spread: Spread, limit: float, level: float) -> float:
 
     By how many standard errors an estimate is beyond a limit grows as the root of the rows.
     """
-    errors = spread.errors_to(limit)
-    return (quantile(level) / errors) ** 2 if errors > 0 else math.inf
+    return growth_of(spread.errors_to(limit), level)
+
+
+def growth_of(errors: float, level: float) -> float:
+    """The same, of an estimate that is so many standard errors away from the limit."""
+    return (_quantile(level, math.inf) / errors) ** 2 if errors > 0 else math.inf
+
+
+def two_sided(spread: Spread, limit: float = 0.0) -> Figures:
+    """The two-sided p-value of a limit: twice the smaller tail, at most 1."""
+    both = np.minimum(spread.p_below(limit), spread.p_above(limit))
+    return plain(np.minimum(1.0, 2 * both))

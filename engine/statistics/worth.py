@@ -7,9 +7,12 @@ Korn and Graubard (1998) take it for intervals; Satterthwaite (1946) for how sur
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from engine.statistics.spread import Figures, plain
 
 # Weights that differ by less than this differ by rounding.
 ROUNDING = 1e-9
@@ -21,33 +24,34 @@ LEAST_DF = 3.0
 class Outcome:
     """Rows of one outcome: their weight, its squares, and how far a row is from the mean."""
 
-    weight: float
-    squares: float
-    residual: float
+    weight: Figures
+    squares: Figures
+    residual: Figures
 
     @property
-    def variance(self) -> float:
+    def variance(self) -> Figures:
         """What they add to the variance of the sum over all rows."""
         return self.squares * self.residual**2
 
 
-def kish(weight: float, squares: float) -> float:
+def kish(weight: Figures, squares: Figures) -> Figures:
     """How many rows of equal weight some rows are worth."""
-    return weight * weight / squares if squares > 0 else 0.0
+    some = squares > 0
+    return plain(np.where(some, weight * weight / np.where(some, squares, 1.0), 0.0))
 
 
-def worth(outcomes: Sequence[Outcome]) -> float:
+def worth(outcomes: Sequence[Outcome]) -> Figures:
     """The rows of equal weight whose mean of these outcomes is as sure; 0 of nothing."""
     trials = sum(each.weight for each in outcomes)
     own = sum(each.variance for each in outcomes)
     spread = sum(each.weight * each.residual**2 for each in outcomes)
-    if own > 0:
-        return trials * spread / own
-    # Nothing spreads: the weights are taken to say nothing of the outcome.
-    return kish(trials, sum(each.squares for each in outcomes))
+    # Where nothing spreads, the weights are taken to say nothing of the outcome.
+    alike = kish(trials, sum(each.squares for each in outcomes))
+    some = own > 0
+    return plain(np.where(some, trials * spread / np.where(some, own, 1.0), alike))
 
 
-def degrees_of_freedom(outcomes: Sequence[Outcome], mean_weight: float) -> float:
+def degrees_of_freedom(outcomes: Sequence[Outcome], mean_weight: Figures) -> Figures:
     """How sure `worth` is: infinite where all weights are equal, or nothing spreads.
 
     It is as sure as the effective rows of each outcome make it, the more the weights differ from
@@ -55,12 +59,17 @@ def degrees_of_freedom(outcomes: Sequence[Outcome], mean_weight: float) -> float
     """
     trials = sum(each.weight for each in outcomes)
     squares = sum(each.squares for each in outcomes)
-    # The squared coefficient of variation of the weights, as far as it is known.
-    unequal = min(squares / (trials * mean_weight) - 1, 1.0)
     own = sum(each.variance for each in outcomes)
-    if own <= 0 or unequal <= ROUNDING:
-        return math.inf
-    unsure = sum(
-        each.variance**2 / kish(each.weight, each.squares) for each in outcomes if each.squares > 0
-    )
-    return max(own**2 / (unequal * unsure), LEAST_DF)
+    with np.errstate(all="ignore"):
+        # The squared coefficient of variation of the weights, as far as it is known.
+        unequal = np.minimum(np.divide(squares, trials * mean_weight) - 1, 1.0)
+        unsure = sum(
+            np.where(
+                each.squares > 0,
+                np.divide(each.variance**2, kish(each.weight, each.squares)),
+                0.0,
+            )
+            for each in outcomes
+        )
+        df = np.maximum(np.divide(own**2, unequal * unsure), LEAST_DF)
+    return plain(np.where((own <= 0) | (unequal <= ROUNDING), np.inf, df))

@@ -9,18 +9,24 @@ and says so.
 from __future__ import annotations
 
 from engine.verdicts.correction import Correction, Judged, corrected
-from engine.verdicts.decide import decide
+from engine.verdicts.decide import by_point, decide
 from engine.verdicts.gate import gate
-from engine.verdicts.measurement import Decision, Measurement
-from engine.verdicts.words import number
+from engine.verdicts.intervals import Weighed, weigh
+from engine.verdicts.measurement import Decision, Evidence, Measurement
+from engine.verdicts.words import number, slack
 
 __all__ = [
     "Correction",
     "Decision",
+    "Evidence",
     "Judged",
     "Measurement",
+    "Weighed",
+    "by_point",
     "corrected",
     "decide",
     "gate",
     "number",
+    "slack",
+    "weigh",
 ]

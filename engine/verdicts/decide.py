@@ -16,7 +16,9 @@ def decide(test: ModelTest, of: Measurement) -> Decision:
         return Decision(Verdict.ERROR, error)
     if not test.conditions:
         return Decision(Verdict.RECORDED, undefined(of.value) or "recorded without a condition")
-    demands = [each for each in test.conditions if not (of.is_baseline and each.needs_baseline)]
+    demands = test.conditions
+    if of.is_baseline:
+        demands = tuple(each for each in demands if not each.needs_baseline)
     if not demands or (of.is_baseline and of.value.reason == "is_baseline"):
         return Decision(Verdict.RECORDED, "the baseline itself, with which the others are compared")
     if of.rows.n < of.min_rows:
@@ -26,10 +28,23 @@ def decide(test: ModelTest, of: Measurement) -> Decision:
     why = undefined(of.value)
     if why is not None:
         return Decision(Verdict.INCONCLUSIVE, why)
-    by_point = test.decide is DecideBy.POINT or not of.has_interval
-    judge = decide_by_point if by_point else decide_by_interval
+    if by_point(test, has_interval=of.has_interval):
+        decisions = [decide_by_point(condition, of) for condition in demands]
+    else:
+        decisions = [
+            decide_by_interval(condition, of, place)
+            for place, condition in enumerate(test.conditions)
+            if not (of.is_baseline and condition.needs_baseline)
+        ]
+    if len(decisions) == 1:
+        return decisions[0]
     chances = len({_CHANCES[condition.kind] for condition in demands})
-    return _together([judge(condition, of) for condition in demands], chances)
+    return _together(decisions, chances)
+
+
+def by_point(test: ModelTest, *, has_interval: bool) -> bool:
+    """Whether a test is decided by the plain value."""
+    return test.decide is DecideBy.POINT or not has_interval
 
 
 # A value cannot be below its minimum and above its maximum: they are one chance of a false alarm.

@@ -29,13 +29,24 @@ REASONS = {
 # Figures are the same on any number of partitions but for their last digits, and so must verdicts
 # be: a value that should be exactly at its limit is.
 ROUNDING = 1e-12
+SIX_DIGITS = 2e-5
 
 
 def number(value: float, *others: float) -> str:
     """A value as it stands in sentences, with as many digits as tell it from the others."""
-    for digits in range(6, 17):
+    # What differs by more than this differs in its first six digits.
+    near = SIX_DIGITS * abs(value)
+    text = f"{value:.6g}"
+    alike = [
+        other
+        for other in others
+        if abs(value - other) <= near and text == f"{other:.6g}" and not _same(value, other)
+    ]
+    if not alike:
+        return text
+    for digits in range(7, 17):
         text = f"{value:.{digits}g}"
-        if all(_same(value, other) or text != f"{other:.{digits}g}" for other in others):
+        if all(text != f"{other:.{digits}g}" for other in alike):
             return text
     return repr(value)
 

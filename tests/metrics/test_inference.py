@@ -12,7 +12,8 @@ from scipy import stats
 from sklearn import metrics as reference
 
 from engine.metrics import METRICS, Comparison, Metric, Sampling, SliceStates
-from engine.metrics.inference import comparison_of, spread_of
+from engine.metrics.comparing import comparison_of
+from engine.metrics.inference import spread_of
 from engine.states import BUCKETS, Pair, PairFamily
 from engine.statistics import Interval, PairedShare, Spread, two_sided
 from engine.vocabulary import RowCounts

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq, minimize_scalar
 
-from engine.statistics.paired import FEW, PairedShare, two_sided
+from engine.statistics.paired import FEW, PairedShare
+from engine.statistics.spread import two_sided
 
 
 @st.composite
