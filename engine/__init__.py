@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine._version import __version__
 
 if TYPE_CHECKING:
-    from engine.api import plan, report, results, run, schema, train
+    from engine.api import forget, maintain, plan, report, results, run, schema, train
     from engine.checkup import doctor
     from engine.errors import DataError, EvalMatrixError, InputError, ModelError, SuiteError
     from engine.metrics import mean_metric, metric, ratio
@@ -29,7 +29,9 @@ __all__ = [
     "__version__",
     "doctor",
     "explain",
+    "forget",
     "judge",
+    "maintain",
     "mean_metric",
     "metric",
     "plan",
@@ -41,7 +43,9 @@ __all__ = [
     "train",
 ]
 
-_COMMANDS = ("explain", "judge", "plan", "report", "results", "run", "schema", "train")
+_COMMANDS = (
+    "explain", "forget", "judge", "maintain", "plan", "report", "results", "run", "schema", "train"
+)  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_COMMANDS, "engine.api"),
     **dict.fromkeys(

@@ -5,6 +5,7 @@ Each takes the caller's own SparkSession where there is one (the active session,
 
 from __future__ import annotations
 
+import datetime as dt
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import explanation as explaining
 from engine import job as running
+from engine import predictions, upkeep
 from engine import prepare as preparing
 from engine.config import Suite
 from engine.config import schema as suite_schema
@@ -22,11 +24,14 @@ from engine.matrix import EvaluationPlan
 from engine.progress import Reporter
 from engine.replay import Replay, rejudged
 from engine.result import RunResult
+from engine.reuse import Steps, steps
 from engine.session import get_session
 from engine.sinks import results as results_sink
+from engine.stock import take_stock
 from engine.store import Store
 from engine.training import Trained
 from engine.training import train as train_model
+from engine.upkeep import Maintained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +70,7 @@ class PlannedEvaluation:
 
     plan: EvaluationPlan
     slices: int
+    steps: Steps
 
     @property
     def cells(self) -> int:
@@ -74,7 +80,12 @@ class PlannedEvaluation:
     @property
     def predictions(self) -> int:
         """How many rows will be predicted, by all models together."""
-        return self.plan.dataset.rows * len(self.plan.models)
+        return self.steps.predictions
+
+    @property
+    def reused(self) -> int:
+        """How many predictions are spared by what the store keeps."""
+        return self.steps.reused
 
 
 def plan(
@@ -100,7 +111,18 @@ def plan(
         ]
     finally:
         finder.stop()
-    return [PlannedEvaluation(each.plan, each.slices) for each in prepared]
+    return [_planned(session, store, each, reuse=loaded.reuse) for each in prepared]
+
+
+def _planned(
+    spark: SparkSession, store: Store, of: preparing.Prepared, *, reuse: bool
+) -> PlannedEvaluation:
+    stock = take_stock(spark, of.plan, table=store.table("states"), run_id="")
+    if not reuse:
+        stock.forget_others()
+    todo = steps(spark, stock)
+    todo.release()
+    return PlannedEvaluation(of.plan, of.slices, todo)
 
 
 def results(
@@ -211,16 +233,63 @@ def stored_suite(text: str, overrides: Sequence[str] = ()) -> Suite:
         return preparing.read_suite(path, tuple(overrides))
 
 
-def _find(store: str, run: str, spark: SparkSession | None) -> tuple[dict[str, Any], SparkSession]:
+def _open(store: str, spark: SparkSession | None) -> tuple[Store, SparkSession]:
     place = Store(store)
     if place.local is not None and not place.local.is_dir():
         raise InputError(f"no store at {store!r}; give the one of the suite with --store")
-    session = spark or get_session(log_file=place.log_file)
+    return place, spark or get_session(log_file=place.log_file)
+
+
+def _find(store: str, run: str, spark: SparkSession | None) -> tuple[dict[str, Any], SparkSession]:
+    place, session = _open(store, spark)
     found = results_sink.find_run(session, run, table=place.table("runs"))
     if found is None:
         what = "no run yet" if run == "latest" else f"no run {run!r}"
         raise InputError(f"the store {store!r} has {what}; `evalmatrix run SUITE.yml` makes one")
     return found, session
+
+
+def forget(
+    keys: Sequence[str], *, store: str = DEFAULT_STORE, spark: SparkSession | None = None
+) -> int:
+    """Erases the kept predictions of rows, by their keys; gives how many were erased.
+
+    Args:
+        keys: `column=value` (joined by commas where the key has several columns), a JSON object,
+            or the value alone where the key has one column.
+        store: the store's root.
+        spark: the session to use.
+
+    Raises:
+        InputError: when nothing is kept, or a key is not written so.
+    """
+    place, session = _open(store, spark)
+    return predictions.forget(session, keys, table=place.table("predictions"))
+
+
+def maintain(
+    *,
+    store: str = DEFAULT_STORE,
+    days: float = 90,
+    keep_hours: float | None = None,
+    spark: SparkSession | None = None,
+) -> list[Maintained]:
+    """Expires states that no run of the last days used, compacts tables, removes old files.
+
+    Args:
+        store: the store's root.
+        days: for how long a run's states are kept after it began.
+        keep_hours: for how long files of older versions of the tables stay; default: Delta's own
+            retention, a week. Less can break a run that is going on.
+        spark: the session to use.
+
+    Raises:
+        InputError: when there is no such store.
+        StoreError: when a table cannot be written.
+    """
+    place, session = _open(store, spark)
+    now = dt.datetime.now(dt.UTC)
+    return upkeep.maintain(session, place, days=days, now=now, keep_hours=keep_hours)
 
 
 def train(
@@ -250,7 +319,9 @@ def schema() -> dict[str, Any]:
 __all__ = [
     "Reporter",
     "explain",
+    "forget",
     "judge",
+    "maintain",
     "plan",
     "report",
     "results",

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from engine.cluster import check_cluster
 from engine.errors import EvalMatrixError
 from engine.session import MIN_JAVA, check_java, get_session, java_version
+from engine.spark_internals import master
 from engine.store import Store
 
 MIN_PYTHON = (3, 11)
@@ -82,13 +84,15 @@ def _store(place: Store) -> str:
 def _spark(place: Store) -> str:
     place.check_writable()
     spark = get_session(log_file=place.log_file)
+    check_cluster(spark, ())
     with tempfile.TemporaryDirectory() as folder:
         table = str(Path(folder) / "table")
         spark.range(3).write.format("delta").save(table)
         rows = spark.read.format("delta").option("versionAsOf", 0).load(table).count()
     if rows != 3:
         raise EvalMatrixError(f"wrote 3 rows to a Delta table, read {rows}")
-    return f"Spark {spark.version} writes and reads Delta {_version('delta-spark')}"
+    where = master(spark) or "a server"
+    return f"Spark {spark.version} at {where} writes and reads Delta {_version('delta-spark')}"
 
 
 def _mlflow(place: Store) -> str:

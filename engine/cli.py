@@ -20,9 +20,8 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from engine import listing
 from engine._version import __version__
 from engine.errors import EvalMatrixError
 
@@ -191,32 +190,13 @@ def result_json(result: Any) -> dict[str, Any]:
 def plan(suite: Suite, set_: Set = None) -> int:
     """Show the pinned matrix and the scans it takes, without running it."""
     from engine.api import plan as plan_suite
+    from engine.reuse import of_base
 
-    out = _wide()
     planned = plan_suite(suite, overrides=set_ or ())
+    out = listing.wide()
     for each in planned:
-        pinned = each.plan
-        table = Table(title=escape(pinned.name), title_justify="left", show_header=False)
-        table.add_column("what", style="bold")
-        table.add_column("pinned", overflow="fold")
-        dataset = pinned.dataset
-        table.add_row(
-            "dataset", f"{escape(dataset.uri)} version {dataset.version}, {dataset.rows:,} rows"
-        )
-        for model in pinned.models:
-            mark = " (baseline)" if model.name == pinned.baseline else ""
-            table.add_row("model", escape(f"{model.name}{mark}: {model.uri}, {model.flavor}"))
-        for slice_set in pinned.slice_sets:
-            table.add_row("slices", escape(f"{slice_set.name} ({slice_set.kind})"))
-        for test in pinned.tests:
-            table.add_row("test", escape(f"{test.name}: {test.condition or 'recorded only'}"))
-        table.add_row(
-            "cost",
-            f"1 scan, {each.predictions:,} predictions, about {each.slices:,} slices "
-            f"and {each.cells:,} cells",
-        )
-        out.print(table)
-    scans = len(planned)
+        out.print(listing.planned(each, told=of_base(each.steps)))
+    scans = sum(not each.steps.nothing_to_do for each in planned)
     typer.echo(f"{scans} scan{'' if scans == 1 else 's'}; nothing was run")
     return 0
 
@@ -236,50 +216,12 @@ def results(
         typer.echo(frame.to_csv(index=False), nl=False)
     elif format_ is Format.JSON:
         # pandas' own JSON rounds to 15 digits.
-        typer.echo(json.dumps(json_records(frame), default=_json_value, allow_nan=False))
+        typer.echo(
+            json.dumps(listing.json_records(frame), default=listing.json_value, allow_nan=False)
+        )
     else:
-        _print_table(frame)
+        listing.wide().print(listing.results(frame))
     return 0
-
-
-def json_records(frame: Any) -> list[dict[str, Any]]:
-    """The rows of a frame for JSON, which has no infinity: an interval without an end has null."""
-    endless = (float("inf"), float("-inf"))
-
-    def known(value: Any) -> Any:
-        return None if value != value or value in endless else value
-
-    return [{key: known(each) for key, each in row.items()} for row in frame.to_dict("records")]
-
-
-def _json_value(value: Any) -> Any:
-    """What JSON has no word for: times as ISO 8601, numpy's numbers as Python's."""
-    return value.isoformat() if hasattr(value, "isoformat") else value.item()
-
-
-_SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_high", "delta",
-          "verdict", "reason")  # fmt: skip
-
-
-def _print_table(frame: Any) -> None:
-    table = Table(box=None, header_style="bold")
-    for name in _SHOWN:
-        numeric = name in ("n", "value", "ci_low", "ci_high", "delta")
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in frame[list(_SHOWN)].itertuples(index=False):
-        table.add_row(*[_shown(value) for value in row])
-    _wide().print(table)
-
-
-def _wide() -> Console:
-    """Standard output; where it is no terminal, no line of a table is broken for its width."""
-    return Console(width=None if sys.stdout.isatty() else 200)
-
-
-def _shown(value: Any) -> str:
-    if value is None or value != value:
-        return "-"
-    return f"{value:.5g}" if isinstance(value, float) else escape(str(value))
 
 
 @app.command()
@@ -337,6 +279,37 @@ def judge(
         result = replace(result, judged_into=out)
     print_result(result, as_json=as_json)
     return result.exit_code
+
+
+@app.command()
+@reported
+def forget(
+    key: Annotated[
+        list[str],
+        typer.Option("--key", metavar="COLUMN=VALUE", help="A row's key; can be given again."),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+) -> int:
+    """Erase the kept predictions of rows, from old files too."""
+    from engine.api import forget as forget_keys
+
+    count = forget_keys(key, store=store)
+    typer.echo(f"{count:,} prediction{'' if count == 1 else 's'} erased")
+    return 0
+
+
+@app.command()
+@reported
+def maintain(
+    store: StoreOption = DEFAULT_STORE,
+    days: Annotated[float, typer.Option("--days", help="How long a run's states are kept.")] = 90,
+) -> int:
+    """Expire states that no recent run used, put small files together, remove old ones."""
+    from engine.api import maintain as maintain_store
+
+    for done in maintain_store(store=store, days=days):
+        typer.echo(str(done))
+    return 0
 
 
 @app.command()

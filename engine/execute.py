@@ -1,16 +1,19 @@
 """Ships the kernel over the partitions of a dataset version and adds what comes back.
 
 One evaluation is one Spark job of two stages: scan (each row is read once and predicted once by
-each model) and merge (the states of the partitions are added in the shuffle). No row and no
-unmerged state reaches the driver.
+each model) and merge (the states of the partitions are added in the shuffle, to those that are kept
+of another version of the dataset where there are any). No row and no unmerged state reaches the
+driver.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
@@ -19,48 +22,42 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, VariantType
 
 from engine import kernel, tables
-from engine.errors import InputError, StoreError
-from engine.kernel import BUCKET_COLUMN, STATE_KEY
-from engine.matrix import EvaluationPlan
-from engine.measure import StateRow
+from engine.errors import StoreError
+from engine.kernel import BUCKET_COLUMN, KEY_COLUMN, STATE_KEY, Work
+from engine.matrix import PREDICTIONS, STATES_VERSION, EvaluationPlan, needs
 from engine.slices import where_column
 from engine.spark_internals import cores
 from engine.states import BUCKETS
 from engine.tables import column
 
-# 2: shares have the squares of their weights beside them, and models are compared row by row.
-STATES_VERSION = 2
 SMALL_ROWS = 2_000
 PARTITION_ROWS = 131_072
 
-_STATE_DDL = "model int, slice_set string, slice_key string, family string, payload binary"
+SCANNED_DDL = (
+    "slice_set string, block int, model int, family string, sign tinyint, "
+    "slice_keys array<string>, payload binary"
+)
+_MERGED_DDL = (
+    "slice_set string, block int, blocks int, model int, family string, state string, "
+    "slice_keys array<string>, payload binary"
+)
 
 
-def _scan(
-    batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, names: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    return kernel.scan((batch.rename_columns(list(names)) for batch in batches), plan)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that are scanned, as `projected` gives them, about how many, and what for.
+
+    `extra` are the names of columns that the frame has behind the projected ones.
+    """
+
+    frame: DataFrame
+    rows: int
+    work: Work
+    extra: tuple[str, ...] = ()
 
 
-def scan(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
-    """The merged states of an evaluation, one row for each model, slice and family."""
-    projected = _projected(frame, plan)
-    names = projected.columns
-    # Spark looks a frame's columns up by names in which a dot or a backtick means something.
-    plain = projected.toDF(*[f"c{place}" for place in range(len(names))])
-    query = plan.columns.query
-    by = None if query is None else f"c{names.index(query)}"
-    states = _partitioned(plain, plan, by).mapInArrow(
-        partial(_scan, plan=plan, names=names), _STATE_DDL
-    )
-    merged = states.repartition(cores(frame.sparkSession), *STATE_KEY).sortWithinPartitions(
-        *STATE_KEY
-    )
-    return merged.mapInArrow(kernel.merge, _STATE_DDL)
-
-
-def _projected(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
-    """The columns that the scan reads, with the bucket and the predicates, and no others."""
+def column_names(plan: EvaluationPlan) -> list[str]:
+    """The columns that the scan reads, the bucket and the predicates among them."""
     columns = plan.columns
     names = {columns.label: None}
     for model in plan.models:
@@ -70,22 +67,104 @@ def _projected(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
             names[name] = None
     for slice_set in plan.scanned_sets:
         names.update({dimension.column: None for dimension in slice_set.dimensions})
-    wheres = [
-        F.expr(slice_set.where).alias(where_column(number))
+    key = [KEY_COLUMN] if plan.keep else []
+    return [*names, *_wheres(plan), BUCKET_COLUMN, *key]
+
+
+def _wheres(plan: EvaluationPlan) -> dict[str, str]:
+    """The predicates of the slice sets by the name of the column that holds them."""
+    return {
+        where_column(number): slice_set.where
         for number, slice_set in enumerate(plan.scanned_sets)
         if slice_set.where is not None
-    ]
-    return frame.select(
-        *[F.col(column(name)) for name in names], *wheres, _bucket(frame, plan).alias(BUCKET_COLUMN)
+    }
+
+
+def projected(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
+    """The columns that the scan reads and no others, under the names `c0`, `c1`, ...
+
+    Spark looks a frame's columns up by names in which a dot or a backtick means something.
+    """
+    made: dict[str, Column] = {
+        name: F.expr(where).cast("boolean") for name, where in _wheres(plan).items()
+    }
+    made[BUCKET_COLUMN] = _bucket(frame, plan)
+    if plan.keep:
+        made[KEY_COLUMN] = key_text(*plan.columns.key)
+    found = [made[name] if name in made else F.col(column(name)) for name in column_names(plan)]
+    return frame.select(*[each.alias(f"c{place}") for place, each in enumerate(found)])
+
+
+def key_text(*names: str) -> Column:
+    """The key of a row as one text, under which its predictions are kept."""
+    return F.to_json(F.struct(*[F.col(column(name)) for name in names]))
+
+
+def projected_column(plan: EvaluationPlan, name: str) -> str:
+    """The name that a column has in a projected frame."""
+    return f"c{column_names(plan).index(name)}"
+
+
+def scan(plan: EvaluationPlan, parts: Sequence[Part]) -> DataFrame:
+    """What the scans of the parts give: states that are not merged yet, and predictions to keep."""
+    return reduce(DataFrame.unionByName, [_scanned(part, plan) for part in parts])
+
+
+def merged(
+    spark: SparkSession, plan: EvaluationPlan, parts: Sequence[Part], states: Sequence[DataFrame]
+) -> DataFrame:
+    """The sums of states, one row for each model, slice set, block and family.
+
+    `states` are those of scans, and those that are kept of another version of the dataset.
+    """
+    every = reduce(DataFrame.unionByName, states)
+    ordered = every.repartition(cores(spark), *STATE_KEY).sortWithinPartitions(*STATE_KEY)
+    return ordered.mapInArrow(partial(_merge, plan=plan, blocks=_blocks(parts)), _MERGED_DDL)
+
+
+def _scanned(part: Part, plan: EvaluationPlan) -> DataFrame:
+    query = plan.columns.query
+    by = None if query is None else projected_column(plan, query)
+    names = [*column_names(plan), *part.extra]
+    return _partitioned(part, by).mapInArrow(
+        partial(_scan, plan=plan, names=names, work=part.work), SCANNED_DDL
     )
+
+
+def _scan(
+    batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, names: Sequence[str], work: Work
+) -> Iterator[pa.RecordBatch]:
+    return kernel.scan((batch.rename_columns(list(names)) for batch in batches), plan, work)
+
+
+def _merge(
+    batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, blocks: Mapping[str, int]
+) -> Iterator[pa.RecordBatch]:
+    states = {need.place: need.state for need in needs(plan)}
+    for batch in kernel.merge(batches):
+        sets, models, families = (
+            batch.column(name).to_pylist() for name in ("slice_set", "model", "family")
+        )
+        places = zip(models, sets, families, strict=True)
+        columns = {
+            **{name: batch.column(name) for name in batch.schema.names if name != "sign"},
+            "blocks": pa.array([blocks.get(each, 1) for each in sets], pa.int32()),
+            "state": pa.array([states.get(place) for place in places], pa.string()),
+        }
+        yield pa.RecordBatch.from_pydict({name: columns[name] for name in _MERGED})
+
+
+_MERGED = tuple(each.split()[0] for each in _MERGED_DDL.split(", "))
+
+
+def _blocks(parts: Sequence[Part]) -> dict[str, int]:
+    """Into how many parts the states of each slice set go; all scans of an evaluation agree."""
+    return {name: count for part in parts for name, count in part.work.blocks.items()}
 
 
 def _bucket(frame: DataFrame, plan: EvaluationPlan) -> Column:
     """The bucket of a row, by a hash of what it belongs to: its cluster, its query, its key."""
-    columns = plan.columns
-    whole = columns.cluster or columns.query
-    names = [whole] if whole else list(columns.key or frame.columns)
-    hashed = F.xxhash64(*[_hashable(frame.schema[name]) for name in names])
+    hashed = F.xxhash64(*[_hashable(frame.schema[name]) for name in plan.bucket_columns])
     return F.pmod(hashed, F.lit(BUCKETS)).cast("int")
 
 
@@ -99,43 +178,64 @@ def _hashable(field: StructField) -> Column:
     return value
 
 
-def _partitioned(frame: DataFrame, plan: EvaluationPlan, by: str | None) -> DataFrame:
+def _partitioned(part: Part, by: str | None) -> DataFrame:
     """Partitions of about equal rows, some for each core, however the files lie.
 
     The rows of one value of the column `by` come one after the other.
     """
-    rows = plan.dataset.rows
+    frame, rows = part.frame, part.rows
     parts = max(2 * cores(frame.sparkSession), math.ceil(rows / PARTITION_ROWS))
     if rows <= SMALL_ROWS:
         parts = 1
     if by is not None:
         return frame.repartition(parts, by).sortWithinPartitions(by)
-    return frame if rows <= SMALL_ROWS else frame.repartition(parts)
+    return frame.coalesce(1) if rows <= SMALL_ROWS else frame.repartition(parts)
 
 
-def store_states(
-    states: DataFrame, plan: EvaluationPlan, *, table: str, run_id: str, now: dt.datetime
-) -> None:
-    """Runs the scan and writes its states, once for a run and evaluation.
+def chain_rows(
+    spark: SparkSession, plan: EvaluationPlan, chains: Mapping[int, Sequence[int]]
+) -> DataFrame:
+    """Rows that say which predictions are kept, see `engine.predictions`, by model."""
+    states = {need.model: need.state for need in needs(plan) if need.family == PREDICTIONS}
+    rows: list[tuple[object, ...]] = [
+        ("", 0, 1, model, PREDICTIONS, states[model], [], bytearray(json.dumps(chain).encode()))
+        for model, chain in chains.items()
+    ]
+    return spark.createDataFrame(rows, _MERGED_DDL)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the states of a run are written; `step` tells the scans of one evaluation apart."""
+
+    table: str
+    run_id: str
+    now: dt.datetime
+    step: str = ""
+
+
+def store_states(states: DataFrame, plan: EvaluationPlan, target: Target) -> None:
+    """Runs the scan and writes its states, once for a run, evaluation and step.
 
     Raises:
         DataError: when the dataset's files are gone, or a worker met data it cannot take.
         StoreError: when the states cannot be written.
     """
     about = states.select(
-        F.lit(run_id).alias("run_id"),
+        F.lit(target.run_id).alias("run_id"),
         F.lit(plan.name).alias("evaluation"),
-        F.lit(plan.digest).alias("plan_digest"),
+        F.lit(target.step).alias("step"),
         F.lit(plan.dataset.name).alias("dataset"),
         F.lit(plan.dataset.table_id).alias("dataset_id"),
         F.lit(plan.dataset.version).cast("long").alias("dataset_version"),
         _model_digest(plan).alias("model_digest"),
         *states.columns,
         F.lit(STATES_VERSION).alias("schema_version"),
-        F.lit(now).cast("timestamp").alias("created_at"),
+        F.lit(target.now).cast("timestamp").alias("created_at"),
     )
+    token = f"states {target.run_id} {plan.name} {target.step}".rstrip()
     try:
-        tables.append_once(about, table, token=f"states {run_id} {plan.name}")
+        tables.append_once(about, target.table, token=token)
     except StoreError as error:
         cause = error.__cause__
         if isinstance(cause, PySparkException):
@@ -146,39 +246,3 @@ def store_states(
 def _model_digest(plan: EvaluationPlan) -> Column:
     digests = F.array(*[F.lit(model.digest) for model in plan.models])
     return F.element_at(digests, F.col("model") + 1)
-
-
-def stored_states(
-    spark: SparkSession, plan: EvaluationPlan, *, table: str, run_id: str
-) -> Iterator[StateRow]:
-    """The merged states of a run's evaluation, sorted by slice; few are held at a time."""
-    rows = (
-        tables.read(spark, table)
-        .where((F.col("run_id") == run_id) & (F.col("evaluation") == plan.name))
-        .select("model", "slice_set", "slice_key", "family", "payload")
-        .coalesce(1)
-        .sortWithinPartitions("slice_set", "slice_key", "model", "family")
-    )
-    for row in rows.toLocalIterator():
-        yield StateRow(row.model, row.slice_set, row.slice_key, row.family, bytes(row.payload))
-
-
-def has_states(spark: SparkSession, plan_name: str, *, table: str, run_id: str) -> bool:
-    """Whether a run has finished the scan of an evaluation.
-
-    Raises:
-        InputError: when its states are of a version that cannot be read.
-    """
-    if not tables.exists(spark, table):
-        return False
-    found = tables.read(spark, table).where(
-        (F.col("run_id") == run_id) & (F.col("evaluation") == plan_name)
-    )
-    first = found.select("schema_version").first()
-    if first is not None and first.schema_version != STATES_VERSION:
-        raise InputError(
-            f"the run {run_id!r} keeps states of version {first.schema_version}, expected version "
-            f"{STATES_VERSION}: another version of evalmatrix made them; run the suite anew (the "
-            "results table still has its results)"
-        )
-    return first is not None

@@ -17,20 +17,21 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
-from engine import execute, tables
-from engine.budget import Budget, judged_digest
+from engine import tables
+from engine.cluster import check_cluster
+from engine.compute import Computing, budget_of, evaluated, measured
 from engine.config import Suite, dump_suite
 from engine.errors import InputError, TrackingError
 from engine.matrix import EvaluationPlan, dump_plans, load_plans
-from engine.measure import measure
-from engine.metrics import METRICS
 from engine.models.tracking import artifact_root
 from engine.prepare import ModelFinder, prepare, read_suite, short_waits
 from engine.progress import Reporter
 from engine.result import RunResult
 from engine.session import get_session
+from engine.shipping import ship
 from engine.sinks import github, junit, report, tracking
 from engine.sinks import results as results_sink
+from engine.stock import refuse_unfinished, take_stock
 from engine.store import Store
 from engine.verdicts import gate
 from engine.vocabulary import EvaluationResult, RunInfo, RunOutcome
@@ -199,12 +200,29 @@ def _user() -> str:
 
 
 def pinned(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
-    """The plans of all evaluations with the rows they read; a resumed run's as it pinned them."""
-    if job.resumed is not None:
-        plans = load_plans(str(job.resumed["evaluations"]))
-        return [
-            (plan, tables.read(job.spark, plan.dataset.uri, plan.dataset.version)) for plan in plans
-        ]
+    """The plans of all evaluations with the rows they read; a resumed run's as it pinned them.
+
+    The workers are looked at, and given the models, before any of them is needed.
+    """
+    plans = _resumed(job) if job.resumed is not None else _prepared(job)
+    models = [model for plan, _ in plans for model in plan.models]
+    check_cluster(job.spark, models)
+    ship(job.spark, models)
+    if job.resumed is None:
+        text = dump_plans([plan for plan, _ in plans])
+        results_sink.start_run(job.spark, job.info, text, table=job.store.table("runs"))
+    return plans
+
+
+def _resumed(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
+    assert job.resumed is not None, "a run is resumed from its row"
+    plans = load_plans(str(job.resumed["evaluations"]))
+    return [
+        (plan, tables.read(job.spark, plan.dataset.uri, plan.dataset.version)) for plan in plans
+    ]
+
+
+def _prepared(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
     assert job.finder is not None, "a new run looks for its models"
     try:
         prepared = [
@@ -213,8 +231,6 @@ def pinned(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
         ]
     finally:
         job.finder.stop()
-    text = dump_plans([each.plan for each in prepared])
-    results_sink.start_run(job.spark, job.info, text, table=job.store.table("runs"))
     return [(each.plan, each.frame) for each in prepared]
 
 
@@ -223,45 +239,19 @@ def evaluate(
 ) -> EvaluationResult:
     """Scans an evaluation unless the run has its states already, and measures its cells."""
     started = time.monotonic()
-    table, run_id = job.store.table("states"), job.info.run_id
-    done = job.resumed is not None and execute.has_states(
-        job.spark, plan.name, table=table, run_id=run_id
+    of = Computing(
+        job.spark,
+        job.store,
+        job.suite.name,
+        job.info.run_id,
+        job.tell,
+        reuse=job.suite.reuse,
     )
-    if not done:
-        with job.tell.scanning(job.spark, plan.name, plan.dataset.rows):
-            states = execute.scan(frame, plan)
-            execute.store_states(
-                states, plan, table=table, run_id=run_id, now=dt.datetime.now(dt.UTC)
-            )
-    budget = budget_of(job.spark, job.store, job.suite.name)
-    result = measured(budget, job.store, plan, (run_id, earlier))
-    budget.spend(plan, result, (run_id, judged_digest(plan, earlier)))
+    result = evaluated(of, plan, frame, earlier)
     seconds = time.monotonic() - started
     result = replace(result, timings={**result.timings, "seconds": seconds})
     results_sink.write_results(job.spark, result, job.info, table=job.store.table("results"))
     return result
-
-
-def measured(
-    budget: Budget,
-    store: Store,
-    plan: EvaluationPlan,
-    of: tuple[str, Sequence[EvaluationResult]],
-) -> EvaluationResult:
-    """The cells of an evaluation from the states that are stored.
-
-    `of` is the run's id, and the evaluations of it that came before this one.
-    """
-    run_id, earlier = of
-    METRICS.load(plan.plugins)
-    alpha = budget.level(plan, judged_digest(plan, earlier))
-    rows = execute.stored_states(budget.spark, plan, table=store.table("states"), run_id=run_id)
-    return measure(plan, rows, alpha=alpha, earlier=earlier)
-
-
-def budget_of(spark: SparkSession, store: Store, suite: str) -> Budget:
-    """The error budget that a store keeps of a suite."""
-    return Budget(spark, store.table("budget"), suite)
 
 
 def conclude(job: Job, results: Sequence[EvaluationResult]) -> RunOutcome:
@@ -332,19 +322,22 @@ def finish(job: Job, outcome: RunOutcome, exit_code: int) -> None:
 
 def rebuilt(spark: SparkSession, store: Store, suite: Suite, row: dict[str, object]) -> RunOutcome:
     """The outcome of an earlier run, from what the store keeps of it."""
-    plans = load_plans(str(row["evaluations"]))
-    run_id = str(row["run_id"])
-    table = store.table("states")
-    for plan in plans:
-        if not execute.has_states(spark, plan.name, table=table, run_id=run_id):
-            raise InputError(
-                f"the run {run_id!r} was stopped before its evaluation {plan.name!r} was finished; "
-                f"complete it with --resume {run_id}"
-            )
+    run_id, table = str(row["run_id"]), store.table("states")
+    if row["status"] != "finished":
+        raise InputError(
+            f"the run {run_id!r} was stopped before it was finished; complete it with "
+            f"--resume {run_id}"
+        )
+    stocks = [
+        take_stock(spark, plan, table=table, run_id=run_id)
+        for plan in load_plans(str(row["evaluations"]))
+    ]
+    for stock in stocks:
+        refuse_unfinished(spark, stock, table=table)
     budget = budget_of(spark, store, str(row["suite"]))
     results: list[EvaluationResult] = []
-    for plan in plans:
-        results.append(measured(budget, store, plan, (run_id, results)))
+    for stock in stocks:
+        results.append(measured(budget, store, stock, results))
     finished = row["finished_at"] or row["started_at"]
     return concluded(suite, run_info(row, store), results, _utc(finished))
 

@@ -9,19 +9,22 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
 from engine import tables
-from engine.config import Evaluation, ModelSource, Suite, load_suite
+from engine.config import Evaluation, ModelSource, Predictions, Suite, load_suite
 from engine.errors import DataError, EvalMatrixError, InputError, ModelError
 from engine.ingest import ingest
 from engine.matrix import (
     Columns,
     EvaluationPlan,
     check_fit,
+    code_of,
     expand_tests,
+    libraries,
     make_problem,
     metric_mistake,
 )
@@ -31,6 +34,9 @@ from engine.profile import Profile, check_columns, check_predicates, profile
 from engine.registry import nearest
 from engine.store import Store
 from engine.vocabulary import DatasetVersion, ModelVersion, TensorSpec
+
+# As many slices as lie together in one part of the states table.
+BLOCK_SLICES = 1024
 
 Say = Callable[[str], None]
 
@@ -254,6 +260,19 @@ def _plan(
         correction=suite.false_alarms.within,
         over_runs=suite.false_alarms.over_runs,
         rows_per_cluster=seen.rows_per_cluster,
+        libraries=libraries(models),
+        keep=evaluation.predictions is Predictions.KEEP,
     )
     check_fit(plan)
-    return plan
+    return replace(plan, code=code_of(plan), blocks=_blocks(plan, seen))
+
+
+def _blocks(plan: EvaluationPlan, seen: Profile) -> tuple[tuple[str, int], ...]:
+    """Into how many parts the states of the larger slice sets go."""
+    found = []
+    for slice_set in plan.scanned_sets:
+        sizes = [seen.values.get(d.column, len(d.edges or ()) + 3) for d in slice_set.dimensions]
+        slices = min(prod(sizes), plan.dataset.rows)
+        if slices > BLOCK_SLICES:
+            found.append((slice_set.name, 1 << (slices // BLOCK_SLICES).bit_length()))
+    return tuple(found)

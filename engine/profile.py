@@ -8,7 +8,7 @@ quantiles at which the suite cuts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.errors import PySparkException
@@ -39,7 +39,8 @@ class Profile:
     """Rows of a dataset version, its labels, its slice sets, and how many slices these make.
 
     `labels` are the distinct ones of a classification, and the places in the arrays of a multilabel
-    task as texts. In a ranking, `rows_per_cluster` counts queries.
+    task as texts. In a ranking, `rows_per_cluster` counts queries. `values` is about how many
+    values the columns have by which rows are sliced or grouped.
     """
 
     rows: int
@@ -47,6 +48,7 @@ class Profile:
     slice_sets: tuple[SliceSet, ...]
     slices: int
     rows_per_cluster: float = 1.0
+    values: Mapping[str, int] = field(default_factory=dict)
 
 
 def check_columns(frame: DataFrame, evaluation: Evaluation) -> None:
@@ -246,6 +248,7 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
         sets,
         _count(sets, values, evaluation),
         per_cluster,
+        {**values, **{name: int(found[f"group_{number}"]) for number, name in enumerate(groups)}},
     )
 
 

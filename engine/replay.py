@@ -8,25 +8,30 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
-from engine import tables
 from engine.budget import judged_digest
+from engine.compute import budget_of
 from engine.config import Evaluation, Suite, dump_suite
 from engine.errors import InputError
-from engine.execute import has_states, stored_states
-from engine.job import budget_of, concluded, run_info
-from engine.kernel import FAILURE
-from engine.matrix import ANY_THRESHOLD, EvaluationPlan, check_fit, expand_tests, load_plans
+from engine.job import concluded, run_info
+from engine.matrix import (
+    ANY_THRESHOLD,
+    ROWS,
+    EvaluationPlan,
+    Need,
+    check_fit,
+    code_of,
+    expand_tests,
+    load_plans,
+)
 from engine.measure import measure
 from engine.metrics import METRICS
+from engine.stock import Stock, missing, refuse_unfinished, state_rows, take_stock
 from engine.store import Store
-from engine.vocabulary import EvaluationResult, ModelVersion, OverRuns, RunOutcome, SliceSet
+from engine.vocabulary import EvaluationResult, OverRuns, RunOutcome
 
 # What the states of a run depend on, so that it cannot be judged otherwise.
 _FIXED = ("dataset", "models", "slices", "baseline", "max_slices")
-
-Kept = dict[tuple[int, str], set[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,13 @@ def rejudged(replay: Replay) -> RunOutcome:
     """
     METRICS.load(replay.after.plugins)
     plans = list(_plans(replay))
+    stocks = []
     for stored, plan in plans:
         check_fit(plan)
-        _check_states(replay, stored, plan)
+        stocks.append(_stock(replay, stored, plan))
     results: list[EvaluationResult] = []
-    for stored, plan in plans:
-        results.append(_result(replay, stored, plan, results))
+    for (stored, _), stock in zip(plans, stocks, strict=True):
+        results.append(_result(replay, stored, stock, results))
     info = replace(run_info(replay.row, replay.store), suite_resolved=dump_suite(replay.after))
     # The run took the time it took, whenever it is judged.
     finished = replay.row["finished_at"] or replay.row["started_at"]
@@ -93,7 +99,7 @@ def _check_same(run_id: str, before: Evaluation, after: Evaluation) -> None:
 
 def _judged_by(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) -> EvaluationPlan:
     problem = replace(plan.problem, costs=evaluation.costs)
-    return replace(
+    judged = replace(
         plan,
         problem=problem,
         tests=expand_tests(evaluation.tests, problem),
@@ -103,93 +109,44 @@ def _judged_by(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) -> Ev
         correction=suite.false_alarms.within,
         over_runs=suite.false_alarms.over_runs,
     )
+    return replace(judged, code=code_of(judged))
 
 
-def _check_states(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> None:
-    """Refuses tests whose states the run did not keep, all of them at once."""
+def _stock(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> Stock:
+    """What is kept for a plan; refuses tests whose states are not, all of them at once."""
     table = replay.store.table("states")
-    if not has_states(replay.spark, plan.name, table=table, run_id=replay.run_id):
-        raise InputError(
-            f"the run {replay.run_id!r} has no states of the evaluation {plan.name!r}; complete it "
-            f"with `evalmatrix run SUITE.yml --resume {replay.run_id}`"
-        )
-    found = lacking(stored, plan, _kept(replay, stored))
+    before = take_stock(replay.spark, stored, table=table, run_id=replay.run_id)
+    refuse_unfinished(replay.spark, before, table=table)
+    stock = take_stock(replay.spark, plan, table=table, run_id=replay.run_id)
+    found = lacking(plan, missing(stock))
     if found:
         listed = "; ".join(f"test {name!r} needs {what}" for name, what in found.items())
         raise InputError(
             f"evaluation {plan.name!r}: the run {replay.run_id!r} did not keep the states for "
             f"{listed}; run the suite to compute them"
         )
+    return stock
 
 
-def lacking(stored: EvaluationPlan, plan: EvaluationPlan, kept: Kept) -> dict[str, str]:
-    """What was not kept of what a plan reads, by the test that needs it."""
-    scanned = {each.name: each for each in stored.scanned_sets}
-    without: dict[str, str] = {}
+def lacking(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:
+    """What is absent of what a plan's tests cannot do without, by the test that needs it."""
+    without: dict[str, set[str]] = {}
     for slice_set in plan.scanned_sets:
-        for number, model in enumerate(plan.models):
-            wanted = {family.key: family for family in plan.families(slice_set, model)}
-            pairs = {family.key for family in plan.pair_families(slice_set, model)}
-            # Of what failed there are no states, and nothing to wait for.
-            failed = kept.get((number, ""), set())
-            had = kept.get((number, slice_set.name), set()) | failed
-            if "" in failed:
-                continue
-            # What was asked for and is not there had no usable row.
-            asked = _asked(stored, scanned.get(slice_set.name), model)
-            for test in plan.tests_reading(slice_set):
-                metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
-                keys = {each.key for each in metric.families(plan.problem, compared=metric.against)}
-                missing = sorted(keys & (wanted.keys() | pairs) - had - asked)
-                # A set that was scanned and has no states has no rows; another was never scanned.
-                rows = had or slice_set.name not in scanned or _has_rows(kept, slice_set.name)
-                if missing and rows:
-                    without[test.name] = f"{', '.join(missing)} on the slices by {slice_set.name!r}"
-    return without
-
-
-def _asked(stored: EvaluationPlan, of: SliceSet | None, model: ModelVersion) -> set[str]:
-    """The families that a run was to keep of a model on a slice set."""
-    if of is None:
-        return set()
-    own = {family.key for family in stored.families(of, model)}
-    return own | {family.key for family in stored.pair_families(of, model)}
-
-
-def _has_rows(kept: Kept, set_name: str) -> bool:
-    """Whether any model has states on a slice set."""
-    return any(name == set_name for _, name in kept)
-
-
-def _kept(replay: Replay, plan: EvaluationPlan) -> Kept:
-    """The families that the run kept, by model and slice set; of failures the failed families."""
-    table = replay.store.table("states")
-    failure = F.col("family") == FAILURE
-    rows = (
-        tables.read(replay.spark, table)
-        .where((F.col("run_id") == replay.run_id) & (F.col("evaluation") == plan.name))
-        .select(
-            "model",
-            F.when(failure, "").otherwise(F.col("slice_set")).alias("place"),
-            F.when(failure, F.col("slice_key")).otherwise(F.col("family")).alias("family"),
-        )
-        .distinct()
-        .collect()
-    )
-    kept: Kept = {}
-    for row in rows:
-        kept.setdefault((row.model, row.place), set()).add(row.family)
-    return kept
+        families = {need.family for need in absent if need.slice_set == slice_set.name}
+        for test in plan.tests_reading(slice_set):
+            metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
+            own = {each.key for each in metric.families(plan.problem, compared=metric.against)}
+            for family in sorted(families & (own | {ROWS})):
+                what = f"{family} on the slices by {slice_set.name!r}"
+                without.setdefault(test.name, set()).add(what)
+    return {name: ", ".join(sorted(what)) for name, what in without.items()}
 
 
 def _result(
-    replay: Replay,
-    stored: EvaluationPlan,
-    plan: EvaluationPlan,
-    earlier: Sequence[EvaluationResult],
+    replay: Replay, stored: EvaluationPlan, stock: Stock, earlier: Sequence[EvaluationResult]
 ) -> EvaluationResult:
-    table = replay.store.table("states")
-    rows = stored_states(replay.spark, plan, table=table, run_id=replay.run_id)
+    plan = stock.plan
+    rows = state_rows(replay.spark, stock, table=replay.store.table("states"))
     alpha = None
     if plan.over_runs is not OverRuns.NONE:
         # The run's own share of the budget: to look again costs nothing and gains nothing.

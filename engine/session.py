@@ -1,7 +1,10 @@
 """The Spark session: the caller's own where there is one, else a small local one with Delta.
 
 A local session is lean (no UI, few partitions, Delta's snapshots in one task), and its chatter
-goes to a file: what the JVM writes to standard error is no message to the user.
+goes to a file: what the JVM writes to standard error is no message to the user. On a cluster only
+what the engine relies on is set, and the rest is left as it was submitted. Which it is: a session
+that is active already; the server that SPARK_REMOTE names; the master of spark-submit, or the one
+that MASTER names; else all cores of this machine.
 """
 
 from __future__ import annotations
@@ -11,31 +14,38 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from delta import configure_spark_with_delta_pip
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from engine.errors import EvalMatrixError, StoreError
-from engine.spark_internals import delta_jars
+from engine.cluster import check_reachable
+from engine.errors import EvalMatrixError, InputError, StoreError
+from engine.spark_internals import delta_jars, submitted_master
 
 MIN_JAVA = 17
 
-LEAN: Mapping[str, str] = {
+NEEDED: Mapping[str, str] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
-    # The engine says how many partitions it wants; planning each stage anew only costs time here.
-    "spark.sql.adaptive.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "32768",
+    "spark.python.worker.faulthandler.enabled": "true",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+LEAN: Mapping[str, str] = {
+    # The engine says how many partitions it wants; planning each stage anew only costs time here.
+    "spark.sql.adaptive.enabled": "false",
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
+    # VACUUM lists files in so many tasks, however few there are; 10,000 by default.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(4 * (os.cpu_count() or 2)),
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    "spark.python.worker.faulthandler.enabled": "true",
 }
 
 
@@ -96,21 +106,21 @@ def get_session(
         extra: configuration that goes over the lean defaults.
 
     Raises:
-        StoreError: when Spark does not start; the message has the end of the log.
+        InputError: when this Python lacks what Spark Connect takes.
+        StoreError: when Spark does not start, which has the end of its log in the message, or
+            when nothing listens at the address of the master or server.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
     remote = os.environ.get("SPARK_REMOTE")
     if remote:
-        return SparkSession.builder.remote(remote).appName(app_name).getOrCreate()
+        return _connected(remote, app_name)
     under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
     if not under_submit:
         check_java()
     builder = SparkSession.builder.appName(app_name)
-    if not under_submit and "MASTER" not in os.environ:
-        builder = builder.master("local[*]")
-    for key, value in {**LEAN, **_local_machine(), **(extra or {})}.items():
+    for key, value in _settings(extra or {}).items():
         builder = builder.config(key, value)
     # Workers run this very Python, whatever `python3` is on the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -125,6 +135,47 @@ def get_session(
             return builder.getOrCreate()
     except Exception as error:
         raise StoreError(f"Spark did not start: {error}{_tail(log_file)}") from error
+
+
+def _settings(extra: Mapping[str, str]) -> dict[str, str]:
+    """The configuration of a new session, lean where its workers are on this machine.
+
+    Raises:
+        StoreError: when nothing listens at the master's address.
+    """
+    given = extra.get("spark.master") or submitted_master() or os.environ.get("MASTER")
+    master = given or "local[*]"
+    needed = {**NEEDED, **extra}
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        needed["spark.master"] = master
+    if master.startswith("local"):
+        return {**LEAN, **_local_machine(), **needed}
+    check_reachable(master)
+    return needed
+
+
+def _connected(remote: str, app_name: str) -> SparkSession:
+    """A session on a Spark Connect server."""
+    check_reachable(remote)
+    try:
+        spark = SparkSession.builder.remote(remote).appName(app_name).getOrCreate()
+        # A client that is made is not connected yet.
+        spark.version  # noqa: B018
+        for key, value in NEEDED.items():
+            # What belongs to the server alone is the server's to say.
+            with suppress(PySparkException):
+                spark.conf.set(key, value)
+    except ImportError as error:
+        raise InputError(
+            f"Spark Connect lacks a package here: {str(error).splitlines()[0]}; "
+            "pip install 'pyspark[connect]'"
+        ) from error
+    except Exception as error:
+        raise StoreError(
+            f"the Spark Connect server {remote.partition('/;')[0]} cannot be used: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    return spark
 
 
 def _local_machine() -> dict[str, str]:

@@ -7,13 +7,51 @@ estimated, and nothing else changes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
+from pyspark import SparkConf
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+_CORES: WeakKeyDictionary[SparkSession, int] = WeakKeyDictionary()
+
+
+def is_connect(spark: SparkSession) -> bool:
+    """Whether the session is a client of Spark Connect."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
+def master(spark: SparkSession) -> str:
+    """The master's address, such as `local[2]` or `spark://host:7077`; "" where it is not told."""
+    try:
+        return str(spark.conf.get("spark.master", "") or "")
+    except Exception:  # a server may keep its settings to itself
+        return ""
+
+
+def runs_here(spark: SparkSession) -> bool:
+    """Whether the workers are processes of this machine that have what this process has.
+
+    So it is with `local[2]`. The server of Spark Connect may be on another machine, and each
+    worker of a `local-cluster` has folders of its own.
+    """
+    return not is_connect(spark) and bool(re.fullmatch(r"local(\[.*\])?", master(spark)))
+
+
+def submitted_master() -> str | None:
+    """The master that `spark-submit` was called with, before a session is there; else None."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return None
+    try:
+        return SparkConf().get("spark.master")
+    except Exception:  # the JVM is told by spark-submit, and by it alone
+        return None
 
 
 def cores(spark: SparkSession) -> int:
@@ -21,7 +59,12 @@ def cores(spark: SparkSession) -> int:
     try:
         return int(spark.sparkContext.defaultParallelism)
     except Exception:  # Spark Connect has no context
-        return int(spark.conf.get("spark.sql.leafNodeDefaultParallelism", "2") or 2)
+        pass
+    if spark not in _CORES:
+        # A range without a number of partitions gets as many as tasks can run at once.
+        parts = spark.range(0, 100_000).select(F.spark_partition_id().alias("part"))
+        _CORES[spark] = int(parts.agg(F.max("part")).collect()[0][0]) + 1
+    return _CORES[spark]
 
 
 def task_progress(spark: SparkSession) -> tuple[int, int] | None:
@@ -71,8 +114,14 @@ def delta_jars() -> list[str] | None:
     if list(Path(home, "jars").glob("*delta-spark*.jar")):
         return []
     wanted = version("delta-spark")
+    spark = ".".join(version("pyspark").split(".")[:2])
     for folder in sorted(Path.home().glob(".ivy2*/jars")):
-        if list(folder.glob(f"io.delta_delta-spark_*-{wanted}.jar")):
-            found = [*folder.glob("io.delta_*.jar"), *folder.glob("io.unitycatalog_*.jar")]
-            return sorted(str(jar) for jar in found)
+        # Before 4.1, Delta did not name in its jar the Spark that it is built for.
+        for built in (f"_{spark}", ""):
+            if list(folder.glob(f"io.delta_delta-spark{built}_2.1?-{wanted}.jar")):
+                # Those of other versions lie in the same folder.
+                parts = folder.glob(f"io.delta_delta-[!c]*-{wanted}.jar")
+                delta = [jar for jar in parts if "delta-spark" not in jar.name]
+                delta += folder.glob(f"io.delta_delta-spark{built}_2.1?-{wanted}.jar")
+                return sorted(map(str, [*delta, *folder.glob("io.unitycatalog_*.jar")]))
     return None

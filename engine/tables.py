@@ -14,7 +14,9 @@ from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 
+from engine.delta_sql import SqlTable, is_table
 from engine.errors import DataError, EvalMatrixError, StoreError
+from engine.spark_internals import is_connect
 from engine.vocabulary import DatasetVersion
 
 T = TypeVar("T")
@@ -47,10 +49,11 @@ def delta_table(spark: SparkSession, table: str) -> DeltaTable:
     Raises:
         DataError: when there is none.
     """
+    catalog = is_catalog_name(table)
     try:
-        if is_catalog_name(table):
-            return DeltaTable.forName(spark, table)
-        return DeltaTable.forPath(spark, table)
+        if is_connect(spark):
+            return SqlTable(spark, table, catalog=catalog)
+        return DeltaTable.forName(spark, table) if catalog else DeltaTable.forPath(spark, table)
     except (AnalysisException, PySparkException) as error:
         raise DataError(
             f"no Delta table at {table!r}; expected a path, a URI or a catalog table of one "
@@ -62,6 +65,8 @@ def exists(spark: SparkSession, table: str) -> bool:
     """Whether there is a Delta table at a path or under a catalog name."""
     if is_catalog_name(table):
         return bool(spark.catalog.tableExists(table))
+    if is_connect(spark):
+        return is_table(spark, table)
     return bool(DeltaTable.isDeltaTable(spark, table))
 
 
@@ -188,6 +193,46 @@ def update_rows(
 ) -> None:
     """Sets columns of the rows that a condition chooses; tried again on conflicts."""
     retried(lambda: delta_table(spark, table).update(where, dict(values)), table)
+
+
+def delete_rows(spark: SparkSession, table: str, *, where: Column) -> None:
+    """Deletes the rows that a condition chooses; tried again on conflicts."""
+    retried(lambda: delta_table(spark, table).delete(where), table)
+
+
+def delete_matching(spark: SparkSession, table: str, rows: DataFrame) -> None:
+    """Deletes the rows that have the values of one of `rows` in its columns; nulls are alike."""
+    same = " AND ".join(f"t.{column(name)} <=> s.{column(name)}" for name in rows.columns)
+
+    def delete() -> None:
+        target = delta_table(spark, table).alias("t")
+        target.merge(rows.distinct().alias("s"), same).whenMatchedDelete().execute()
+
+    retried(delete, table)
+
+
+def compact(spark: SparkSession, table: str) -> None:
+    """Puts the small files of a table together; its rows stay as they are."""
+    retried(lambda: delta_table(spark, table).optimize().executeCompaction(), table)
+
+
+def vacuum(spark: SparkSession, table: str, hours: float | None = None) -> None:
+    """Removes files that no version of the last `hours` needs; None is the table's own retention.
+
+    Less than that is for what must not be there any longer: a reader of an older version, or a
+    writer that has not committed yet, would miss its files.
+    """
+    check = "spark.databricks.delta.retentionDurationCheck.enabled"
+    before = spark.conf.get(check, None)
+    if hours is not None:
+        spark.conf.set(check, "false")
+    try:
+        retried(lambda: delta_table(spark, table).vacuum(hours), table)
+    finally:
+        if before is None:
+            spark.conf.unset(check)
+        else:
+            spark.conf.set(check, before)
 
 
 def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:

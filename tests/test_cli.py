@@ -7,7 +7,7 @@ import math
 
 import pandas as pd
 
-from engine.cli import json_records
+from engine.listing import json_records
 
 
 def test_json_has_null_where_an_interval_has_no_end() -> None:

@@ -33,6 +33,7 @@ from engine.kernel import (
     STATE_SCHEMA,
     chunks,
     cutting,
+    merging,
 )
 from engine.matrix import Columns, EvaluationPlan, expand_tests
 from engine.measure import StateRow, measure
@@ -246,7 +247,10 @@ def merged(states: pa.Table) -> list[StateRow]:
     """The states of each key added, as the shuffle of a run brings them together."""
     ordered = states.sort_by([(column, "ascending") for column in STATE_KEY])
     out = pa.Table.from_batches(kernel.merge(ordered.to_batches(100)), STATE_SCHEMA)
-    return [StateRow(**row) for row in out.to_pylist()]
+    return [
+        StateRow(**{name: value for name, value in row.items() if name != "sign"})
+        for row in out.to_pylist()
+    ]
 
 
 def evaluated(
@@ -825,21 +829,22 @@ def test_merged_states_have_one_row_for_each_key(models: Models) -> None:
     versions = [version for version, _ in two_models(models, TaskKind.BINARY).values()]
     plan = plan_of(TaskKind.BINARY, versions, BINARY)
     rows = merged(scanned(plan, rows_of(TaskKind.BINARY), parts=7))
-    keys = [(row.slice_set, row.slice_key, row.model, row.family) for row in rows]
+    keys = [(row.slice_set, row.block, row.model, row.family) for row in rows]
     assert keys == sorted(set(keys))
     assert {row.family for row in rows} == {
         METER, "rows", "confusion(2)", "scores(1)", "mean(log_loss)", "mean(brier_score)"
     }  # fmt: skip
     for row in rows:
-        assert decode(row.payload).n_groups == 1
+        assert decode(row.payload).n_groups == len(row.slice_keys) == len(set(row.slice_keys))
+        assert list(row.slice_keys) == sorted(row.slice_keys)
 
 
 def test_the_first_of_many_failures_is_told() -> None:
-    batch = kernel.to_batch(
-        [(("", "", 0, FAILURE), text) for text in (b"b: later", b"a: first", b"c")]
-    )
+    told = [{"": "b: later", "f": "x"}, {"": "a: first"}, {"": "c", "g": "y"}]
+    batch = merging.to_batch([merging.failures_row(0, each) for each in told])
     (out,) = kernel.merge([batch])
-    assert out.column("payload").to_pylist() == [b"a: first"]
+    (payload,) = out.column("payload").to_pylist()
+    assert kernel.read_failures(payload) == {"": "a: first", "f": "x", "g": "y"}
 
 
 @pytest.mark.parametrize(

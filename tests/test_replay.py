@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.kernel import ROWS
-from engine.matrix import Columns, EvaluationPlan
+from engine.matrix import Columns, EvaluationPlan, needs
 from engine.metrics import Problem
-from engine.replay import Kept, lacking
+from engine.replay import lacking
+from engine.stock import Kept, Stock, Writer, missing
 from engine.vocabulary import (
     DatasetVersion,
     ModelTest,
@@ -30,43 +30,40 @@ def plan_of(*tests: ModelTest) -> EvaluationPlan:
     )  # fmt: skip
 
 
-def kept_by(plan: EvaluationPlan, *without_rows: str) -> Kept:
-    """What a run of the plan keeps, where some slice sets have no rows."""
-    return {
-        (0, each.name): {ROWS, *(family.key for family in plan.families(each, plan.models[0]))}
-        for each in plan.scanned_sets
-        if each.name not in without_rows
-    }
+def stock_of(plan: EvaluationPlan, of: EvaluationPlan) -> Stock:
+    """What a run of a plan keeps, as another plan finds it."""
+    writer = Writer("r", of.name, "")
+    kept = [Kept(need.state, need.place, of.dataset.version, writer, 1) for need in needs(of)]
+    return Stock(plan, "r", kept)
+
+
+def lacks(plan: EvaluationPlan, of: EvaluationPlan) -> dict[str, str]:
+    return lacking(plan, missing(stock_of(plan, of)))
 
 
 def test_groups_that_were_never_scanned_are_lacking() -> None:
     """Else their test would have no cell, and the gate would pass without it."""
     stored = plan_of(ModelTest("accuracy", "accuracy"))
     wanted = replace(stored, tests=(ModelTest("parity", PARITY, group="sex"),))
-    assert lacking(stored, wanted, kept_by(stored)) == {
-        "parity": "confusion(2) on the slices by 'groups of sex in overall'"
+    assert lacks(stored, stored) == {}
+    assert lacks(wanted, stored) == {
+        "parity": "confusion(2) on the slices by 'groups of sex in overall', "
+        "rows on the slices by 'groups of sex in overall'"
     }
 
 
-def test_slices_without_rows_lack_nothing() -> None:
+def test_other_names_and_demands_lack_nothing() -> None:
     test = ModelTest("parity", PARITY, slice_sets=("overall", "none"), group="sex")
     stored = plan_of(test)
-    kept = kept_by(stored, "groups of sex in none")
-    assert lacking(stored, stored, kept) == {}
-    assert lacking(stored, replace(stored, tests=(replace(test, name="other"),)), kept) == {}
+    assert lacks(replace(stored, tests=(replace(test, name="other"),)), stored) == {}
 
 
 def test_what_failed_is_not_waited_for() -> None:
     stored = plan_of(ModelTest("accuracy", "accuracy"))
-    auc = replace(stored, tests=(ModelTest("loss", "log_loss"),))
-    assert "loss" in lacking(stored, auc, kept_by(stored))
-    assert lacking(stored, auc, {**kept_by(stored), (0, ""): {""}}) == {}
-
-
-def test_what_had_no_usable_row_is_not_lacking() -> None:
-    """A model whose predictions are all NaN has counts of rows, and no other state."""
-    stored = plan_of(ModelTest("accuracy", "accuracy"))
-    kept: Kept = {(0, "overall"): {ROWS}, (0, "none"): {ROWS}}
-    assert lacking(stored, stored, kept) == {}
-    loss = replace(stored, tests=(ModelTest("loss", "log_loss"),))
-    assert "loss" in lacking(stored, loss, kept)
+    wanted = replace(stored, tests=(ModelTest("loss", "log_loss"),))
+    assert "loss" in lacks(wanted, stored)
+    stock = stock_of(wanted, stored)
+    stock.failed[0, ""] = "ValueError: no"
+    assert lacking(wanted, missing(stock)) == {}
+    stock.failed = {(0, "mean(log_loss)"): "ValueError: no"}
+    assert lacking(wanted, missing(stock)) == {}

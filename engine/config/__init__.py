@@ -15,6 +15,7 @@ from engine.config.suite import (
     GateConfig,
     MlflowConfig,
     ModelSource,
+    Predictions,
     SliceRule,
     Suite,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "GateConfig",
     "MlflowConfig",
     "ModelSource",
+    "Predictions",
     "SliceRule",
     "Suite",
     "dump_suite",

@@ -65,6 +65,7 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
     task = _task(dataset)
     if isinstance(raw.get("dataset"), dict):
         yield from _dataset((*at, "dataset"), dataset, task)
+    yield from _predictions((*at, "predictions"), raw.get("predictions"), dataset)
     yield from _models(at, raw, task)
     yield from _costs((*at, "costs"), raw.get("costs"), task)
     yield from _slices((*at, "slices"), _items(raw.get("slices")))
@@ -117,6 +118,21 @@ def _dataset(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
     if task is TaskKind.BINARY and positive is not None and positive not in classes:
         expected = f"expected one of the classes {shown(classes)}"
         yield (*at, "positive_label"), f"found {shown(positive)}, {expected}"
+
+
+def _predictions(at: Loc, raw: Any, dataset: dict[str, Any]) -> Found:
+    """Yields why predictions cannot be kept: they are found again by the key of their row."""
+    if raw != "keep":
+        return
+    key = dataset.get("key")
+    if not key:
+        expected = "expected a key in the dataset, by which the row of a prediction is known"
+        yield at, f"found 'keep' and no key, {expected}"
+    names = key if isinstance(key, list) else [key]
+    secret = [name for name in names if name in _items(dataset.get("sensitive"))]
+    if secret:
+        expected = "expected a key that is not: it is stored beside the predictions"
+        yield at, f"found 'keep' with the key {shown(secret[0])}, which is sensitive, {expected}"
 
 
 def _models(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:

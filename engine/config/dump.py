@@ -30,6 +30,7 @@ def dump_suite(suite: Suite) -> str:
             "over_runs": suite.false_alarms.over_runs.value,
         },
         "plugins": list(suite.plugins),
+        "reuse": suite.reuse,
         "evaluations": [_evaluation(item, suite.decide) for item in suite.evaluations],
         "gate": {
             "on_inconclusive": suite.gate.on_inconclusive.value,
@@ -67,6 +68,7 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
         slices=[_slices(rule) for rule in item.slices],
         min_slice_rows=item.min_slice_rows,
         max_slices=item.max_slices,
+        predictions=item.predictions.value,
         tests=[_test(test, decide) for test in item.tests],
     )
 

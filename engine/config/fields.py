@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from engine.config.names import NAME_LENGTH, module_problem, name_problem, text_problem
+from engine.config.suite import Predictions
 from engine.config.words import suggestion
 from engine.vocabulary import (
     DecideBy,
@@ -153,6 +154,7 @@ OutputField = Annotated[Output, _choice(Output), _choice_schema(Output)]
 SeverityField = Annotated[Severity, _choice(Severity), _choice_schema(Severity)]
 DecideField = Annotated[DecideBy, _choice(DecideBy), _choice_schema(DecideBy)]
 WithinField = Annotated[Within, _choice(Within), _choice_schema(Within)]
+PredictionsField = Annotated[Predictions, _choice(Predictions), _choice_schema(Predictions)]
 OverRunsField = Annotated[OverRuns, _choice(OverRuns), _choice_schema(OverRuns)]
 RuleField = Annotated[GateRule, _choice(GateRule), _choice_schema(GateRule)]
 

@@ -25,6 +25,7 @@ from engine.config.fields import (
     OutputField,
     OverRunsField,
     Predicate,
+    PredictionsField,
     QuantileCount,
     RuleField,
     SeverityField,
@@ -36,6 +37,7 @@ from engine.config.fields import (
     expected,
 )
 from engine.config.names import OVERALL
+from engine.config.suite import Predictions
 from engine.config.words import suggestion
 from engine.vocabulary import DecideBy, GateRule, OverRuns, Severity, Within
 
@@ -226,6 +228,10 @@ class EvaluationFile(FileModel):
     max_slices: int = Field(
         10_000, ge=1, le=_MAX_COUNT, description="The most slices that the sets may make."
     )
+    predictions: PredictionsField = Field(
+        Predictions.DROP,
+        description="keep or drop: whether the scores are stored by the key of their row.",
+    )
     tests: list[ModelTestFile] = Field(min_length=1, description="What is measured and demanded.")
 
 
@@ -286,6 +292,9 @@ class SuiteFile(FileModel):
     )
     plugins: list[Module] = Field(
         default_factory=list, description="Python modules that register a user's own metrics."
+    )
+    reuse: bool = Field(
+        True, description="Whether states that earlier runs kept are used; false computes all anew."
     )
     evaluations: list[EvaluationFile] = Field(
         min_length=1, description="What is evaluated, one dataset each."

@@ -39,6 +39,7 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
         decide=file.decide,
         false_alarms=FalseAlarms(file.false_alarms.within, file.false_alarms.over_runs),
         plugins=tuple(file.plugins),
+        reuse=file.reuse,
     )
 
 
@@ -66,6 +67,7 @@ def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], 
         min_slice_rows=file.min_slice_rows,
         max_slices=file.max_slices,
         costs=tuple(tuple(row) for row in file.costs or ()),
+        predictions=file.predictions,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from engine.vocabulary import (
     DecideBy,
@@ -18,6 +19,13 @@ from engine.vocabulary import (
     TaskKind,
     Within,
 )
+
+
+class Predictions(StrEnum):
+    """What becomes of a model's predictions once states are made of them."""
+
+    KEEP = "keep"
+    DROP = "drop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,7 @@ class Evaluation:
     min_slice_rows: int = 1
     max_slices: int = 10_000
     costs: tuple[tuple[float, ...], ...] = ()
+    predictions: Predictions = Predictions.DROP
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +145,4 @@ class Suite:
     decide: DecideBy = DecideBy.INTERVAL
     false_alarms: FalseAlarms = FalseAlarms()
     plugins: tuple[str, ...] = ()
+    reuse: bool = True

@@ -9,187 +9,118 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from engine.errors import DataError
 from engine.kernel.cutting import chunks, query_codes, whole_queries
+from engine.kernel.keeping import KEY_COLUMN, PREDICTED, kept_column, unpack
 from engine.kernel.merging import (
     FAILURE,
+    IRREVERSIBLE,
+    METER,
     STATE_KEY,
     STATE_SCHEMA,
+    Key,
     StateBytes,
+    failures_row,
     in_batches,
+    in_blocks,
     merge,
-    to_batch,
+    read_failures,
 )
-from engine.matrix import EvaluationPlan
+from engine.kernel.task import ModelTask, Rows, Usable, Work
+from engine.matrix import PREDICTIONS, ROWS, EvaluationPlan
 from engine.metrics import METRICS
 from engine.models import load, loaded_count
-from engine.reading import Predicted, Truth, read_prediction, read_truth, read_weight
-from engine.slices import Placed, Slicer, slice_key
-from engine.states import (
-    BUCKETS,
-    Bools,
-    Family,
-    Floats,
-    Ints,
-    Pair,
-    PairFamily,
-    RowFlags,
-    Scored,
-    States,
-    Sums,
-    rows_of,
-)
-from engine.vocabulary import ModelVersion
+from engine.reading import Predicted, read_prediction, read_truth, read_weight
+from engine.slices import SliceIndex, Slicer, slice_key
+from engine.states import Bools, Family, Ints, Pair, PairFamily, Scored, Sums
+from engine.vocabulary import ModelVersion, SliceSet
 
 __all__ = [
     "BUCKET_COLUMN",
     "FAILURE",
+    "IRREVERSIBLE",
+    "KEY_COLUMN",
     "METER",
     "METER_COLUMNS",
-    "ROWS",
+    "PREDICTED",
     "STATE_KEY",
     "STATE_SCHEMA",
+    "Work",
     "chunks",
+    "kept_column",
     "load",
     "merge",
+    "read_failures",
     "refuse_many",
     "scan",
-    "to_batch",
+    "unpack",
 ]
+
+F = TypeVar("F", Family, PairFamily)
 
 BUCKET_COLUMN = "__bucket"
 
-ROWS = "rows"
-METER = "meter"
 METER_COLUMNS = ("rows", "predictions", "predict_seconds", "scan_seconds", "loads", "batches")
 MAX_MESSAGE = 500
 
 
-def scan(batches: Iterable[pa.RecordBatch], plan: EvaluationPlan) -> Iterator[pa.RecordBatch]:
-    """The states of a partition, one row for each model, slice and family (`STATE_SCHEMA`).
+def scan(
+    batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, work: Work | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The states of a partition, a row for each model, slice set and family (`STATE_SCHEMA`).
 
     Raises:
         DataError: for a weight that cannot be, or more slices than the plan allows.
     """
     METRICS.load(plan.plugins)
-    task = ScanTask(plan)
+    task = ScanTask(plan, work or Work(blocks=dict(plan.blocks)))
     started = time.perf_counter()
     whole = plan.columns.query
     pieces = chunks(batches) if whole is None else whole_queries(chunks(batches), whole)
     for chunk in pieces:
         task.eat(chunk)
+        yield from in_batches(task.predicted())
     if task.rows:
         yield from in_batches(task.emit(time.perf_counter() - started))
-
-
-@dataclass(slots=True)
-class ModelTask:
-    """One model in one worker task: its states so far, and what failed.
-
-    `failures` has the reason by the family that could not be made; the key "" is the model itself.
-    """
-
-    number: int
-    model: ModelVersion
-    families: tuple[tuple[Family, ...], ...]
-    pairs: tuple[tuple[PairFamily, ...], ...] = ()
-    sums: dict[tuple[int, str], States] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    predictions: int = 0
-    seconds: float = 0.0
-
-    def add(self, set_number: int, family: str, states: States) -> None:
-        key = (set_number, family)
-        held = self.sums.get(key)
-        self.sums[key] = states if held is None else held.merge(states)
-
-    def kept(self) -> Iterator[tuple[tuple[int, str], States]]:
-        """The states that are whole: those of what failed are not."""
-        for (set_number, family), states in self.sums.items():
-            if family == ROWS or not self.failures.keys() & {"", family}:
-                yield (set_number, family), states
-
-
-@dataclass(frozen=True, slots=True)
-class Usable:
-    """The rows of a batch for which a model has a prediction, and these."""
-
-    rows: Ints
-    scored: Scored
-
-    def beside(self, baseline: Usable) -> tuple[Ints, Pair]:
-        """The rows that the baseline has predictions for as well, and both predictions."""
-        if np.array_equal(self.rows, baseline.rows):
-            return self.rows, Pair(baseline.scored, self.scored)
-        rows, ours, theirs = np.intersect1d(
-            self.rows, baseline.rows, assume_unique=True, return_indices=True
-        )
-        return rows, Pair(baseline.scored.at(theirs), self.scored.at(ours))
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What is the same for every model: the rows of a batch, and where they lie."""
-
-    truth: Truth
-    weight: Floats
-    bucket: Ints
-    labelled: Bools
-    placed: list[Placed]
-    unweighted: bool
-    query: Ints | None = None
-
-    def counts(self, placed: Placed, bad: Bools, n_groups: int) -> Sums:
-        """How many rows each slice has, and which of them no metric can use."""
-        flags = RowFlags(self.truth.null, bad, self.truth.unknown)
-        if placed.rows is None:
-            cells = placed.groups * BUCKETS + self.bucket
-            return rows_of(self.weight, flags, cells, n_groups)
-        at = placed.rows
-        cells = placed.groups * BUCKETS + self.bucket[at]
-        flags = RowFlags(flags.null_label[at], flags.bad_score[at], flags.unknown_label[at])
-        return rows_of(self.weight[at], flags, cells, n_groups)
-
-    def scored(self, rows: Ints, of: Predicted) -> Scored:
-        """The rows with their predictions, of which those of `of.good` are left."""
-        every = len(rows) == len(self.weight)
-        good = slice(None) if of.good.all() else of.good
-        return Scored(
-            self.truth.values if every else self.truth.values[rows],
-            self.weight if every else self.weight[rows],
-            self.bucket if every else self.bucket[rows],
-            None if of.scores is None else of.scores[good],
-            None if of.classes is None else of.classes[good],
-            self.unweighted,
-            None if self.query is None else self.query[rows],
-        )
 
 
 class ScanTask:
     """The scan of one partition."""
 
-    def __init__(self, plan: EvaluationPlan) -> None:
-        self.plan = plan
-        self.slicer = Slicer(plan.scanned_sets)
-        sets = plan.scanned_sets
-        self.models = [
-            ModelTask(
-                number,
-                model,
-                tuple(plan.families(each, model) for each in sets),
-                tuple(plan.pair_families(each, model) for each in sets),
-            )
-            for number, model in enumerate(plan.models)
-        ]
+    def __init__(self, plan: EvaluationPlan, work: Work) -> None:
+        self.plan, self.work = plan, work
+        self.sets = plan.scanned_sets
+        self.slicer = Slicer(self.sets)
+        tasks = [self._task(number, model) for number, model in enumerate(plan.models)]
+        paired = any(map(any, (pairs for task in tasks for pairs in task.pairs)))
         # The others are compared with the baseline, so it goes first.
-        self.models.sort(key=lambda task: task.model.name != plan.baseline)
+        tasks.sort(key=lambda task: task.number != plan.base)
+        self.models = [
+            task for task in tasks if task.predicts or (paired and task.number == plan.base)
+        ]
         self.rows = self.batches = 0
         self.loads = loaded_count()
+
+    def _task(self, number: int, model: ModelVersion) -> ModelTask:
+        """What is to be made of one model."""
+        plan = self.plan
+
+        def wanted(each: SliceSet, families: Iterable[F]) -> tuple[F, ...]:
+            return tuple(f for f in families if self.work.wants(number, each.name, f.key))
+
+        return ModelTask(
+            number,
+            model,
+            tuple(wanted(each, plan.families(each, model)) for each in self.sets),
+            tuple(wanted(each, plan.pair_families(each, model)) for each in self.sets),
+            tuple(self.work.wants(number, each.name, ROWS) for each in self.sets),
+            plan.keep and self.work.wants(number, "", PREDICTIONS),
+        )
 
     def eat(self, batch: pa.RecordBatch) -> None:
         """Cuts, predicts and sums one batch."""
@@ -209,16 +140,24 @@ class ScanTask:
                 bad[every.labelled] = ~of.good
                 counted = self._counts(every, bad)
             for number, sums in enumerate(counted):
-                task.add(number, ROWS, sums)
+                if task.counted[number]:
+                    task.add(number, ROWS, sums)
             rows = np.flatnonzero(every.labelled & ~bad)
             if of is None or not len(rows):
                 continue
             ours = Usable(rows, every.scored(rows, of))
             self._sum(task, task.families, (ours.rows, ours.scored), every)
-            if task.model.name == self.plan.baseline:
+            if task.number == self.plan.base:
                 baseline = ours
             elif baseline is not None:
                 self._sum(task, task.pairs, ours.beside(baseline), every)
+
+    def predicted(self) -> Iterator[StateBytes]:
+        """The predictions to keep of what was eaten last."""
+        for task in self.models:
+            for payload in task.kept:
+                yield StateBytes(Key("", 0, task.number, PREDICTED), 1, (), payload)
+            task.kept.clear()
 
     def _read(self, batch: pa.RecordBatch) -> Rows:
         columns = self.plan.columns
@@ -243,12 +182,7 @@ class ScanTask:
         if "" in task.failures or batch.num_rows == 0:
             return None
         try:
-            predictor = load(task.model)
-            started = time.perf_counter()
-            prediction = predictor.predict(batch)
-            task.seconds += time.perf_counter() - started
-            task.predictions += batch.num_rows
-            return read_prediction(prediction, self.plan.problem)
+            return read_prediction(task.predict(batch, load), self.plan.problem)
         except (Exception, SystemExit) as error:  # a model's own error costs its own cells only
             task.failures[""] = self._why(error, task.model)
             return None
@@ -298,22 +232,33 @@ class ScanTask:
 
     def emit(self, seconds: float) -> Iterator[StateBytes]:
         """The sums of the partition, as bytes by their key."""
-        keys = [[slice_key(values) for values in index.keys] for index in self.slicer.indices]
-        names = [index.slice_set.name for index in self.slicer.indices]
         for task in self.models:
-            yield ("", "", task.number, METER), self._meter(task, seconds)
-            for family, reason in task.failures.items():
-                yield ("", family, task.number, FAILURE), reason.encode()
-            for (number, family), states in task.kept():
-                for group in range(states.n_groups):
-                    key = (names[number], keys[number][group], task.number, family)
-                    yield key, states.take(group).encode()
+            meter = self._meter(task, seconds)
+            yield StateBytes(Key("", 0, task.number, METER), 1, ("",), meter)
+            if task.failures:
+                yield failures_row(task.number, task.failures)
+        for number, index in enumerate(self.slicer.indices):
+            yield from self._emit_set(number, index)
+
+    def _emit_set(self, number: int, index: SliceIndex) -> Iterator[StateBytes]:
+        name = index.slice_set.name
+        keys = [slice_key(values) for values in index.keys]
+        for block, groups in in_blocks(index, self.work.blocks.get(name, 1)):
+            of_block = [keys[group] for group in groups]
+            for task in self.models:
+                for family, states in task.states(number, len(keys)):
+                    part = states if len(groups) == len(keys) else states.chosen(groups)
+                    key = Key(name, block, task.number, family)
+                    yield StateBytes(key, self.work.sign, of_block, part.encode())
 
     def _meter(self, task: ModelTask, seconds: float) -> bytes:
         """What the scan cost (`METER_COLUMNS`); what is no model's own is the first one's."""
-        own = (self.rows, task.predictions, task.seconds)
-        shared = (seconds, loaded_count() - self.loads, self.batches)
-        values = (*own, *(shared if task is self.models[0] else (0, 0, 0)))
+        own = [task.predictions, task.seconds]
+        shared = [seconds, loaded_count() - self.loads, self.batches]
+        if task is self.models[0]:
+            values = [self.rows, *own, *shared]
+        else:
+            values = [0, *own, *(0 for _ in shared)]
         return Sums(np.array([[values]], np.float64)).encode()
 
 

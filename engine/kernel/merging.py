@@ -1,84 +1,203 @@
-"""States as rows of Arrow batches, and their sums by key."""
+"""States as rows of Arrow batches, and their sums by key.
+
+A row holds the states of many slices: all those of a slice set, or one part ("block") of them. So
+adding two partitions is a few operations on arrays, however many slices there are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import groupby, islice
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, groupby, islice
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
-from engine.states import decode
+from engine.matrix import ROWS
+from engine.slices import SliceIndex, slice_key
+from engine.states import Ints, NotInvertible, States, Sums, decode
+from engine.states.codec import CodecError
 
-OUT_ROWS = 4096
 MERGED_AT_ONCE = 16
+OUT_BYTES = 32 * 2**20
 
-# The "family" of a row that holds no state, but why there is none.
+# The families of rows that hold no state: why there is none, why one could not be taken from
+# another, and what a scan cost.
 FAILURE = "failure"
+IRREVERSIBLE = "irreversible"
+METER = "meter"
 
 STATE_SCHEMA = pa.schema(
     [
-        ("model", pa.int32()),
         ("slice_set", pa.string()),
-        ("slice_key", pa.string()),
+        ("block", pa.int32()),
+        ("model", pa.int32()),
         ("family", pa.string()),
+        ("sign", pa.int8()),
+        ("slice_keys", pa.list_(pa.string())),
         ("payload", pa.binary()),
     ]
 )
-STATE_KEY = ("slice_set", "slice_key", "model", "family")
+STATE_KEY = ("slice_set", "block", "model", "family")
 
-Key = tuple[str, str, int, str]
-StateBytes = tuple[Key, bytes]
+
+class Key(NamedTuple):
+    """What the rows share whose states are added; `slice_set` is "" for what holds no state."""
+
+    slice_set: str
+    block: int
+    model: int
+    family: str
+
+
+class StateBytes(NamedTuple):
+    """One row: states to add (sign 1) or to take away (-1), of the slices `slice_keys` name."""
+
+    key: Key
+    sign: int
+    slice_keys: Sequence[str]
+    payload: bytes
+
+
+def block_of(key: str, blocks: int) -> int:
+    """The block of a slice set in which a slice is."""
+    return zlib.crc32(key.encode()) % blocks
 
 
 def in_batches(rows: Iterable[StateBytes]) -> Iterator[pa.RecordBatch]:
-    """Rows of states in batches of `OUT_ROWS`."""
+    """Rows of states in batches of about `OUT_BYTES`."""
     out: list[StateBytes] = []
+    size = 0
     for row in rows:
         out.append(row)
-        if len(out) >= OUT_ROWS:
+        size += len(row.payload)
+        if size >= OUT_BYTES:
             yield to_batch(out)
-            out = []
+            out, size = [], 0
     if out:
         yield to_batch(out)
 
 
-def to_batch(rows: list[StateBytes]) -> pa.RecordBatch:
+def to_batch(rows: Sequence[StateBytes]) -> pa.RecordBatch:
     """Rows of states as an Arrow batch of `STATE_SCHEMA`."""
     columns = [
-        pa.array([key[2] for key, _ in rows], pa.int32()),
-        pa.array([key[0] for key, _ in rows], pa.string()),
-        pa.array([key[1] for key, _ in rows], pa.string()),
-        pa.array([key[3] for key, _ in rows], pa.string()),
-        pa.array([payload for _, payload in rows], pa.binary()),
+        [row.key.slice_set for row in rows],
+        [row.key.block for row in rows],
+        [row.key.model for row in rows],
+        [row.key.family for row in rows],
+        [row.sign for row in rows],
+        [list(row.slice_keys) for row in rows],
+        [row.payload for row in rows],
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=STATE_SCHEMA)
+    arrays = [pa.array(c, of.type) for c, of in zip(columns, STATE_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=STATE_SCHEMA)
+
+
+def failures_row(model: int, failures: dict[str, str]) -> StateBytes:
+    """The reasons why families of a model have no states; the family "" is the model itself."""
+    payload = json.dumps(failures, ensure_ascii=False, sort_keys=True).encode()
+    return StateBytes(Key("", 0, model, FAILURE), 1, (), payload)
+
+
+def read_failures(payload: bytes) -> dict[str, str]:
+    """The reasons that `failures_row` wrote."""
+    found: dict[str, str] = json.loads(payload)
+    return found
 
 
 def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Adds the states of one key; the rows come sorted by `STATE_KEY`, so one is held at a time."""
-    grouped = groupby(_keyed(batches), key=lambda row: row[0])
-    return in_batches((key, _added(key, (each for _, each in rows))) for key, rows in grouped)
+    """Adds the states of one key, and takes away what has the sign -1.
+
+    The rows come sorted by `STATE_KEY`, so few are held at a time. Where something cannot be taken
+    away, or is damaged, there is a row of the family `IRREVERSIBLE` in its place, which says why.
+    """
+    grouped = groupby(_rows(batches), key=lambda row: row.key)
+    return in_batches(_added(key, rows) for key, rows in grouped)
 
 
-def _added(key: Key, payloads: Iterator[bytes]) -> bytes:
-    """The sum of states as bytes; of reasons for a failure, the first in the alphabet."""
-    if key[3] == FAILURE:
-        return min(payloads)
-    first, *few = islice(payloads, MERGED_AT_ONCE)
-    if not few:
-        return first
-    state = decode(first)
-    while few:
-        state = state.merge(*map(decode, few))
-        few = list(islice(payloads, MERGED_AT_ONCE))
-    return state.encode()
+def _added(key: Key, rows: Iterator[StateBytes]) -> StateBytes:
+    """The sum of the rows of a key; of several reasons for a failure, the first in the alphabet."""
+    if key.family == FAILURE:
+        reasons: dict[str, str] = {}
+        for row in rows:
+            for family, why in read_failures(row.payload).items():
+                reasons[family] = min(why, reasons.get(family, why))
+        return failures_row(key.model, reasons)
+    sums = {1: Adding(), -1: Adding()}
+    numbers: dict[str, int] = {}
+    few = list(islice(rows, 2))
+    if len(few) == 1 and few[0].sign > 0:
+        return few[0]
+    try:
+        for row in chain(few, rows):
+            places = [numbers.setdefault(each, len(numbers)) for each in row.slice_keys]
+            states = decode(row.payload).placed(np.array(places, np.int64), len(numbers))
+            sums[row.sign].add(states)
+        state = _less(sums[1].total(), sums[-1].total())
+    except (NotInvertible, CodecError) as error:
+        place = (key.slice_set, str(key.block), key.family)
+        return StateBytes(Key("", 0, key.model, IRREVERSIBLE), 1, place, str(error).encode())
+    kept = _left(key, list(numbers), state)
+    names = [name for name, _ in kept]
+    chosen = state.chosen(np.array([number for _, number in kept], np.int64))
+    return StateBytes(key, 1, names, chosen.encode())
 
 
-def _keyed(batches: Iterable[pa.RecordBatch]) -> Iterator[StateBytes]:
+def _less(state: States | None, gone: States | None) -> States:
+    if state is None:
+        raise NotInvertible("there is nothing from which rows could be taken")
+    return state if gone is None else state.minus(gone)
+
+
+def _left(key: Key, names: list[str], state: States) -> list[tuple[str, int]]:
+    """The slices in the order of their names, without those all of whose rows have gone."""
+    everything = slice_key(())
+    numbered = sorted(zip(names, range(len(names)), strict=True))
+    if key.family != ROWS or not isinstance(state, Sums):
+        return numbered
+    some = (state.values != 0).any(axis=(1, 2)).tolist()
+    return [(name, number) for name, number in numbered if some[number] or name == everything]
+
+
+@dataclass(slots=True)
+class Adding:
+    """A sum of states on its way: some are held and added at once."""
+
+    _sum: States | None = None
+    _held: list[States] = field(default_factory=list)
+
+    def add(self, states: States) -> None:
+        self._held.append(states)
+        if len(self._held) >= MERGED_AT_ONCE:
+            self._sum, self._held = self.total(), []
+
+    def total(self) -> States | None:
+        """The sum so far; None of nothing."""
+        every = self._held if self._sum is None else [self._sum, *self._held]
+        return every[0].merge(*every[1:]) if every else None
+
+
+def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[StateBytes]:
     for batch in batches:
-        models, sets, slices, families, payloads = (
-            batch.column(name).to_pylist()
-            for name in ("model", "slice_set", "slice_key", "family", "payload")
-        )
-        keys = zip(sets, slices, models, families, strict=True)
-        yield from zip(keys, payloads, strict=True)
+        columns = [batch.column(name).to_pylist() for name in STATE_SCHEMA.names]
+        for slice_set, block, model, family, sign, slice_keys, payload in zip(
+            *columns, strict=True
+        ):
+            yield StateBytes(Key(slice_set, block, model, family), sign, slice_keys, payload)
+
+
+def in_blocks(index: SliceIndex, blocks: int) -> Iterator[tuple[int, Ints]]:
+    """The numbers of a set's slices, block after block; the first also where there is no slice.
+
+    The groups of a slice that are compared are in one block, by what they have in common.
+    """
+    compared = index.slice_set.parent is not None
+    keys = (slice_key(each[:-1] if compared else each) for each in index.keys)
+    of = np.array([block_of(key, blocks) if blocks > 1 else 0 for key in keys], np.int64)
+    for block in range(blocks):
+        numbers = np.flatnonzero(of == block)
+        if len(numbers) or block == 0:
+            yield block, numbers

@@ -8,21 +8,37 @@ from __future__ import annotations
 
 from engine.matrix.fit import check_fit
 from engine.matrix.names import direction_mistake, expand_tests, free_name, metric_mistake
+from engine.matrix.needs import (
+    PREDICTIONS,
+    ROWS,
+    STATES_VERSION,
+    Need,
+    code_of,
+    libraries,
+    needs,
+)
 from engine.matrix.plan import ANY_THRESHOLD, Columns, EvaluationPlan, dump_plans, load_plans
 from engine.matrix.problem import label_codes, make_problem, same_label
 
 __all__ = [
     "ANY_THRESHOLD",
+    "PREDICTIONS",
+    "ROWS",
+    "STATES_VERSION",
     "Columns",
     "EvaluationPlan",
+    "Need",
     "check_fit",
+    "code_of",
     "direction_mistake",
     "dump_plans",
     "expand_tests",
     "free_name",
     "label_codes",
+    "libraries",
     "load_plans",
     "make_problem",
     "metric_mistake",
+    "needs",
     "same_label",
 ]

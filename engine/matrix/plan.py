@@ -43,7 +43,12 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """One evaluation with everything pinned: it takes one scan of its dataset version."""
+    """One evaluation with everything pinned: it takes one scan of its dataset version.
+
+    `libraries` are the versions of the models' frameworks by flavour, `code` the digests of the
+    modules of users' own metrics (None for one that cannot be read), `blocks` into how many parts
+    the states of a slice set go (1 where none is named). With `keep`, predictions are stored.
+    """
 
     name: str
     dataset: DatasetVersion
@@ -60,6 +65,24 @@ class EvaluationPlan:
     correction: Within = Within.BH
     over_runs: OverRuns = OverRuns.NONE
     rows_per_cluster: float = 1.0
+    libraries: tuple[tuple[str, str], ...] = ()
+    code: tuple[tuple[str, str | None], ...] = ()
+    blocks: tuple[tuple[str, int], ...] = ()
+    keep: bool = False
+
+    @property
+    def base(self) -> int | None:
+        """The place of the baseline among the models."""
+        names = [model.name for model in self.models]
+        return names.index(self.baseline) if self.baseline in names else None
+
+    @property
+    def bucket_columns(self) -> tuple[str, ...]:
+        """The columns by which a row is put in a bucket: its cluster, its query, its key."""
+        whole = self.columns.cluster or self.columns.query
+        if whole is not None:
+            return (whole,)
+        return self.columns.key or tuple(name for name, _ in self.dataset.schema)
 
     @property
     def sets_by_name(self) -> dict[str, SliceSet]:

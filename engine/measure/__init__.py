@@ -1,6 +1,7 @@
 """From states to cells: metrics, differences and verdicts of one evaluation, slice by slice.
 
-The states of one slice are held at a time, so that memory does not grow with their number.
+The states of one block of slices are held at a time, so that memory does not grow with their
+number.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from engine.kernel import FAILURE, METER, METER_COLUMNS, ROWS, refuse_many
+from engine.kernel import FAILURE, METER, METER_COLUMNS, read_failures, refuse_many
 from engine.matrix import EvaluationPlan
-from engine.measure.cells import Failures, Found, Judge
+from engine.measure.block import Block, StateRow
+from engine.measure.cells import Found, Judge
 from engine.measure.groups import GroupedSlice
 from engine.measure.order import Order, told_apart
 from engine.metrics import METRICS, Metric, Problem, SliceStates, confusion, curves
 from engine.slices import from_key, key_values
-from engine.states import ROW_COLUMNS, States, Sums, decode
+from engine.states import Sums, decode
 from engine.verdicts import Correction, corrected
 from engine.vocabulary import (
     Cell,
@@ -31,16 +33,7 @@ from engine.vocabulary import (
     TaskKind,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class StateRow:
-    """One row of the states table; rows come sorted by slice set and slice key."""
-
-    model: int
-    slice_set: str
-    slice_key: str
-    family: str
-    payload: bytes
+__all__ = ["StateRow", "measure"]
 
 
 @dataclass(slots=True)
@@ -67,7 +60,7 @@ def measure(
 
     Args:
         plan: the evaluation.
-        rows: its states, sorted by slice set and slice key.
+        rows: its states, sorted by slice set and block.
         alpha: the share of false alarms that all tests together may have, where an error budget
             over many runs sets it; else each test has its own, 1 - confidence.
         earlier: the run's evaluations before this one, on which thresholds may be chosen.
@@ -78,32 +71,35 @@ def measure(
     of = Measured(plan)
     judge = Judge(plan, of.failures, {each.name: each.thresholds for each in earlier})
     groups = {each.name: each for each in plan.group_sets}
+    sets = plan.sets_by_name
     chosen: dict[Slice, dict[int, RowCounts]] = {}
     slices: Counter[str] = Counter()
-    for set_name, in_set in groupby(rows, key=lambda row: row.slice_set):
-        of_set = groupby(in_set, key=lambda row: row.slice_key)
-        if set_name in groups:
-            of.cells += _compared_groups(judge, groups[set_name], of_set)
+    for (set_name, _), in_block in groupby(rows, key=lambda row: (row.slice_set, row.block)):
+        if set_name == "":
+            _read_meta(of, in_block)
             continue
-        for key, group in of_set:
-            if set_name == "":
-                _read_meta(of, group)
-                continue
-            slices[set_name] += 1
-            refuse_many(plan, set_name, slices[set_name])
-            where = from_key(plan.sets_by_name, set_name, key)
-            states = _slice_states(plan, _by_model(group), of.failures)
-            of.cells += judge.cells(where, states)
-            if where.kind == "where":
-                chosen[where] = {number: on.rows for number, on in states.items()}
+        block = Block.of(in_block)
+        if set_name in groups:
+            of.cells += _compared_groups(judge, groups[set_name], block)
+            continue
+        keys = block.slice_keys()
+        slices[set_name] += len(keys)
+        refuse_many(plan, set_name, slices[set_name])
+        places = [from_key(sets, set_name, key) for key in keys]
+        states = block.slices(plan, keys)
+        of.cells += judge.block(places, states)
+        for at, where in enumerate(places):
+            if where.kind == "where" and groups:
+                chosen[where] = {number: on.counts[at] for number, on in states.items()}
             if where.kind == "overall":
-                _draw(of, where, states)
-                of.thresholds.update(_best_thresholds(of, states))
-    of.cells += list(_unmatched_groups(judge, of.cells, chosen))
+                alone = {number: on.slices[at] for number, on in states.items()}
+                _draw(of, where, alone)
+                of.thresholds.update(_best_thresholds(of, alone))
+    of.cells += list(_unmatched_groups(judge, of.cells, chosen)) if chosen else []
     order = Order(plan)
     level = 1 - plan.confidence if alpha is None else alpha
     how = Correction(plan.correction, level, whole=alpha is not None)
-    judged = corrected(sorted(of.cells, key=order.place), how)
+    judged = corrected(order.sorted(of.cells), how)
     return EvaluationResult(
         name=plan.name,
         task=plan.problem.task,
@@ -123,19 +119,19 @@ def measure(
     )
 
 
-def _compared_groups(
-    judge: Judge, slice_set: SliceSet, of_set: Iterable[tuple[str, Iterator[StateRow]]]
-) -> Iterator[Cell]:
+def _compared_groups(judge: Judge, slice_set: SliceSet, block: Block) -> Iterator[Cell]:
     """The cells of tests that compare groups; those of one slice come one after the other."""
     parent = judge.plan.sets_by_name[str(slice_set.parent)]
     held: GroupedSlice | None = None
-    for key, group in of_set:
+    keys = block.slice_keys()
+    states = block.slices(judge.plan, keys)
+    for at, key in enumerate(keys):
         values = key_values(key)
         if held is None or held.values != values[:-1]:
             if held is not None:
                 yield from held.cells(judge)
             held = GroupedSlice(slice_set, parent, values[:-1])
-        held.add(values, _slice_states(judge.plan, _by_model(group), judge.failures))
+        held.add(values, {number: on.slices[at] for number, on in states.items()})
     if held is not None:
         yield from held.cells(judge)
 
@@ -155,63 +151,15 @@ def _unmatched_groups(
 def _read_meta(of: Measured, rows: Iterable[StateRow]) -> None:
     for row in rows:
         if row.family == FAILURE:
-            of.failures[row.model, row.slice_key] = row.payload.decode()
+            for family, reason in read_failures(row.payload).items():
+                of.failures[row.model, family] = reason
         elif row.family == METER:
             sums = decode(row.payload)
-            assert isinstance(sums, Sums)
+            assert isinstance(sums, Sums), "costs are sums"
             meter = dict(zip(METER_COLUMNS, sums.values.sum(axis=(0, 1)).tolist(), strict=True))
-            model = of.plan.models[row.model].name
-            of.meters[f"predict_seconds/{model}"] = meter["predict_seconds"]
-            for name in ("predictions", "predict_seconds", "scan_seconds", "loads", "batches"):
-                of.meters[name] = of.meters.get(name, 0.0) + meter[name]
-            of.meters["rows"] = meter["rows"]
-
-
-def _by_model(rows: Iterator[StateRow]) -> dict[int, dict[str, States]]:
-    found: dict[int, dict[str, States]] = {}
-    for row in rows:
-        found.setdefault(row.model, {})[row.family] = decode(row.payload)
-    return found
-
-
-def _row_counts(states: Mapping[str, States]) -> RowCounts:
-    rows = states[ROWS]
-    assert isinstance(rows, Sums)
-    sums = dict(zip(ROW_COLUMNS, rows.values.sum(axis=(0, 1)).tolist(), strict=True))
-    return RowCounts(
-        n=int(sums["n"]),
-        weight_sum=sums["weight"],
-        null_labels=int(sums["null_labels"]),
-        bad_scores=int(sums["bad_scores"]),
-        unknown_labels=int(sums["unknown_labels"]),
-    )
-
-
-def _slice_states(
-    plan: EvaluationPlan, found: Mapping[int, dict[str, States]], failures: Failures
-) -> dict[int, SliceStates]:
-    """The states of each model on one slice, and beside them the baseline's if it has any."""
-    base = next((n for n, model in enumerate(plan.models) if model.name == plan.baseline), None)
-
-    def of(number: int, baseline: SliceStates | None = None) -> SliceStates:
-        families = found[number]
-        rows = families[ROWS]
-        assert isinstance(rows, Sums)
-        return SliceStates(
-            _row_counts(families),
-            families,
-            buckets=rows.values[0, :, ROW_COLUMNS.index("weight")],
-            sampling=plan.sampling,
-            baseline=baseline,
-        )
-
-    other = None
-    if base is not None and base in found and (base, "") not in failures:
-        other = of(base)
-    return {
-        number: other if other is not None and number == base else of(number, other)
-        for number in found
-    }
+            name = f"predict_seconds/{of.plan.models[row.model].name}"
+            for each, cost in {**meter, name: meter["predict_seconds"]}.items():
+                of.meters[each] = of.meters.get(each, 0.0) + cost
 
 
 def _best_thresholds(

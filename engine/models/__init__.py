@@ -9,17 +9,22 @@ imported only by the functions that need them.
 from __future__ import annotations
 
 from engine.models.base import task_threads
-from engine.models.load import Predictor, check_inputs, load, loaded_count
+from engine.models.libraries import LOOK_DDL, make_look, needed_by
+from engine.models.load import Predictor, check_inputs, load, loaded_count, shipped_name
 from engine.models.outputs import Prediction
 from engine.models.resolve import ModelRequest, resolve
 
 __all__ = [
+    "LOOK_DDL",
     "ModelRequest",
     "Prediction",
     "Predictor",
     "check_inputs",
     "load",
     "loaded_count",
+    "make_look",
+    "needed_by",
     "resolve",
+    "shipped_name",
     "task_threads",
 ]

@@ -19,6 +19,8 @@ from engine.vocabulary import Label, ModelVersion, Output
 # of one size make a row's figures independent of the rows around it, and so of how Spark cut
 # the batches; TensorFlow traces a single shape. Larger calls are hardly faster.
 CHUNK_ROWS = 256
+# A call costs a GPU as much for few rows as for these.
+GPU_CHUNK_ROWS = 4096
 
 Runner = Callable[[pa.Table], Any]
 """Feeds the rows of a table to a model and returns what the framework returned."""
@@ -79,23 +81,25 @@ def keep_triton_out() -> None:
 
 
 def run_in_chunks(
-    call: Callable[[list[np.ndarray]], np.ndarray], arrays: Sequence[np.ndarray]
+    call: Callable[[list[np.ndarray]], np.ndarray],
+    arrays: Sequence[np.ndarray],
+    size: int = CHUNK_ROWS,
 ) -> np.ndarray:
-    """Calls `call` with `CHUNK_ROWS` rows of each array at a time, and joins what it returns.
+    """Calls `call` with `size` rows of each array at a time, and joins what it returns.
 
     The last chunk is filled up with copies of its first row, whose outputs are dropped. `arrays`
     have the same number of rows, at least one.
     """
     rows = len(arrays[0])
     outputs = []
-    for start in range(0, rows, CHUNK_ROWS):
-        found = min(CHUNK_ROWS, rows - start)
-        output = call([_filled(array[start : start + found]) for array in arrays])
+    for start in range(0, rows, size):
+        found = min(size, rows - start)
+        output = call([_filled(array[start : start + found], size) for array in arrays])
         # An output without a row for each input is left whole: its shape is told of as wrong.
-        outputs.append(output[:found] if output.shape[:1] == (CHUNK_ROWS,) else output)
+        outputs.append(output[:found] if output.shape[:1] == (size,) else output)
     return np.concatenate(outputs)
 
 
-def _filled(chunk: np.ndarray) -> np.ndarray:
-    missing = CHUNK_ROWS - len(chunk)
+def _filled(chunk: np.ndarray, size: int) -> np.ndarray:
+    missing = size - len(chunk)
     return chunk if not missing else np.concatenate([chunk, np.repeat(chunk[:1], missing, axis=0)])

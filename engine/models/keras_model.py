@@ -14,7 +14,16 @@ import numpy as np
 import pyarrow as pa
 
 from engine.models.artifact import Artifact, add_code_paths
-from engine.models.base import Description, Runner, keep_triton_out, run_in_chunks, task_threads
+from engine.models.base import (
+    CHUNK_ROWS,
+    GPU_CHUNK_ROWS,
+    Description,
+    Runner,
+    keep_triton_out,
+    run_in_chunks,
+    task_threads,
+)
+from engine.models.device import show_one_gpu
 from engine.models.inputs import read_arrays
 from engine.vocabulary import ModelVersion, Output, TensorSpec
 
@@ -43,17 +52,16 @@ def open_model(artifact: Artifact) -> Any:
 
 
 def import_tensorflow() -> Any:
-    """Imports TensorFlow without its chatter, and keeps it from taking the whole of a GPU."""
+    """Imports TensorFlow without its chatter, and shows it no more than the task's GPU."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _native_stderr_to_log() if "tensorflow" not in sys.modules else contextlib.nullcontext():
         import tensorflow as tf
     keep_triton_out()
     # It tells of every shape that it compiles for, and there are few.
     tf.get_logger().setLevel("ERROR")
-    # Both raise once TensorFlow runs: then somebody else has decided on it.
+    # It raises once TensorFlow computes: then it is decided.
     with contextlib.suppress(RuntimeError):
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
+        show_one_gpu(tf)
     return tf
 
 
@@ -104,6 +112,7 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
         tf.config.threading.set_intra_op_parallelism_threads(task_threads())
         tf.config.threading.set_inter_op_parallelism_threads(task_threads())
     names = [spec.name for spec in model.inputs if isinstance(spec, TensorSpec)]
+    size = GPU_CHUNK_ROWS if tf.config.get_visible_devices("GPU") else CHUNK_ROWS
 
     def call(arrays: list[np.ndarray]) -> np.ndarray:
         if len(arrays) == 1:
@@ -111,7 +120,7 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
         return _single(native.predict_on_batch(dict(zip(names, arrays, strict=True))))
 
     def run(table: pa.Table) -> np.ndarray:
-        return run_in_chunks(call, read_arrays(table, model))
+        return run_in_chunks(call, read_arrays(table, model), size)
 
     return run
 

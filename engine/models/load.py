@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -79,13 +81,43 @@ def load(model: ModelVersion) -> Predictor:
     """Gives the predictor of a model version; the model itself is loaded once in a process.
 
     Raises:
-        ModelError: when it cannot be loaded from `model.path`.
+        ModelError: when it is not on this machine, or cannot be loaded.
     """
-    opened = _CACHE.get(model.digest, lambda: read_artifact(model.path))
+    opened = _CACHE.get(model.digest, lambda: read_artifact(find_folder(model)))
     if model not in opened.predictors:
         runner = FLAVORS[model.flavor].make_runner(opened.native, model)
         opened.predictors[model] = Predictor(model, runner)
     return opened.predictors[model]
+
+
+def shipped_name(digest: str) -> str:
+    """The name of the folder in which the driver ships a model to workers."""
+    return f"evalmatrix-model-{digest[:40]}"
+
+
+def find_folder(model: ModelVersion) -> Path:
+    """The folder of a model on this machine.
+
+    What the driver has shipped goes first: its name has the model's digest, while the same path
+    may hold another model on another machine. Spark unpacks it in a folder that it puts on the
+    path of a worker's Python.
+
+    Raises:
+        ModelError: when it is not here.
+    """
+    name = shipped_name(model.digest)
+    for place in (".", *sys.path):
+        folder = Path(place, name)
+        if folder.is_dir():
+            return folder.absolute()
+    folder = Path(model.path)
+    if folder.is_dir():
+        return folder
+    raise ModelError(
+        f"the model {model.name!r} is not on this worker: no folder at {model.path!r}, and the "
+        f"driver has shipped none ({name}); `evalmatrix run` ships its models, and what calls the "
+        "engine by itself has engine.shipping.ship for it"
+    )
 
 
 def open_native(digest: str, artifact: Artifact) -> Any:

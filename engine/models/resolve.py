@@ -14,6 +14,7 @@ from pathlib import Path
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.base import Description
+from engine.models.libraries import needed
 from engine.models.load import FLAVORS, open_native
 from engine.models.locate import Located, Locator
 from engine.registry import nearest
@@ -94,24 +95,13 @@ def _default_name(uri: str, located: Located) -> str:
     return uri.rstrip("/").rsplit("/", 1)[-1]
 
 
-_LIBRARIES = {
-    "sklearn": ("sklearn", "pip install scikit-learn"),
-    "tensorflow": ("tensorflow", "pip install 'evalmatrix[tensorflow]'"),
-    "pytorch": ("torch", "pip install 'evalmatrix[torch]'"),
-}
-
-
 def _check_library(request: ModelRequest, artifact: Artifact) -> None:
-    library, command = _LIBRARIES.get(artifact.flavor, ("", ""))
-    loader = str(artifact.flavors.get("python_function", {}).get("loader_module", ""))
-    if not library and loader.startswith("mlflow.") and not loader.startswith("mlflow.pyfunc"):
-        library = loader.split(".")[1]
-        command = f"pip install {library}"
-    if library and importlib.util.find_spec(library) is None:
-        raise ModelError(
-            f"model {request.uri!r} needs the library {library!r}, which is not installed; "
-            f"install it here and on the workers: {command}"
-        )
+    for library, command in needed(artifact).items():
+        if importlib.util.find_spec(library) is None:
+            raise ModelError(
+                f"model {request.uri!r} needs the library {library!r}, which is not installed; "
+                f"install it here and on the workers: {command}"
+            )
 
 
 def _check_task(request: ModelRequest, artifact: Artifact) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pyarrow as pa
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, add_code_paths
 from engine.models.base import (
+    CHUNK_ROWS,
+    GPU_CHUNK_ROWS,
     Description,
     Runner,
     keep_triton_out,
@@ -17,6 +20,7 @@ from engine.models.base import (
     task_threads,
     unpickling_allowed,
 )
+from engine.models.device import CPU, torch_device
 from engine.models.inputs import read_arrays
 from engine.vocabulary import ModelVersion, Output
 
@@ -90,22 +94,34 @@ def _last_operation(native: Any) -> str | None:
 
 
 def make_runner(native: Any, model: ModelVersion) -> Runner:
-    """Runs chunks of one size without gradients; several tensors go in by position."""
+    """Runs chunks of one size without gradients; several tensors go in by position.
+
+    On a GPU they are larger, and computed without the shortcuts that cost digits.
+    """
     torch = import_torch()
     torch.set_num_threads(task_threads())
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
 
-    def call(arrays: list[np.ndarray]) -> np.ndarray:
-        tensors = [torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in arrays]
+    def call(arrays: list[np.ndarray], device: str) -> np.ndarray:
+        tensors = [
+            torch.from_numpy(np.require(a, requirements=["C", "W"])).to(device) for a in arrays
+        ]
         with torch.inference_mode():
             output = native(*tensors)
         if not isinstance(output, torch.Tensor):
             raise ModelError(
                 f"model {model.name!r} returned a {type(output).__name__}, expected one tensor"
             )
+        output = output.cpu()
         # NumPy lacks some of torch's floating-point types; all of them fit into float64.
         return np.asarray(output.double() if output.is_floating_point() else output)
 
     def run(table: pa.Table) -> np.ndarray:
-        return run_in_chunks(call, read_arrays(table, model))
+        device = torch_device(torch)
+        # Nothing moves where it is there already.
+        native.to(device)
+        size = CHUNK_ROWS if device == CPU else GPU_CHUNK_ROWS
+        return run_in_chunks(partial(call, device=device), read_arrays(table, model), size)
 
     return run

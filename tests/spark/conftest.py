@@ -192,7 +192,9 @@ def small(world: World) -> Callable[..., dict[str, Any]]:
             "slices": ["overall"],
             "tests": [{"metric": "accuracy"}],
         }
-        top = {key: over.pop(key) for key in ("store", "mlflow", "gate") if key in over}
+        # All tests share a store, and most count what a run by itself costs.
+        top = {"reuse": False}
+        top |= {key: over.pop(key) for key in ("store", "mlflow", "gate", "reuse") if key in over}
         evaluation["dataset"] |= over.pop("dataset", {})
         evaluation |= over
         suite = {"name": "small", "store": str(world.store), "evaluations": [evaluation], **top}

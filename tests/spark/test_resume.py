@@ -29,10 +29,10 @@ def stop_at(name: str, monkeypatch: pytest.MonkeyPatch, error: BaseException) ->
     """Lets the scan of one evaluation fail hard."""
     scan = execute.scan
 
-    def failing(frame: Any, plan: Any) -> Any:
+    def failing(plan: Any, parts: Any) -> Any:
         if plan.name == name:
             raise error
-        return scan(frame, plan)
+        return scan(plan, parts)
 
     monkeypatch.setattr(execute, "scan", failing)
 

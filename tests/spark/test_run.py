@@ -20,7 +20,8 @@ from sklearn import metrics as skm
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from engine.result import RunResult
+    from engine.matrix import STATES_VERSION
+from engine.result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 
@@ -337,13 +338,13 @@ def test_states_are_kept_by_model_and_dataset_version(
     world: Any, finished: RunResult, spark: SparkSession
 ) -> None:
     states = spark.read.format("delta").load(str(world.store / "states"))
-    key = ["evaluation", "model", "slice_set", "slice_key", "family"]
+    key = ["evaluation", "model", "slice_set", "block", "family"]
     of = states.where("run_id = 'big-1'")
     assert of.count() == of.select(*key).distinct().count() > 0
     row = of.first()
     assert row is not None
     assert row["dataset_version"] == 0 and row["dataset_id"]
-    assert len(row["model_digest"]) == 64 and row["schema_version"] == 2
+    assert len(row["model_digest"]) == 64 and row["schema_version"] == STATES_VERSION
 
 
 def test_the_reports_folder_is_complete(world: Any, finished: RunResult) -> None:

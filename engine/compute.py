@@ -1,0 +1,146 @@
+"""From a plan to the states it is measured from, and on to its cells."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from engine import execute, predictions
+from engine.budget import Budget, judged_digest
+from engine.kernel import PREDICTED
+from engine.matrix import EvaluationPlan
+from engine.measure import measure
+from engine.metrics import METRICS
+from engine.progress import Reporter
+from engine.reuse import Steps, of_base, steps
+from engine.states.codec import CodecError
+from engine.stock import Stock, Writer, missing, rows_of, state_rows, take_stock
+from engine.store import Store
+from engine.vocabulary import EvaluationResult
+
+
+@dataclass(frozen=True, slots=True)
+class Computing:
+    """A run whose states are computed: where they lie, and how it tells.
+
+    Without `reuse`, what other runs have left is not looked at.
+    """
+
+    spark: SparkSession
+    store: Store
+    suite: str
+    run_id: str
+    tell: Reporter
+    reuse: bool = True
+
+
+def evaluated(
+    of: Computing, plan: EvaluationPlan, frame: DataFrame, earlier: Sequence[EvaluationResult]
+) -> EvaluationResult:
+    """The cells of an evaluation of a run, after computing what the store does not keep of it.
+
+    `earlier` are the evaluations of the run that came before this one.
+    """
+    budget = budget_of(of.spark, of.store, of.suite)
+    stock = computed(of, plan, frame)
+    try:
+        result = measured(budget, of.store, stock, earlier)
+    except CodecError as error:
+        # What another run left is damaged: nothing of it is used.
+        of.tell.say(f"{plan.name}: stored states are damaged ({error}); computing them anew")
+        stock = computed(of, plan, frame, without=[each.writer for each in stock.kept])
+        result = measured(budget, of.store, stock, earlier)
+    budget.spend(plan, result, (of.run_id, judged_digest(plan, earlier)))
+    return result
+
+
+def computed(
+    of: Computing, plan: EvaluationPlan, frame: DataFrame, *, without: Sequence[Writer] = ()
+) -> Stock:
+    """What an evaluation is measured from, after computing what the store does not keep of it."""
+    stock = _stock(of, plan)
+    todo = steps(of.spark, stock, without=without)
+    if todo.nothing_to_do:
+        of.tell.say(f"{plan.name}: all states are kept; no row is read")
+        return stock
+    _scan(of, todo, frame, step="damaged" if without else "")
+    stock = _stock(of, plan)
+    if stock.lost and missing(stock):
+        why = next(iter(stock.lost.values()))
+        of.tell.say(f"{plan.name}: some states cannot be brought up to date: {why}")
+        _scan(of, steps(of.spark, stock, anew=stock.lost), frame, step="anew")
+        stock = _stock(of, plan)
+    return stock
+
+
+def _stock(of: Computing, plan: EvaluationPlan) -> Stock:
+    table = of.store.table("states")
+    stock = take_stock(of.spark, plan, table=table, run_id=of.run_id)
+    if not of.reuse:
+        stock.forget_others()
+    return stock
+
+
+def _scan(of: Computing, todo: Steps, frame: DataFrame, *, step: str) -> None:
+    """Runs the scans of an evaluation's steps and writes its states."""
+    plan, table = todo.plan, of.store.table("states")
+    if todo.reused or todo.why:
+        of.tell.say(f"{plan.name}: {todo.reused:,} predictions are reused{of_base(todo)}")
+    if plan.keep:
+        predictions.check_keys(execute.projected(frame, plan), plan)
+    target = execute.Target(table, of.run_id, dt.datetime.now(dt.UTC), step)
+    parts = todo.parts(frame, predictions=of.store.table("predictions"))
+    states = []
+    if todo.updated:
+        kept = rows_of(of.spark, todo.updated, table=table)
+        states.append(kept.withColumn("sign", F.lit(1)))
+    scanned = execute.scan(plan, parts) if parts else None
+    try:
+        with of.tell.scanning(of.spark, plan.name, todo.rows):
+            if scanned is not None and plan.keep:
+                scanned = scanned.persist()
+            if scanned is not None:
+                states.append(scanned.where(F.col("family") != PREDICTED))
+            execute.store_states(execute.merged(of.spark, plan, parts, states), plan, target)
+            if plan.keep:
+                _keep_predictions(of, todo, scanned, target)
+    finally:
+        if scanned is not None and plan.keep:
+            scanned.unpersist()
+        todo.release()
+
+
+def _keep_predictions(
+    of: Computing, todo: Steps, scanned: DataFrame | None, target: execute.Target
+) -> None:
+    """Writes the predictions that a scan has made, and then that they are there."""
+    if scanned is not None:
+        # After the states: to write to a table drops what Spark holds of plans that read it.
+        predictions.write(scanned, todo.plan, target, table=of.store.table("predictions"))
+    chains = todo.chains()
+    if chains:
+        told = execute.chain_rows(of.spark, todo.plan, chains)
+        execute.store_states(told, todo.plan, replace(target, step=f"{target.step}kept"))
+
+
+def measured(
+    budget: Budget, store: Store, stock: Stock, earlier: Sequence[EvaluationResult]
+) -> EvaluationResult:
+    """The cells of an evaluation from the states that are kept.
+
+    `earlier` are the evaluations of the run that came before this one.
+    """
+    plan = stock.plan
+    METRICS.load(plan.plugins)
+    alpha = budget.level(plan, judged_digest(plan, earlier))
+    rows = state_rows(budget.spark, stock, table=store.table("states"))
+    return measure(plan, rows, alpha=alpha, earlier=earlier)
+
+
+def budget_of(spark: SparkSession, store: Store, suite: str) -> Budget:
+    """The error budget that a store keeps of a suite."""
+    return Budget(spark, store.table("budget"), suite)

@@ -1,0 +1,75 @@
+"""What commands print on standard output: plans and results, as tables or for programs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+_SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_high", "delta",
+          "verdict", "reason")  # fmt: skip
+
+
+def planned(each: Any, *, told: str) -> Table:
+    """An evaluation as it would run; `told` says where what is reused comes from."""
+    pinned, dataset = each.plan, each.plan.dataset
+    table = Table(title=escape(pinned.name), title_justify="left", show_header=False)
+    table.add_column("what", style="bold")
+    table.add_column("pinned", overflow="fold")
+    table.add_row(
+        "dataset", f"{escape(dataset.uri)} version {dataset.version}, {dataset.rows:,} rows"
+    )
+    for model in pinned.models:
+        mark = " (baseline)" if model.name == pinned.baseline else ""
+        table.add_row("model", escape(f"{model.name}{mark}: {model.uri}, {model.flavor}"))
+    for slice_set in pinned.slice_sets:
+        table.add_row("slices", escape(f"{slice_set.name} ({slice_set.kind})"))
+    for test in pinned.tests:
+        table.add_row("test", escape(f"{test.name}: {test.condition or 'recorded only'}"))
+    table.add_row(
+        "cost",
+        f"{each.steps.rows:,} rows read, {each.predictions:,} predictions, about "
+        f"{each.slices:,} slices and {each.cells:,} cells",
+    )
+    table.add_row("reused", escape(f"{each.reused:,} predictions{told}"))
+    return table
+
+
+def results(frame: Any) -> Table:
+    """The results of a run, the columns that people read."""
+    table = Table(box=None, header_style="bold")
+    for name in _SHOWN:
+        numeric = name in ("n", "value", "ci_low", "ci_high", "delta")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in frame[list(_SHOWN)].itertuples(index=False):
+        table.add_row(*[_shown(value) for value in row])
+    return table
+
+
+def wide() -> Console:
+    """Standard output; where it is no terminal, no line of a table is broken for its width."""
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def _shown(value: Any) -> str:
+    if value is None or value != value:
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else escape(str(value))
+
+
+def json_records(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a frame for JSON, which has no infinity: an interval without an end has null."""
+    endless = (float("inf"), float("-inf"))
+
+    def known(value: Any) -> Any:
+        return None if value != value or value in endless else value
+
+    return [{key: known(each) for key, each in row.items()} for row in frame.to_dict("records")]
+
+
+def json_value(value: Any) -> Any:
+    """What JSON has no word for: times as ISO 8601, numpy's numbers as Python's."""
+    return value.isoformat() if hasattr(value, "isoformat") else value.item()
