@@ -49,6 +49,7 @@ def evaluated(
     stock = computed(of, plan, frame)
     try:
         result = measured(budget, of.store, stock, earlier)
+        _check_rows(result)
     except CodecError as error:
         # What another run left is damaged: nothing of it is used.
         of.tell.say(f"{plan.name}: stored states are damaged ({error}); computing them anew")
@@ -56,6 +57,17 @@ def evaluated(
         result = measured(budget, of.store, stock, earlier)
     budget.spend(plan, result, (of.run_id, judged_digest(plan, earlier)))
     return result
+
+
+def _check_rows(result: EvaluationResult) -> None:
+    """Raises CodecError where the states are not those of all the rows that the dataset has."""
+    rows = result.dataset.rows
+    for cell in result.cells:
+        if cell.slice.kind == "overall":
+            found = cell.counts.n + cell.counts.null_labels
+            if found != rows:
+                raise CodecError(f"they hold {found:,} rows, the dataset has {rows:,}")
+            return
 
 
 def computed(

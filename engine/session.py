@@ -42,6 +42,8 @@ LEAN: Mapping[str, str] = {
     "spark.sql.adaptive.enabled": "false",
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
+    # Rows come from files in the same order each time, and on one machine no stage is run again.
+    "spark.sql.execution.sortBeforeRepartition": "false",
     # VACUUM lists files in so many tasks, however few there are; 10,000 by default.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(4 * (os.cpu_count() or 2)),
     "spark.driver.bindAddress": "127.0.0.1",

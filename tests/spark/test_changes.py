@@ -158,6 +158,7 @@ def test_an_older_version_swaps_the_roles(table: Table) -> None:
     assert counts(table.check(1, 0)) == ("files", 0, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("properties", [{}, VECTORS], ids=["copied", "vectors"])
 def test_delete_update_merge_and_restore(table: Table, properties: dict[str, str]) -> None:
     table.append(0, 30, **properties)
@@ -243,6 +244,7 @@ def test_overwriting(table: Table) -> None:
     assert counts(table.check(0, 1)) == ("files", 2, 2)
 
 
+@pytest.mark.slow
 def test_partitions(table: Table) -> None:
     kept = "CASE WHEN id % 4 = 0 THEN NULL WHEN id % 4 = 1 THEN '%20/ü' ELSE p END AS p"
     about = [kept, "x", "cast(id as int) % 2 = 0 AS even", "id"]
