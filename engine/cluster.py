@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pyspark
-from pyspark.errors import PySparkException
 from pyspark.sql import Row, SparkSession
 
 from engine._version import __version__
@@ -155,7 +154,7 @@ def check_workers(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
     try:
         with _told_of_waiting():
             rows = frame.distinct().collect()
-    except PySparkException as error:
+    except Exception as error:  # of PySpark, or what it did not translate
         raise _not_asked(str(error)) from error
     check_looks(rows, libraries)
 
@@ -181,9 +180,8 @@ def _not_asked(text: str) -> InputError | StoreError:
             f"the workers cannot start Python: there is no {program[1]!r} on them; name one with "
             f"spark.pyspark.python, or {_PACK}"
         )
-    return StoreError(
-        f"the workers could not be asked what they have: {text.splitlines()[0][:500]}"
-    )
+    told = text.strip().splitlines()[0][:500]
+    return StoreError(f"the workers could not be asked what they have: {told}")
 
 
 def check_looks(rows: Sequence[Row], libraries: Mapping[str, str]) -> None:

@@ -7,6 +7,8 @@ GPU: PyTorch models move to it, TensorFlow stays on the one that it began with.
 from __future__ import annotations
 
 import sys
+import warnings
+from functools import cache
 from typing import Any
 
 CPU = "cpu"
@@ -53,9 +55,16 @@ def choose(visible: int, addresses: tuple[str, ...], number: int = 0) -> int | N
 
 def torch_device(torch: Any) -> str:
     """The device of the running task as PyTorch names it: `cpu`, `cuda:0`, ..."""
-    visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    chosen = choose(visible, task_gpu(), task_number())
+    chosen = choose(_cuda_devices(torch), task_gpu(), task_number())
     return CPU if chosen is None else f"cuda:{chosen}"
+
+
+@cache
+def _cuda_devices(torch: Any) -> int:
+    with warnings.catch_warnings():
+        # A PyTorch that is built for CUDA warns of a machine that has none.
+        warnings.simplefilter("ignore")
+        return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
 
 
 def show_one_gpu(tf: Any) -> None:

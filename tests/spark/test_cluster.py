@@ -119,6 +119,12 @@ class Submitter:
         return process.returncode, out + err
 
 
+def said(output: str) -> str:
+    """What a run has said, without Java's stacks."""
+    lines = [line for line in output.splitlines() if not line.startswith(("\tat ", "26/"))]
+    return "\n".join(lines)[-8000:]
+
+
 @pytest.fixture
 def submitter(root: Path, cluster: Any, environment: Path) -> Submitter:
     return Submitter(root, cluster.master, environment)
@@ -169,6 +175,7 @@ def travelling(world: Any) -> Callable[..., dict[str, Any]]:
         return {
             "name": "travels",
             "store": str(folder / "store"),
+            "reuse": False,
             "mlflow": {"tracking_uri": world.tracking_uri},
             "evaluations": [evaluation],
         }
@@ -211,7 +218,7 @@ def test_workers_have_only_what_was_shipped(
         spark_executor_resource_gpu_amount="1",
         spark_task_resource_gpu_amount="1",
     )
-    assert code == 0, output[-5000:]
+    assert code == 0, said(output)
     found = notes(tmp_path)
     assert sum(note["rows"] for note in found) >= world.rows["fraud"].notna().sum()
     for note in found:
@@ -224,9 +231,9 @@ def test_workers_have_only_what_was_shipped(
     check_same(results_of(tmp_path, "local-1"), results_of(tmp_path, "cluster-1"))
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 300) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def wait_for(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
         found = what()
         if found:
             return found
@@ -245,7 +252,7 @@ def test_a_lost_python_and_a_lost_executor_cost_a_retry(
     gate = tmp_path / "gate"
     suite = travelling(tmp_path, gate)
     gate.touch()
-    evaluated(suite, "lost", run_id="local-1")
+    evaluated(suite, "lost", run_id="lost-local")
     gate.unlink()
     (tmp_path / "journal").unlink()
 
@@ -253,23 +260,23 @@ def test_a_lost_python_and_a_lost_executor_cost_a_retry(
         return {note["pid"] for note in notes(tmp_path)}
 
     process = submitter.start(
-        root / "jobs" / "nightly.py", world.write("lost", suite), "--run-id", "cluster-1"
+        root / "jobs" / "nightly.py", world.write("lost", suite), "--run-id", "lost-cluster"
     )
     try:
-        first, second = wait_for(lambda: sorted(pids()) if len(pids()) >= 2 else None)[:2]
+        first, second = wait_for(lambda: sorted(pids()) if len(pids()) >= 2 else None, process)[:2]
         os.kill(first, signal.SIGKILL)
-        wait_for(lambda: len(pids()) >= 3)
+        wait_for(lambda: len(pids()) >= 3, process)
         executor = next(p for p in psutil.Process(second).parents() if p.name() == "java")
         assert "CoarseGrainedExecutorBackend" in " ".join(executor.cmdline())
         executor.kill()
-        wait_for(lambda: len(pids()) >= 4)
+        wait_for(lambda: len(pids()) >= 4, process)
         gate.touch()
         out, err = process.communicate(timeout=400)
     finally:
         gate.touch()
         process.kill()
-    assert process.returncode == 0, (out + err)[-5000:]
-    check_same(results_of(tmp_path, "local-1"), results_of(tmp_path, "cluster-1"))
+    assert process.returncode == 0, said(out + err)
+    check_same(results_of(tmp_path, "lost-local"), results_of(tmp_path, "lost-cluster"))
 
 
 LOOK = """
@@ -299,7 +306,7 @@ def test_a_packed_environment_that_lacks_a_flavor(submitter: Submitter, tmp_path
     job = tmp_path / "look.py"
     job.write_text(LOOK)
     _, output = submitter.run(job, tmp_path / "sklearn", tmp_path / "pytorch")
-    assert "FOUND sklearn well" in output, output[-5000:]
+    assert "FOUND sklearn well" in output, said(output)
     assert "FOUND pytorch InputError the workers' Python (" in output
     assert "lacks the library 'torch', which a model of the suite needs" in output
 
@@ -313,10 +320,10 @@ def test_workers_without_the_engine(
     submitter = Submitter(root, cluster.master)
     nightly = root / "jobs" / "nightly.py"
     code, output = submitter.run(nightly, suite, python=str(bare / "bin" / "python"))
-    assert code == 2, output[-5000:]
+    assert code == 2, said(output)
     assert "the workers' Python lacks '" in output and "infrastructure/pack.py" in output
     code, output = submitter.run(nightly, suite, python="/nowhere/python")
-    assert code == 2, output[-5000:]
+    assert code == 2, said(output)
     assert "the workers cannot start Python: there is no '/nowhere/python' on them" in output
 
 
