@@ -119,7 +119,9 @@ def merged(
     """
     every = reduce(DataFrame.unionByName, states)
     ordered = every.repartition(cores(spark), *STATE_KEY).sortWithinPartitions(*STATE_KEY)
-    return ordered.mapInArrow(partial(_merge, plan=plan, blocks=_blocks(parts)), _MERGED_DDL)
+    # By name, since a worker that only merges has not loaded the metrics of users' own.
+    names = {need.place: need.state for need in needs(plan)}
+    return ordered.mapInArrow(partial(_merge, names=names, blocks=_blocks(parts)), _MERGED_DDL)
 
 
 def _scanned(part: Part, plan: EvaluationPlan) -> DataFrame:
@@ -138,9 +140,10 @@ def _scan(
 
 
 def _merge(
-    batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, blocks: Mapping[str, int]
+    batches: Iterable[pa.RecordBatch],
+    names: Mapping[tuple[int, str, str], str | None],
+    blocks: Mapping[str, int],
 ) -> Iterator[pa.RecordBatch]:
-    states = {need.place: need.state for need in needs(plan)}
     for batch in kernel.merge(batches):
         sets, models, families = (
             batch.column(name).to_pylist() for name in ("slice_set", "model", "family")
@@ -149,7 +152,7 @@ def _merge(
         columns = {
             **{name: batch.column(name) for name in batch.schema.names if name != "sign"},
             "blocks": pa.array([blocks.get(each, 1) for each in sets], pa.int32()),
-            "state": pa.array([states.get(place) for place in places], pa.string()),
+            "state": pa.array([names.get(place) for place in places], pa.string()),
         }
         yield pa.RecordBatch.from_pydict({name: columns[name] for name in _MERGED})
 

@@ -140,8 +140,10 @@ def _version(spark: SparkSession, table: str) -> int | None:
 
 def _read(spark: SparkSession, path: str, fmt: str, table: str, version: int | None) -> DataFrame:
     schema = tables.read(spark, table).schema if version is not None else None
+    # The server of a Spark Connect session has another working directory.
+    place = path if "://" in path else str(Path(path).absolute())
     try:
-        return _csv(spark, path, schema) if fmt == "csv" else _parquet(spark, path, schema)
+        return _csv(spark, place, schema) if fmt == "csv" else _parquet(spark, place, schema)
     except PySparkException as error:
         raise DataError(f"{path!r} could not be read: {tables.first_line(error)}") from error
 

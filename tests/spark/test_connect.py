@@ -41,11 +41,15 @@ CLOSE = ["value", "ci_low", "ci_high", "error_bound", "delta", "delta_ci_low", "
 
 def clean_environment(**more: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK"))}
+    if path := [p for p in (more.get("PYTHONPATH"), kept.get("PYTHONPATH")) if p]:
+        more["PYTHONPATH"] = os.pathsep.join(path)
     return kept | more
 
 
 @pytest.fixture(scope="module")
-def server(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(
+    root: Path, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The address of a Connect server with Delta's jar, and without Delta Connect's plugins."""
     pytest.importorskip("grpc_status", reason="pip install 'pyspark[connect]'")
     folder = tmp_path_factory.mktemp("connect")
@@ -67,7 +71,7 @@ def server(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ite
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=clean_environment(PYSPARK_PYTHON=sys.executable),
+            env=clean_environment(PYSPARK_PYTHON=sys.executable, PYTHONPATH=str(root)),
             start_new_session=True,
         )
     try:
