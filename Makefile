@@ -65,6 +65,10 @@ wheel: setup ## build dist/evalmatrix-*.whl
 	@$(BIN)/uv build --quiet --wheel --no-build-isolation --out-dir dist .
 	@ls dist/*.whl
 
+.PHONY: pack
+pack: setup ## the workers' environment for a cluster: dist/environment.tar.gz (FLAVORS=sklearn,torch)
+	@$(PY) infrastructure/pack.py --flavors $(or $(FLAVORS),sklearn) --out dist/environment.tar.gz
+
 .PHONY: requirements
 requirements: setup ## pin requirements.txt anew from requirements.in (UPGRADE=1: to the newest)
 	@UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile requirements.in \

@@ -138,5 +138,5 @@ def test_the_report_of_a_stopped_run_says_how_to_complete_it(
         evaluated(two(world, small), "two", run_id="half")
     found = command("report", "--store", world.store, "--run", "half")
     assert found.exit_code == 2
-    assert "stopped before its evaluation 'second' was finished" in found.stderr
+    assert "the run 'half' was stopped before it was finished" in found.stderr
     assert "--resume half" in found.stderr
