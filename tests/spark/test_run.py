@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn import metrics as skm
 
+from engine.matrix import STATES_VERSION
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from engine.matrix import STATES_VERSION
-from engine.result import RunResult
+    from engine.result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 
