@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -282,7 +281,10 @@ def no_retention(spark: SparkSession) -> Iterator[None]:
 def test_any_sequence_of_changes_gives_the_figures_of_a_full_run(
     shop: Shop, rows: pd.DataFrame, ways: list[str], runs: list[bool], seed: int
 ) -> None:
-    shutil.rmtree(shop.folder / "table", ignore_errors=True)
+    folder = shop.folder / f"example{next(shop.runs)}"
+    folder.mkdir()
+    dataset = {**shop.evaluation["dataset"], "delta": str(folder / "table")}
+    shop = replace(shop, folder=folder, evaluation={**shop.evaluation, "dataset": dataset})
     shop.append(rows[:600])
     shop.run()
     for number, (way, now) in enumerate(zip(ways, runs, strict=False)):
