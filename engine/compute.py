@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame, SparkSession
@@ -18,7 +18,15 @@ from engine.metrics import METRICS
 from engine.progress import Reporter
 from engine.reuse import Steps, of_base, steps
 from engine.states.codec import CodecError
-from engine.stock import Stock, Writer, missing, rows_of, state_rows, take_stock
+from engine.stock import (
+    NotUpdatedError,
+    Stock,
+    Writer,
+    missing,
+    rows_of,
+    state_rows,
+    take_stock,
+)
 from engine.store import Store
 from engine.vocabulary import EvaluationResult
 
@@ -27,7 +35,8 @@ from engine.vocabulary import EvaluationResult
 class Computing:
     """A run whose states are computed: where they lie, and how it tells.
 
-    Without `reuse`, what other runs have left is not looked at.
+    Without `reuse`, what other runs have left is not looked at. `wait` ends when all is in the
+    store that must be there before any state is.
     """
 
     spark: SparkSession
@@ -36,6 +45,7 @@ class Computing:
     run_id: str
     tell: Reporter
     reuse: bool = True
+    wait: Callable[[], None] = lambda: None
 
 
 def evaluated(
@@ -48,7 +58,12 @@ def evaluated(
     budget = budget_of(of.spark, of.store, of.suite)
     stock = computed(of, plan, frame)
     try:
-        result = measured(budget, of.store, stock, earlier)
+        try:
+            result = measured(budget, of.store, stock, earlier)
+        except NotUpdatedError as error:
+            of.tell.say(f"{plan.name}: some states cannot be brought up to date: {error}")
+            stock = _computed_anew(of, plan, frame)
+            result = measured(budget, of.store, stock, earlier)
         _check_rows(result)
     except CodecError as error:
         # What another run left is damaged: nothing of it is used.
@@ -79,11 +94,16 @@ def computed(
     if todo.nothing_to_do:
         of.tell.say(f"{plan.name}: all states are kept; no row is read")
         return stock
-    _scan(of, todo, frame, step="damaged" if without else "")
+    step = "damaged" if without else ""
+    _scan(of, todo, frame, step=step)
+    stock.add_own(todo.made, step)
+    return stock
+
+
+def _computed_anew(of: Computing, plan: EvaluationPlan, frame: DataFrame) -> Stock:
+    """What an evaluation is measured from when states that a scan should update could not be."""
     stock = _stock(of, plan)
-    if stock.lost and missing(stock):
-        why = next(iter(stock.lost.values()))
-        of.tell.say(f"{plan.name}: some states cannot be brought up to date: {why}")
+    if missing(stock):
         _scan(of, steps(of.spark, stock, anew=stock.lost), frame, step="anew")
         stock = _stock(of, plan)
     return stock
@@ -117,7 +137,9 @@ def _scan(of: Computing, todo: Steps, frame: DataFrame, *, step: str) -> None:
                 scanned = scanned.persist()
             if scanned is not None:
                 states.append(scanned.where(F.col("family") != PREDICTED))
-            execute.store_states(execute.merged(of.spark, plan, parts, states), plan, target)
+            merged = execute.merged(of.spark, plan, parts, states)
+            of.wait()
+            execute.store_states(merged, plan, target)
             if plan.keep:
                 _keep_predictions(of, todo, scanned, target)
     finally:

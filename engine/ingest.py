@@ -22,6 +22,7 @@ from pyspark.sql.types import StructType
 
 from engine import tables
 from engine.errors import DataError, StoreError
+from engine.spark_internals import committed_tokens
 from engine.tables import column
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
         raise DataError(f"files are {fmt!r}, expected one of {FORMATS}")
     files = _files(spark, pattern)
     _check_named(table)
-    known_before = _identities(spark, table)
+    known_before = _known(spark, table, [identity for _, identity in files])
     added: list[str] = []
     known: list[str] = []
     version = None
@@ -59,15 +60,15 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
         if identity in known_before:
             known.append(name)
             continue
-        before = _version(spark, table) if version is None else version
+        before = tables.newest_version(spark, table) if version is None else version
         frame = _read(spark, name, fmt, table, before)
         # The commit carries the identity twice: as what people and the next run can read in the
         # history, and as Delta's own guard, which outlives the history.
         _append(frame, table, name, identity)
-        version = _version(spark, table)
+        version = tables.newest_version(spark, table)
         (known if version == before else added).append(name)
     if version is None:
-        version = _version(spark, table)
+        version = tables.newest_version(spark, table)
     assert version is not None, "a table that was appended to exists"
     log.info("%s: %d files added, %d known, version %d", table, len(added), len(known), version)
     return Ingested(table, version, tuple(added), tuple(known))
@@ -87,8 +88,15 @@ def _append(frame: DataFrame, table: str, path: str, identity: str) -> None:
         ) from error
 
 
-def _identities(spark: SparkSession, table: str) -> set[str]:
-    """The files that the table's history tells of; files of older commits may be missing."""
+def _known(spark: SparkSession, table: str, identities: Sequence[str]) -> set[str]:
+    """Which of the files have been ingested.
+
+    Where only the history can tell, those of commits that have left it are missing; Delta's own
+    guard knows them still.
+    """
+    told = None if tables.is_catalog_name(table) else committed_tokens(spark, table, identities)
+    if told is not None:
+        return told
     if not tables.exists(spark, table):
         return set()
     history = tables.delta_table(spark, table).history().select("userMetadata").collect()
@@ -130,12 +138,6 @@ def _remote_files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
 def _sha256(path: str) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _version(spark: SparkSession, table: str) -> int | None:
-    if not tables.exists(spark, table):
-        return None
-    return int(tables.delta_table(spark, table).history(1).select("version").collect()[0][0])
 
 
 def _read(spark: SparkSession, path: str, fmt: str, table: str, version: int | None) -> DataFrame:

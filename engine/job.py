@@ -10,7 +10,8 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from engine import tables
+from engine.beside import Beside
 from engine.cluster import check_cluster
 from engine.compute import Computing, budget_of, evaluated, measured
 from engine.config import Suite, dump_suite
@@ -56,7 +58,10 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run that is going on: who it is, where it writes, and how it tells."""
+    """A run that is going on: who it is, where it writes, and how it tells.
+
+    `beside` are writes of the run that nothing waits for yet.
+    """
 
     suite: Suite
     store: Store
@@ -65,6 +70,7 @@ class Job:
     tell: Reporter
     resumed: dict[str, object] | None = None
     finder: ModelFinder | None = None
+    beside: Beside = field(default_factory=Beside)
 
 
 def run(
@@ -88,14 +94,16 @@ def run(
     """
     job = begin(suite, options or RunOptions(), spark=spark, tell=tell or Reporter())
     plans = pinned(job)
-    with told_how_to_resume(job.info.run_id):
+    with told_how_to_resume(job.info.run_id), job.beside:
         results: list[EvaluationResult] = []
         for plan, frame in plans:
             results.append(evaluate(job, plan, frame, results))
         outcome = conclude(job, results)
+        job.beside.do(finish, job, outcome, outcome.gate.outcome.exit_code)
         write_files(job, outcome)
         tracked = track(job, outcome)
-        finish(job, outcome, tracked.exit_code)
+        if tracked.exit_code != outcome.gate.outcome.exit_code:
+            job.beside.do(finish, job, outcome, tracked.exit_code)
     return tracked
 
 
@@ -125,7 +133,8 @@ def begin(
     store = Store(suite.store)
     store.check_writable()
     short_waits()
-    finder = None if options.resume else ModelFinder(suite)
+    reach = partial(tracking.reach, tracking_uri(suite, store), suite.name)
+    finder = None if options.resume else ModelFinder(suite, then=reach)
     try:
         spark = spark or _session(store, tell)
         resumed = _resumable(spark, store, options)
@@ -210,7 +219,8 @@ def pinned(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
     ship(job.spark, models)
     if job.resumed is None:
         text = dump_plans([plan for plan, _ in plans])
-        results_sink.start_run(job.spark, job.info, text, table=job.store.table("runs"))
+        table = job.store.table("runs")
+        job.beside.do(results_sink.start_run, job.spark, job.info, text, table=table)
     return plans
 
 
@@ -246,11 +256,13 @@ def evaluate(
         job.info.run_id,
         job.tell,
         reuse=job.suite.reuse,
+        wait=job.beside.wait,
     )
     result = evaluated(of, plan, frame, earlier)
     seconds = time.monotonic() - started
     result = replace(result, timings={**result.timings, "seconds": seconds})
-    results_sink.write_results(job.spark, result, job.info, table=job.store.table("results"))
+    table = job.store.table("results")
+    job.beside.do(results_sink.write_results, job.spark, result, job.info, table=table)
     return result
 
 
@@ -296,12 +308,17 @@ def write_report(outcome: RunOutcome, folder: Path) -> None:
     (folder / "suite.yml").write_text(outcome.info.suite_resolved)
 
 
+def tracking_uri(suite: Suite, store: Store) -> str:
+    """Where MLflow is: where the suite says, else in the store."""
+    return suite.mlflow.tracking_uri or store.tracking_uri
+
+
 def track(job: Job, outcome: RunOutcome) -> RunResult:
     """Sends the run to MLflow; a server that is down costs no result."""
     job.tell.say("logging to MLflow")
     folder = job.store.report_folder(job.info.run_id)
     names = ("index.html", "results.parquet", "junit.xml", "summary.md")
-    uri = job.suite.mlflow.tracking_uri or job.store.tracking_uri
+    uri = tracking_uri(job.suite, job.store)
     target = tracking.Target(
         tracking_uri=uri,
         artifact_root=artifact_root(uri),

@@ -86,10 +86,11 @@ def short_waits() -> None:
 class ModelFinder:
     """Finds the models of a suite in a thread of its own, while Spark starts and reads data.
 
-    Most of that time goes into importing MLflow and the models' frameworks.
+    Most of that time goes into importing MLflow and the models' frameworks. What comes `then` runs
+    in the same thread when the models are found; nobody asks how it ended.
     """
 
-    def __init__(self, suite: Suite) -> None:
+    def __init__(self, suite: Suite, then: Callable[[], object] | None = None) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="models")
         self._found = {
             evaluation.name: [
@@ -97,6 +98,8 @@ class ModelFinder:
             ]
             for evaluation in suite.evaluations
         }
+        if then is not None:
+            self._pool.submit(then)
         self._pool.shutdown(wait=False)
 
     def of(self, evaluation: Evaluation) -> list[ModelVersion]:

@@ -75,6 +75,18 @@ class Steps:
         """Whether all that is needed is kept."""
         return not self.full and not self.updated
 
+    @property
+    def blocks(self) -> dict[str, int]:
+        """Into how many parts the states of a slice set go, where it is more than one."""
+        return dict(self.plan.blocks) | _blocks_of(self.updated) | _blocks_of(self.found)
+
+    @property
+    def made(self) -> dict[Place, int]:
+        """What the scans write, by place, with the number of its parts."""
+        blocks = self.blocks
+        places = [*self.updated, *(need.place for need in self.full)]
+        return {place: blocks.get(place[1], 1) for place in places}
+
     def parts(self, frame: DataFrame, *, predictions: str) -> list[Part]:
         """The scans that this takes.
 
@@ -83,7 +95,7 @@ class Steps:
             predictions: the table in which predictions are kept.
         """
         found = []
-        blocks = dict(self.plan.blocks) | _blocks_of(self.updated) | _blocks_of(self.found)
+        blocks = self.blocks
         if self.full:
             work = Work(frozenset(need.place for need in self.full), blocks)
             rows = projected(frame, self.plan)

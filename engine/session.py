@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from delta import configure_spark_with_delta_pip
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from engine.class_data import archive_file, java_options
 from engine.cluster import check_reachable
 from engine.errors import EvalMatrixError, InputError, StoreError
-from engine.spark_internals import delta_jars, submitted_master
+from engine.spark_internals import delta_jars, is_here, spark_home, submitted_master
 
 MIN_JAVA = 17
 
@@ -57,6 +58,18 @@ def java_version() -> int:
     Raises:
         EvalMatrixError: when there is none.
     """
+    java = _java()
+    text = (
+        _release(java)
+        or subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    )
+    quoted = text.split('"')[1] if text.count('"') >= 2 else "0"
+    parts = quoted.split(".")
+    major = parts[1] if parts[0] == "1" and len(parts) > 1 else parts[0]
+    return int("".join(filter(str.isdigit, major)) or 0)
+
+
+def _java() -> Path:
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if java is None or not Path(java).exists():
@@ -65,14 +78,7 @@ def java_version() -> int:
             f"Spark needs Java {MIN_JAVA} or newer: {found}; install one, for example "
             "Debian's openjdk-17-jre-headless"
         )
-    text = (
-        _release(Path(java))
-        or subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    )
-    quoted = text.split('"')[1] if text.count('"') >= 2 else "0"
-    parts = quoted.split(".")
-    major = parts[1] if parts[0] == "1" and len(parts) > 1 else parts[0]
-    return int("".join(filter(str.isdigit, major)) or 0)
+    return Path(java)
 
 
 def _release(java: Path) -> str:
@@ -121,17 +127,19 @@ def get_session(
     under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
     if not under_submit:
         check_java()
-    builder = SparkSession.builder.appName(app_name)
-    for key, value in _settings(extra or {}).items():
-        builder = builder.config(key, value)
+    settings = _settings(extra or {})
     # Workers run this very Python, whatever `python3` is on the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    if not under_submit:
-        jars = delta_jars()
-        if jars is None:
-            builder = configure_spark_with_delta_pip(builder)
-        elif jars:
-            builder = builder.config("spark.jars", ",".join(jars))
+    jars = [] if under_submit else delta_jars()
+    if jars and is_here(settings["spark.master"]):
+        settings = _on_class_path(settings, jars)
+    elif jars:
+        settings["spark.jars"] = ",".join(jars)
+    builder = SparkSession.builder.appName(app_name)
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    if jars is None:
+        builder = configure_spark_with_delta_pip(builder)
     try:
         with _output_to(log_file):
             return builder.getOrCreate()
@@ -154,6 +162,25 @@ def _settings(extra: Mapping[str, str]) -> dict[str, str]:
         return {**LEAN, **_local_machine(), **needed}
     check_reachable(master)
     return needed
+
+
+def _on_class_path(settings: Mapping[str, str], jars: Sequence[str]) -> dict[str, str]:
+    """The settings with Delta's jars where the classes of an archive come from, and the archive."""
+    options = "spark.driver.extraJavaOptions"
+    path = "spark.driver.extraClassPath"
+    given = [settings[options]] if options in settings else []
+    before = [settings[path]] if path in settings else []
+    return {
+        **settings,
+        path: ":".join([*jars, *before]),
+        options: " ".join([*given, *java_options(class_archive(jars))]),
+    }
+
+
+def class_archive(jars: Sequence[str]) -> Path:
+    """Where the class data of this machine's Java, Spark and Delta is kept, or would be."""
+    java = _java()
+    return archive_file(f"{java} {_release(java)}", [*jars, spark_home()])
 
 
 def _connected(remote: str, app_name: str) -> SparkSession:

@@ -6,13 +6,16 @@ estimated, and nothing else changes.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from pyspark import SparkConf
@@ -41,7 +44,12 @@ def runs_here(spark: SparkSession) -> bool:
     So it is with `local[2]`. The server of Spark Connect may be on another machine, and each
     worker of a `local-cluster` has folders of its own.
     """
-    return not is_connect(spark) and bool(re.fullmatch(r"local(\[.*\])?", master(spark)))
+    return not is_connect(spark) and is_here(master(spark))
+
+
+def is_here(master: str) -> bool:
+    """Whether a master's address means this process's own machine, such as `local[2]`."""
+    return bool(re.fullmatch(r"local(\[.*\])?", master))
 
 
 def submitted_master() -> str | None:
@@ -104,14 +112,69 @@ def stop_jobs(spark: SparkSession) -> None:
         spark.interruptAll()
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest version of a Delta table, when it was committed, and the table's id."""
+
+    version: int
+    timestamp: dt.datetime
+    table_id: str
+
+
+def table_head(spark: SparkSession, path: str) -> Head | None:
+    """What a path's Delta log ends with; None where only Delta's own commands can tell.
+
+    Some milliseconds, where `DESCRIBE HISTORY` and `DESCRIBE DETAIL` take a job each.
+    """
+    snapshot = _snapshot(spark, path)
+    if snapshot is None:
+        return None
+    when = dt.datetime.fromtimestamp(snapshot.timestamp() / 1000, dt.UTC)
+    return Head(int(snapshot.version()), when, str(snapshot.metadata().id()))
+
+
+def committed_tokens(spark: SparkSession, path: str, tokens: Iterable[str]) -> set[str] | None:
+    """Those of the transaction ids that a Delta table has commits of; None where nothing tells."""
+    snapshot = _snapshot(spark, path)
+    if snapshot is None:
+        return None
+    known = snapshot.transactions()
+    return {token for token in tokens if known.contains(token)}
+
+
+def _snapshot(spark: SparkSession, path: str) -> Any:
+    """The JVM's newest snapshot of the Delta table at a path; None where there is no such thing."""
+    try:
+        delta_log = spark._jvm.org.apache.spark.sql.delta.DeltaLog  # type: ignore[union-attr]
+        log = delta_log.forTable(spark._jsparkSession, path)
+        # Scala keeps the defaults of a method's arguments in methods of their own.
+        defaults = [getattr(log, f"update$default${place}")() for place in (1, 2, 3)]
+        snapshot = log.update(*defaults)
+        return snapshot if snapshot.version() >= 0 else None
+    except Exception:  # Spark Connect has no JVM here, and another Delta may have another log
+        return None
+
+
+def exit_jvm(spark: SparkSession, timeout: float) -> None:
+    """Ends the session's JVM as it ends by itself; PySpark would kill it."""
+    process = spark.sparkContext._gateway.proc  # type: ignore[union-attr]
+    with suppress(Exception):  # the answer never comes
+        spark._jvm.java.lang.System.exit(0)  # type: ignore[union-attr]
+    process.wait(timeout)
+
+
+def spark_home() -> str:
+    """The folder of the Spark that a session of this process would start."""
+    spec = find_spec("pyspark")
+    return os.environ.get("SPARK_HOME") or (str(Path(spec.origin or "").parent) if spec else "")
+
+
 def delta_jars() -> list[str] | None:
     """Delta's jars as Maven left them on this machine; [] when Spark carries them itself.
 
     None means that they must be resolved, which takes Spark some seconds at each start.
     """
-    spec = find_spec("pyspark")
-    home = os.environ.get("SPARK_HOME") or (Path(spec.origin or "").parent if spec else "")
-    if list(Path(home, "jars").glob("*delta-spark*.jar")):
+    if list(Path(spark_home(), "jars").glob("*delta-spark*.jar")):
         return []
     wanted = version("delta-spark")
     spark = ".".join(version("pyspark").split(".")[:2])

@@ -63,7 +63,8 @@ class Stock:
     """What a store keeps of a dataset, as far as an evaluation could use it.
 
     `failed` are the reasons of this run's own failures by model and family; `lost` are the places
-    of states that could not be taken from others, with the reason.
+    of states that could not be taken from others, with the reason. `unread` is set where a scan has
+    just written what is believed to be kept, and its notes have not been read.
     """
 
     plan: EvaluationPlan
@@ -71,6 +72,7 @@ class Stock:
     kept: list[Kept] = field(default_factory=list)
     failed: dict[tuple[int, str], str] = field(default_factory=dict)
     lost: dict[Place, str] = field(default_factory=dict)
+    unread: bool = False
     needs: tuple[Need, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,6 +109,15 @@ class Stock:
             places.add((self.plan.base, ""))
         return not self.failed.keys().isdisjoint(places)
 
+    def add_own(self, made: Mapping[Place, int], step: str) -> None:
+        """Adds what a scan of the run has just written, by place, with the number of its parts."""
+        writer, version = Writer(self.run_id, self.plan.name, step), self.plan.dataset.version
+        states = {need.place: need.state for need in self.needs}
+        self.kept += [
+            Kept(states[place], place, version, writer, blocks) for place, blocks in made.items()
+        ]
+        self.unread = True
+
     def forget_others(self) -> None:
         """Leaves only what the run itself has made."""
         self.kept = [each for each in self.kept if each.writer.is_of(self.run_id, self.plan)]
@@ -116,6 +127,10 @@ class Stock:
         """The versions of the dataset that there are states of, the nearest first."""
         pinned = self.plan.dataset.version
         return sorted({each.version for each in self.kept}, key=lambda v: (abs(v - pinned), -v))
+
+
+class NotUpdatedError(Exception):
+    """Kept states could not be brought up to date, for the reason that is told."""
 
 
 def _alike(kept: Mapping[Place, Kept]) -> dict[Place, Kept]:
@@ -210,7 +225,11 @@ def _of(writer: Writer) -> tuple[str, str, str]:
 
 
 def state_rows(spark: SparkSession, stock: Stock, *, table: str) -> Iterator[StateRow]:
-    """All that an evaluation of a run is measured from, sorted; few are held at a time."""
+    """All that an evaluation of a run is measured from, sorted; few are held at a time.
+
+    Raises:
+        NotUpdatedError: where the scan of an unread stock tells that.
+    """
     own = (
         tables.read(spark, table)
         .where((F.col("run_id") == stock.run_id) & (F.col("evaluation") == stock.plan.name))
@@ -229,6 +248,8 @@ def state_rows(spark: SparkSession, stock: Stock, *, table: str) -> Iterator[Sta
         rows = rows.unionByName(rows_of(spark, others, table=table))
     ordered = rows.coalesce(1).sortWithinPartitions("slice_set", "block", "model", "family")
     for row in ordered.toLocalIterator():
+        if row.family == IRREVERSIBLE and stock.unread:
+            raise NotUpdatedError(bytes(row.payload).decode())
         yield StateRow(
             row.slice_set,
             row.block,

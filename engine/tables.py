@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 from engine.delta_sql import SqlTable, is_table
 from engine.errors import DataError, EvalMatrixError, StoreError
-from engine.spark_internals import is_connect
+from engine.spark_internals import is_connect, table_head
 from engine.vocabulary import DatasetVersion
 
 T = TypeVar("T")
@@ -78,6 +78,16 @@ def read(spark: SparkSession, table: str, version: int | None = None) -> DataFra
     return reader.table(table) if is_catalog_name(table) else reader.load(table)
 
 
+def newest_version(spark: SparkSession, table: str) -> int | None:
+    """The version that a Delta table has now; None when there is no table."""
+    head = None if is_catalog_name(table) else table_head(spark, table)
+    if head is not None:
+        return head.version
+    if not exists(spark, table):
+        return None
+    return int(delta_table(spark, table).history(1).select("version").collect()[0][0])
+
+
 @dataclass(frozen=True, slots=True)
 class Pin:
     """A table at a version: enough to read the same rows again."""
@@ -108,6 +118,9 @@ def pin(spark: SparkSession, table: str, version: str | int | dt.datetime) -> Pi
     Raises:
         DataError: when there is no such table or version; the message has those there are.
     """
+    head = None if is_catalog_name(table) else table_head(spark, table)
+    if head is not None and version in ("latest", head.version):
+        return Pin(table, head.version, head.timestamp, head.table_id, catalog=False)
     delta = delta_table(spark, table)
     row = delta.detail().select("id").first()
     found = _find_version(delta, table, version)

@@ -57,6 +57,17 @@ class Target:
     files: Sequence[Path] = ()
 
 
+def reach(uri: str, experiment: str) -> None:
+    """Opens MLflow's store, which makes its tables where there are none, within some seconds.
+
+    Raises:
+        Exception: whatever a transport, a database or the server raises.
+    """
+    from mlflow import MlflowClient
+
+    MlflowClient(uri).get_experiment_by_name(experiment)
+
+
 def log_outcome(outcome: RunOutcome, target: Target) -> dict[str, str]:
     """Sends a run to MLflow; gives the parent run's id of each evaluation.
 

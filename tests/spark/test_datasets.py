@@ -100,9 +100,30 @@ def test_a_file_is_known_although_the_history_forgot_it(
     world.few.to_csv(tmp_path / "a.csv", index=False)
     table = str(tmp_path / "table")
     ingest(spark, str(tmp_path / "*.csv"), table=table, fmt="csv")
-    monkeypatch.setattr(ingesting, "_identities", lambda spark, table: set())
+    monkeypatch.setattr(ingesting, "_known", lambda spark, table, identities: set())
     again = ingest(spark, str(tmp_path / "*.csv"), table=table, fmt="csv")
     assert (again.version, len(again.known)) == (0, 1)
+
+
+def test_without_a_jvm_at_hand_deltas_commands_tell_the_same(
+    world: Any, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine import spark_internals, tables
+
+    table, pattern = str(tmp_path / "table"), str(tmp_path / "*.csv")
+    world.few[:100].to_csv(tmp_path / "a.csv", index=False)
+    world.few[100:].to_csv(tmp_path / "b.csv", index=False)
+    ingest(spark, pattern, table=table, fmt="csv")
+    quick = tables.pin(spark, table, "latest")
+    assert quick.version == tables.newest_version(spark, table) == 1
+    assert spark_internals.committed_tokens(spark, table, ["neither", "nor"]) == set()
+    monkeypatch.setattr(spark_internals, "_snapshot", lambda spark, path: None)
+    assert spark_internals.table_head(spark, table) is None
+    assert tables.pin(spark, table, "latest") == quick
+    assert tables.newest_version(spark, table) == 1
+    assert tables.newest_version(spark, str(tmp_path / "none")) is None
+    again = ingest(spark, pattern, table=table, fmt="csv")
+    assert (again.version, len(again.added), len(again.known)) == (1, 0, 2)
 
 
 def test_ingested_text_is_what_was_written(spark: SparkSession, tmp_path: Path) -> None:
