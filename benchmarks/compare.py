@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import logging
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -26,10 +24,9 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from run import ALL, ORACLES, slice_masks
-from world import FEATURES, METRICS, Size, levels, make_models, make_rows, make_table, slice_rules
+from world import FEATURES, METRICS, Size, levels, make_rows, make_table, quiet_session, slice_rules
 from world import write_suite as suite_of
 
-from engine.cli import configure_logging
 from engine.job import RunOptions, run
 from engine.session import get_session
 
@@ -205,13 +202,7 @@ def main() -> None:
     parser.add_argument("--slices", choices=("small", "large"), default="small")
     parser.add_argument("--only", default="", help="only the tools whose name has this text")
     chosen = parser.parse_args()
-    warnings.simplefilter("ignore")
-    configure_logging()
-    logging.getLogger("evalmatrix").setLevel(logging.WARNING)
-    folder = Path(chosen.folder).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    get_session(log_file=folder / "spark.log")
-    paths = make_models(folder / "models")
+    _, folder, paths = quiet_session(chosen.folder)
     task = Task(Size(chosen.rows, ALL, chosen.slices, 10), folder, paths)
     ours(task)
     wall, evaluation = ours(task)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import logging
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,10 +20,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 from sklearn import metrics
-from world import FEATURES, METRICS, Size, make_models, make_rows, make_table, write_suite
+from world import FEATURES, METRICS, Size, make_rows, make_table, quiet_session, write_suite
 from world import levels as levels_of
 
-from engine.cli import configure_logging
 from engine.job import RunOptions, run
 from engine.session import get_session
 
@@ -131,13 +128,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="only this number of rows, in every size")
     parser.add_argument("--no-hand", action="store_true", help="leave the comparison out")
     chosen = parser.parse_args()
-    warnings.simplefilter("ignore")
-    configure_logging()
-    logging.getLogger("evalmatrix").setLevel(logging.WARNING)
-    folder = Path(chosen.folder).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    spark = get_session(log_file=folder / "spark.log")
-    paths = make_models(folder / "models")
+    spark, folder, paths = quiet_session(chosen.folder)
     sizes = [Size(chosen.rows or size.rows, size.models, size.slices, size.tests) for size in SIZES]
     # The first pass of a session pays for imports and for the JVM's warming up.
     warm = sizes[0]

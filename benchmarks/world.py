@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,9 @@ import yaml
 from pyspark.sql import SparkSession
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+
+from engine.cli import configure_logging
+from engine.session import get_session
 
 FEATURES = [f"f{number}" for number in range(20)]
 SMALL = {"country": 6, "device": 3, "plan": 4, "age_band": 2}
@@ -34,6 +39,16 @@ MODELS = {
     "boosting": lambda: HistGradientBoostingClassifier(max_iter=100, random_state=0),
     "forest": lambda: RandomForestClassifier(n_estimators=100, max_depth=8, random_state=0),
 }
+
+
+def quiet_session(folder: str) -> tuple[SparkSession, Path, dict[str, Path]]:
+    """A session that says nothing, the folder of a benchmark, and its models by name."""
+    warnings.simplefilter("ignore")
+    configure_logging()
+    logging.getLogger("evalmatrix").setLevel(logging.WARNING)
+    place = Path(folder).absolute()
+    place.mkdir(parents=True, exist_ok=True)
+    return get_session(log_file=place / "spark.log"), place, make_models(place / "models")
 
 
 @dataclass(frozen=True, slots=True)

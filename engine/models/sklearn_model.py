@@ -58,8 +58,8 @@ def describe(native: Any, artifact: Artifact) -> Description:
     classes = getattr(native, "classes_", None)
     if classes is None:
         return Description(kind, (Output.VALUE,), features=names)
-    offered = [output for output, method in _METHODS.items() if hasattr(native, method)]
-    offered.remove(Output.VALUE)
+    of_classifiers = {each: how for each, how in _METHODS.items() if each is not Output.VALUE}
+    offered = [output for output, method in of_classifiers.items() if hasattr(native, method)]
     multilabel = _is_multilabel(native, kind)
     # The labels of an indicator matrix have places and no names.
     known = tuple(map(str, range(len(classes)))) if multilabel else tuple(classes.tolist())

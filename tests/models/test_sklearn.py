@@ -19,6 +19,7 @@ from engine.errors import ModelError
 from engine.models import check_inputs, load, loaded_count
 from engine.models.artifact import read_artifact
 from engine.models.load import CACHE_SIZE, open_native
+from engine.models.sklearn_model import describe
 from engine.vocabulary import Output
 
 
@@ -213,3 +214,13 @@ def test_several_targets_are_refused(log, find, frame, features):
     )
     with pytest.raises(ModelError, match="predicts 2 targets at once"):
         find(uri, "binary")
+
+
+def test_a_classifier_that_cannot_predict_offers_what_it_can() -> None:
+    class Scorer:
+        classes_ = np.array([0, 1])
+
+        def predict_proba(self, rows: np.ndarray) -> np.ndarray:
+            return np.full((len(rows), 2), 0.5)
+
+    assert describe(Scorer(), None).offered == (Output.PROBABILITY,)

@@ -199,20 +199,39 @@ def check_same(left: pd.DataFrame, right: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(left[CLOSE], right[CLOSE], rtol=1e-9, atol=1e-9)
 
 
+@pytest.fixture
+def run_locally(
+    world: Any,
+    travelling: Callable[..., dict[str, Any]],
+    evaluated: Callable[..., RunResult],
+    tmp_path: Path,
+) -> Callable[..., Path]:
+    """Runs the suite in local mode as `local-NAME`; gives its file, with the journal emptied."""
+
+    def go(name: str, gate: Path | None = None) -> Path:
+        suite = travelling(tmp_path, gate)
+        if gate is not None:
+            gate.touch()
+        evaluated(suite, name, run_id=f"local-{name}")
+        if gate is not None:
+            gate.unlink()
+        (tmp_path / "journal").unlink()
+        return Path(world.write(name, suite))
+
+    return go
+
+
 def test_workers_have_only_what_was_shipped(
     root: Path,
     world: Any,
     submitter: Submitter,
-    travelling: Callable[..., dict[str, Any]],
-    evaluated: Callable[..., RunResult],
+    run_locally: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    suite = travelling(tmp_path)
-    evaluated(suite, "travels", run_id="local-1")
-    (tmp_path / "journal").unlink()
+    suite = run_locally("travels")
     code, output = submitter.run(
         root / "jobs" / "nightly.py",
-        world.write("travels", suite),
+        suite,
         "--run-id",
         "cluster-1",
         spark_executor_resource_gpu_amount="1",
@@ -228,7 +247,7 @@ def test_workers_have_only_what_was_shipped(
         # Spark gives a task the GPU that its worker says it has.
         assert note["gpus"] == [GPU]
     assert len({note["python"].partition("/environment/")[0] for note in found}) == 2
-    check_same(results_of(tmp_path, "local-1"), results_of(tmp_path, "cluster-1"))
+    check_same(results_of(tmp_path, "local-travels"), results_of(tmp_path, "cluster-1"))
 
 
 def wait_for(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
@@ -242,26 +261,15 @@ def wait_for(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
 
 
 def test_a_lost_python_and_a_lost_executor_cost_a_retry(
-    root: Path,
-    world: Any,
-    submitter: Submitter,
-    travelling: Callable[..., dict[str, Any]],
-    evaluated: Callable[..., RunResult],
-    tmp_path: Path,
+    root: Path, submitter: Submitter, run_locally: Callable[..., Path], tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    suite = travelling(tmp_path, gate)
-    gate.touch()
-    evaluated(suite, "lost", run_id="lost-local")
-    gate.unlink()
-    (tmp_path / "journal").unlink()
+    suite = run_locally("lost", gate)
 
     def pids() -> set[int]:
         return {note["pid"] for note in notes(tmp_path)}
 
-    process = submitter.start(
-        root / "jobs" / "nightly.py", world.write("lost", suite), "--run-id", "lost-cluster"
-    )
+    process = submitter.start(root / "jobs" / "nightly.py", suite, "--run-id", "lost-cluster")
     try:
         first, second = wait_for(lambda: sorted(pids()) if len(pids()) >= 2 else None, process)[:2]
         os.kill(first, signal.SIGKILL)
@@ -276,7 +284,7 @@ def test_a_lost_python_and_a_lost_executor_cost_a_retry(
         gate.touch()
         process.kill()
     assert process.returncode == 0, said(out + err)
-    check_same(results_of(tmp_path, "lost-local"), results_of(tmp_path, "lost-cluster"))
+    check_same(results_of(tmp_path, "local-lost"), results_of(tmp_path, "lost-cluster"))
 
 
 LOOK = """
