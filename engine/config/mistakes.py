@@ -19,6 +19,8 @@ _EXPECTED: Mapping[str, str] = {
     "string_type": "a text",
     "string_too_long": "a text of at most {max_length} characters",
     "string_too_short": "a text that is not empty",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
     "float_type": "a number",
     "int_type": "a whole number",
     "finite_number": "a finite number",

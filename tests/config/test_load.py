@@ -313,6 +313,14 @@ WRONG = {
         "'2026-13-45'",
         "no valid YAML timestamp",
     ),
+    "no truth value": (
+        "        min: 0.85",
+        "        min: 0.85\n        corrected: perhaps",
+        "evaluations[0].tests[0].corrected",
+        34,
+        "found 'perhaps'",
+        "expected true or false",
+    ),
     "empty value": (
         "min_slice_rows: 30",
         "min_slice_rows:",
