@@ -88,7 +88,7 @@ setup: .venv/.project ## .venv with the pinned packages and the command evalmatr
 .PHONY: warm
 warm: java .venv/.warm
 
-.venv/.warm: .venv/.packages
+.venv/.warm: .venv/.packages | .venv/.project
 	@echo "Keeping Spark's classes for quick starts (a minute, once)" >&2
 	@$(BIN)/evalmatrix warmup >/dev/null || true
 	@touch $@

@@ -1,9 +1,9 @@
 """Class data of the JVM: what Spark and Delta load at each start, kept in an archive.
 
-Half of what a small run costs is the loading, linking and verifying of some ten thousand classes.
-Java keeps that in an archive that later processes map into memory (class-data sharing, JEP 350),
-where each class comes from the class path; so a local session has Delta's jars there. An archive
-of other jars or of another Java is not used, and nothing is lost but time.
+A small run spends seconds on the loading, linking and verifying of classes. Java keeps that in an
+archive that later processes map into memory (class-data sharing, JEP 350), where each class comes
+from the class path; so a local session has Delta's jars there. An archive of other jars or of
+another Java is not used, and nothing is lost but time.
 """
 
 from __future__ import annotations
