@@ -1,10 +1,10 @@
 """Two workers against one: the same evaluation on standalone clusters of this machine.
 
-Each cluster is started anew, with workers of one core. A driver of its own runs the suite once on
-few rows (imports, the JVM's warming up), then twice in full; the better scan counts. Printed are
-the wall-clock seconds of the scan (from the first row read until the states are written), of
-the whole evaluation (the verdicts and the results table too, which the driver makes), the seconds
-of the tasks inside the models, and the ratios of one worker to two.
+Each cluster is started anew, with workers of one core, each pinned to a CPU of its own. A driver
+of its own runs the suite once on few rows (imports, the JVM's warming up), then twice in full; the
+better scan counts. Printed are the wall-clock seconds of the scan (from the first row read until
+the states are written), of the whole evaluation (the verdicts and the results table too, which the
+driver makes), the seconds of the tasks inside the models, and the ratios of one worker to two.
 
     .venv/bin/python benchmarks/cluster.py --rows 4000000 --models forest
 """
@@ -111,7 +111,7 @@ def main() -> None:
         return
     found = {}
     for workers in (1, 2):
-        with LocalCluster(workers) as cluster:
+        with LocalCluster(workers, pinned=True) as cluster:
             found[workers] = measure(folder, size, cluster.master)
         print(f"{workers} worker(s): {found[workers]}; load {os.getloadavg()[0]:.1f}", flush=True)
     for what in ("scan", "evaluation"):

@@ -15,7 +15,6 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from engine import tables
@@ -302,9 +301,7 @@ def write_report(outcome: RunOutcome, folder: Path) -> None:
     report.write(outcome, folder)
     junit.write(outcome, folder / "junit.xml")
     github.write(outcome, folder / "summary.md")
-    pq.write_table(
-        results_sink.cells_table(outcome.cells, outcome.info), folder / "results.parquet"
-    )
+    results_sink.write_parquet(outcome.cells, outcome.info, folder / "results.parquet")
     (folder / "suite.yml").write_text(outcome.info.suite_resolved)
 
 

@@ -18,7 +18,7 @@ from engine.execute import Part, projected, projected_column
 from engine.kernel import Work
 from engine.matrix import PREDICTIONS, EvaluationPlan, Need, needs
 from engine.predictions import joined
-from engine.stock import Kept, Place, Stock, Writer, missing
+from engine.stock import Kept, Place, Stock, Writer, blocks_of, missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Steps:
     @property
     def blocks(self) -> dict[str, int]:
         """Into how many parts the states of a slice set go, where it is more than one."""
-        return dict(self.plan.blocks) | _blocks_of(self.updated) | _blocks_of(self.found)
+        return dict(self.plan.blocks) | blocks_of(self.updated) | blocks_of(self.found)
 
     @property
     def made(self) -> dict[Place, int]:
@@ -200,7 +200,7 @@ def _nearest(
     """The other version that has most of what is lacking, and what can be updated from there."""
     best: tuple[int | None, dict[Place, Kept]] = (None, {})
     most = 0
-    blocks = _blocks_of(stock.usable(stock.plan.dataset.version, without))
+    blocks = blocks_of(stock.usable(stock.plan.dataset.version, without))
     for version in stock.versions:
         if version == stock.plan.dataset.version:
             continue
@@ -236,10 +236,6 @@ def _predicting(plan: EvaluationPlan, of: Iterable[Need]) -> set[int]:
         if need.paired and plan.base is not None:
             found.add(plan.base)
     return found
-
-
-def _blocks_of(kept: Mapping[Place, Kept]) -> dict[str, int]:
-    return {slice_set: each.blocks for (_, slice_set, _), each in kept.items()}
 
 
 def _changes(spark: SparkSession, plan: EvaluationPlan, base: int) -> Changes:

@@ -34,6 +34,8 @@ NEEDED: Mapping[str, str] = {
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "32768",
+    # A worker that adds states holds a batch of them; some hundred slices' are megabytes each.
+    "spark.sql.execution.arrow.maxBytesPerBatch": "16m",
     "spark.python.worker.faulthandler.enabled": "true",
     "spark.ui.showConsoleProgress": "false",
 }
@@ -217,7 +219,8 @@ def _local_machine() -> dict[str, str]:
     gigabytes = max(1, min(4, pages * size // 2**30 // 4))
     return {
         "spark.driver.memory": f"{gigabytes}g",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+        # Java that has run out of memory would hang where a thread of Spark has ended.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError",
     }
 
 

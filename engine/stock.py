@@ -129,6 +129,11 @@ class Stock:
         return sorted({each.version for each in self.kept}, key=lambda v: (abs(v - pinned), -v))
 
 
+def blocks_of(kept: Mapping[Place, Kept]) -> dict[str, int]:
+    """Into how many parts the states of each slice set go."""
+    return {slice_set: each.blocks for (_, slice_set, _), each in kept.items()}
+
+
 class NotUpdatedError(Exception):
     """Kept states could not be brought up to date, for the reason that is told."""
 
@@ -246,7 +251,7 @@ def state_rows(spark: SparkSession, stock: Stock, *, table: str) -> Iterator[Sta
     rows = own.where(chosen).select(*_ROW)
     if others:
         rows = rows.unionByName(rows_of(spark, others, table=table))
-    ordered = rows.coalesce(1).sortWithinPartitions("slice_set", "block", "model", "family")
+    ordered = _in_parts(rows, usable).sortWithinPartitions("slice_set", "block", "model", "family")
     for row in ordered.toLocalIterator():
         if row.family == IRREVERSIBLE and stock.unread:
             raise NotUpdatedError(bytes(row.payload).decode())
@@ -258,6 +263,19 @@ def state_rows(spark: SparkSession, stock: Stock, *, table: str) -> Iterator[Sta
             row.slice_keys or (),
             bytes(row.payload),
         )
+
+
+def _in_parts(rows: DataFrame, chosen: Mapping[Place, Kept]) -> DataFrame:
+    """States in partitions that reach the driver one by one; the notes on them are in the first.
+
+    Those of many slices, of which Java would not hold all at once, are spread by their blocks.
+    """
+    blocks = blocks_of(chosen)
+    if max(blocks.values(), default=1) == 1:
+        return rows.coalesce(1)
+    notes = rows.where(F.col("slice_set") == "").coalesce(1)
+    states = rows.where(F.col("slice_set") != "")
+    return notes.unionByName(states.repartition(sum(blocks.values()), "slice_set", "block"))
 
 
 def missing(stock: Stock, without: Iterable[Writer] = ()) -> list[Need]:

@@ -19,7 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -50,7 +52,9 @@ class LocalCluster:
     Each worker has `cores` and `memory`, and a folder of its own, in which its executors run.
     `env` is what the workers' processes have in their environment beside a bare minimum: what
     this process has (a virtual environment on the PATH, say) is not theirs. `options` are the
-    workers' JVM options, such as `-Dspark.worker.resource.gpu.amount=1`.
+    workers' JVM options, such as `-Dspark.worker.resource.gpu.amount=1`. `pinned` gives each
+    worker one CPU of this machine for all that it starts (Linux): a worker's cores only say how
+    many tasks it takes, and one task keeps a JVM and a Python process busy.
     """
 
     workers: int = 2
@@ -58,6 +62,7 @@ class LocalCluster:
     memory: str = "2g"
     env: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    pinned: bool = False
 
     def __enter__(self) -> LocalCluster:
         self.folder = Path(tempfile.mkdtemp(prefix="evalmatrix-cluster-"))
@@ -101,10 +106,24 @@ class LocalCluster:
         for number in range(self.workers):
             place = ["--work-dir", str(self.folder / f"work-{number}"), "--webui-port", "0"]
             size = ["--host", HOST, "--cores", str(self.cores), "--memory", self.memory]
-            self._start(f"worker-{number}", f"{start}worker.Worker", [*size, *place, self.master])
+            arguments = [*size, *place, self.master]
+            pin = partial(os.sched_setaffinity, 0, {number % (os.cpu_count() or 1)})
+            self._start(
+                f"worker-{number}",
+                f"{start}worker.Worker",
+                arguments,
+                first=pin if self.pinned else None,
+            )
         self._wait_for("master", "Registering worker", self.workers)
 
-    def _start(self, name: str, main: str, arguments: list[str]) -> None:
+    def _start(
+        self,
+        name: str,
+        main: str,
+        arguments: list[str],
+        *,
+        first: Callable[[], None] | None = None,
+    ) -> None:
         home = spark_home()
         kept = {k: os.environ[k] for k in ("JAVA_HOME", "HOME", "LANG", "TZ") if k in os.environ}
         java = Path(kept["JAVA_HOME"], "bin", "java") if "JAVA_HOME" in kept else "java"
@@ -125,6 +144,7 @@ class LocalCluster:
                 cwd=self.folder,
                 env={"PATH": os.defpath, **kept, **spark, **self.env},
                 start_new_session=True,
+                preexec_fn=first,
             )
         self._processes.append(process)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -84,62 +88,94 @@ RUNS_SCHEMA = pa.schema(
 )
 
 
-# What compares a cell has the same names in the table.
-_COMPARISON = (
-    "baseline_model",
-    "baseline_value",
-    "delta",
-    "delta_ci_low",
-    "delta_ci_high",
-    "p_value",
-    "q_value",
-    "violation_p_value",
-    "violation_q_value",
-)
+_CONSTANT: Mapping[str, Callable[[RunInfo], Any]] = {
+    "run_id": lambda info: info.run_id,
+    "suite": lambda info: info.suite,
+    "started_at": lambda info: info.started_at,
+    "schema_version": lambda info: RESULTS_VERSION,
+}
+
+_OF_CELL: Mapping[str, Callable[[Cell], Any]] = {
+    **{
+        name: attrgetter(path)
+        for name, path in {
+            "evaluation": "evaluation",
+            "model": "model.name",
+            "model_uri": "model.uri",
+            "model_version": "model.version",
+            "model_digest": "model.digest",
+            "dataset": "dataset.name",
+            "dataset_version": "dataset.version",
+            "slice": "slice.name",
+            "slice_kind": "slice.kind",
+            "test": "test.name",
+            "metric": "test.metric",
+            "variant": "variant",
+            "n": "counts.n",
+            "weight_sum": "counts.weight_sum",
+            "value": "measured.value",
+            "ci_low": "measured.ci_low",
+            "ci_high": "measured.ci_high",
+            "error_bound": "measured.error_bound",
+            "condition": "test.condition",
+            "verdict": "verdict.value",
+            "reason": "reason",
+            "severity": "test.severity.value",
+            "n_null_label": "counts.null_labels",
+            "n_bad_score": "counts.bad_scores",
+            "undefined": "measured.reason",
+        }.items()
+    },
+    # What compares a cell has the same names in the table.
+    **{
+        name: attrgetter(name)
+        for name in (
+            "baseline_model",
+            "baseline_value",
+            "delta",
+            "delta_ci_low",
+            "delta_ci_high",
+            "p_value",
+            "q_value",
+            "violation_p_value",
+            "violation_q_value",
+        )
+    },
+    "slice_columns": lambda cell: list(cell.slice.values),
+}
 
 
-def cell_row(cell: Cell, info: RunInfo) -> dict[str, Any]:
-    """One row of the results table."""
-    measured = cell.measured
-    return {
-        "run_id": info.run_id,
-        "suite": info.suite,
-        "evaluation": cell.evaluation,
-        "started_at": info.started_at,
-        "model": cell.model.name,
-        "model_uri": cell.model.uri,
-        "model_version": cell.model.version,
-        "model_digest": cell.model.digest,
-        "dataset": cell.dataset.name,
-        "dataset_version": cell.dataset.version,
-        "slice": cell.slice.name,
-        "slice_columns": list(cell.slice.values),
-        "slice_kind": cell.slice.kind,
-        "test": cell.test.name,
-        "metric": cell.test.metric,
-        "variant": cell.variant,
-        "n": cell.counts.n,
-        "weight_sum": cell.counts.weight_sum,
-        "value": measured.value,
-        "ci_low": measured.ci_low,
-        "ci_high": measured.ci_high,
-        "error_bound": measured.error_bound,
-        **{name: getattr(cell, name) for name in _COMPARISON},
-        "condition": cell.test.condition,
-        "verdict": cell.verdict.value,
-        "reason": cell.reason,
-        "severity": cell.test.severity.value,
-        "n_null_label": cell.counts.null_labels,
-        "n_bad_score": cell.counts.bad_scores,
-        "undefined": measured.reason,
-        "schema_version": RESULTS_VERSION,
-    }
+def cells_table(cells: Sequence[Cell], info: RunInfo, *, first: int = 0) -> pa.Table:
+    """Cells as an Arrow table of `RESULTS_SCHEMA`.
+
+    `position` is a cell's place among them, where that of the first of them is `first`.
+    """
+
+    def column(name: str) -> Iterable[Any]:
+        if name == "position":
+            return range(first, first + len(cells))
+        if name in _CONSTANT:
+            return repeat(_CONSTANT[name](info), len(cells))
+        return map(_OF_CELL[name], cells)
+
+    columns = [pa.array(column(field.name), field.type) for field in RESULTS_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=RESULTS_SCHEMA)
 
 
-def cells_table(cells: Iterable[Cell], info: RunInfo) -> pa.Table:
-    """Cells as an Arrow table of `RESULTS_SCHEMA`; `position` is a cell's place among them."""
-    rows = [{**cell_row(cell, info), "position": at} for at, cell in enumerate(cells)]
-    return pa.Table.from_pylist(rows, RESULTS_SCHEMA)
+def tables_of(cells: Sequence[Cell], info: RunInfo) -> Iterator[pa.Table]:
+    """Cells as Arrow tables of some rows each, so that millions are never held twice; at least one.
+
+    `position` is a cell's place among all of them.
+    """
+    for start in range(0, max(len(cells), 1), _BATCH):
+        yield cells_table(cells[start : start + _BATCH], info, first=start)
+
+
+def write_parquet(cells: Sequence[Cell], info: RunInfo, path: Path) -> None:
+    """Writes cells as one Parquet file of `RESULTS_SCHEMA`."""
+    with pq.ParquetWriter(path, RESULTS_SCHEMA) as writer:
+        for table in tables_of(cells, info):
+            writer.write_table(table)
 
 
 def _frame(spark: SparkSession, table: pa.Table) -> DataFrame:
@@ -154,10 +190,8 @@ def write_results(
     Raises:
         StoreError: when the table cannot be written.
     """
-    cells = cells_table(result.cells, info)
-    for start in range(0, max(cells.num_rows, 1), _BATCH):
-        part = cells.slice(start, _BATCH)
-        token = f"results {info.run_id} {result.name} {start}"
+    for number, part in enumerate(tables_of(result.cells, info)):
+        token = f"results {info.run_id} {result.name} {number * _BATCH}"
         # A store of an older version gets the columns that have come since.
         options = {"mergeSchema": "true"}
         tables.append_once(_frame(spark, part), table, token=token, options=options)
