@@ -4,7 +4,7 @@ Prints the wall-clock seconds of the whole run, its phases, and the peak memory 
 Java, of the largest worker, and of all of them at one moment (proportional set sizes: pages that
 processes share count once).
 
-    .venv/bin/python benchmarks/large_matrix.py --rows 1000000
+    .venv/bin/python benchmarks/large_matrix.py --java-memory 2g
 """
 
 from __future__ import annotations
@@ -125,8 +125,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--models", type=int, default=10)
     parser.add_argument("--columns", type=int, default=len(LEVELS), help="slice columns, 1 to 4")
+    parser.add_argument("--java-memory", help="Java's heap; by default a quarter of the machine's")
     chosen = parser.parse_args()
-    _, folder, _ = quiet_session(chosen.folder)
+    _, folder, _ = quiet_session(chosen.folder, chosen.java_memory)
     paths = make_models(folder / "models", chosen.models)
     suite = write_suite(folder, make_table(folder, chosen.rows), paths, chosen.columns)
     with memory() as peak:

@@ -41,14 +41,18 @@ MODELS = {
 }
 
 
-def quiet_session(folder: str) -> tuple[SparkSession, Path, dict[str, Path]]:
+def quiet_session(
+    folder: str, java_memory: str | None = None
+) -> tuple[SparkSession, Path, dict[str, Path]]:
     """A session that says nothing, the folder of a benchmark, and its models by name."""
     warnings.simplefilter("ignore")
     configure_logging()
     logging.getLogger("evalmatrix").setLevel(logging.WARNING)
     place = Path(folder).absolute()
     place.mkdir(parents=True, exist_ok=True)
-    return get_session(log_file=place / "spark.log"), place, make_models(place / "models")
+    extra = {"spark.driver.memory": java_memory} if java_memory else {}
+    spark = get_session(log_file=place / "spark.log", extra=extra)
+    return spark, place, make_models(place / "models")
 
 
 @dataclass(frozen=True, slots=True)
