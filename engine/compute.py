@@ -15,6 +15,7 @@ from engine.kernel import PREDICTED
 from engine.matrix import EvaluationPlan
 from engine.measure import measure
 from engine.metrics import METRICS
+from engine.models import Guard
 from engine.progress import Reporter
 from engine.reuse import Steps, of_base, steps
 from engine.states.codec import CodecError
@@ -29,6 +30,7 @@ from engine.stock import (
 )
 from engine.store import Store
 from engine.vocabulary import EvaluationResult
+from engine.watched import watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def computed(
         of.tell.say(f"{plan.name}: all states are kept; no row is read")
         return stock
     step = "damaged" if without else ""
-    _scan(of, todo, frame, step=step)
+    _scan_watched(of, todo, frame, step=step)
     stock.add_own(todo.made, step)
     return stock
 
@@ -104,7 +106,7 @@ def _computed_anew(of: Computing, plan: EvaluationPlan, frame: DataFrame) -> Sto
     """What an evaluation is measured from when states that a scan should update could not be."""
     stock = _stock(of, plan)
     if missing(stock):
-        _scan(of, steps(of.spark, stock, anew=stock.lost), frame, step="anew")
+        _scan_watched(of, steps(of.spark, stock, anew=stock.lost), frame, step="anew")
         stock = _stock(of, plan)
     return stock
 
@@ -115,6 +117,15 @@ def _stock(of: Computing, plan: EvaluationPlan) -> Stock:
     if not of.reuse:
         stock.forget_others()
     return stock
+
+
+def _scan_watched(of: Computing, todo: Steps, frame: DataFrame, *, step: str) -> None:
+    """Runs the scans of an evaluation's steps; again where a model has ended a worker."""
+
+    def scan(guard: Guard) -> None:
+        _scan(of, replace(todo, guard=guard), frame, step=step)
+
+    watched(of.spark, todo.plan, scan, of.tell.say)
 
 
 def _scan(of: Computing, todo: Steps, frame: DataFrame, *, step: str) -> None:

@@ -6,6 +6,7 @@
     |   |-- DataError               a dataset: missing, empty, without a column, without a version
     |   `-- ModelError              a model: not found, does not fit the data, cannot be loaded
     `-- StoreError                  the store, Spark or the tracking server is out of reach
+        |-- WorkerDiedError         a process of Spark that ran Python has died
         `-- TrackingError           the tracking server alone: the Delta tables are complete
 
 A message says what is wrong, what was found, what was expected, and where.
@@ -68,3 +69,7 @@ class StoreError(EvalMatrixError):
 
 class TrackingError(StoreError):
     """The tracking server is out of reach; the Delta tables are complete without it."""
+
+
+class WorkerDiedError(StoreError):
+    """A worker's Python has died, of a model or for want of memory."""

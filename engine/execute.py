@@ -11,24 +11,29 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
 import pyarrow as pa
+from pyspark import TaskContext
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, VariantType
 
 from engine import kernel, tables
-from engine.errors import StoreError
+from engine.errors import StoreError, WorkerDiedError
 from engine.kernel import BUCKET_COLUMN, KEY_COLUMN, STATE_KEY, Work
 from engine.matrix import PREDICTIONS, STATES_VERSION, EvaluationPlan, needs
 from engine.slices import where_column
 from engine.spark_internals import cores
 from engine.states import BUCKETS
 from engine.tables import column
+
+# How Spark says that the process is gone in which the kernel ran.
+_DIED = re.compile("Python worker exited unexpectedly|ExecutorLostFailure")
 
 SMALL_ROWS = 2_000
 PARTITION_ROWS = 131_072
@@ -136,7 +141,10 @@ def _scanned(part: Part, plan: EvaluationPlan) -> DataFrame:
 def _scan(
     batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, names: Sequence[str], work: Work
 ) -> Iterator[pa.RecordBatch]:
-    return kernel.scan((batch.rename_columns(list(names)) for batch in batches), plan, work)
+    context = TaskContext.get()
+    partition = 0 if context is None else context.partitionId()
+    renamed = (batch.rename_columns(list(names)) for batch in batches)
+    return kernel.scan(renamed, plan, work, partition)
 
 
 def _merge(
@@ -222,6 +230,7 @@ def store_states(states: DataFrame, plan: EvaluationPlan, target: Target) -> Non
 
     Raises:
         DataError: when the dataset's files are gone, or a worker met data it cannot take.
+        WorkerDiedError: when a model, or something else, has ended a worker's Python.
         StoreError: when the states cannot be written.
     """
     about = states.select(
@@ -241,6 +250,11 @@ def store_states(states: DataFrame, plan: EvaluationPlan, target: Target) -> Non
         tables.append_once(about, target.table, token=token)
     except StoreError as error:
         cause = error.__cause__
+        if _DIED.search(str(cause)):
+            raise WorkerDiedError(
+                f"evaluation {plan.name!r}: a Python worker of Spark died, though each model was "
+                "in a process of its own; most likely the machine's memory ran out"
+            ) from cause
         if isinstance(cause, PySparkException):
             raise tables.read_error(cause, f"dataset {plan.dataset.name!r}") from cause
         raise

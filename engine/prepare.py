@@ -265,6 +265,8 @@ def _plan(
         rows_per_cluster=seen.rows_per_cluster,
         libraries=libraries(models),
         keep=evaluation.predictions is Predictions.KEEP,
+        timeout=evaluation.timeout,
+        memory=evaluation.memory,
     )
     check_fit(plan)
     return replace(plan, code=code_of(plan), blocks=_blocks(plan, seen))

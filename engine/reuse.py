@@ -17,6 +17,7 @@ from engine.changes import CannotTell, Changes, changes
 from engine.execute import Part, projected, projected_column
 from engine.kernel import Work
 from engine.matrix import PREDICTIONS, EvaluationPlan, Need, needs
+from engine.models import UNWATCHED, Guard
 from engine.predictions import joined
 from engine.stock import Kept, Place, Stock, Writer, blocks_of, missing
 
@@ -34,6 +35,7 @@ class Steps:
         why: why nothing, or not all, could be reused; "" where there is nothing to say.
         scored: models of which predictions are kept, so that all rows need no inference.
         stale: the rows that came since those predictions; None where they are of this version.
+        guard: how the scans are watched.
     """
 
     plan: EvaluationPlan
@@ -45,6 +47,7 @@ class Steps:
     why: str = ""
     scored: Mapping[int, Kept] = field(default_factory=dict)
     stale: Changes | None = None
+    guard: Guard = UNWATCHED
 
     @property
     def predictions(self) -> int:
@@ -95,9 +98,9 @@ class Steps:
             predictions: the table in which predictions are kept.
         """
         found = []
-        blocks = self.blocks
+        blocks, guard = self.blocks, self.guard
         if self.full:
-            work = Work(frozenset(need.place for need in self.full), blocks)
+            work = Work(frozenset(need.place for need in self.full), blocks, guard=guard)
             rows = projected(frame, self.plan)
             extra: tuple[str, ...] = ()
             kept = {
@@ -110,9 +113,9 @@ class Steps:
         if self.changes is not None:
             wanted, moved = frozenset(self.updated), self.changes
             if moved.came is not None:
-                found.append(Part(moved.came, moved.rows_came, Work(wanted, blocks)))
+                found.append(Part(moved.came, moved.rows_came, Work(wanted, blocks, guard=guard)))
             if moved.gone is not None:
-                found.append(Part(moved.gone, moved.rows_gone, Work(wanted, blocks, sign=-1)))
+                found.append(Part(moved.gone, moved.rows_gone, Work(wanted, blocks, -1, guard)))
         return found
 
     def release(self) -> None:

@@ -746,7 +746,7 @@ def test_long_messages_are_cut(models: Models, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(kernel, "MAX_MESSAGE", 10)
     plan = plan_of(TaskKind.BINARY, [models.odd("raises")], ["accuracy"])
     reason = evaluated(plan, rows_of(TaskKind.BINARY)).cells[0].reason
-    assert reason == "the model failed: ValueError: cannot tak..."
+    assert reason == "the model failed: ValueError: cannot tak..., on batch 1 of partition 0"
 
 
 def test_a_weight_that_cannot_be_stops_the_scan(models: Models) -> None:

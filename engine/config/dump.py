@@ -69,6 +69,8 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
         min_slice_rows=item.min_slice_rows,
         max_slices=item.max_slices,
         predictions=item.predictions.value,
+        timeout=item.timeout,
+        memory=item.memory,
         tests=[_test(test, decide) for test in item.tests],
     )
 

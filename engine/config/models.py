@@ -42,6 +42,7 @@ from engine.config.words import suggestion
 from engine.vocabulary import DecideBy, GateRule, OverRuns, Severity, Within
 
 _MAX_COUNT = 2**31 - 1
+_MAX_SECONDS = 31 * 86_400.0
 
 
 class FileModel(BaseModel):
@@ -231,6 +232,12 @@ class EvaluationFile(FileModel):
     predictions: PredictionsField = Field(
         Predictions.DROP,
         description="keep or drop: whether the scores are stored by the key of their row.",
+    )
+    timeout: Number = Field(
+        1800.0, gt=0, le=_MAX_SECONDS, description="The most seconds a model may take for a batch."
+    )
+    memory: int | None = Field(
+        None, ge=2**20, le=2**50, description="The most bytes a model may add for a batch."
     )
     tests: list[ModelTestFile] = Field(min_length=1, description="What is measured and demanded.")
 

@@ -68,6 +68,8 @@ def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], 
         max_slices=file.max_slices,
         costs=tuple(tuple(row) for row in file.costs or ()),
         predictions=file.predictions,
+        timeout=file.timeout,
+        memory=file.memory,
     )
 
 

@@ -94,7 +94,10 @@ class SliceRule:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Model versions on the slices of one dataset, and the tests they take."""
+    """Model versions on the slices of one dataset, and the tests they take.
+
+    `timeout` is how many seconds a model may take for a batch, `memory` how many bytes it may add.
+    """
 
     name: str
     dataset: DatasetSource
@@ -106,6 +109,8 @@ class Evaluation:
     max_slices: int = 10_000
     costs: tuple[tuple[float, ...], ...] = ()
     predictions: Predictions = Predictions.DROP
+    timeout: float = 1800.0
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

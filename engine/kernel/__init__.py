@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import TypeVar
 
 import numpy as np
@@ -34,7 +35,7 @@ from engine.kernel.merging import (
 from engine.kernel.task import ModelTask, Rows, Usable, Work
 from engine.matrix import PREDICTIONS, ROWS, EvaluationPlan
 from engine.metrics import METRICS
-from engine.models import load, loaded_count
+from engine.models import Limits, ModelStopped, Watch, load, loaded_count
 from engine.reading import Predicted, read_prediction, read_truth, read_weight
 from engine.slices import SliceIndex, Slicer, slice_key
 from engine.states import Bools, Family, Ints, Pair, PairFamily, Scored, Sums
@@ -70,7 +71,10 @@ MAX_MESSAGE = 500
 
 
 def scan(
-    batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, work: Work | None = None
+    batches: Iterable[pa.RecordBatch],
+    plan: EvaluationPlan,
+    work: Work | None = None,
+    partition: int = 0,
 ) -> Iterator[pa.RecordBatch]:
     """The states of a partition, a row for each model, slice set and family (`STATE_SCHEMA`).
 
@@ -78,13 +82,14 @@ def scan(
         DataError: for a weight that cannot be, or more slices than the plan allows.
     """
     METRICS.load(plan.plugins)
-    task = ScanTask(plan, work or Work(blocks=dict(plan.blocks)))
+    task = ScanTask(plan, work or Work(blocks=dict(plan.blocks)), partition)
     started = time.perf_counter()
     whole = plan.columns.query
     pieces = chunks(batches) if whole is None else whole_queries(chunks(batches), whole)
-    for chunk in pieces:
-        task.eat(chunk)
-        yield from in_batches(task.predicted())
+    with closing(task.watch):
+        for chunk in pieces:
+            task.eat(chunk)
+            yield from in_batches(task.predicted())
     if task.rows:
         yield from in_batches(task.emit(time.perf_counter() - started))
 
@@ -92,8 +97,9 @@ def scan(
 class ScanTask:
     """The scan of one partition."""
 
-    def __init__(self, plan: EvaluationPlan, work: Work) -> None:
+    def __init__(self, plan: EvaluationPlan, work: Work, partition: int = 0) -> None:
         self.plan, self.work = plan, work
+        self.watch = Watch(Limits(plan.timeout, plan.memory), work.guard, partition)
         self.sets = plan.scanned_sets
         self.slicer = Slicer(self.sets)
         tasks = [self._task(number, model) for number, model in enumerate(plan.models)]
@@ -182,10 +188,14 @@ class ScanTask:
         if "" in task.failures or batch.num_rows == 0:
             return None
         try:
-            return read_prediction(task.predict(batch, load), self.plan.problem)
+            loading = self.watch.loading(load, task.number, self.batches)
+            return read_prediction(task.predict(batch, loading), self.plan.problem)
+        except ModelStopped as stopped:
+            task.failures[""] = str(stopped)
         except (Exception, SystemExit) as error:  # a model's own error costs its own cells only
-            task.failures[""] = self._why(error, task.model)
-            return None
+            place = self.watch.place(self.batches)
+            task.failures[""] = f"{self._why(error, task.model)}, on {place}"
+        return None
 
     def _sum(
         self,

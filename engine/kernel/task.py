@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,7 @@ from engine.kernel.keeping import (
     together,
 )
 from engine.matrix import ROWS
-from engine.models import Prediction, Predictor
+from engine.models import UNWATCHED, Guard, Load, Prediction
 from engine.reading import Predicted, Truth
 from engine.slices import Placed
 from engine.states import (
@@ -38,8 +38,6 @@ from engine.states import (
 )
 from engine.vocabulary import ModelVersion
 
-Load = Callable[[ModelVersion], Predictor]
-
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -47,12 +45,14 @@ class Work:
 
     `wanted` are the states to make, by model, slice set and family; None means all that the
     evaluation needs. `blocks` says into how many parts the states of a slice set go, where it is
-    more than one. A `sign` of -1 is for rows that are no longer there.
+    more than one. A `sign` of -1 is for rows that are no longer there. `guard` says how the models
+    are watched.
     """
 
     wanted: frozenset[tuple[int, str, str]] | None = None
     blocks: Mapping[str, int] = field(default_factory=dict)
     sign: int = 1
+    guard: Guard = UNWATCHED
 
     def wants(self, model: int, slice_set: str, family: str) -> bool:
         return self.wanted is None or (model, slice_set, family) in self.wanted

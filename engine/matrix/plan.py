@@ -48,6 +48,7 @@ class EvaluationPlan:
     `libraries` are the versions of the models' frameworks by flavour, `code` the digests of the
     modules of users' own metrics (None for one that cannot be read), `blocks` into how many parts
     the states of a slice set go (1 where none is named). With `keep`, predictions are stored.
+    `timeout` and `memory` are the seconds and bytes that a model may take for a batch.
     """
 
     name: str
@@ -69,6 +70,8 @@ class EvaluationPlan:
     code: tuple[tuple[str, str | None], ...] = ()
     blocks: tuple[tuple[str, int], ...] = ()
     keep: bool = False
+    timeout: float = 1800.0
+    memory: int | None = None
 
     @property
     def base(self) -> int | None:

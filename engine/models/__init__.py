@@ -10,15 +10,24 @@ from __future__ import annotations
 
 from engine.models.base import task_threads
 from engine.models.libraries import LOOK_DDL, make_look, needed_by
+from engine.models.limits import UNWATCHED, Guard, Limits, Load, ModelStopped, Notes
 from engine.models.load import Predictor, check_inputs, load, loaded_count, shipped_name
 from engine.models.outputs import Prediction
 from engine.models.resolve import ModelRequest, resolve
+from engine.models.watching import Watch
 
 __all__ = [
     "LOOK_DDL",
+    "UNWATCHED",
+    "Guard",
+    "Limits",
+    "Load",
     "ModelRequest",
+    "ModelStopped",
+    "Notes",
     "Prediction",
     "Predictor",
+    "Watch",
     "check_inputs",
     "load",
     "loaded_count",

@@ -48,12 +48,15 @@ def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
     of_labels = model.task is TaskKind.MULTILABEL
     if model.output is Output.LABEL and not of_labels:
         return Prediction(labels=_indices(_flat(array, model, rows), model))
+    if array.ndim == 2 and array.shape[1] > max(len(model.classes), 1) and model.classes:
+        # Before it is copied: it may be far larger than what it should be.
+        raise _misshapen(array, model, f"({rows}, {len(model.classes)})")
     try:
         numbers = np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError):
         raise ModelError(
-            f"model {model.name!r} returned {array.dtype} ({error}), "
-            f"expected numbers for output {model.output.value!r}"
+            f"model {model.name!r} returned {array.dtype}, expected numbers for output "
+            f"{model.output.value!r}"
         ) from None
     if of_labels:
         return _of_labels(numbers, model, rows)
@@ -79,7 +82,11 @@ def _array(raw: Any, model: ModelVersion) -> np.ndarray:
     if isinstance(raw, pd.DataFrame | pd.Series):
         return raw.to_numpy()
     # scikit-learn gives the indicators of labels as a sparse matrix where it was fitted with one.
-    return np.asarray(raw.toarray() if issparse(raw) else raw)
+    if issparse(raw) and raw.shape[1] <= max(len(model.classes), 1):
+        return np.asarray(raw.toarray())
+    if issparse(raw):
+        raise _misshapen(raw, model, f"{len(model.classes) or 1} in the second place")
+    return np.asarray(raw)
 
 
 def _flat(array: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:

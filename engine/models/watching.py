@@ -1,0 +1,123 @@
+"""Gives the kernel its models: watched in this process, or in processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from engine.models.apart import Child
+from engine.models.limits import (
+    LOADING_SECONDS,
+    Guard,
+    Limits,
+    Load,
+    ModelStopped,
+    Notes,
+    Predicts,
+    die_first,
+    memory_limit,
+)
+from engine.models.outputs import Prediction
+from engine.vocabulary import ModelVersion
+
+
+class Watch:
+    """Watches the models of the scan of one partition."""
+
+    def __init__(self, limits: Limits, guard: Guard, partition: int = 0) -> None:
+        self.limits, self.guard, self.partition = limits, guard, partition
+        self._children: dict[int, Child] = {}
+        self._notes: Notes | None = None
+        self._late: dict[int, str] = {}
+        if guard.notes:
+            die_first()
+            self._notes = Notes(guard.notes)
+            self._late = self._notes.timed_out()
+
+    def place(self, batch: int) -> str:
+        """The words for a batch, counted from 1."""
+        return f"batch {batch} of partition {self.partition}"
+
+    def loading(self, load: Load, number: int, batch: int) -> Load:
+        """How the model of this number is loaded to predict a batch."""
+        if self._notes is None:
+            return load
+        notes, place = self._notes, self.place(batch)
+
+        def give(model: ModelVersion) -> Predicts:
+            apart = number in self.guard.apart
+            why = self._late.get(number) or (notes.stopped(number) if apart else None)
+            if why is not None:
+                raise ModelStopped(why)
+            if apart:
+                return _Apart(self, notes, (number, place), model)
+            here = _Here(self.limits, notes, (number, place))
+            with here.watched(self.limits.seconds + LOADING_SECONDS):
+                here.models.append(load(model))
+            return here
+
+        return give
+
+    def child(self, number: int, model: ModelVersion) -> Child:
+        """The process of a model."""
+        if number not in self._children:
+            self._children[number] = Child(model, self.limits)
+        return self._children[number]
+
+    def end(self, number: int) -> None:
+        """Ends the process of a model."""
+        self._children.pop(number).close()
+
+    def close(self) -> None:
+        """Ends what was started."""
+        for number in list(self._children):
+            self.end(number)
+        if self._notes is not None:
+            self._notes.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """A model that predicts in this process, within its limits; `at` are its number and place."""
+
+    limits: Limits
+    notes: Notes
+    at: tuple[int, str]
+    models: list[Predicts] = field(default_factory=list)
+
+    def predict(self, batch: pa.RecordBatch) -> Prediction:
+        with self.watched(self.limits.seconds):
+            return self.models[0].predict(batch)
+
+    @contextmanager
+    def watched(self, seconds: float) -> Iterator[None]:
+        """Watches one call of the model."""
+        number, place = self.at
+        try:
+            with self.notes.at(number, place, seconds), memory_limit(self.limits.memory):
+                yield
+        except ModelStopped as stopped:
+            raise ModelStopped(f"{stopped}, on {place}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """A model in a process of its own, of whose end the other workers are told."""
+
+    watch: Watch
+    notes: Notes
+    at: tuple[int, str]
+    model: ModelVersion
+
+    def predict(self, batch: pa.RecordBatch) -> Prediction:
+        number, place = self.at
+        try:
+            return self.watch.child(number, self.model).predict(batch)
+        except ModelStopped as stopped:
+            why = f"{stopped}, on {place}"
+            self.notes.stop(number, why)
+            self.watch.end(number)
+            raise ModelStopped(why) from None
