@@ -24,6 +24,7 @@ from rich.console import Console
 from engine import listing
 from engine._version import __version__
 from engine.errors import EvalMatrixError
+from engine.interrupts import stopping_in_time
 
 P = ParamSpec("P")
 
@@ -62,14 +63,15 @@ def reported(command: Callable[P, int]) -> Callable[P, None]:
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            code = command(*args, **kwargs)
+            with stopping_in_time():
+                code = command(*args, **kwargs)
         except EvalMatrixError as error:
             _tell(str(error), error)
             code = error.exit_code
         except KeyboardInterrupt as error:
             _stop_jobs()
             _tell("stopped", error)
-            code = 130
+            code = getattr(error, "exit_code", 130)
         except BrokenPipeError:
             code = 0
         except Exception as error:  # exit code 1 would say that the gate failed

@@ -24,7 +24,7 @@ MAX_LINES = 400
 
 # From the bottom up: a room imports only rooms of the lines before its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors", "vocabulary"),
+    ("_version", "errors", "interrupts", "vocabulary"),
     ("registry", "states", "statistics", "store"),
     ("metrics", "slices"),
     ("verdicts", "config"),
@@ -73,6 +73,7 @@ SPARK = frozenset({"delta", "pyspark"})
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "_version": frozenset(),
     "errors": frozenset(),
+    "interrupts": frozenset(),
     "vocabulary": frozenset(),
     "registry": frozenset(),
     "states": frozenset({"numpy"}),

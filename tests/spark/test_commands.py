@@ -157,8 +157,9 @@ def test_a_machine_without_java(root: Path, world: Any, small: Suites) -> None:
     assert lines[0].startswith("evalmatrix: Spark needs Java 17 or newer: no `java` on the PATH")
 
 
-def test_ctrl_c_stops_a_scan_and_says_how_to_go_on(
-    root: Path, world: Any, small: Suites, tmp_path: Path
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_scan_and_says_how_to_go_on(
+    root: Path, world: Any, small: Suites, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     world.forget("slow")
     suite = small(store=str(tmp_path / "store"), models=[{"uri": world.model("slow")}])
@@ -170,15 +171,18 @@ def test_ctrl_c_stops_a_scan_and_says_how_to_go_on(
             assert process.poll() is None, process.communicate()[1]
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        # What a terminal does: every process of the group gets the signal.
-        os.killpg(process.pid, signal.SIGINT)
+        if number == signal.SIGINT:
+            # What a terminal does: every process of the group gets the signal.
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid, number)
         pressed = time.monotonic()
         out, err = process.communicate(timeout=60)
         seconds = time.monotonic() - pressed
     finally:
         if process.poll() is None:
             process.kill()
-    assert process.returncode == 130, err
+    assert process.returncode == code, err
     assert seconds < 10
     assert out == "" and "Traceback" not in err, err
     assert err.splitlines()[-1].startswith("evalmatrix: stopped; what was finished is in the store")
