@@ -247,7 +247,7 @@ def store_states(states: DataFrame, plan: EvaluationPlan, target: Target) -> Non
     )
     token = f"states {target.run_id} {plan.name} {target.step}".rstrip()
     try:
-        tables.append_once(about, target.table, token=token)
+        tables.append_once(about, target.table, token=token, long=True)
     except StoreError as error:
         cause = error.__cause__
         if _DIED.search(str(cause)):

@@ -8,14 +8,17 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from delta.tables import DeltaTable
+from pyspark import StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 from engine.delta_sql import SqlTable, is_table
 from engine.errors import DataError, EvalMatrixError, StoreError
+from engine.locks import local_folder, sole_writer
 from engine.spark_internals import is_connect, table_head
 from engine.vocabulary import DatasetVersion
 
@@ -174,7 +177,12 @@ def _shown(version: str | int | dt.datetime) -> str:
 
 
 def append_once(
-    frame: DataFrame, table: str, *, token: str, options: Mapping[str, str] | None = None
+    frame: DataFrame,
+    table: str,
+    *,
+    token: str,
+    options: Mapping[str, str] | None = None,
+    long: bool = False,
 ) -> None:
     """Appends rows unless an append with the same token has been made; tried again on conflicts.
 
@@ -183,8 +191,27 @@ def append_once(
         table: the table, which is made if need be.
         token: names this append for good.
         options: more options of Delta's writer, table properties of a new table among them.
+        long: the rows take long to compute; no other writer of the table waits for that.
     """
+    if not long or _folder(table) is None:
+        _append(frame, table, token, options)
+        return
+    kept = frame.persist(StorageLevel.DISK_ONLY)
+    try:
+        _computed(kept, table)
+        _append(kept, table, token, options)
+    finally:
+        kept.unpersist()
 
+
+def _computed(frame: DataFrame, table: str) -> None:
+    try:
+        frame.count()
+    except Exception as error:
+        raise _unwritten(table, error) from error
+
+
+def _append(frame: DataFrame, table: str, token: str, options: Mapping[str, str] | None) -> None:
     def write() -> None:
         writer = (
             frame.write.format("delta")
@@ -256,17 +283,28 @@ def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:
     """
     for attempt in range(1, attempts + 1):
         try:
-            return action()
+            with sole_writer(_folder(table)):
+                return action()
         except EvalMatrixError:
             raise
         except Exception as error:
             if attempt == attempts or not _CONFLICT.search(f"{type(error).__name__} {error}"):
-                raise StoreError(
-                    f"the table {table!r} could not be written: {first_line(error)}; what other "
-                    "runs and evaluations wrote is safe"
-                ) from error
+                raise _unwritten(table, error) from error
             time.sleep(random.uniform(0, 0.2 * 2**attempt))
     raise AssertionError("unreachable")
+
+
+def _folder(table: str) -> Path | None:
+    return None if is_catalog_name(table) else local_folder(table)
+
+
+def _unwritten(table: str, error: Exception) -> EvalMatrixError:
+    if isinstance(error, EvalMatrixError):
+        return error
+    return StoreError(
+        f"the table {table!r} could not be written: {first_line(error)}; what other runs and "
+        "evaluations wrote is safe"
+    )
 
 
 def first_line(error: BaseException) -> str:

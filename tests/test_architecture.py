@@ -25,7 +25,7 @@ MAX_LINES = 400
 # From the bottom up: a room imports only rooms of the lines before its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("_version", "errors", "interrupts", "vocabulary"),
-    ("registry", "states", "statistics", "store"),
+    ("locks", "registry", "states", "statistics", "store"),
     ("metrics", "slices"),
     ("verdicts", "config"),
     ("matrix",),
@@ -78,6 +78,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "registry": frozenset(),
     "states": frozenset({"numpy"}),
     "statistics": frozenset({"numpy", "scipy"}),
+    "locks": frozenset(),
     "store": frozenset(),
     "metrics": frozenset({"numpy"}),
     "slices": ARRAYS,

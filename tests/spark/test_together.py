@@ -1,0 +1,75 @@
+"""Runs that start at the same moment on one store: all of them land, none is lost or mixed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(1800)]
+
+COMMAND = Path(sys.executable).with_name("evalmatrix")
+TESTS = [{"metric": "accuracy"}, {"metric": "f1"}]
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.soak)])
+def test_runs_that_start_together_all_land(
+    world: Any,
+    small: Callable[..., dict[str, Any]],
+    spark: SparkSession,
+    tmp_path: Path,
+    count: int,
+) -> None:
+    shutil.copytree(world.folder / "models" / "good", tmp_path / "model")
+    store = tmp_path / "store"
+    suite = small(
+        store=str(store),
+        models=[{"uri": str(tmp_path / "model"), "name": "good"}],
+        slices=["overall", {"by": ["country"]}],
+        tests=TESTS,
+    )
+    path = world.write("together", suite)
+    runs = [
+        subprocess.Popen(
+            [str(COMMAND), "run", str(path), "--run-id", f"r{number}"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(count)
+    ]
+    said = [run.communicate()[1] for run in runs]
+    assert [run.returncode for run in runs] == [0] * count, said
+
+    results = spark.read.format("delta").load(str(store / "results"))
+    cells = {row["run_id"]: row["cells"] for row in _counted(results)}
+    assert cells == {f"r{number}": 2 * 5 for number in range(count)}
+    assert results.count() == results.select("run_id", "slice", "test").distinct().count()
+    values = results.select("slice", "test", "value", "n").distinct()
+    assert values.count() == 10
+    rows = spark.read.format("delta").load(str(store / "runs")).collect()
+    assert sorted(row["run_id"] for row in rows) == sorted(cells)
+    assert {row["status"] for row in rows} == {"finished"}
+
+    client = mlflow.MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    logged = client.search_runs([experiment.experiment_id])
+    assert {run.info.status for run in logged} == {"FINISHED"}
+    assert sorted(run.data.tags["evalmatrix.run_id"] for run in logged) == sorted([*cells, *cells])
+
+
+def _counted(results: Any) -> list[Any]:
+    from pyspark.sql import functions as F
+
+    found: list[Any] = results.groupBy("run_id").agg(F.count("*").alias("cells")).collect()
+    return found

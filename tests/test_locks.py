@@ -1,0 +1,100 @@
+"""One writer at a time for a table on a local disk."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.errors import StoreError
+from engine.locks import local_folder, sole_writer
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from engine.locks import sole_writer
+with sole_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that writes the table `t` for ever."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "t")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_another_process_is_waited_for_and_named(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    with (
+        pytest.raises(StoreError, match=f"the process {holder.pid} has been writing it for"),
+        sole_writer(tmp_path / "t", patience=0.2),
+    ):
+        raise AssertionError("two writers at once")
+
+
+def test_a_killed_writer_leaves_nothing_locked(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    holder.kill()
+    holder.wait()
+    with sole_writer(tmp_path / "t", patience=0.2):
+        pass
+
+
+def test_another_table_is_not_waited_for(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    with sole_writer(tmp_path / "u", patience=0.2):
+        pass
+
+
+def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
+    inside, most = [0], [0]
+
+    def write() -> None:
+        for _ in range(20):
+            with sole_writer(tmp_path / "t"):
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+                time.sleep(0.001)
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_a_place_where_nothing_can_be_locked_is_written_without(tmp_path: Path) -> None:
+    (tmp_path / ".locks").write_text("a file where the folder would be")
+    with sole_writer(tmp_path / "t"):
+        pass
+    with sole_writer(None):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("table", "folder"),
+    [
+        ("/store/results", Path("/store/results")),
+        ("file:///store/a%20b", Path("/store/a b")),
+        ("s3a://bucket/store/results", None),
+        ("store/results", Path.cwd() / "store/results"),
+    ],
+)
+def test_only_tables_on_this_machines_disk_have_a_folder(table: str, folder: Path | None) -> None:
+    assert local_folder(table) == folder
