@@ -31,7 +31,7 @@ test: java setup browser warm ## all tests: unit, Spark, frameworks
 	@$(PY) -m pytest -m "not soak" $(PYTEST_ARGS)
 
 .PHONY: soak
-soak: java setup warm ## the long tests: runs killed at thirty moments (half an hour and more)
+soak: java setup warm ## the long tests: runs killed at thirty moments (an hour and more)
 	@$(PY) -m pytest -m soak $(PYTEST_ARGS)
 
 .PHONY: unit
