@@ -28,11 +28,15 @@ nightly: java setup warm ## the main job: data, models, the whole matrix, result
 
 .PHONY: test
 test: java setup browser warm ## all tests: unit, Spark, frameworks
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m pytest -m "not soak" $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: java setup warm ## the long tests: runs killed at thirty moments (an hour and more)
+	@$(PY) -m pytest -m soak $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: setup ## the tests that take seconds: no Spark, no TensorFlow, no PyTorch
-	@$(PY) -m pytest -m "not spark and not frameworks and not slow" $(PYTEST_ARGS)
+	@$(PY) -m pytest -m "not spark and not frameworks and not slow and not soak" $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## ruff (rules and format), mypy --strict

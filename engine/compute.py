@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from engine import execute, predictions
+from engine import chunks, execute, predictions
 from engine.budget import Budget, judged_digest
+from engine.chunks import Chunk
+from engine.config import CHECKPOINT_ROWS
 from engine.kernel import PREDICTED
 from engine.matrix import EvaluationPlan
 from engine.measure import measure
@@ -37,7 +39,8 @@ from engine.watched import watched
 class Computing:
     """A run whose states are computed: where they lie, and how it tells.
 
-    Without `reuse`, what other runs have left is not looked at. `wait` ends when all is in the
+    Without `reuse`, what other runs have left is not looked at. A scan of more than
+    `checkpoint_rows` rows writes its states in chunks. `wait` ends when all is in the
     store that must be there before any state is.
     """
 
@@ -47,6 +50,7 @@ class Computing:
     run_id: str
     tell: Reporter
     reuse: bool = True
+    checkpoint_rows: int = CHECKPOINT_ROWS
     wait: Callable[[], None] = lambda: None
 
 
@@ -129,34 +133,86 @@ def _scan_watched(of: Computing, todo: Steps, frame: DataFrame, *, step: str) ->
 
 
 def _scan(of: Computing, todo: Steps, frame: DataFrame, *, step: str) -> None:
-    """Runs the scans of an evaluation's steps and writes its states."""
-    plan, table = todo.plan, of.store.table("states")
+    """Runs the scans of an evaluation's steps, in chunks where they are long, and writes states."""
+    plan = todo.plan
     if todo.reused or todo.why:
         of.tell.say(f"{plan.name}: {todo.reused:,} predictions are reused{of_base(todo)}")
     if plan.keep:
         predictions.check_keys(execute.projected(frame, plan), plan)
-    target = execute.Target(table, of.run_id, dt.datetime.now(dt.UTC), step)
-    parts = todo.parts(frame, predictions=of.store.table("predictions"))
-    states = []
-    if todo.updated:
-        kept = rows_of(of.spark, todo.updated, table=table)
-        states.append(kept.withColumn("sign", F.lit(1)))
+    table = of.store.table("predictions")
+    target = execute.Target(of.store.table("states"), of.run_id, dt.datetime.now(dt.UTC), step)
+    try:
+        found = chunks.in_chunks(todo, frame, predictions=table, rows=of.checkpoint_rows, step=step)
+        if found:
+            _scan_chunks(of, todo, found, target)
+            return
+        parts = todo.parts(frame, predictions=table)
+        with of.tell.scanning(of.spark, plan.name, todo.rows):
+            _scan_parts(of, todo, parts, target, _updated(of, todo))
+    finally:
+        todo.release()
+
+
+def _updated(of: Computing, todo: Steps) -> list[DataFrame]:
+    """The kept states that the scans bring up to date."""
+    if not todo.updated:
+        return []
+    kept = rows_of(of.spark, todo.updated, table=of.store.table("states"))
+    return [kept.withColumn("sign", F.lit(1))]
+
+
+def _scan_parts(
+    of: Computing,
+    todo: Steps,
+    parts: Sequence[execute.Part],
+    target: execute.Target,
+    added: Sequence[DataFrame] | None = None,
+) -> None:
+    """Runs scans and writes the sum of their states and of those that are added.
+
+    Where `added` is None, the states of rows that went are written to be taken away later.
+    """
+    plan = todo.plan
+    states = list(added or ())
     scanned = execute.scan(plan, parts) if parts else None
     try:
-        with of.tell.scanning(of.spark, plan.name, todo.rows):
-            if scanned is not None and plan.keep:
-                scanned = scanned.persist()
-            if scanned is not None:
-                states.append(scanned.where(F.col("family") != PREDICTED))
-            merged = execute.merged(of.spark, plan, parts, states)
-            of.wait()
-            execute.store_states(merged, plan, target)
+        if scanned is not None:
             if plan.keep:
-                _keep_predictions(of, todo, scanned, target)
+                scanned = scanned.persist()
+            made = scanned.where(F.col("family") != PREDICTED)
+            states.append(made if added is not None else made.withColumn("sign", F.lit(1)))
+        merged = execute.merged(of.spark, plan, parts, states)
+        of.wait()
+        execute.store_states(merged, plan, target)
+        if plan.keep:
+            _keep_predictions(of, todo, scanned, target)
     finally:
         if scanned is not None and plan.keep:
             scanned.unpersist()
-        todo.release()
+
+
+def _scan_chunks(
+    of: Computing, todo: Steps, found: Sequence[Chunk], target: execute.Target
+) -> None:
+    """Scans the chunks that are not finished yet, each with its own states, and adds all up."""
+    plan, table, run = todo.plan, of.store.table("chunks"), (of.run_id, todo.plan.name)
+    keeps = bool(todo.chains())
+    done = chunks.finished(of.spark, found, of=run, table=table, keeps=keeps)
+    if done:
+        of.tell.say(f"{plan.name}: {len(done)} of {len(found)} parts are kept; not scanned again")
+    for each in found:
+        if each.step not in done:
+            name = f"{plan.name} ({each.title})"
+            own = replace(target, table=table, step=each.step, now=dt.datetime.now(dt.UTC))
+            with of.tell.scanning(of.spark, name, each.part.rows):
+                _scan_parts(of, todo, [each.part], own)
+    states = chunks.states_of(of.spark, found, of=run, table=table)
+    parts = [each.part for each in found]
+    merged = execute.merged(of.spark, plan, parts, [*_updated(of, todo), states])
+    execute.store_states(merged, plan, target)
+    if plan.keep:
+        _keep_predictions(of, todo, None, target)
+    chunks.forget(of.spark, of=run, table=table)
 
 
 def _keep_predictions(

@@ -175,11 +175,11 @@ def _blocks(parts: Sequence[Part]) -> dict[str, int]:
 
 def _bucket(frame: DataFrame, plan: EvaluationPlan) -> Column:
     """The bucket of a row, by a hash of what it belongs to: its cluster, its query, its key."""
-    hashed = F.xxhash64(*[_hashable(frame.schema[name]) for name in plan.bucket_columns])
+    hashed = F.xxhash64(*[hashable(frame.schema[name]) for name in plan.bucket_columns])
     return F.pmod(hashed, F.lit(BUCKETS)).cast("int")
 
 
-def _hashable(field: StructField) -> Column:
+def hashable(field: StructField) -> Column:
     """A column whose equal values have equal bytes: one zero, one NaN, no maps."""
     value = F.col(column(field.name))
     if isinstance(field.dataType, (DoubleType, FloatType)):

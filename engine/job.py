@@ -255,6 +255,7 @@ def evaluate(
         job.info.run_id,
         job.tell,
         reuse=job.suite.reuse,
+        checkpoint_rows=job.suite.checkpoint_rows,
         wait=job.beside.wait,
     )
     result = evaluated(of, plan, frame, earlier)

@@ -97,25 +97,34 @@ class Steps:
             frame: all the rows of the pinned version.
             predictions: the table in which predictions are kept.
         """
-        found = []
-        blocks, guard = self.blocks, self.guard
+        whole = []
         if self.full:
-            work = Work(frozenset(need.place for need in self.full), blocks, guard=guard)
-            rows = projected(frame, self.plan)
-            extra: tuple[str, ...] = ()
-            kept = {
-                n: self.scored[n] for n in _predicting(self.plan, self.full) & self.scored.keys()
-            }
-            if kept:
-                stale = None if self.stale is None else self.stale.came
-                rows, extra = joined(rows, self.plan, kept, table=predictions, stale=stale)
-            found.append(Part(rows, self.plan.dataset.rows, work, extra))
-        if self.changes is not None:
-            wanted, moved = frozenset(self.updated), self.changes
-            if moved.came is not None:
-                found.append(Part(moved.came, moved.rows_came, Work(wanted, blocks, guard=guard)))
-            if moved.gone is not None:
-                found.append(Part(moved.gone, moved.rows_gone, Work(wanted, blocks, -1, guard)))
+            whole = [self.whole(frame, self.plan.dataset.rows, predictions=predictions)]
+        return whole + self.moved()
+
+    def whole(self, frame: DataFrame, rows: int, *, predictions: str) -> Part:
+        """The scan of what is computed from all rows, of those in a frame."""
+        work = Work(frozenset(need.place for need in self.full), self.blocks, guard=self.guard)
+        found = projected(frame, self.plan)
+        kept = {n: self.scored[n] for n in _predicting(self.plan, self.full) & self.scored.keys()}
+        if not kept:
+            return Part(found, rows, work)
+        stale = None if self.stale is None else self.stale.came
+        found, extra = joined(found, self.plan, kept, table=predictions, stale=stale)
+        return Part(found, rows, work, extra)
+
+    def moved(self) -> list[Part]:
+        """The scans of the rows that came and of those that went."""
+        if self.changes is None:
+            return []
+        found = []
+        wanted, blocks, moved = frozenset(self.updated), self.blocks, self.changes
+        if moved.came is not None:
+            work = Work(wanted, blocks, guard=self.guard)
+            found.append(Part(moved.came, moved.rows_came, work))
+        if moved.gone is not None:
+            work = Work(wanted, blocks, -1, self.guard)
+            found.append(Part(moved.gone, moved.rows_gone, work))
         return found
 
     def release(self) -> None:

@@ -18,7 +18,7 @@ from engine.errors import InputError
 from engine.matrix import PREDICTIONS, load_plans, needs
 from engine.store import Store
 
-TABLES = ("states", "predictions", "results", "runs", "budget")
+TABLES = ("states", "chunks", "predictions", "results", "runs", "budget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ def maintain(
         expired = 0
         if name == "states":
             expired = _expire_states(spark, table, recent, now - dt.timedelta(days=days))
+        elif name == "chunks":
+            expired = _expire_chunks(spark, table, now - dt.timedelta(days=days))
         elif name == "predictions":
             expired = _expire_predictions(spark, table, store.table("states"))
         tables.compact(spark, table)
@@ -113,6 +115,15 @@ def _expire_states(spark: SparkSession, table: str, recent: Recent, since: dt.da
     return sum(
         row["count"] for row in named if (row.state, row.dataset_version, row.run_id) in dropped
     )
+
+
+def _expire_chunks(spark: SparkSession, table: str, since: dt.datetime) -> int:
+    """Deletes what is older of scans that were killed and never completed."""
+    old = F.col("created_at") < F.lit(since)
+    count = tables.read(spark, table).where(old).count()
+    if count:
+        tables.delete_rows(spark, table, where=old)
+    return count
 
 
 def _expire_predictions(spark: SparkSession, table: str, states: str) -> int:

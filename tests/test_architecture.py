@@ -42,6 +42,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("stock",),
     ("predictions", "upkeep"),
     ("reuse",),
+    ("chunks",),
     ("sinks.format",),
     ("sinks.keys", "sinks.selection"),
     (
@@ -103,6 +104,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "predictions": SPARK,
     "upkeep": SPARK,
     "reuse": SPARK,
+    "chunks": SPARK,
     "compute": SPARK,
     "watched": SPARK,
     "budget": SPARK,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -88,6 +89,36 @@ def _plain(kind: DataType) -> bool:
     if isinstance(kind, MapType):
         return _plain(kind.keyType) and _plain(kind.valueType)
     return not isinstance(kind, (NullType, VariantType))
+
+
+def rows_of_files(layout: Layout, files: Sequence[File], version: int) -> DataFrame:
+    """The rows of some files of a version, with the columns of the table."""
+    found = _by_path(layout, files) + _by_table(layout, files, version)
+    return reduce(DataFrame.unionByName, found)
+
+
+def rows_by_file(layout: Layout, version: int) -> list[File]:
+    """The files of a version by their paths, each with its rows; one job that reads no column.
+
+    A file with deleted rows has a deletion vector, whose name is not told.
+    """
+    live = _counted(tables.read(layout.spark, layout.table, version))
+    whole: dict[str, int] = {}
+    if layout.plain and not layout.partitions and live:
+        paths = [escaped(path) for path in live]
+        whole = _counted(layout.spark.read.schema(layout.schema).parquet(*paths))
+    return [
+        File(path, None if whole.get(path) == rows else "", rows, ())
+        for path, rows in sorted(live.items())
+    ]
+
+
+def _counted(frame: DataFrame) -> dict[str, int]:
+    path = _path(frame).alias("path")
+    return {
+        row["path"]: row["rows"]
+        for row in frame.select(path).groupBy("path").agg(F.count("*").alias("rows")).collect()
+    }
 
 
 def feed(layout: Layout, versions: tuple[int, int], project: Project, delta: int | None) -> Raw:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from engine.config.dump import dump_suite, schema
 from engine.config.load import load_suite
 from engine.config.suite import (
+    CHECKPOINT_ROWS,
     DatasetSource,
     Evaluation,
     GateConfig,
@@ -21,6 +22,7 @@ from engine.config.suite import (
 )
 
 __all__ = [
+    "CHECKPOINT_ROWS",
     "DatasetSource",
     "Evaluation",
     "GateConfig",

@@ -31,6 +31,7 @@ def dump_suite(suite: Suite) -> str:
         },
         "plugins": list(suite.plugins),
         "reuse": suite.reuse,
+        "checkpoint_rows": suite.checkpoint_rows,
         "evaluations": [_evaluation(item, suite.decide) for item in suite.evaluations],
         "gate": {
             "on_inconclusive": suite.gate.on_inconclusive.value,

@@ -37,7 +37,7 @@ from engine.config.fields import (
     expected,
 )
 from engine.config.names import OVERALL
-from engine.config.suite import Predictions
+from engine.config.suite import CHECKPOINT_ROWS, Predictions
 from engine.config.words import suggestion
 from engine.vocabulary import DecideBy, GateRule, OverRuns, Severity, Within
 
@@ -302,6 +302,12 @@ class SuiteFile(FileModel):
     )
     reuse: bool = Field(
         True, description="Whether states that earlier runs kept are used; false computes all anew."
+    )
+    checkpoint_rows: int = Field(
+        CHECKPOINT_ROWS,
+        ge=1,
+        le=_MAX_COUNT,
+        description="A scan of more rows writes its states in chunks of about so many.",
     )
     evaluations: list[EvaluationFile] = Field(
         min_length=1, description="What is evaluated, one dataset each."

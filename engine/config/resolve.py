@@ -40,6 +40,7 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
         false_alarms=FalseAlarms(file.false_alarms.within, file.false_alarms.over_runs),
         plugins=tuple(file.plugins),
         reuse=file.reuse,
+        checkpoint_rows=file.checkpoint_rows,
     )
 
 

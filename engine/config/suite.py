@@ -20,6 +20,9 @@ from engine.vocabulary import (
     Within,
 )
 
+# A scan of more rows writes its states in chunks of about so many.
+CHECKPOINT_ROWS = 20_000_000
+
 
 class Predictions(StrEnum):
     """What becomes of a model's predictions once states are made of them."""
@@ -151,3 +154,4 @@ class Suite:
     false_alarms: FalseAlarms = FalseAlarms()
     plugins: tuple[str, ...] = ()
     reuse: bool = True
+    checkpoint_rows: int = CHECKPOINT_ROWS

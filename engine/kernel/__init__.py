@@ -125,7 +125,8 @@ class ScanTask:
             tuple(wanted(each, plan.families(each, model)) for each in self.sets),
             tuple(wanted(each, plan.pair_families(each, model)) for each in self.sets),
             tuple(self.work.wants(number, each.name, ROWS) for each in self.sets),
-            plan.keep and self.work.wants(number, "", PREDICTIONS),
+            # Of rows that are no longer there nothing is kept.
+            plan.keep and self.work.sign > 0 and self.work.wants(number, "", PREDICTIONS),
         )
 
     def eat(self, batch: pa.RecordBatch) -> None:

@@ -194,7 +194,8 @@ def small(world: World) -> Callable[..., dict[str, Any]]:
         }
         # All tests share a store, and most count what a run by itself costs.
         top = {"reuse": False}
-        top |= {key: over.pop(key) for key in ("store", "mlflow", "gate", "reuse") if key in over}
+        keys = ("store", "mlflow", "gate", "reuse", "checkpoint_rows")
+        top |= {key: over.pop(key) for key in keys if key in over}
         evaluation["dataset"] |= over.pop("dataset", {})
         evaluation |= over
         suite = {"name": "small", "store": str(world.store), "evaluations": [evaluation], **top}
