@@ -24,35 +24,65 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-@contextmanager
-def stopping_in_time() -> Iterator[None]:
-    """Raises Interrupted in the block on Ctrl-C and SIGTERM, and sees to it that it ends.
+class _Stop:
+    """A handler that raises Interrupted, and ends the process when that takes too long."""
 
-    Clean-up that takes longer than GRACE_SECONDS, and a second signal, end the process at once:
-    all that is committed is safe, and nothing else is read as a result. Only the main thread can
-    take signals; in another one, a notebook's or a server's, the block runs as it is.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = threading.Event()
+    def __init__(self) -> None:
+        self.asked: int | None = None
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if asked.is_set():
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self.asked is not None:
             os._exit(128 + number)
-        asked.set()
+        self.asked = number
         late = threading.Timer(GRACE_SECONDS, _end, (number,))
         late.daemon = True
         late.start()
         raise Interrupted(number)
 
+
+@contextmanager
+def stopping_in_time() -> Iterator[None]:
+    """Raises Interrupted in the block on Ctrl-C and SIGTERM, and sees to it that it ends.
+
+    Clean-up that takes longer than GRACE_SECONDS, and a second signal, end the process at once:
+    all that is committed is safe, and nothing else is read as a result. What a signal has cut off,
+    an answer of Spark's above all, can make clean-up fail: it is the signal that is told. Only the
+    main thread can take signals; in another one, a notebook's or a server's, the block runs as it
+    is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    stop = _Stop()
     before = {each: signal.signal(each, stop) for each in _SIGNALS}
     try:
         yield
+    except Exception as error:
+        if stop.asked is None:
+            raise
+        interrupted = Interrupted(stop.asked)
+        for note in getattr(error, "__notes__", ()):
+            interrupted.add_note(note)
+        raise interrupted from error
     finally:
         # After a signal the process is ending: a second one still ends it at once.
-        if not asked.is_set():
+        if stop.asked is None:
             for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """Puts the handlers of `stopping_in_time` back after the block.
+
+    Spark's Python sets one of its own for Ctrl-C when a session starts, which waits for the JVM.
+    """
+    ours = {each: signal.getsignal(each) for each in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            if isinstance(handler, _Stop):
                 signal.signal(number, handler)
 
 

@@ -24,6 +24,7 @@ from pyspark.sql import SparkSession
 from engine.class_data import archive_file, java_options
 from engine.cluster import check_reachable
 from engine.errors import EvalMatrixError, InputError, StoreError
+from engine.interrupts import keeping_handlers
 from engine.spark_internals import delta_jars, is_here, spark_home, submitted_master
 
 MIN_JAVA = 17
@@ -143,7 +144,7 @@ def get_session(
     if jars is None:
         builder = configure_spark_with_delta_pip(builder)
     try:
-        with _output_to(log_file):
+        with _output_to(log_file), keeping_handlers():
             return builder.getOrCreate()
     except Exception as error:
         raise StoreError(f"Spark did not start: {error}{_tail(log_file)}") from error
