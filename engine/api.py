@@ -22,6 +22,7 @@ from engine.errors import InputError
 from engine.job import RunOptions
 from engine.matrix import EvaluationPlan
 from engine.progress import Reporter
+from engine.publish import write_report
 from engine.replay import Replay, rejudged
 from engine.result import RunResult
 from engine.reuse import Steps, steps
@@ -157,7 +158,7 @@ def report(
     suite = stored_suite(str(found["suite_resolved"]))
     outcome = running.rebuilt(session, Store(store), suite, found)
     folder = Path(out) if out is not None else Store(store).report_folder(outcome.info.run_id)
-    running.write_report(outcome, folder)
+    write_report(outcome, folder)
     return folder / "index.html"
 
 
@@ -246,6 +247,7 @@ def _find(store: str, run: str, spark: SparkSession | None) -> tuple[dict[str, A
     if found is None:
         what = "no run yet" if run == "latest" else f"no run {run!r}"
         raise InputError(f"the store {store!r} has {what}; `evalmatrix run SUITE.yml` makes one")
+    running.check_finished(found, place)
     return found, session
 
 

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from engine import tables
+from engine import spark_errors, tables
+from engine.locks import sole_writer
 from engine.matrix import EvaluationPlan
 from engine.statistics import PastTest, next_level
 from engine.vocabulary import EvaluationResult, OverRuns
@@ -93,18 +95,27 @@ class Budget:
             token=f"budget {run_id} {plan.name}",
         )
 
+    @contextmanager
+    def turn(self, plan: EvaluationPlan) -> Iterator[None]:
+        """Lets no other process of this machine spend of the budget while the block judges."""
+        folder = None if plan.over_runs is OverRuns.NONE else tables.folder_of(self.table)
+        # Not the table's own lock, which the block takes to write.
+        with sole_writer(None if folder is None else folder.with_name(f"{folder.name}-turn")):
+            yield
+
     def _past(self, plan: EvaluationPlan) -> list[Spent]:
         """What was judged before by the same procedure at the same level, which is one budget."""
-        if not tables.exists(self.spark, self.table):
-            return []
-        rows = (
-            tables.read(self.spark, self.table)
-            .where((F.col("suite") == self.suite) & (F.col("method") == plan.over_runs.value))
-            .where(F.col("level") == 1 - plan.confidence)
-            .orderBy("judged_at", "run_id", "evaluation")
-            .select("judged", "p_value", "alpha", "rejected")
-            .collect()
-        )
+        with spark_errors.reading(self.table):
+            if not tables.exists(self.spark, self.table):
+                return []
+            rows = (
+                tables.read(self.spark, self.table)
+                .where((F.col("suite") == self.suite) & (F.col("method") == plan.over_runs.value))
+                .where(F.col("level") == 1 - plan.confidence)
+                .orderBy("judged_at", "run_id", "evaluation")
+                .select("judged", "p_value", "alpha", "rejected")
+                .collect()
+            )
         return [Spent(row.judged, row.p_value, row.alpha, row.rejected) for row in rows]
 
     @staticmethod

@@ -273,7 +273,7 @@ def judge(
 ) -> int:
     """Judge a run again by other demands, from its stored states; nothing is predicted."""
     from engine.api import judge as judge_run
-    from engine.job import write_report
+    from engine.publish import write_report
 
     result = judge_run(run, store=store, suite=suite, overrides=set_ or ())
     if out is not None:

@@ -65,18 +65,27 @@ def evaluated(
     stock = computed(of, plan, frame)
     try:
         try:
-            result = measured(budget, of.store, stock, earlier)
+            return _judged(of, budget, stock, earlier)
         except NotUpdatedError as error:
             of.tell.say(f"{plan.name}: some states cannot be brought up to date: {error}")
             stock = _computed_anew(of, plan, frame)
-            result = measured(budget, of.store, stock, earlier)
-        _check_rows(result)
+            return _judged(of, budget, stock, earlier)
     except CodecError as error:
         # What another run left is damaged: nothing of it is used.
         of.tell.say(f"{plan.name}: stored states are damaged ({error}); computing them anew")
         stock = computed(of, plan, frame, without=[each.writer for each in stock.kept])
+        return _judged(of, budget, stock, earlier)
+
+
+def _judged(
+    of: Computing, budget: Budget, stock: Stock, earlier: Sequence[EvaluationResult]
+) -> EvaluationResult:
+    """The cells of an evaluation from its states, and what they cost of the error budget."""
+    plan = stock.plan
+    with budget.turn(plan):
         result = measured(budget, of.store, stock, earlier)
-    budget.spend(plan, result, (of.run_id, judged_digest(plan, earlier)))
+        _check_rows(result)
+        budget.spend(plan, result, (of.run_id, judged_digest(plan, earlier)))
     return result
 
 

@@ -18,12 +18,11 @@ from functools import partial, reduce
 
 import pyarrow as pa
 from pyspark import TaskContext
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, VariantType
 
-from engine import kernel, tables
+from engine import kernel, spark_errors, tables
 from engine.errors import StoreError, WorkerDiedError
 from engine.kernel import BUCKET_COLUMN, KEY_COLUMN, STATE_KEY, Work
 from engine.matrix import PREDICTIONS, STATES_VERSION, EvaluationPlan, needs
@@ -229,9 +228,9 @@ def store_states(states: DataFrame, plan: EvaluationPlan, target: Target) -> Non
     """Runs the scan and writes its states, once for a run, evaluation and step.
 
     Raises:
-        DataError: when the dataset's files are gone, or a worker met data it cannot take.
+        DataError: when a worker met data it cannot take.
         WorkerDiedError: when a model, or something else, has ended a worker's Python.
-        StoreError: when the states cannot be written.
+        StoreError: when the dataset's files are gone or damaged, or the states cannot be written.
     """
     about = states.select(
         F.lit(target.run_id).alias("run_id"),
@@ -255,8 +254,9 @@ def store_states(states: DataFrame, plan: EvaluationPlan, target: Target) -> Non
                 f"evaluation {plan.name!r}: a Python worker of Spark died, though each model was "
                 "in a process of its own; most likely the machine's memory ran out"
             ) from cause
-        if isinstance(cause, PySparkException):
-            raise tables.read_error(cause, f"dataset {plan.dataset.name!r}") from cause
+        if isinstance(cause, Exception) and spark_errors.reads_data(cause, target.table):
+            named = f"evaluation {plan.name!r}: dataset {plan.dataset.name!r}"
+            raise spark_errors.read_error(cause, named, under_way=True) from cause
         raise
 
 

@@ -1,10 +1,11 @@
-"""One writer at a time for a Delta table on a local disk, whichever process it is in.
+"""One writer at a time for a Delta table on a local disk, and one process at a time for a run.
 
 Delta commits by making the next file of the table's log, and on a local file system it looks
 whether the file is there and then renames its own over it: two processes that do so at the same
 moment both succeed, and one of the two commits is gone. An object store, a catalog and HDFS settle
 that themselves. Here a file beside the table is locked (flock(2)) for as long as a commit takes;
-the system frees it when a process ends, however it ends.
+the system frees it when a process ends, however it ends. A run is locked in the same way by the
+process that it goes on in, so that nobody starts it a second time meanwhile.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from engine.errors import StoreError
+from engine.errors import InputError, StoreError
 
 log = logging.getLogger("evalmatrix")
 
@@ -51,40 +52,103 @@ def sole_writer(folder: Path | None, *, patience: float = PATIENCE) -> Iterator[
     Raises:
         StoreError: when another writer took longer.
     """
-    file = _opened(folder)
+    file = None if folder is None else _opened(folder.parent, folder.name)
     if folder is None or file is None:
         yield
         return
     try:
-        _lock(file, folder, patience)
+        _wait(file, folder, patience)
         yield
     finally:
         os.close(file)
 
 
-def _opened(folder: Path | None) -> int | None:
-    """The open file to lock for a table; it stays there, since removing it would let two in."""
-    if folder is None:
-        return None
-    place = folder.parent / ".locks"
+@contextmanager
+def sole_process(store: Path | None, run_id: str) -> Iterator[None]:
+    """Makes a run this block's own, where that can be locked.
+
+    Args:
+        store: the store's local folder, if it has one.
+        run_id: the run, which need not have begun.
+
+    Raises:
+        InputError: when the run goes on in another process, or elsewhere in this one.
+    """
+    name = f"run-{run_id}"
+    file = None if store is None else _opened(store, name)
+    if store is None or file is None:
+        yield
+        return
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        return os.open(place / f"{folder.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        if not _locked(file):
+            raise InputError(
+                f"the run {run_id!r} is going on in {_holder(file)}; wait for its end, or choose "
+                "another id"
+            )
+        try:
+            yield
+        finally:
+            # Else there would be one for each run there ever was. Two that open it just now may
+            # both get in; each write of a run is made once in any case.
+            with suppress(OSError):
+                _place(store, name).unlink()
+    finally:
+        os.close(file)
+
+
+def going_on(store: Path | None, run_id: str) -> str | None:
+    """Where a run goes on, in words; None where it does not, or nothing tells."""
+    place = None if store is None else _place(store, f"run-{run_id}")
+    if place is None or not place.exists():
+        return None
+    try:
+        file = os.open(place, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(file)
+    except OSError:  # a file system without locks
+        return None
+    finally:
+        os.close(file)
+    return None
+
+
+def _place(folder: Path, name: str) -> Path:
+    return folder / ".locks" / f"{name}.lock"
+
+
+def _opened(folder: Path, name: str) -> int | None:
+    """The open file to lock; a table's stays there, since removing it would let two in."""
+    place = _place(folder, name)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError:
         return None
 
 
-def _lock(file: int, folder: Path, patience: float) -> None:
+def _locked(file: int) -> bool:
+    """Locks an open file and says in it by which process; False where another one has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    with suppress(OSError):  # a full disk
+        os.ftruncate(file, 0)
+        os.pwrite(file, str(os.getpid()).encode(), 0)
+    return True
+
+
+def _wait(file: int, folder: Path, patience: float) -> None:
     started = time.monotonic()
     told = False
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            waited = time.monotonic() - started
-        except OSError:  # a file system without locks
-            return
+    while not _locked(file):
+        waited = time.monotonic() - started
         if waited > patience:
             raise StoreError(
                 f"the table {str(folder)!r} could not be written: {_holder(file)} has been writing "
@@ -95,8 +159,6 @@ def _lock(file: int, folder: Path, patience: float) -> None:
             log.info("waiting for %s, which writes %s", _holder(file), folder)
             told = True
         time.sleep(_POLL)
-    os.ftruncate(file, 0)
-    os.pwrite(file, str(os.getpid()).encode(), 0)
 
 
 def _holder(file: int) -> str:

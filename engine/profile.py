@@ -24,7 +24,7 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from engine import tables
+from engine import spark_errors
 from engine.config import Evaluation, SliceRule
 from engine.errors import DataError, InputError
 from engine.registry import nearest
@@ -159,7 +159,7 @@ def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
             _analysed(frame.where(predicate))
         except PySparkException as error:
             raise InputError(
-                f"{place}, which Spark cannot read: {tables.first_line(error)}"
+                f"{place}, which Spark cannot read: {spark_errors.first_line(error)}"
             ) from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from engine import tables
+from engine import spark_errors, tables
 from engine.errors import InputError
 from engine.kernel import FAILURE, IRREVERSIBLE, METER, read_failures
 from engine.matrix import PREDICTIONS, STATES_VERSION, EvaluationPlan, Need, needs
@@ -150,11 +150,18 @@ def _alike(kept: Mapping[Place, Kept]) -> dict[Place, Kept]:
 def take_stock(spark: SparkSession, plan: EvaluationPlan, *, table: str, run_id: str) -> Stock:
     """Looks up what a store keeps that an evaluation of a run could use."""
     stock = Stock(plan, run_id)
+    with spark_errors.reading(table, spares=True):
+        _sort_out(stock, _told(spark, plan, table))
+    return stock
+
+
+def _told(spark: SparkSession, plan: EvaluationPlan, table: str) -> list[dict[str, Any]]:
+    """What the states of a dataset and its models are of, and what the notes on them say."""
     if not tables.exists(spark, table):
-        return stock
+        return []
     states = tables.read(spark, table)
     if "state" not in states.columns:  # a store of an older version
-        return stock
+        return []
     digests = [model.digest for model in plan.models]
     rows = (
         states.where(F.col("dataset_id") == plan.dataset.table_id)
@@ -169,8 +176,7 @@ def take_stock(spark: SparkSession, plan: EvaluationPlan, *, table: str, run_id:
         .toArrow()
         .to_pylist()
     )
-    _sort_out(stock, rows)
-    return stock
+    return list(rows)
 
 
 def _sort_out(stock: Stock, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -234,7 +240,13 @@ def state_rows(spark: SparkSession, stock: Stock, *, table: str) -> Iterator[Sta
 
     Raises:
         NotUpdatedError: where the scan of an unread stock tells that.
+        StoreError: when the table cannot be read.
     """
+    with spark_errors.reading(table, spares=True):
+        yield from _state_rows(spark, stock, table)
+
+
+def _state_rows(spark: SparkSession, stock: Stock, table: str) -> Iterator[StateRow]:
     own = (
         tables.read(spark, table)
         .where((F.col("run_id") == stock.run_id) & (F.col("evaluation") == stock.plan.name))

@@ -17,8 +17,9 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 from engine.delta_sql import SqlTable, is_table
-from engine.errors import DataError, EvalMatrixError, StoreError
+from engine.errors import DataError, EvalMatrixError
 from engine.locks import local_folder, sole_writer
+from engine.spark_errors import first_line, unwritten
 from engine.spark_internals import is_connect, table_head
 from engine.vocabulary import DatasetVersion
 
@@ -26,14 +27,6 @@ T = TypeVar("T")
 
 _CATALOG_NAME = re.compile(r"[\w`-]+(\.[\w`-]+){1,2}")
 _CONFLICT = re.compile(r"Concurrent\w*Exception|DELTA_CONCURRENT|ProtocolChangedException")
-_GONE = re.compile(
-    r"FileNotFoundException|FILE_NOT_EXIST|DELTA_FILE_NOT_FOUND|does not exist.*\.parquet"
-)
-_UNCOMPUTABLE = re.compile(
-    r"\[(DIVIDE_BY_ZERO|CAST_INVALID_INPUT|CAST_OVERFLOW|ARITHMETIC_OVERFLOW|INVALID_ARRAY_INDEX"
-    r"[A-Z_]*|INVALID_FRACTION_OF_SECOND|CANNOT_PARSE_TIMESTAMP)[A-Z_.]*\]"
-)
-_OURS = re.compile(r"(?:DataError|InputError): (.+)")
 
 
 def is_catalog_name(table: str) -> bool:
@@ -193,7 +186,7 @@ def append_once(
         options: more options of Delta's writer, table properties of a new table among them.
         long: the rows take long to compute; no other writer of the table waits for that.
     """
-    if not long or _folder(table) is None:
+    if not long or folder_of(table) is None:
         _append(frame, table, token, options)
         return
     kept = frame.persist(StorageLevel.DISK_ONLY)
@@ -208,7 +201,7 @@ def _computed(frame: DataFrame, table: str) -> None:
     try:
         frame.count()
     except Exception as error:
-        raise _unwritten(table, error) from error
+        raise unwritten(table, error) from error
 
 
 def _append(frame: DataFrame, table: str, token: str, options: Mapping[str, str] | None) -> None:
@@ -283,58 +276,17 @@ def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:
     """
     for attempt in range(1, attempts + 1):
         try:
-            with sole_writer(_folder(table)):
+            with sole_writer(folder_of(table)):
                 return action()
         except EvalMatrixError:
             raise
         except Exception as error:
             if attempt == attempts or not _CONFLICT.search(f"{type(error).__name__} {error}"):
-                raise _unwritten(table, error) from error
+                raise unwritten(table, error) from error
             time.sleep(random.uniform(0, 0.2 * 2**attempt))
     raise AssertionError("unreachable")
 
 
-def _folder(table: str) -> Path | None:
+def folder_of(table: str) -> Path | None:
+    """Where a table lies on this machine's disk; None for a catalog's tables and other URIs."""
     return None if is_catalog_name(table) else local_folder(table)
-
-
-def _unwritten(table: str, error: Exception) -> EvalMatrixError:
-    if isinstance(error, EvalMatrixError):
-        return error
-    return StoreError(
-        f"the table {table!r} could not be written: {first_line(error)}; what other runs and "
-        "evaluations wrote is safe"
-    )
-
-
-def first_line(error: BaseException) -> str:
-    """What a Spark error says, without its Java stack: the cause below all the others."""
-    lines = str(error).strip().split("\n")
-    if not lines[0].startswith("An error occurred while calling"):
-        return lines[0][:500]
-    causes = [line[len("Caused by: ") :] for line in lines if line.startswith("Caused by: ")]
-    told = causes[-1] if causes else "".join(lines[1:2]).removeprefix(": ")
-    return (told or lines[0])[:500]
-
-
-def read_error(error: Exception, dataset: str) -> EvalMatrixError:
-    """A Spark error met while reading a dataset, in a user's words."""
-    if isinstance(error, EvalMatrixError):
-        return error
-    text = str(error)
-    ours = _OURS.search(text)
-    if ours:
-        return DataError(ours.group(1).strip())
-    if _GONE.search(text):
-        return DataError(
-            f"{dataset}: data files of this version are gone, most likely removed by VACUUM; "
-            f"evaluate a newer version, or restore the files ({first_line(error)})"
-        )
-    uncomputable = _UNCOMPUTABLE.search(text)
-    if uncomputable:
-        # Only the error's name: the whole of it can quote a value of the data.
-        return DataError(
-            f"{dataset}: a `where` cannot be computed for some row ({uncomputable[1]}); expected "
-            "one that is defined for every row, for example with try_divide or try_cast"
-        )
-    return StoreError(f"{dataset} could not be read: {first_line(error)}")

@@ -24,7 +24,7 @@ MAX_LINES = 400
 
 # From the bottom up: a room imports only rooms of the lines before its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors", "interrupts", "vocabulary"),
+    ("_version", "errors", "faults", "interrupts", "vocabulary"),
     ("locks", "registry", "states", "statistics", "store"),
     ("metrics", "slices"),
     ("verdicts", "config"),
@@ -33,7 +33,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("reading",),
     ("kernel",),
     ("measure",),
-    ("delta_sql", "spark_internals"),
+    ("delta_sql", "spark_errors", "spark_internals"),
     ("class_data", "cluster", "shipping"),
     ("session",),
     ("tables",),
@@ -56,8 +56,8 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("sinks.tracking",),
     ("sinks",),
     ("beside", "progress", "watched"),
-    ("checkup", "training", "result"),
-    ("compute",),
+    ("checkup", "training", "result", "publish"),
+    ("begin", "compute"),
     ("job", "provision"),
     ("rehearsal", "replay"),
     ("api",),
@@ -74,6 +74,7 @@ SPARK = frozenset({"delta", "pyspark"})
 THIRD_PARTY: dict[str, frozenset[str]] = {
     "_version": frozenset(),
     "errors": frozenset(),
+    "faults": frozenset(),
     "interrupts": frozenset(),
     "vocabulary": frozenset(),
     "registry": frozenset(),
@@ -91,6 +92,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "kernel": ARRAYS,
     "measure": frozenset({"numpy"}),
     "delta_sql": SPARK,
+    "spark_errors": SPARK,
     "spark_internals": SPARK,
     "cluster": SPARK,
     "shipping": SPARK,
@@ -126,6 +128,8 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "checkup": SPARK | {"mlflow"},
     "training": ARRAYS | FRAMEWORKS | {"mlflow", "pydantic", "yaml"},
     "result": frozenset({"pandas", "pyarrow", "rich"}),
+    "publish": frozenset(),
+    "begin": frozenset({"pyspark"}),
     "job": frozenset({"pyarrow", "pyspark"}),
     "replay": frozenset({"pyspark"}),
     "provision": frozenset({"pydantic", "pyspark", "yaml"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import StoreError
-from engine.locks import local_folder, sole_writer
+from engine.errors import InputError, StoreError
+from engine.locks import going_on, local_folder, sole_process, sole_writer
 
 HOLDER = """
 import sys, time
@@ -85,6 +86,22 @@ def test_a_place_where_nothing_can_be_locked_is_written_without(tmp_path: Path) 
         pass
     with sole_writer(None):
         pass
+
+
+def test_a_run_goes_on_in_one_place(tmp_path: Path) -> None:
+    with sole_process(tmp_path, "r1"):
+        with (
+            pytest.raises(InputError, match=f"'r1' is going on in the process {os.getpid()};"),
+            sole_process(tmp_path, "r1"),
+        ):
+            raise AssertionError("the run goes on twice")
+        assert going_on(tmp_path, "r1") == f"the process {os.getpid()}"
+        with sole_process(tmp_path, "r2"), sole_process(None, "r1"):
+            pass
+    assert going_on(tmp_path, "r1") is going_on(None, "r1") is None
+    with sole_process(tmp_path, "r1"):
+        pass
+    assert not list((tmp_path / ".locks").iterdir()), "nothing is left of runs that ended"
 
 
 @pytest.mark.parametrize(

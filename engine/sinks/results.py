@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from engine import tables
+from engine import spark_errors, tables
 from engine.vocabulary import Cell, EvaluationResult, RunInfo, RunOutcome
 
 RESULTS_VERSION = 1
 RUNS_VERSION = 1
+FINISHED = "finished"
 _BATCH = 100_000
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -238,7 +239,7 @@ def finish_run(spark: SparkSession, outcome: RunOutcome, *, table: str, exit_cod
     counts = {verdict.value: count for verdict, count in outcome.gate.counts.items()}
     values = {
         "finished_at": F.lit(outcome.finished_at).cast("timestamp"),
-        "status": F.lit("finished"),
+        "status": F.lit(FINISHED),
         "gate": F.lit(outcome.gate.outcome.value),
         "gate_reason": F.lit(outcome.gate.reason),
         "exit_code": F.lit(exit_code).cast("int"),
@@ -255,24 +256,38 @@ def _map(items: Mapping[str, float], kind: str) -> Column:
 
 
 def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | None:
-    """The row of a run by its id, or of the `latest`; None when there is none."""
-    if not tables.exists(spark, table):
-        return None
-    runs = tables.read(spark, table)
-    if run == "latest":
-        found = runs.orderBy(F.desc("started_at"), F.desc("run_id")).first()
-    else:
-        found = runs.where(F.col("run_id") == run).first()
+    """The row of a run by its id; None when there is none.
+
+    `latest` is the newest that has finished, or the newest of all where none has.
+
+    Raises:
+        StoreError: when the table cannot be read.
+    """
+    with spark_errors.reading(table):
+        if not tables.exists(spark, table):
+            return None
+        runs = tables.read(spark, table)
+        if run != "latest":
+            found = runs.where(F.col("run_id") == run).first()
+        else:
+            newest = F.desc("started_at"), F.desc("run_id")
+            finished = F.col("status") == FINISHED
+            found = runs.orderBy(F.desc(finished), *newest).first()
     return found.asDict() if found is not None else None
 
 
 def read_results(spark: SparkSession, run_id: str, *, table: str) -> pa.Table:
-    """The cells of a run: by evaluation, and in the order of the suite within it."""
-    if not tables.exists(spark, table):
-        return RESULTS_SCHEMA.empty_table()
-    frame = tables.read(spark, table).where(F.col("run_id") == run_id)
-    known = [name for name in RESULTS_SCHEMA.names if name in frame.columns]
-    found = completed(frame.select(*known).toArrow())
+    """The cells of a run: by evaluation, and in the order of the suite within it.
+
+    Raises:
+        StoreError: when the table cannot be read.
+    """
+    with spark_errors.reading(table):
+        if not tables.exists(spark, table):
+            return RESULTS_SCHEMA.empty_table()
+        frame = tables.read(spark, table).where(F.col("run_id") == run_id)
+        known = [name for name in RESULTS_SCHEMA.names if name in frame.columns]
+        found = completed(frame.select(*known).toArrow())
     return found.sort_by([("evaluation", "ascending"), ("position", "ascending")])
 
 

@@ -81,6 +81,10 @@ class World:
     def forget(self, name: str) -> None:
         (self.folder / "journals" / name).unlink(missing_ok=True)
 
+    def hook(self, name: str, command: str) -> None:
+        """Lets a scripted model run a shell command when it is asked next."""
+        (self.folder / "journals" / f"{name}.hook").write_text(command)
+
     def write(self, name: str, suite: Mapping[str, Any]) -> Path:
         path = self.folder / "suites" / f"{name}.yml"
         path.parent.mkdir(exist_ok=True)

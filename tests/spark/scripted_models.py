@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ SCALE = 1.5
 
 
 class Scripted(ClassifierMixin, BaseEstimator):
-    """Scores by `f0` alone; `behaviour` says what goes wrong where `f1` is above `limit`."""
+    """Scores by `f0` alone; `behaviour` says what goes wrong where `f1` is above `limit`.
+
+    A command in a file beside the journal is run once, in the middle of a scan.
+    """
 
     def __init__(self, journal: str, behaviour: str = "good", limit: float = 1e9) -> None:
         self.journal = journal
@@ -30,6 +34,11 @@ class Scripted(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
         with Path(self.journal).open("a") as file:
             file.write(f"{len(X)}\n")
+        hook = Path(f"{self.journal}.hook")
+        if hook.exists():
+            command = hook.read_text()
+            hook.unlink()
+            subprocess.run(["sh", "-c", command], check=False)
         if self.behaviour == "slow":
             time.sleep(120)
         score = 1 / (1 + np.exp(-SCALE * X["f0"].to_numpy(dtype=float)))
