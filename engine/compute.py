@@ -86,6 +86,8 @@ def _judged(
         result = measured(budget, of.store, stock, earlier)
         _check_rows(result)
         budget.spend(plan, result, (of.run_id, judged_digest(plan, earlier)))
+    for name, why in result.not_deterministic.items():
+        of.tell.say(f"{plan.name}: {name!r} is not deterministic: {why}")
     return result
 
 

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from engine import spark_errors, tables
 from engine.errors import InputError
-from engine.kernel import FAILURE, IRREVERSIBLE, METER, read_failures
+from engine.kernel import CHANCE, FAILURE, IRREVERSIBLE, METER, read_failures
 from engine.matrix import PREDICTIONS, STATES_VERSION, EvaluationPlan, Need, needs
 from engine.measure import StateRow
 
@@ -194,7 +194,10 @@ def _sort_out(stock: Stock, rows: Sequence[Mapping[str, Any]]) -> None:
         elif family == IRREVERSIBLE and own:
             slice_set, _, of = row["about"]
             stock.lost[model, slice_set, of] = row["note"].decode()
-        elif family not in (METER, IRREVERSIBLE):
+        elif family == CHANCE and not own:
+            # Sums of such a model are no sums of what it says the next time.
+            failed.add((writer, model, ""))
+        elif family not in (METER, IRREVERSIBLE, CHANCE):
             place = (model, row["slice_set"], family)
             chain = tuple(json.loads(row["note"])) if family == PREDICTIONS else ()
             kept = Kept(row["state"], place, row["dataset_version"], writer, row["blocks"], chain)

@@ -19,6 +19,7 @@ from engine.errors import DataError
 from engine.kernel.cutting import chunks, query_codes, whole_queries
 from engine.kernel.keeping import KEY_COLUMN, PREDICTED, kept_column, unpack
 from engine.kernel.merging import (
+    CHANCE,
     FAILURE,
     IRREVERSIBLE,
     METER,
@@ -26,6 +27,7 @@ from engine.kernel.merging import (
     STATE_SCHEMA,
     Key,
     StateBytes,
+    chance_row,
     failures_row,
     in_batches,
     in_blocks,
@@ -43,6 +45,7 @@ from engine.vocabulary import ModelVersion, SliceSet
 
 __all__ = [
     "BUCKET_COLUMN",
+    "CHANCE",
     "FAILURE",
     "IRREVERSIBLE",
     "KEY_COLUMN",
@@ -248,6 +251,8 @@ class ScanTask:
             yield StateBytes(Key("", 0, task.number, METER), 1, ("",), meter)
             if task.failures:
                 yield failures_row(task.number, task.failures)
+            if self.watch.doubts.get(task.number):
+                yield chance_row(task.number, self.watch.doubts[task.number])
         for number, index in enumerate(self.slicer.indices):
             yield from self._emit_set(number, index)
 

@@ -25,10 +25,11 @@ MERGED_AT_ONCE = 16
 OUT_BYTES = 32 * 2**20
 
 # The families of rows that hold no state: why there is none, why one could not be taken from
-# another, and what a scan cost.
+# another, what a scan cost, and which model is not deterministic.
 FAILURE = "failure"
 IRREVERSIBLE = "irreversible"
 METER = "meter"
+CHANCE = "chance"
 
 STATE_SCHEMA = pa.schema(
     [
@@ -102,6 +103,11 @@ def failures_row(model: int, failures: dict[str, str]) -> StateBytes:
     return StateBytes(Key("", 0, model, FAILURE), 1, (), payload)
 
 
+def chance_row(model: int, why: str) -> StateBytes:
+    """Says of a model that it is not deterministic, and how that was found."""
+    return StateBytes(Key("", 0, model, CHANCE), 1, (), why.encode())
+
+
 def read_failures(payload: bytes) -> dict[str, str]:
     """The reasons that `failures_row` wrote."""
     found: dict[str, str] = json.loads(payload)
@@ -119,7 +125,9 @@ def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _added(key: Key, rows: Iterator[StateBytes]) -> StateBytes:
-    """The sum of the rows of a key; of several reasons for a failure, the first in the alphabet."""
+    """The sum of the rows of a key; of several reasons for one thing, the first in the alphabet."""
+    if key.family == CHANCE:
+        return min(rows, key=lambda row: row.payload)
     if key.family == FAILURE:
         reasons: dict[str, str] = {}
         for row in rows:

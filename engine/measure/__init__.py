@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from engine.kernel import FAILURE, METER, METER_COLUMNS, read_failures, refuse_many
+from engine.kernel import CHANCE, FAILURE, METER, METER_COLUMNS, read_failures, refuse_many
 from engine.matrix import EvaluationPlan
 from engine.measure.block import Block, StateRow
 from engine.measure.cells import Found, Judge
@@ -35,6 +35,8 @@ from engine.vocabulary import (
 
 __all__ = ["StateRow", "measure"]
 
+NOT_DETERMINISTIC = "the model is not deterministic: another run may find another value"
+
 
 @dataclass(slots=True)
 class Measured:
@@ -46,6 +48,7 @@ class Measured:
     confusion: list[ConfusionMatrix] = field(default_factory=list)
     meters: dict[str, float] = field(default_factory=dict)
     failures: dict[tuple[int, str], str] = field(default_factory=dict)
+    doubts: dict[str, str] = field(default_factory=dict)
     thresholds: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
@@ -106,7 +109,7 @@ def measure(
         dataset=plan.dataset,
         models=plan.models,
         baseline=plan.baseline,
-        cells=told_apart(judged.cells),
+        cells=told_apart(_doubted(judged.cells, of.doubts)),
         curves=of.curves,
         confusion=of.confusion,
         timings=of.meters,
@@ -116,7 +119,20 @@ def measure(
         alpha=level,
         rejected=judged.rejected,
         thresholds=of.thresholds,
+        not_deterministic=of.doubts,
     )
+
+
+def _doubted(cells: Sequence[Cell], doubts: Mapping[str, str]) -> Sequence[Cell]:
+    """The cells, of which those of a model that is not deterministic say so."""
+    if not doubts:
+        return cells
+    return [
+        replace(cell, reason=f"{cell.reason}; {NOT_DETERMINISTIC}".removeprefix("; "))
+        if cell.model.name in doubts
+        else cell
+        for cell in cells
+    ]
 
 
 def _compared_groups(judge: Judge, slice_set: SliceSet, block: Block) -> Iterator[Cell]:
@@ -153,6 +169,8 @@ def _read_meta(of: Measured, rows: Iterable[StateRow]) -> None:
         if row.family == FAILURE:
             for family, reason in read_failures(row.payload).items():
                 of.failures[row.model, family] = reason
+        elif row.family == CHANCE:
+            of.doubts[of.plan.models[row.model].name] = row.payload.decode()
         elif row.family == METER:
             sums = decode(row.payload)
             assert isinstance(sums, Sums), "costs are sums"

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.models.artifact import Artifact
+from engine.models.chance import compare_filling
 from engine.vocabulary import Label, ModelVersion, Output
 
 # A network's matrix products are rounded in an order that depends on the number of rows. Calls
@@ -87,16 +88,19 @@ def run_in_chunks(
 ) -> np.ndarray:
     """Calls `call` with `size` rows of each array at a time, and joins what it returns.
 
-    The last chunk is filled up with copies of its first row, whose outputs are dropped. `arrays`
-    have the same number of rows, at least one.
+    The last chunk is filled up with copies of its first row, whose outputs are dropped; they only
+    show whether alike rows get alike answers. `arrays` have the same number of rows, at least one.
     """
     rows = len(arrays[0])
     outputs = []
     for start in range(0, rows, size):
         found = min(size, rows - start)
         output = call([_filled(array[start : start + found], size) for array in arrays])
+        if output.shape[:1] == (size,):
+            compare_filling(output, found)
+            output = output[:found]
         # An output without a row for each input is left whole: its shape is told of as wrong.
-        outputs.append(output[:found] if output.shape[:1] == (size,) else output)
+        outputs.append(output)
     return np.concatenate(outputs)
 
 

@@ -30,10 +30,11 @@ CACHE_SIZE = 16
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A model version that is loaded in this process."""
+    """A model version that is loaded in this process; `native` is the framework's own object."""
 
     model: ModelVersion
     runner: Runner
+    native: Any = None
 
     def predict(self, batch: pa.Table | pa.RecordBatch) -> Prediction:
         """Predicts the rows of a batch that has the columns in `model.features`, others too.
@@ -86,7 +87,7 @@ def load(model: ModelVersion) -> Predictor:
     opened = _CACHE.get(model.digest, lambda: read_artifact(find_folder(model)))
     if model not in opened.predictors:
         runner = FLAVORS[model.flavor].make_runner(opened.native, model)
-        opened.predictors[model] = Predictor(model, runner)
+        opened.predictors[model] = Predictor(model, runner, opened.native)
     return opened.predictors[model]
 
 

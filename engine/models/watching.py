@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
+from engine.models import chance
 from engine.models.apart import Child
 from engine.models.limits import (
     LOADING_SECONDS,
@@ -32,8 +34,12 @@ class Watch:
         self._children: dict[int, Child] = {}
         self._notes: Notes | None = None
         self._late: dict[int, str] = {}
+        # By the number of a model that drew random numbers, what came of asking it again.
+        self.doubts: dict[int, str] = {}
+        self._generators: dict[int, list[Any]] = {}
         if guard.notes:
             die_first()
+            chance.count_entropy()
             self._notes = Notes(guard.notes)
             self._late = self._notes.timed_out()
 
@@ -54,12 +60,19 @@ class Watch:
                 raise ModelStopped(why)
             if apart:
                 return _Apart(self, notes, (number, place), model)
-            here = _Here(self.limits, notes, (number, place))
+            here = _Here(self, notes, (number, place))
             with here.watched(self.limits.seconds + LOADING_SECONDS):
                 here.models.append(load(model))
             return here
 
         return give
+
+    def generators(self, predictor: Predicts) -> list[Any]:
+        """The generators of random numbers that a model holds, which are looked for once."""
+        native = getattr(predictor, "native", None)
+        if id(native) not in self._generators:
+            self._generators[id(native)] = chance.generators_in(native)
+        return self._generators[id(native)]
 
     def child(self, number: int, model: ModelVersion) -> Child:
         """The process of a model."""
@@ -83,21 +96,38 @@ class Watch:
 class _Here:
     """A model that predicts in this process, within its limits; `at` are its number and place."""
 
-    limits: Limits
+    watch: Watch
     notes: Notes
     at: tuple[int, str]
     models: list[Predicts] = field(default_factory=list)
 
     def predict(self, batch: pa.RecordBatch) -> Prediction:
-        with self.watched(self.limits.seconds):
-            return self.models[0].predict(batch)
+        with self.watched(self.watch.limits.seconds):
+            generators = self.watch.generators(self.models[0])
+            before = chance.trace(generators)
+            found = self.models[0].predict(batch)
+            if self.at[0] not in self.watch.doubts and chance.trace(generators) != before:
+                self._ask_again(batch, found)
+            return found
+
+    def _ask_again(self, batch: pa.RecordBatch, found: Prediction) -> None:
+        """Asks a model that drew random numbers for some rows again; notes what differs."""
+        few = batch.slice(0, chance.AGAIN_ROWS)
+        count = chance.differing(found, self.models[0].predict(few))
+        number, place = self.at
+        self.watch.doubts[number] = (
+            f"asked again for {few.num_rows} rows, it answered otherwise for {count} of them, on "
+            f"{place}"
+            if count
+            else ""
+        )
 
     @contextmanager
     def watched(self, seconds: float) -> Iterator[None]:
         """Watches one call of the model."""
         number, place = self.at
         try:
-            with self.notes.at(number, place, seconds), memory_limit(self.limits.memory):
+            with self.notes.at(number, place, seconds), memory_limit(self.watch.limits.memory):
                 yield
         except ModelStopped as stopped:
             raise ModelStopped(f"{stopped}, on {place}") from None

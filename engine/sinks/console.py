@@ -95,6 +95,9 @@ def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
     for name, message in evaluation.model_errors.items():
         text = f"ERROR  {fmt.one_line(name, 60)}: {fmt.one_line(message, 300)}"
         console.print(Text(text, style=_STYLES["ERROR"]))
+    for name, message in evaluation.not_deterministic.items():
+        text = f"{fmt.one_line(name, 60)} is not deterministic: {fmt.one_line(message, 300)}"
+        console.print(Text(text, style=_STYLES["WARN"]))
     rows = selection.overall_spots(evaluation)
     if not rows:
         console.print(Text("No test was evaluated on all the rows.", style="dim"))

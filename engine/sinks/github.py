@@ -127,6 +127,9 @@ def _models_table(evaluation: EvaluationResult) -> str:
     lines = [f"### {escape(evaluation.name)} on all rows", ""]
     for name, message in evaluation.model_errors.items():
         lines += [f"- 🛑 <code>{escape(name)}</code>: {escape(message, _REASON)}", ""]
+    for name, message in evaluation.not_deterministic.items():
+        told = f"<code>{escape(name)}</code> is not deterministic: {escape(message, _REASON)}"
+        lines += [f"- {_WORD_MARKS['WARN']} {told}", ""]
     if not rows:
         return "\n".join([*lines, "No test was evaluated on all the rows.", ""])
     titles = [

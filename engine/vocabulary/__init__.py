@@ -323,7 +323,8 @@ class EvaluationResult:
     `higher_is_better` has each metric's direction by its name, None where it has none. `p_value`
     is that of nothing being wrong anywhere, `alpha` the share of false alarms that was allowed, and
     `rejected` whether anything failed by it. `thresholds` are the best ones on all rows, by what
-    they are best for and the digest of the model.
+    they are best for and the digest of the model. `not_deterministic` says how that was found, by
+    the name of the model.
     """
 
     name: str
@@ -341,6 +342,7 @@ class EvaluationResult:
     alpha: float = 0.05
     rejected: bool = False
     thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    not_deterministic: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def paths(world: Any) -> dict[str, str]:
     spec.loader.exec_module(module)
     x = world.few[["f0", "f1"]]
     found = {}
-    for kind in ("", "nan", *IN_THE_WORKER, *KILLERS):
+    for kind in ("", "nan", "noisy", *IN_THE_WORKER, *KILLERS):
         found[kind] = str(world.folder / "wild" / (kind or "tame"))
         mlflow.sklearn.save_model(
             module.Wild(kind).fit(x, None),
@@ -130,13 +130,36 @@ def check_errors(result: RunResult, reasons: dict[str, str], undisturbed: RunRes
 
 
 def test_models_that_fail_in_the_worker(evaluate: Evaluate, undisturbed: RunResult) -> None:
-    result = evaluate("worker", *IN_THE_WORKER, "nan", memory=2**31)
+    result = evaluate("worker", *IN_THE_WORKER, "nan", "noisy", memory=2**31)
     assert figures(result) == figures(undisturbed)
     check_errors(result, IN_THE_WORKER, undisturbed)
     for cell in cells_of(result, "nan").values():
         if cell.counts.bad_scores:
             assert cell.verdict == "ERROR" and "predictions are NaN" in cell.reason
     assert result.exit_code == 3
+    assert list(result.outcome.evaluations[0].not_deterministic) == ["noisy"]
+    for cell in cells_of(result, "noisy").values():
+        assert cell.verdict != "ERROR"
+        assert cell.reason.endswith("not deterministic: another run may find another value")
+
+
+def test_what_a_model_said_that_is_not_deterministic_is_not_taken_for_another_run(
+    world: Any, small: Callable[..., dict[str, Any]], evaluated: Evaluate, paths: dict[str, str]
+) -> None:
+    models = [{"uri": paths["noisy"], "name": "noisy"}, {"uri": world.model("good")}]
+    suite = small(models=models, reuse=True, min_slice_rows=3)
+    world.forget("good")
+    evaluated(suite, "chance")
+    predicted = world.journal("good")
+    again = evaluated(suite, "chance")
+    assert world.journal("good") == predicted, "the other model's states are kept"
+    of = again.outcome.evaluations[0]
+    assert "otherwise for 16 of them" in of.not_deterministic["noisy"]
+    assert of.timings["predict_seconds/noisy"] > 0 and "predict_seconds/good" not in of.timings
+    page = (again.store.report_folder(again.run_id) / "index.html").read_text()
+    summary = (again.store.report_folder(again.run_id) / "summary.md").read_text()
+    for told in (page, summary, str(again)):
+        assert "is not deterministic: asked again for 16 rows" in told
 
 
 def test_models_that_end_their_worker_or_hang(evaluate: Evaluate, undisturbed: RunResult) -> None:

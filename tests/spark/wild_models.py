@@ -36,6 +36,11 @@ class Wild(ClassifierMixin, BaseEstimator):
         found[far] = np.nan
         return found
 
+    def _noisy(self, found: np.ndarray, far: np.ndarray) -> Any:
+        chance = np.random.default_rng().uniform(0, 0.1, size=len(found))
+        score = 0.9 * found[:, 1] + chance
+        return np.stack([1 - score, score], axis=1)
+
     def _shape(self, found: np.ndarray, far: np.ndarray) -> Any:
         return found[:-1]
 

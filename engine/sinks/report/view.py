@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.sinks import format as fmt
@@ -86,6 +87,7 @@ class Section:
     data: str
     left_out: str
     model_errors: tuple[tuple[str, str], ...]
+    not_deterministic: tuple[tuple[str, str], ...]
     comparison: Comparison
     trouble: Trouble
     differences: Differences | None
@@ -235,10 +237,8 @@ def _section(evaluation: EvaluationResult, anchor: str) -> Section:
         kind=_KINDS.get(evaluation.task.value, evaluation.task.value),
         data=f"{fmt.one_line(data.name)}, version {data.version}, {fmt.plural(data.rows, 'row')}",
         left_out=_left_out(evaluation),
-        model_errors=tuple(
-            (fmt.one_line(name), fmt.one_line(text))
-            for name, text in evaluation.model_errors.items()
-        ),
+        model_errors=_lines(evaluation.model_errors),
+        not_deterministic=_lines(evaluation.not_deterministic),
         comparison=compare(evaluation),
         trouble=trouble(evaluation),
         differences=differences(evaluation),
@@ -288,3 +288,8 @@ def _timing(evaluation: str, step: str, amount: float) -> Fact:
     # `predict_seconds/claims-v3` is written as `predict, claims-v3`.
     words = step.replace("_seconds", "").replace("/", ", ", 1)
     return Fact(f"{evaluation}: {words}", fmt.duration(amount))
+
+
+def _lines(told: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What is told of models by their names, each in one line."""
+    return tuple((fmt.one_line(name), fmt.one_line(text)) for name, text in told.items())
