@@ -21,19 +21,22 @@ from engine.models.limits import (
     memory_limit,
 )
 from engine.models.outputs import Prediction
+from engine.models.quiet import Quiet
 from engine.vocabulary import ModelVersion
 
 
 class Watch:
-    """Watches the models of the scan of one partition."""
+    """Watches the models of the scan of one partition, and lets nothing of what is printed out."""
 
     def __init__(self, limits: Limits, guard: Guard, partition: int = 0) -> None:
         self.limits, self.guard, self.partition = limits, guard, partition
         self._children: dict[int, Child] = {}
         self._notes: Notes | None = None
         self._late: dict[int, str] = {}
+        self._quiet: Quiet | None = None
         if guard.notes:
             die_first()
+            self._quiet = Quiet()
             self._notes = Notes(guard.notes)
             self._late = self._notes.timed_out()
 
@@ -77,6 +80,9 @@ class Watch:
             self.end(number)
         if self._notes is not None:
             self._notes.close()
+        if self._quiet is not None:
+            self._quiet.close()
+            self._quiet = None
 
 
 @dataclass(frozen=True, slots=True)
