@@ -22,6 +22,7 @@ from pyspark.sql.types import StructType
 
 from engine import tables
 from engine.errors import DataError, StoreError
+from engine.spark_errors import first_line
 from engine.spark_internals import committed_tokens
 from engine.tables import column
 
@@ -129,7 +130,7 @@ def _remote_files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
             .collect()
         )
     except PySparkException as error:
-        raise DataError(f"no file matches {pattern!r} ({tables.first_line(error)})") from error
+        raise DataError(f"no file matches {pattern!r} ({first_line(error)})") from error
     if not found:
         raise DataError(f"no file matches {pattern!r}")
     return [(row.path, f"{row.path} {row.length} {row.time}") for row in found]
@@ -147,7 +148,7 @@ def _read(spark: SparkSession, path: str, fmt: str, table: str, version: int | N
     try:
         return _csv(spark, place, schema) if fmt == "csv" else _parquet(spark, place, schema)
     except PySparkException as error:
-        raise DataError(f"{path!r} could not be read: {tables.first_line(error)}") from error
+        raise DataError(f"{path!r} could not be read: {first_line(error)}") from error
 
 
 def _csv(spark: SparkSession, path: str, schema: StructType | None) -> DataFrame:

@@ -19,6 +19,7 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 from engine.delta_sql import SqlTable, is_table
 from engine.errors import DataError, EvalMatrixError, StoreError
 from engine.locks import local_folder, sole_writer
+from engine.spark_errors import first_line
 from engine.spark_internals import is_connect, table_head
 from engine.vocabulary import DatasetVersion
 
@@ -33,7 +34,7 @@ _UNCOMPUTABLE = re.compile(
     r"\[(DIVIDE_BY_ZERO|CAST_INVALID_INPUT|CAST_OVERFLOW|ARITHMETIC_OVERFLOW|INVALID_ARRAY_INDEX"
     r"[A-Z_]*|INVALID_FRACTION_OF_SECOND|CANNOT_PARSE_TIMESTAMP)[A-Z_.]*\]"
 )
-_OURS = re.compile(r"(?:DataError|InputError): (.+)")
+_OURS = re.compile(r"engine\.errors\.(?:DataError|InputError): (.+)")
 
 
 def is_catalog_name(table: str) -> bool:
@@ -305,16 +306,6 @@ def _unwritten(table: str, error: Exception) -> EvalMatrixError:
         f"the table {table!r} could not be written: {first_line(error)}; what other runs and "
         "evaluations wrote is safe"
     )
-
-
-def first_line(error: BaseException) -> str:
-    """What a Spark error says, without its Java stack: the cause below all the others."""
-    lines = str(error).strip().split("\n")
-    if not lines[0].startswith("An error occurred while calling"):
-        return lines[0][:500]
-    causes = [line[len("Caused by: ") :] for line in lines if line.startswith("Caused by: ")]
-    told = causes[-1] if causes else "".join(lines[1:2]).removeprefix(": ")
-    return (told or lines[0])[:500]
 
 
 def read_error(error: Exception, dataset: str) -> EvalMatrixError:
