@@ -62,7 +62,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["engine", "engine.*"]),
     package_data={
-        "engine": ["py.typed"],
+        "engine": ["py.typed", "*.properties"],
         "engine.sinks.report": ["**/*.j2", "**/*.css", "**/*.js", "**/*.html"],
     },
     include_package_data=False,

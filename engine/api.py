@@ -18,6 +18,7 @@ from engine import predictions, upkeep
 from engine import prepare as preparing
 from engine.config import Suite
 from engine.config import schema as suite_schema
+from engine.discretion import discreet
 from engine.errors import InputError
 from engine.job import RunOptions
 from engine.matrix import EvaluationPlan
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "./store"
 
 
+@discreet()
 def run(
     suite: str | Path,
     *,
@@ -89,6 +91,7 @@ class PlannedEvaluation:
         return self.steps.reused
 
 
+@discreet()
 def plan(
     suite: str | Path,
     *,
@@ -126,6 +129,7 @@ def _planned(
     return PlannedEvaluation(of.plan, of.slices, todo)
 
 
+@discreet()
 def results(
     *, store: str = DEFAULT_STORE, run: str = "latest", spark: SparkSession | None = None
 ) -> pd.DataFrame:
@@ -142,6 +146,7 @@ def results(
     return frame
 
 
+@discreet()
 def report(
     *,
     store: str = DEFAULT_STORE,
@@ -162,6 +167,7 @@ def report(
     return folder / "index.html"
 
 
+@discreet()
 def explain(
     run: str,
     cell: str,
@@ -194,6 +200,7 @@ def explain(
     )
 
 
+@discreet()
 def judge(
     run: str = "latest",
     *,
@@ -251,6 +258,7 @@ def _find(store: str, run: str, spark: SparkSession | None) -> tuple[dict[str, A
     return found, session
 
 
+@discreet()
 def forget(
     keys: Sequence[str], *, store: str = DEFAULT_STORE, spark: SparkSession | None = None
 ) -> int:
@@ -269,6 +277,7 @@ def forget(
     return predictions.forget(session, keys, table=place.table("predictions"))
 
 
+@discreet()
 def maintain(
     *,
     store: str = DEFAULT_STORE,

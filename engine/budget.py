@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from engine import spark_errors, tables
+from engine import table_errors, tables
 from engine.locks import sole_writer
 from engine.matrix import EvaluationPlan
 from engine.statistics import PastTest, next_level
@@ -105,7 +105,7 @@ class Budget:
 
     def _past(self, plan: EvaluationPlan) -> list[Spent]:
         """What was judged before by the same procedure at the same level, which is one budget."""
-        with spark_errors.reading(self.table):
+        with table_errors.reading(self.table):
             if not tables.exists(self.spark, self.table):
                 return []
             rows = (

@@ -18,7 +18,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
 
-from engine import spark_errors, tables
+from engine import table_errors, tables
 from engine.changes.files import Layout, layout_of, rows_by_file, rows_of_files
 from engine.changes.log import File
 from engine.execute import Part, column_names, hashable, projected_column
@@ -161,7 +161,7 @@ def finished(
 
     Where predictions are kept, those of a chunk must be there too, which a row of its own says.
     """
-    with spark_errors.reading(table, spares=True):
+    with table_errors.reading(table, spares=True):
         if not tables.exists(spark, table):
             return set()
         rows = tables.read(spark, table).where(_of_run(of))

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +24,7 @@ from engine import listing
 from engine._version import __version__
 from engine.errors import EvalMatrixError
 from engine.interrupts import stopping_in_time
+from engine.spark_errors import unexpected
 
 P = ParamSpec("P")
 
@@ -76,7 +76,7 @@ def reported(command: Callable[P, int]) -> Callable[P, None]:
             code = 0
         except Exception as error:  # exit code 1 would say that the gate failed
             code = EvalMatrixError.exit_code
-            _tell(_unexpected(error), error)
+            _tell(unexpected(error), error)
         raise typer.Exit(code)
 
     return wrapper
@@ -85,16 +85,6 @@ def reported(command: Callable[P, int]) -> Callable[P, None]:
 def _tell(message: str, error: BaseException) -> None:
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     typer.echo(f"evalmatrix: {message}{notes}", err=True)
-
-
-def _unexpected(error: Exception) -> str:
-    """What failed outside evalmatrix in one line; with its traceback what should not happen."""
-    text = (str(error).strip().splitlines() or [""])[0][:500]
-    line = f"the machinery failed: {type(error).__name__}: {text}"
-    outside = ("pyspark", "py4j", "mlflow", "sqlalchemy")
-    if isinstance(error, (OSError, MemoryError)) or type(error).__module__.startswith(outside):
-        return line
-    return f"{line}\n{''.join(traceback.format_exception(error))}"
 
 
 def _stop_jobs() -> None:

@@ -22,7 +22,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, VariantType
 
-from engine import kernel, spark_errors, tables
+from engine import kernel, table_errors, tables
 from engine.errors import StoreError, WorkerDiedError
 from engine.kernel import BUCKET_COLUMN, KEY_COLUMN, STATE_KEY, Work
 from engine.matrix import PREDICTIONS, STATES_VERSION, EvaluationPlan, needs
@@ -254,9 +254,9 @@ def store_states(states: DataFrame, plan: EvaluationPlan, target: Target) -> Non
                 f"evaluation {plan.name!r}: a Python worker of Spark died, though each model was "
                 "in a process of its own; most likely the machine's memory ran out"
             ) from cause
-        if isinstance(cause, Exception) and spark_errors.reads_data(cause, target.table):
+        if isinstance(cause, Exception) and table_errors.reads_data(cause, target.table):
             named = f"evaluation {plan.name!r}: dataset {plan.dataset.name!r}"
-            raise spark_errors.read_error(cause, named, under_way=True) from cause
+            raise table_errors.read_error(cause, named, under_way=True) from cause
         raise
 
 

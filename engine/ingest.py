@@ -20,8 +20,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from engine import spark_errors, tables
+from engine import tables
 from engine.errors import DataError, StoreError
+from engine.spark_errors import first_line
 from engine.spark_internals import committed_tokens
 from engine.tables import column
 
@@ -129,9 +130,7 @@ def _remote_files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
             .collect()
         )
     except PySparkException as error:
-        raise DataError(
-            f"no file matches {pattern!r} ({spark_errors.first_line(error)})"
-        ) from error
+        raise DataError(f"no file matches {pattern!r} ({first_line(error)})") from error
     if not found:
         raise DataError(f"no file matches {pattern!r}")
     return [(row.path, f"{row.path} {row.length} {row.time}") for row in found]
@@ -149,7 +148,7 @@ def _read(spark: SparkSession, path: str, fmt: str, table: str, version: int | N
     try:
         return _csv(spark, place, schema) if fmt == "csv" else _parquet(spark, place, schema)
     except PySparkException as error:
-        raise DataError(f"{path!r} could not be read: {spark_errors.first_line(error)}") from error
+        raise DataError(f"{path!r} could not be read: {first_line(error)}") from error
 
 
 def _csv(spark: SparkSession, path: str, schema: StructType | None) -> DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
-from engine import spark_errors, tables
+from engine import table_errors, tables
 from engine.begin import Job, RunOptions, begun, tracking_uri, utc
 from engine.cluster import check_cluster
 from engine.compute import Computing, budget_of, evaluated, measured
@@ -125,7 +125,7 @@ def _frame(spark: SparkSession, plan: EvaluationPlan) -> DataFrame:
         frame.schema  # noqa: B018
     except Exception as error:
         named = f"evaluation {plan.name!r}: dataset {dataset.name!r} at version {dataset.version}"
-        raise spark_errors.read_error(error, named, under_way=True) from error
+        raise table_errors.read_error(error, named, under_way=True) from error
     return frame
 
 

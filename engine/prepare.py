@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
-from engine import spark_errors, tables
+from engine import table_errors, tables
 from engine.config import Evaluation, ModelSource, Predictions, Suite, load_suite
 from engine.errors import DataError, EvalMatrixError, InputError, ModelError
 from engine.ingest import ingest
@@ -148,7 +148,7 @@ def prepare(
     except EvalMatrixError:
         raise
     except Exception as error:
-        raise spark_errors.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
+        raise table_errors.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
     dataset = pin.dataset(evaluation.dataset.name, seen.rows, frame)
     return Prepared(_plan(suite, evaluation, models, (dataset, seen)), frame, seen.slices)
 
@@ -170,7 +170,7 @@ def _pinned(
     except EvalMatrixError as error:
         raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
     except Exception as error:
-        raise spark_errors.read_error(error, f"dataset {dataset.name!r}") from error
+        raise table_errors.read_error(error, f"dataset {dataset.name!r}") from error
 
 
 def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:

@@ -24,10 +24,10 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from engine import spark_errors
 from engine.config import Evaluation, SliceRule
 from engine.errors import DataError, InputError
 from engine.registry import nearest
+from engine.spark_errors import first_line
 from engine.tables import column
 from engine.vocabulary import Label, SliceSet, TaskKind
 
@@ -64,7 +64,9 @@ def check_columns(frame: DataFrame, evaluation: Evaluation) -> None:
     for name, use in (*single, *groups):
         if name is not None:
             wanted.setdefault(name, use)
-    for names, use in ((dataset.key, "key"), (dataset.features or (), "feature")):
+    several = ((dataset.key, "key"), (dataset.features or (), "feature"))
+    # Of a name that no column has nothing would be kept from sight.
+    for names, use in (*several, (dataset.sensitive, "sensitive")):
         wanted.update({name: use for name in names if name not in wanted})
     for rule in evaluation.slices:
         wanted.update({d.column: "slice" for d in rule.dimensions if d.column not in wanted})
@@ -158,9 +160,7 @@ def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
             # What is no question to a single row, such as count(*) > 1, is refused by this only.
             _analysed(frame.where(predicate))
         except PySparkException as error:
-            raise InputError(
-                f"{place}, which Spark cannot read: {spark_errors.first_line(error)}"
-            ) from error
+            raise InputError(f"{place}, which Spark cannot read: {first_line(error)}") from error
 
 
 def _analysed(frame: DataFrame) -> StructType:

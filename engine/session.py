@@ -1,10 +1,10 @@
 """The Spark session: the caller's own where there is one, else a small local one with Delta.
 
 A local session is lean (no UI, few partitions, Delta's snapshots in one task), and its chatter
-goes to a file: what the JVM writes to standard error is no message to the user. On a cluster only
-what the engine relies on is set, and the rest is left as it was submitted. Which it is: a session
-that is active already; the server that SPARK_REMOTE names; the master of spark-submit, or the one
-that MASTER names; else all cores of this machine.
+goes to a file, without values of the data: what the JVM writes to standard error is no message to
+the user. On a cluster only what the engine relies on is set, and the rest is left as it was
+submitted. Which it is: a session that is active already; the server that SPARK_REMOTE names; the
+master of spark-submit, or the one that MASTER names; else all cores of this machine.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def get_session(
     if jars is None:
         builder = configure_spark_with_delta_pip(builder)
     try:
-        with _output_to(log_file), keeping_handlers():
+        with _logging_no_data(), _output_to(log_file), keeping_handlers():
             return builder.getOrCreate()
     except Exception as error:
         raise StoreError(f"Spark did not start: {error}{_tail(log_file)}") from error
@@ -245,6 +245,23 @@ def _output_to(log_file: Path | None) -> Iterator[None]:
         os.dup2(kept[1], 2)
         for descriptor in kept:
             os.close(descriptor)
+
+
+@contextmanager
+def _logging_no_data() -> Iterator[None]:
+    """Gives a new JVM a configuration of its log without values of the data.
+
+    Whoever has set one for it has the last word: by this variable, or by Java's own option.
+    """
+    variable, file = "LOG4J_CONFIGURATION_FILE", Path(__file__).with_name("spark_log4j2.properties")
+    if variable in os.environ or not file.is_file():
+        yield
+        return
+    os.environ[variable] = file.as_uri()
+    try:
+        yield
+    finally:
+        del os.environ[variable]
 
 
 def _tail(log_file: Path | None, lines: int = 15) -> str:

@@ -1,127 +1,158 @@
-"""What Spark raises, in a user's words: what happened, to which file, what to do next."""
+"""What Spark, Delta and Java say of an error, as far as it is about machinery and not about rows.
+
+`[CAST_INVALID_INPUT] The value 'DE12 3456' ...`: what failed on a row often quotes the row. Such an
+error is told by its name only. What may be told whole is listed here: conditions and classes whose
+texts are about files, columns, queries, versions, space and the network.
+"""
 
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
-from pyspark.errors import PySparkException
+from engine.telling import told
 
-from engine.errors import DataError, EvalMatrixError, StoreError
-from engine.faults import Fault, Kind, fault_of
+MAX_TEXT = 500
+WITHHELD = "whose message may quote the data and is withheld"
 
-_UNCOMPUTABLE = re.compile(
-    r"\[(DIVIDE_BY_ZERO|CAST_INVALID_INPUT|CAST_OVERFLOW|ARITHMETIC_OVERFLOW|INVALID_ARRAY_INDEX"
-    r"[A-Z_]*|INVALID_FRACTION_OF_SECOND|CANNOT_PARSE_TIMESTAMP)[A-Z_.]*\]"
+_SAFE_CONDITION = re.compile(
+    r"(?:"
+    # Spark's: the query, the catalog, files, the session.
+    r"(?:UNRESOLVED|PARSE|AMBIGUOUS|MISSING|UNSUPPORTED|WRONG_NUM_ARGS|DATATYPE_MISMATCH|PATH"
+    r"|TABLE_OR_VIEW|SCHEMA_NOT|CATALOG|CANNOT_LOAD|CANNOT_READ_FILE|FAILED_READ_FILE"
+    r"|FAILED_RENAME|DATA_SOURCE|UNABLE_TO_INFER|UNDEFINED|ROUTINE_NOT|GROUP_BY|COLUMN_ALREADY"
+    r"|INVALID_WHERE|INVALID_IDENTIFIER|INVALID_SCHEMA|INVALID_CONF|INCOMPATIBLE_DATA"
+    r"|PACKAGE_NOT|PYTHON_VERSION_MISMATCH|SESSION|UNABLE_TO_ACQUIRE_MEMORY)"
+    # Delta's: the table, its log, its versions and what it can do.
+    r"|DELTA_(?:TABLE|PATH|MISSING_(?!NOT_NULL)|FILE|LOG|TRUNCATED|STATE|VERSION|TIMESTAMP"
+    r"|UNSUPPORTED|FEATURE|SCHEMA|FAILED_(?:TO_MERGE|INFER|MERGE|READ)|METADATA|PROTOCOL|CHANGE"
+    r"|CONFIGURE|CONCURRENT|COLUMN|OPERATION|TXN_LOG|NOT_A_DELTA|NO_|MAX_COMMIT"
+    r"|CANNOT_(?!EVALUATE)|INVALID_(?:PROTOCOL|SOURCE_VERSION|CDC)|VIOLATE_TABLE_PROPERTY)"
+    r")[A-Z0-9_.]*"
 )
-_OURS = re.compile(r"(?:DataError|InputError): (.+)")
+_OF_JAVA = """
+    AccessControlException AccessDeniedException ChecksumException ClassNotFoundException
+    ConnectException DirectoryNotEmptyException DiskErrorException FSError
+    FileAlreadyExistsException FileNotFoundException FileSystemException IOException
+    NoClassDefFoundError NoRouteToHostException NoSuchFieldError NoSuchFileException
+    NoSuchMethodError NotDirectoryException OutOfMemoryError SocketTimeoutException
+    StackOverflowError UnknownHostException UnsupportedClassVersionError
+    UnsupportedFileSystemException
+"""
+_OF_PYTHON = """
+    BlockingIOError BrokenPipeError ConnectionError ConnectionRefusedError ConnectionResetError
+    FileExistsError FileNotFoundError ImportError IsADirectoryError MemoryError
+    ModuleNotFoundError NotADirectoryError OSError PermissionError TimeoutError
+"""
+# PySpark's, of the query before any row is read.
+_OF_QUERIES = ("AnalysisException", "ParseException")
+_SAFE_KINDS = frozenset([*_OF_JAVA.split(), *_OF_PYTHON.split(), *_OF_QUERIES])
+
+_CALLING = "An error occurred while calling"
+_CAUSED = "Caused by: "
+_STATEMENT = re.compile(
+    r"(?:\(?(?P<kind>[\w$]+(?:\.[\w$]+)+|\w+(?:Exception|Error))\)?(?:: ?| |$))?"
+    r"(?:\[(?P<condition>[A-Z][A-Z0-9_.]{3,})\] ?)?(?P<text>.*)"
+)
+# Where Python failed in a worker: the last step and the error's type.
+_STEP = re.compile(r'^ +File "(?:.*/)?([\w.<>-]+)", line (\d+), in ', re.MULTILINE)
+_RAISED = re.compile(r"^([A-Za-z_][\w.]*)(?::|$)", re.MULTILINE)
+_TRACEBACK = "Traceback (most recent call last):"
+# A table's folders are named by values where it is partitioned: `/country=DE/part-0.parquet`.
+_PARTITION = re.compile(r"(/[^/=\s]+)=(?:[^/\n]*(?=/)|[^/\s'\"]+)")
 
 
-@contextmanager
-def reading(table: str, *, spares: bool = False) -> Iterator[None]:
-    """Says in a user's words why a table of the store cannot be read in the block.
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """One of the errors that an error's text tells of: its class, its condition, its message."""
 
-    Args:
-        table: the table.
-        spares: whether it only spares what can be computed anew.
+    kind: str
+    condition: str = ""
+    line: str = ""
+    says: bool = False
 
-    Raises:
-        StoreError: when it cannot be read.
-    """
-    try:
-        yield
-    except EvalMatrixError:
-        raise
-    except Exception as error:
-        if not _of_spark(error):
-            raise
-        told = fault_of(error) or first_line(error)
-        advice = "restore it from a copy; nothing was changed"
-        if spares:
-            advice = (
-                "restore it, or move the whole folder away: what it spares is computed anew, and "
-                "results and reports do not need it"
-            )
-        raise StoreError(f"the store's table {table!r} cannot be read: {told}; {advice}") from error
+    @property
+    def is_safe(self) -> bool:
+        if self.condition:
+            of_query = self.kind in _OF_QUERIES
+            known = _SAFE_CONDITION.fullmatch(self.condition) is not None
+            return known or (of_query and not self.condition.startswith("DELTA_"))
+        return self.kind in _SAFE_KINDS
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} [{self.condition}]" if self.condition else self.kind
 
 
-def _of_spark(error: Exception) -> bool:
-    return type(error).__module__.startswith(("pyspark", "py4j"))
+def unexpected(error: Exception) -> str:
+    """What failed outside evalmatrix in one line; with its way what should not happen."""
+    line = "the machinery failed: "
+    if isinstance(error, (OSError, MemoryError)) or _is_of(error, "mlflow", "sqlalchemy"):
+        text = (str(error).strip().splitlines() or [""])[0][:MAX_TEXT]
+        return f"{line}{type(error).__name__}: {text}"
+    if quotes_data(error):
+        return f"{line}{first_line(error)}"
+    return f"{line}{told(error)}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
-def unwritten(table: str, error: Exception) -> EvalMatrixError:
-    """An error met while a table was written, in a user's words."""
-    if isinstance(error, EvalMatrixError):
-        return error
-    fault = fault_of(error)
-    if fault is not None and fault.kind is Kind.NO_ROOM:
-        told = "No space left on device, its own or that of Spark's temporary files"
-    else:
-        told = first_line(error)
-    return StoreError(
-        f"the table {table!r} could not be written: {told}; what other runs and evaluations wrote "
-        "is safe"
-    )
+def quotes_data(error: BaseException) -> bool:
+    """Whether an error is of a library that handles rows and quotes them."""
+    return _is_of(error, "grpc", "pandas", "py4j", "pyarrow", "pyspark")
+
+
+def _is_of(error: BaseException, *libraries: str) -> bool:
+    return type(error).__module__.partition(".")[0] in libraries
 
 
 def first_line(error: BaseException) -> str:
-    """What a Spark error says, without its Java stack: the cause below all the others."""
-    lines = str(error).strip().split("\n")
-    if not lines[0].startswith("An error occurred while calling"):
-        return lines[0][:500]
-    causes = [line[len("Caused by: ") :] for line in lines if line.startswith("Caused by: ")]
-    told = causes[-1] if causes else "".join(lines[1:2]).removeprefix(": ")
-    return (told or lines[0])[:500]
+    """What an error says in a line, without its Java stack and without values of the data.
 
-
-def read_error(error: Exception, dataset: str, *, under_way: bool = False) -> EvalMatrixError:
-    """A Spark error met while reading a dataset, in a user's words.
-
-    Args:
-        error: what Spark raised.
-        dataset: the dataset, as it is told.
-        under_way: whether a run has begun to evaluate it, so that the suite was right.
+    It is the cause below all the others of which the text may be told, with the name of the deepest
+    cause where that is another; or that name alone.
     """
-    if isinstance(error, EvalMatrixError):
-        return error
-    text = str(error)
-    ours = _OURS.search(text)
-    if ours:
-        return DataError(ours.group(1).strip())
-    uncomputable = _UNCOMPUTABLE.search(text)
-    if uncomputable:
-        # Only the error's name: the whole of it can quote a value of the data.
-        return DataError(
-            f"{dataset}: a `where` cannot be computed for some row ({uncomputable[1]}); expected "
-            "one that is defined for every row, for example with try_divide or try_cast"
-        )
-    fault = fault_of(error)
-    if fault is not None and fault.kind is Kind.GONE:
-        return _gone(f"{dataset}: data files of this version are gone", fault, under_way)
-    if fault is not None and fault.kind is Kind.DAMAGED:
-        return StoreError(
-            f"{dataset}: a data file is damaged ({fault.file or first_line(error)}); restore it, "
-            "or evaluate a version of the dataset without it"
-        )
-    return StoreError(f"{dataset} could not be read: {first_line(error)}")
+    text = str(error).strip()
+    if _TRACEBACK in text:
+        return _of_python(text)
+    every = list(_statements(type(error).__name__, text))
+    deepest = next((each for each in reversed(every) if each.says), every[-1])
+    safe = [each for each in every if each.is_safe and each.says]
+    if safe:
+        told = without_values(safe[-1].line)[:MAX_TEXT]
+        return told if deepest is safe[-1] else f"{told} ({deepest.name})"
+    return f"{deepest.name}, {WITHHELD}" if deepest.says else deepest.name
 
 
-def _gone(words: str, fault: Fault, under_way: bool) -> EvalMatrixError:
-    what = f"{words}, most likely removed by VACUUM"
-    if under_way:
-        return StoreError(
-            f"{what} while the run went on ({fault.file}); restore them, or evaluate a newer "
-            "version in another run"
-        )
-    return DataError(f"{what}; evaluate a newer version, or restore the files ({fault.file})")
+def without_values(text: str) -> str:
+    """A text without the values by which the folders of a partitioned table are named."""
+    return _PARTITION.sub(r"\1=…", text)
 
 
-def reads_data(error: BaseException | None, table: str) -> bool:
-    """Whether an error met while a table was written is of the rows that were read for it."""
-    fault = fault_of(error)
-    if fault is None:
-        return isinstance(error, PySparkException)
-    if fault.kind in (Kind.NO_ROOM, Kind.READ_ONLY):
-        return False
-    return fault.file is None or not fault.file.startswith(table.rstrip("/") + "/")
+def _statements(kind: str, text: str) -> Iterator[_Statement]:
+    lines = text.split("\n")
+    if lines[0].startswith(_CALLING):
+        yield _read(lines[1].removeprefix(": ") if len(lines) > 1 else "", kind)
+    else:
+        yield _read(lines[0], kind)
+    for line in lines:
+        if line.startswith(_CAUSED):
+            yield _read(line.removeprefix(_CAUSED), kind)
+
+
+def _read(line: str, kind: str) -> _Statement:
+    found = _STATEMENT.fullmatch(line)
+    if found is None:
+        return _Statement(kind)
+    named = (found["kind"] or kind).rpartition(".")[2]
+    return _Statement(named, found["condition"] or "", line.strip(), bool(found["text"].strip()))
+
+
+def _of_python(text: str) -> str:
+    """The type of what was raised in a worker's Python, and where."""
+    trace = text.rpartition(_TRACEBACK)[2]
+    steps = list(_STEP.finditer(trace))
+    raised = _RAISED.search(trace, steps[-1].end()) if steps else None
+    kind = raised[1].rpartition(".")[2] if raised else "an error"
+    place = f" ({steps[-1][1]}:{steps[-1][2]})" if steps else ""
+    return f"{kind} in a worker's Python, {WITHHELD}{place}"

@@ -15,7 +15,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from engine import spark_errors, tables
+from engine import table_errors, tables
 from engine.errors import InputError
 from engine.kernel import CHANCE, FAILURE, IRREVERSIBLE, METER, read_failures
 from engine.matrix import PREDICTIONS, STATES_VERSION, EvaluationPlan, Need, needs
@@ -150,7 +150,7 @@ def _alike(kept: Mapping[Place, Kept]) -> dict[Place, Kept]:
 def take_stock(spark: SparkSession, plan: EvaluationPlan, *, table: str, run_id: str) -> Stock:
     """Looks up what a store keeps that an evaluation of a run could use."""
     stock = Stock(plan, run_id)
-    with spark_errors.reading(table, spares=True):
+    with table_errors.reading(table, spares=True):
         _sort_out(stock, _told(spark, plan, table))
     return stock
 
@@ -245,7 +245,7 @@ def state_rows(spark: SparkSession, stock: Stock, *, table: str) -> Iterator[Sta
         NotUpdatedError: where the scan of an unread stock tells that.
         StoreError: when the table cannot be read.
     """
-    with spark_errors.reading(table, spares=True):
+    with table_errors.reading(table, spares=True):
         yield from _state_rows(spark, stock, table)
 
 

@@ -19,8 +19,9 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 from engine.delta_sql import SqlTable, is_table
 from engine.errors import DataError, EvalMatrixError
 from engine.locks import local_folder, sole_writer
-from engine.spark_errors import first_line, unwritten
+from engine.spark_errors import first_line
 from engine.spark_internals import is_connect, table_head
+from engine.table_errors import unwritten
 from engine.vocabulary import DatasetVersion
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame, SparkSession
 
-from engine import spark_errors, tables
+from engine import table_errors, tables
 from engine.changes.counting import Raw, count
 from engine.changes.files import Layout, both_sides, feed, layout_of
 from engine.changes.log import CannotTell, Commit, read_commits
@@ -93,7 +93,7 @@ def _swapped(found: Changes) -> Changes:
 
 
 def _cause(error: Exception) -> str:
-    told = spark_errors.read_error(error, "the table")
+    told = table_errors.read_error(error, "the table")
     return str(told).removeprefix("the table: ").partition(";")[0]
 
 

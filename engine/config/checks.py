@@ -19,6 +19,7 @@ from engine.config.names import (
     name_problem,
     slice_set_name,
 )
+from engine.config.secrecy import check_sensitive
 from engine.config.words import Loc, shown, suggestion
 from engine.vocabulary import TaskKind
 
@@ -66,6 +67,7 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
     if isinstance(raw.get("dataset"), dict):
         yield from _dataset((*at, "dataset"), dataset, task)
     yield from _predictions((*at, "predictions"), raw.get("predictions"), dataset)
+    yield from check_sensitive(at, raw, dataset)
     yield from _models(at, raw, task)
     yield from _costs((*at, "costs"), raw.get("costs"), task)
     yield from _slices((*at, "slices"), _items(raw.get("slices")))

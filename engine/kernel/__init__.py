@@ -41,6 +41,7 @@ from engine.models import Limits, ModelStopped, Watch, load, loaded_count
 from engine.reading import Predicted, read_prediction, read_truth, read_weight
 from engine.slices import SliceIndex, Slicer, slice_key
 from engine.states import Bools, Family, Ints, Pair, PairFamily, Scored, Sums
+from engine.telling import told
 from engine.vocabulary import ModelVersion, SliceSet
 
 __all__ = [
@@ -70,7 +71,6 @@ F = TypeVar("F", Family, PairFamily)
 BUCKET_COLUMN = "__bucket"
 
 METER_COLUMNS = ("rows", "predictions", "predict_seconds", "scan_seconds", "loads", "batches")
-MAX_MESSAGE = 500
 
 
 def scan(
@@ -196,9 +196,10 @@ class ScanTask:
             return read_prediction(task.predict(batch, loading), self.plan.problem)
         except ModelStopped as stopped:
             task.failures[""] = str(stopped)
-        except (Exception, SystemExit) as error:  # a model's own error costs its own cells only
-            place = self.watch.place(self.batches)
-            task.failures[""] = f"{self._why(error, task.model)}, on {place}"
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # a model's own error costs its own cells only
+            task.failures[""] = f"{told(error)}, on {self.watch.place(self.batches)}"
         return None
 
     def _sum(
@@ -231,18 +232,7 @@ class ScanTask:
                     states = family.of(batch, groups, n_groups)  # type: ignore[arg-type]
                     task.add(number, family.key, states)
                 except (Exception, SystemExit) as error:  # a user's loss costs its own metrics
-                    task.failures[family.key] = self._why(error, task.model)
-
-    def _why(self, error: BaseException, model: ModelVersion) -> str:
-        """An error in one line; without its message where that could hold a sensitive value."""
-        kind = type(error).__name__
-        columns = self.plan.columns
-        if {columns.label, columns.weight, *model.features} & set(columns.sensitive):
-            return f"{kind}, whose message is withheld because sensitive columns are read"
-        message = " ".join(str(error).split())
-        if len(message) > MAX_MESSAGE:
-            message = f"{message[:MAX_MESSAGE]}..."
-        return f"{kind}: {message}" if message else kind
+                    task.failures[family.key] = told(error)
 
     def emit(self, seconds: float) -> Iterator[StateBytes]:
         """The sums of the partition, as bytes by their key."""

@@ -13,6 +13,7 @@ from functools import cached_property
 from engine.matrix import EvaluationPlan
 from engine.measure.found import NO_DIFFERENCE, Difference, Found, Many, found_of
 from engine.metrics import METRICS, Metric, Slices, SliceStates
+from engine.telling import told
 from engine.verdicts import Evidence, Measurement, by_point, decide
 from engine.vocabulary import Cell, MetricValue, ModelTest, RowCounts, Slice
 
@@ -127,7 +128,7 @@ class Judge:
             return self._measured(test, number, metric, on)
         except Exception as error:  # a user's own metric costs its own cells only
             if count == 1:
-                return Many.failed(1, f"the metric failed: {type(error).__name__}: {error}")
+                return Many.failed(1, f"the metric failed: {told(error)}")
         # Of many slices some may have a value: each is tried by itself.
         other = on.baseline
         alone = [

@@ -10,6 +10,7 @@ from engine.measure.cells import Judge
 from engine.measure.found import FAILED, Found, with_interval
 from engine.metrics import METRICS, SliceStates, measure_groups
 from engine.slices import Values, group_text, slice_of
+from engine.telling import told
 from engine.vocabulary import Cell, ModelTest, RowCounts, Slice, SliceSet
 
 Groups = dict[str, SliceStates]
@@ -53,7 +54,7 @@ def _found(judge: Judge, test: ModelTest, number: int, groups: Groups) -> Found:
         measured = measure_groups(test.metric, plan.problem, groups)
         value = with_interval(measured.value, measured.spread, metric.bounds, plan.confidence)
     except Exception as error:  # a user's own rate costs its own cells only
-        return Found(FAILED, failure=f"the metric failed: {type(error).__name__}: {error}")
+        return Found(FAILED, failure=f"the metric failed: {told(error)}")
     return Found(value, measured.spread)
 
 

@@ -26,12 +26,12 @@ import pyarrow as pa
 from engine.models.limits import LOADING_SECONDS, Limits, ModelStopped, memory_limit, slow
 from engine.models.load import load
 from engine.models.outputs import Prediction
+from engine.telling import Told, told
 from engine.vocabulary import ModelVersion
 
 _COMMAND = "from engine.models.apart import main; main()"
 # Longer than the worker waits: this is for a process whose worker has gone.
 _GRACE_SECONDS = 60.0
-_MAX_MESSAGE = 2000
 _LENGTH = struct.Struct("<Q")
 
 
@@ -46,6 +46,7 @@ class Child:
             [sys.executable, "-c", _COMMAND],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what the model prints may be data
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )
 
@@ -54,7 +55,7 @@ class Child:
 
         Raises:
             ModelStopped: when the process has ended, or was killed because it did not answer.
-            Exception: of the name and with the message of what the model raised.
+            Told: what may be told of what the model raised.
         """
         if not self.loaded:
             about = pickle.dumps((self.model, self.limits))
@@ -134,7 +135,7 @@ def _to_bytes(batch: pa.RecordBatch) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a model's process says: a prediction, or the name and message of an error."""
+    """What a model's process says: a prediction, or what may be told of an error, and its kind."""
 
     prediction: Prediction | None = None
     error: tuple[str, str] | None = None
@@ -156,9 +157,7 @@ def _checked(answer: bytes) -> Prediction:
         if error is None:
             return Prediction(**{name: found[name] for name in found.files if name != "error"})
     name, message = error
-    if name == ModelStopped.__name__:
-        raise ModelStopped(message)
-    raise type(name, (Exception,), {})(message)
+    raise ModelStopped(message) if name == ModelStopped.__name__ else Told(message)
 
 
 def main() -> None:
@@ -191,5 +190,7 @@ def _answer(model: ModelVersion, limits: Limits, message: bytes) -> _Answer:
             with pa.ipc.open_stream(message) as reader:
                 table = reader.read_all()
             return _Answer(predictor.predict(table))
-    except (Exception, SystemExit) as error:  # the worker makes an ERROR of it
-        return _Answer(error=(type(error).__name__, str(error)[:_MAX_MESSAGE]))
+    except ModelStopped as stopped:
+        return _Answer(error=(ModelStopped.__name__, str(stopped)))
+    except BaseException as error:  # the worker makes an ERROR of it
+        return _Answer(error=(Told.__name__, told(error)))

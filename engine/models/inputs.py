@@ -125,9 +125,17 @@ def _cast(values: np.ndarray, dtype: str, name: str, model: ModelVersion) -> np.
     with np.errstate(invalid="ignore"):
         converted = values.astype(target)
     if not np.array_equal(converted, values):
-        worst = values[converted != values][0]
-        raise _misfit(model, name, dtype, f"the value {worst.item()!r}")
+        raise _misfit(model, name, dtype, _unfitting(values, target))
     return converted
+
+
+def _unfitting(values: np.ndarray, target: np.dtype[Any]) -> str:
+    """What is wrong with numbers of which a cast would change some, without naming any."""
+    if target.kind not in "iu":
+        return "other values"
+    ends = np.iinfo(target)
+    whole = values.min() >= ends.min and values.max() <= ends.max
+    return "values with a fraction" if whole else "values out of its range"
 
 
 def _tensor(arrays: Sequence[pa.ChunkedArray], spec: TensorSpec, model: ModelVersion) -> np.ndarray:

@@ -55,7 +55,7 @@ def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
         numbers = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError):
         raise ModelError(
-            f"model {model.name!r} returned {array.dtype}, expected numbers for output "
+            f"model {model.name!r} returned {_kind(array)}, expected numbers for output "
             f"{model.output.value!r}"
         ) from None
     if of_labels:
@@ -76,7 +76,7 @@ def _array(raw: Any, model: ModelVersion) -> np.ndarray:
     if isinstance(raw, dict):
         if len(raw) != 1:
             raise ModelError(
-                f"model {model.name!r} returned the outputs {sorted(map(str, raw))}, expected one"
+                f"model {model.name!r} returned a dictionary of {len(raw)} outputs, expected one"
             )
         raw = next(iter(raw.values()))
     if isinstance(raw, pd.DataFrame | pd.Series):
@@ -152,6 +152,11 @@ _SCORES: dict[Output, Callable[[np.ndarray, ModelVersion, int], np.ndarray]] = {
     Output.LOGIT: _from_logits,
     Output.VALUE: _values,
 }
+
+
+def _kind(array: np.ndarray) -> str:
+    """The type of an array's entries; the names of their fields may be made of data."""
+    return "records" if array.dtype.names is not None else str(array.dtype)
 
 
 def _misshapen(array: np.ndarray, model: ModelVersion, expected: str) -> ModelError:

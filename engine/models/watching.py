@@ -23,11 +23,12 @@ from engine.models.limits import (
     memory_limit,
 )
 from engine.models.outputs import Prediction
+from engine.models.quiet import Quiet
 from engine.vocabulary import ModelVersion
 
 
 class Watch:
-    """Watches the models of the scan of one partition."""
+    """Watches the models of the scan of one partition, and lets nothing of what is printed out."""
 
     def __init__(self, limits: Limits, guard: Guard, partition: int = 0) -> None:
         self.limits, self.guard, self.partition = limits, guard, partition
@@ -37,9 +38,11 @@ class Watch:
         # By the number of a model that drew random numbers, what came of asking it again.
         self.doubts: dict[int, str] = {}
         self._generators: dict[int, list[Any]] = {}
+        self._quiet: Quiet | None = None
         if guard.notes:
             die_first()
             chance.count_entropy()
+            self._quiet = Quiet()
             self._notes = Notes(guard.notes)
             self._late = self._notes.timed_out()
 
@@ -90,6 +93,9 @@ class Watch:
             self.end(number)
         if self._notes is not None:
             self._notes.close()
+        if self._quiet is not None:
+            self._quiet.close()
+            self._quiet = None
 
 
 @dataclass(frozen=True, slots=True)

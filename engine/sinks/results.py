@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from engine import spark_errors, tables
+from engine import table_errors, tables
 from engine.vocabulary import Cell, EvaluationResult, RunInfo, RunOutcome
 
 RESULTS_VERSION = 1
@@ -263,7 +263,7 @@ def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | N
     Raises:
         StoreError: when the table cannot be read.
     """
-    with spark_errors.reading(table):
+    with table_errors.reading(table):
         if not tables.exists(spark, table):
             return None
         runs = tables.read(spark, table)
@@ -282,7 +282,7 @@ def read_results(spark: SparkSession, run_id: str, *, table: str) -> pa.Table:
     Raises:
         StoreError: when the table cannot be read.
     """
-    with spark_errors.reading(table):
+    with table_errors.reading(table):
         if not tables.exists(spark, table):
             return RESULTS_SCHEMA.empty_table()
         frame = tables.read(spark, table).where(F.col("run_id") == run_id)

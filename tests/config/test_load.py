@@ -257,6 +257,38 @@ WRONG = {
         "found a key '2024' (int)",
         "put it in quotes",
     ),
+    "sensitive label": (
+        "sensitive: [name, iban]",
+        "sensitive: [is_fraud]",
+        "evaluations[0].dataset.label",
+        10,
+        "found 'is_fraud', which is sensitive",
+        "expected a column that is not: results and states are made of its values",
+    ),
+    "sensitive weight": (
+        "sensitive: [name, iban]",
+        "sensitive: [w]",
+        "evaluations[0].dataset.weight",
+        14,
+        "found 'w', which is sensitive",
+        "sums of its values",
+    ),
+    "slices by a sensitive column": (
+        "sensitive: [name, iban]",
+        "sensitive: [iban, device]",
+        "evaluations[0].slices[2].by",
+        26,
+        "found 'device', which is sensitive",
+        "slices are named by its values",
+    ),
+    "quantiles of a sensitive column": (
+        "bins: {age: [18, 30, 50]}",
+        "quantiles: {iban: 4}",
+        "evaluations[0].slices[4].quantiles",
+        29,
+        "found 'iban', which is sensitive",
+        "it would be cut at some of its values",
+    ),
     "control character": (
         "name: claims-v3",
         'name: "a\\tb"',
@@ -340,6 +372,12 @@ def test_one_mistake_has_its_place_line_and_words(case, example, mistakes):
     assert found in mistake.message
     assert wanted in mistake.message
     assert mistake.column >= 1
+
+
+def test_a_sensitive_column_may_be_used_where_nothing_of_it_is_shown(example, load):
+    sensitive = "sensitive: [f0, age, claim_id, customer_id]"
+    (claims,) = load(edit(example, "sensitive: [name, iban]", sensitive)).evaluations
+    assert {"f0", "age", "claim_id", "customer_id"} == set(claims.dataset.sensitive)
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(example, mistakes):

@@ -18,6 +18,7 @@ import pytest
 
 from engine.models import Guard, Limits, ModelRequest, ModelStopped, Notes, Watch, load, resolve
 from engine.models.apart import Child
+from engine.telling import Told
 from engine.vocabulary import ModelVersion, TaskKind
 
 MIB = 2**20
@@ -41,7 +42,7 @@ class Wild(RegressorMixin, BaseEstimator):
     def predict(self, frame):
         a = frame["a"].to_numpy(dtype=float)
         if self.kind == "talks":
-            print("a model may print", sys.stdin.read())
+            print("a model may print", sys.stdin.read(), flush=True)
         if not (a > 2).any():
             return a
         if self.kind == "exits":
@@ -53,7 +54,7 @@ class Wild(RegressorMixin, BaseEstimator):
         if self.kind == "eats":
             return np.ones(300 * 2**20)[: len(a)]
         if self.kind == "raises":
-            raise LookupError("not this one")
+            raise LookupError(f"not this one {a}")
         return a
 '''
 
@@ -111,11 +112,62 @@ def test_a_model_apart_predicts_what_it_predicts_here(child: Callable[..., Child
         np.testing.assert_array_equal(apart.predict(batch).scores, here)
 
 
+def test_nothing_that_a_model_apart_prints_comes_out(make: Callable[[str], ModelVersion]) -> None:
+    code = f"""
+import pickle
+import pyarrow as pa
+from engine.models import Limits
+from engine.models.apart import Child
+child = Child(pickle.loads({_pickled(make("talks"))!r}), Limits())
+print(child.predict(pa.RecordBatch.from_pydict({{"a": [0.5]}})).scores)
+child.close()
+"""
+    done = run(code)
+    assert (done.stdout.strip(), done.stderr) == ("[0.5]", "")
+
+
+PRINTING = """
+import ctypes, logging, os, subprocess, sys, warnings
+print("by print")
+print("to stderr", file=sys.stderr)
+sys.stdout.write("held back")
+warnings.warn("by warnings")
+logging.warning("by logging")
+os.write(1, b"to 1")
+os.write(2, b"to 2")
+ctypes.CDLL(None).puts(b"by C")
+subprocess.run(["echo", "by a process"])
+"""
+
+
+def test_what_is_printed_while_a_scan_is_watched_goes_nowhere(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from engine.models import Guard, Limits, Watch
+print("before")
+watch = Watch(Limits(), Guard({str(tmp_path)!r}))
+exec({PRINTING!r})
+watch.close()
+print("after")
+print("after too", file=sys.stderr)
+"""
+    done = run(code)
+    assert (done.stdout, done.stderr) == ("before\nafter\n", "after too\n")
+
+
+def test_where_nothing_is_watched_what_is_printed_stays() -> None:
+    watch = "from engine.models import UNWATCHED, Limits, Watch\nWatch(Limits(), UNWATCHED)\n"
+    done = run(watch + PRINTING)
+    for words in ("by print", "held back", "to 1", "by C", "by a process"):
+        assert words in done.stdout
+    for words in ("to stderr", "by warnings", "by logging", "to 2"):
+        assert words in done.stderr
+
+
 def test_what_a_model_raises_comes_through_and_it_goes_on(child: Callable[..., Child]) -> None:
     apart = child("raises")
-    with pytest.raises(Exception, match="not this one") as caught:
+    with pytest.raises(Told, match=r"LookupError: not this one … \(wild_models.py:[0-9]+\)"):
         apart.predict(rows(1.0, 3.0))
-    assert type(caught.value).__name__ == "LookupError"
     assert apart.predict(rows(1.0)).scores.tolist() == [1.0]
 
 
@@ -174,6 +226,7 @@ batch = pa.RecordBatch.from_pydict({{"a": [3.0]}})
 try:
     watch.loading(load, 0, 2)(model).predict(batch)
 except ModelStopped as stopped:
+    watch.close()
     print(stopped, file=sys.stderr)
 """
     done = run(code)

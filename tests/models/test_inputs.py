@@ -75,8 +75,8 @@ def test_without_a_signature_columns_keep_their_types(version):
 @pytest.mark.parametrize(
     ("kind", "values", "words"),
     [
-        ("long", [1.5], "takes int64, the column holds the value 1.5"),
-        ("integer", [2**40], "takes int32, the column holds the value 1099511627776"),
+        ("long", [1.5], "takes int64, the column holds values with a fraction"),
+        ("integer", [2**40], "takes int32, the column holds values out of its range"),
         ("double", ["x"], "takes numbers, the column holds string"),
         ("string", [1], "takes string, the column holds int64"),
         ("boolean", [1], "takes boolean, the column holds int64"),

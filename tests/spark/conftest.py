@@ -128,16 +128,22 @@ def _fit(world: World) -> None:
     mlflow.set_tracking_uri(before)
 
 
+def loaded(name: str) -> Any:
+    """A module beside this file, under its own name, as models that are saved refer to it."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 def _script(world: World, code: Path) -> None:
     """Models by path whose predictions are counted, and that fail as told."""
     import mlflow
     from mlflow.models import infer_signature
 
-    spec = importlib.util.spec_from_file_location("scripted_models", code)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scripted_models"] = module
-    spec.loader.exec_module(module)
+    module = loaded("scripted_models")
     (world.folder / "journals").mkdir()
     x = world.few[["f0", "f1"]]
     scripts = {"good": 1e9, "other": 1e9, "third": 1e9, "nan": 2.0, "raise": 2.5, "slow": 1e9}
@@ -217,6 +223,16 @@ def evaluated(world: World, spark: SparkSession) -> Callable[..., RunResult]:
         return run(world.write(name, suite), RunOptions(**options), spark=spark)
 
     return go
+
+
+@pytest.fixture(scope="session")
+def leaks() -> Callable[..., Any]:
+    """Makes a search for values, see `leak_search`: `leaks("CANARY-1", 7041776193)`.
+
+    At the end of a test of some fault: `assert leaks(*values).in_folder(store) == []`.
+    """
+    module = loaded("leak_search")
+    return lambda *values: module.Leaks(values)
 
 
 @pytest.fixture

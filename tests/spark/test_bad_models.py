@@ -23,7 +23,7 @@ CODE = Path(__file__).with_name("wild_models.py")
 PLACE = r", on batch [0-9]+ of partition [0-9]+"
 # What each says of itself; the batch is told with each.
 IN_THE_WORKER = {
-    "raises": r"ValueError: out of range",
+    "raises": r"ValueError: out of range \(wild_models.py:[0-9]+\)",
     "shape": r"ModelError: model 'shape' returned an array of shape \([0-9]+, 2\), expected .*",
     "huge": r"ModelError: model 'huge' returned an array of shape \([0-9]+, 5000000000\), .*",
     "text": r"ModelError: model 'text' returned object, expected numbers for output 'probability'",
