@@ -25,9 +25,11 @@ from engine.class_data import archive_file, java_options
 from engine.cluster import check_reachable
 from engine.errors import EvalMatrixError, InputError, StoreError
 from engine.interrupts import keeping_handlers
+from engine.scratch import scratch_folder
 from engine.spark_internals import delta_jars, is_here, spark_home, submitted_master
 
 MIN_JAVA = 17
+_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 
 NEEDED: Mapping[str, str] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -131,6 +133,7 @@ def get_session(
     if not under_submit:
         check_java()
     settings = _settings(extra or {})
+    environment = _environment()
     # Workers run this very Python, whatever `python3` is on the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     jars = [] if under_submit else delta_jars()
@@ -138,13 +141,18 @@ def get_session(
         settings = _on_class_path(settings, jars)
     elif jars:
         settings["spark.jars"] = ",".join(jars)
+    if not under_submit and is_here(settings["spark.master"]):
+        folder = _scratch()
+        settings = _with_scratch(settings, folder)
+        # Python workers have the environment of the JVM.
+        environment["TMPDIR"] = str(folder)
     builder = SparkSession.builder.appName(app_name)
     for key, value in settings.items():
         builder = builder.config(key, value)
     if jars is None:
         builder = configure_spark_with_delta_pip(builder)
     try:
-        with _logging_no_data(), _output_to(log_file), keeping_handlers():
+        with _set(environment), _output_to(log_file), keeping_handlers():
             return builder.getOrCreate()
     except Exception as error:
         raise StoreError(f"Spark did not start: {error}{_tail(log_file)}") from error
@@ -169,14 +177,13 @@ def _settings(extra: Mapping[str, str]) -> dict[str, str]:
 
 def _on_class_path(settings: Mapping[str, str], jars: Sequence[str]) -> dict[str, str]:
     """The settings with Delta's jars where the classes of an archive come from, and the archive."""
-    options = "spark.driver.extraJavaOptions"
     path = "spark.driver.extraClassPath"
-    given = [settings[options]] if options in settings else []
+    given = [settings[_JAVA_OPTIONS]] if _JAVA_OPTIONS in settings else []
     before = [settings[path]] if path in settings else []
     return {
         **settings,
         path: ":".join([*jars, *before]),
-        options: " ".join([*given, *java_options(class_archive(jars))]),
+        _JAVA_OPTIONS: " ".join([*given, *java_options(class_archive(jars))]),
     }
 
 
@@ -221,8 +228,15 @@ def _local_machine() -> dict[str, str]:
     return {
         "spark.driver.memory": f"{gigabytes}g",
         # Java that has run out of memory would hang where a thread of Spark has ended.
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError",
+        _JAVA_OPTIONS: "-XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError",
     }
+
+
+def _with_scratch(settings: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The settings of a session whose temporary files lie in a folder."""
+    options = f'{settings[_JAVA_OPTIONS]} "-Djava.io.tmpdir={folder}"'
+    own = {} if "SPARK_LOCAL_DIRS" in os.environ else {"spark.local.dir": str(folder)}
+    return {**own, **settings, _JAVA_OPTIONS: options}
 
 
 @contextmanager
@@ -231,11 +245,10 @@ def _output_to(log_file: Path | None) -> Iterator[None]:
     if log_file is None:
         yield
         return
-    log_file.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
-    with log_file.open("ab") as log:
+    with _appendable(log_file).open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:
@@ -247,21 +260,48 @@ def _output_to(log_file: Path | None) -> Iterator[None]:
             os.close(descriptor)
 
 
-@contextmanager
-def _logging_no_data() -> Iterator[None]:
-    """Gives a new JVM a configuration of its log without values of the data.
+def _scratch() -> Path:
+    try:
+        return scratch_folder()
+    except OSError as error:
+        raise StoreError(
+            f"Spark's temporary files cannot be written: {error.strerror or error} "
+            f"({error.filename}); free that disk, or set TMPDIR to a folder of another one"
+        ) from error
+
+
+def _environment() -> dict[str, str]:
+    """The environment of a new JVM: a configuration of its log without values of the data.
 
     Whoever has set one for it has the last word: by this variable, or by Java's own option.
     """
     variable, file = "LOG4J_CONFIGURATION_FILE", Path(__file__).with_name("spark_log4j2.properties")
-    if variable in os.environ or not file.is_file():
-        yield
-        return
-    os.environ[variable] = file.as_uri()
+    return {} if variable in os.environ or not file.is_file() else {variable: file.as_uri()}
+
+
+@contextmanager
+def _set(environment: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables of the environment for the time of the block."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
     try:
         yield
     finally:
-        del os.environ[variable]
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _appendable(file: Path) -> Path:
+    """The file; nowhere where it cannot be written: a read-only store can be read all the same."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab"):
+            return file
+    except OSError:
+        return Path(os.devnull)
 
 
 def _tail(log_file: Path | None, lines: int = 15) -> str:
