@@ -282,6 +282,7 @@ def maintain(
     *,
     store: str = DEFAULT_STORE,
     days: float = 90,
+    report_days: float | None = None,
     keep_hours: float | None = None,
     spark: SparkSession | None = None,
 ) -> list[Maintained]:
@@ -290,17 +291,19 @@ def maintain(
     Args:
         store: the store's root.
         days: for how long a run's states are kept after it began.
+        report_days: for how long the files of a run's report are kept; default: for good. Its
+            results stay in the table in any case.
         keep_hours: for how long files of older versions of the tables stay; default: Delta's own
             retention, a week. Less can break a run that is going on.
         spark: the session to use.
 
     Raises:
-        InputError: when there is no such store.
+        InputError: when there is no such store, or a number is negative.
         StoreError: when a table cannot be written.
     """
     place, session = _open(store, spark)
-    now = dt.datetime.now(dt.UTC)
-    return upkeep.maintain(session, place, days=days, now=now, keep_hours=keep_hours)
+    keeping = upkeep.Keeping(days, report_days, keep_hours)
+    return upkeep.maintain(session, place, keeping, now=dt.datetime.now(dt.UTC))
 
 
 def train(

@@ -295,11 +295,15 @@ def forget(
 def maintain(
     store: StoreOption = DEFAULT_STORE,
     days: Annotated[float, typer.Option("--days", help="How long a run's states are kept.")] = 90,
+    report_days: Annotated[
+        float | None,
+        typer.Option("--report-days", help="How long a run's report is kept; default: for good."),
+    ] = None,
 ) -> int:
     """Expire states that no recent run used, put small files together, remove old ones."""
     from engine.api import maintain as maintain_store
 
-    for done in maintain_store(store=store, days=days):
+    for done in maintain_store(store=store, days=days, report_days=report_days):
         typer.echo(str(done))
     return 0
 

@@ -34,6 +34,10 @@ from engine.tables import column
 # How Spark says that the process is gone in which the kernel ran.
 _DIED = re.compile("Python worker exited unexpectedly|ExecutorLostFailure")
 
+# Of the columns by which states are looked up; each commit of a table lists those of its files.
+_LOOKED_UP = ("run_id", "evaluation", "step", "dataset_id", "dataset_version", "model_digest")
+_STATISTICS = {"delta.dataSkippingStatsColumns": ",".join(_LOOKED_UP)}
+
 SMALL_ROWS = 2_000
 PARTITION_ROWS = 131_072
 
@@ -246,7 +250,7 @@ def store_states(states: DataFrame, plan: EvaluationPlan, target: Target) -> Non
     )
     token = f"states {target.run_id} {plan.name} {target.step}".rstrip()
     try:
-        tables.append_once(about, target.table, token=token, long=True)
+        tables.append_once(about, target.table, token=token, options=_STATISTICS, long=True)
     except StoreError as error:
         cause = error.__cause__
         if _DIED.search(str(cause)):

@@ -113,6 +113,12 @@ def pinned(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
 def _resumed(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
     assert job.resumed is not None, "a run is resumed from its row"
     plans = load_plans(str(job.resumed["evaluations"]))
+    if job.resumed["status"] == results_sink.FINISHED:
+        table, run_id = job.store.table("states"), job.info.run_id
+        for plan in plans:
+            # What has expired since is not computed anew: the run's results are written.
+            stock = take_stock(job.spark, plan, table=table, run_id=run_id)
+            refuse_unfinished(job.spark, stock, table=table)
     return [(plan, _frame(job.spark, plan)) for plan in plans]
 
 

@@ -7,6 +7,7 @@ and the next run still finds what it builds on. Results are never removed.
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -38,26 +39,37 @@ class Maintained:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How much a store keeps.
+
+    Attributes:
+        days: for how many days a run's states are kept after it began.
+        report_days: for how many days the files of a report are kept; None is for good.
+        hours: for how many hours files of older versions of the tables stay; None is the tables'
+            own retention, a week.
+    """
+
+    days: float = 90
+    report_days: float | None = None
+    hours: float | None = None
+
+    def __post_init__(self) -> None:
+        for what, days in (("states", self.days), ("reports", self.report_days)):
+            if days is not None and not days >= 0:
+                raise InputError(f"{what} are kept for {days!r} days; expected 0 or more")
+
+
 def maintain(
-    spark: SparkSession, store: Store, *, days: float, now: dt.datetime, keep_hours: float | None
+    spark: SparkSession, store: Store, keeping: Keeping, *, now: dt.datetime
 ) -> list[Maintained]:
     """Expires what no run of the last days used, compacts the tables, and removes old files.
 
-    Args:
-        spark: the session.
-        store: the store.
-        days: for how long a run's states are kept after it began.
-        now: the time.
-        keep_hours: for how long files of older versions of the tables stay; None is the tables'
-            own retention, a week.
-
     Raises:
-        InputError: for a negative number of days.
         StoreError: when a table cannot be written.
     """
-    if not days >= 0:
-        raise InputError(f"states are kept for {days!r} days; expected 0 or more")
     done = []
+    days = keeping.days
     recent = _recent(spark, store, now - dt.timedelta(days=days))
     for name in TABLES:
         table = store.table(name)
@@ -72,10 +84,22 @@ def maintain(
         elif name == "predictions":
             expired = _expire_predictions(spark, table, store.table("states"))
         tables.compact(spark, table)
-        tables.vacuum(spark, table, keep_hours)
+        tables.vacuum(spark, table, keeping.hours)
         files, size = _size(spark, table)
         done.append(Maintained(name, expired, before, files, size / 1e6))
+    if keeping.report_days is not None:
+        _expire_reports(spark, store, now - dt.timedelta(days=keeping.report_days))
     return done
+
+
+def _expire_reports(spark: SparkSession, store: Store, since: dt.datetime) -> None:
+    """Removes the files of reports of older runs; what the tables have of these runs stays."""
+    table = store.table("runs")
+    if not tables.exists(spark, table):
+        return
+    rows = tables.read(spark, table).where(F.col("started_at") < F.lit(since))
+    for row in rows.select("run_id").collect():
+        shutil.rmtree(store.report_folder(row.run_id), ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)

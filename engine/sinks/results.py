@@ -89,6 +89,10 @@ RUNS_SCHEMA = pa.schema(
 )
 
 
+# Each commit of a table lists its files, with statistics of some columns: those by which runs are
+# looked up are enough.
+_FEW_STATISTICS = {"delta.dataSkippingStatsColumns": "run_id,suite,started_at"}
+
 _CONSTANT: Mapping[str, Callable[[RunInfo], Any]] = {
     "run_id": lambda info: info.run_id,
     "suite": lambda info: info.suite,
@@ -180,7 +184,8 @@ def write_parquet(cells: Sequence[Cell], info: RunInfo, path: Path) -> None:
 
 
 def _frame(spark: SparkSession, table: pa.Table) -> DataFrame:
-    return spark.createDataFrame(table)
+    # A file for each write: a table that grows for years is read file by file.
+    return spark.createDataFrame(table).coalesce(1)
 
 
 def write_results(
@@ -194,7 +199,7 @@ def write_results(
     for number, part in enumerate(tables_of(result.cells, info)):
         token = f"results {info.run_id} {result.name} {number * _BATCH}"
         # A store of an older version gets the columns that have come since.
-        options = {"mergeSchema": "true"}
+        options = {"mergeSchema": "true", **_FEW_STATISTICS}
         tables.append_once(_frame(spark, part), table, token=token, options=options)
 
 
@@ -225,7 +230,7 @@ def start_run(spark: SparkSession, info: RunInfo, plan: str, *, table: str) -> N
     row = _run_row(info, evaluations=plan)
     # Each row is a file of its own, which is rewritten when the run ends; to mark it as deleted
     # beside the file would be more work.
-    options = {"delta.enableDeletionVectors": "false"}
+    options = {"delta.enableDeletionVectors": "false", **_FEW_STATISTICS}
     tables.append_once(_frame(spark, row), table, token=f"run {info.run_id}", options=options)
 
 

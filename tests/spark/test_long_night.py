@@ -1,0 +1,138 @@
+"""Many runs in one process and session: what they hold levels off, and so does what they add."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from engine.result import RunResult
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(7200)]
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the process and its JVM hold after a run, and how much lies in the store."""
+
+    memory: int
+    java: int
+    files: int
+    threads: int
+    temporary: int
+    store: int
+
+
+def status(process: int | str, key: str) -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+
+
+def entries(folder: str) -> int:
+    return sum(1 for _ in Path(folder).iterdir())
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def held(java: int, store: Path) -> Held:
+    gc.collect()
+    return Held(
+        status("self", "VmRSS") * 1024,
+        status(java, "VmRSS") * 1024,
+        entries("/proc/self/fd") + entries(f"/proc/{java}/fd"),
+        threading.active_count() + status(java, "Threads"),
+        entries(tempfile.gettempdir()),
+        size(store),
+    )
+
+
+@pytest.fixture
+def night(
+    world: Any,
+    small: Callable[..., dict[str, Any]],
+    evaluated: Callable[..., RunResult],
+    spark: SparkSession,
+    tmp_path: Path,
+) -> Callable[[int], Iterator[Held]]:
+    """Runs of a suite, each with some rows more."""
+
+    def go(count: int) -> Iterator[Held]:
+        table, store = tmp_path / "table", tmp_path / "store"
+        suite = small(
+            store=str(store),
+            dataset={"delta": str(table), "version": "latest"},
+            models=[{"uri": world.model(name)} for name in ("good", "other")],
+            baseline="good",
+            slices=["overall", {"by": ["country", "device"]}],
+            tests=[{"metric": name} for name in ("accuracy", "roc_auc", "log_loss")],
+            reuse=True,
+        )
+        java = spark.sparkContext._gateway.proc.pid  # type: ignore[union-attr]
+        for number in range(count):
+            some = 400 if number == 0 else 20
+            start = 0 if number == 0 else 400 + 20 * number
+            world.rows[start : start + some].to_parquet(tmp_path / "rows.parquet", index=False)
+            rows = spark.read.parquet(str(tmp_path / "rows.parquet"))
+            rows.write.format("delta").mode("append").save(str(table))
+            result = evaluated(suite, "night", run_id=f"night-{number}")
+            assert result.exit_code == 0
+            yield held(java, store)
+
+    return go
+
+
+def levels_off(found: list[int], room: float) -> bool:
+    """Whether the last third of some figures is about where the middle third is."""
+    third = len(found) // 3
+    return median(found[-third:]) <= median(found[third : 2 * third]) + room
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(50, marks=pytest.mark.soak)])
+def test_a_night_of_runs_levels_off(
+    night: Callable[[int], Iterator[Held]],
+    command: Callable[..., Any],
+    world: Any,
+    tmp_path: Path,
+    count: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    nights = list(night(count))
+    record_property("nights", nights)
+    assert levels_off([each.memory for each in nights], 30 * MIB), nights
+    if count > 30:
+        # Java takes what it is given before it looks for what it can free.
+        assert levels_off([each.java for each in nights], 300 * MIB), nights
+    assert levels_off([each.files for each in nights], 10), nights
+    assert levels_off([each.threads for each in nights], 10), nights
+    assert levels_off([each.temporary for each in nights], 5), nights
+    # Each run adds its results and its report, and the last ones no more than those before.
+    sizes = [each.store for each in nights]
+    added = [after - before for before, after in itertools.pairwise(sizes)]
+    assert levels_off(added, 0.15 * median(added)), added
+
+    store = tmp_path / "store"
+    before = size(store / "states") + size(store / "reports")
+    from engine import maintain, results
+
+    done = {each.table: each for each in maintain(store=str(store), days=0, report_days=0)}
+    assert done["states"].rows_expired > 0 and done["results"].files < count
+    maintain(store=str(store), days=0, keep_hours=0)
+    assert size(store / "states") + size(store / "reports") < before / 2
+    assert len(results(store=str(store), run="night-0")) > 0
+    again = command("run", world.folder / "suites" / "night.yml", "--resume", "night-0")
+    assert again.exit_code == 2 and "they have expired" in again.stderr, again.stderr
