@@ -38,17 +38,21 @@ def test_runs_that_start_together_all_land(
         tests=TESTS,
     )
     path = world.write("together", suite)
+    # A colleague starts the first one too.
+    ids = [f"r{number}" for number in range(count)] + ["r0"]
     runs = [
         subprocess.Popen(
-            [str(COMMAND), "run", str(path), "--run-id", f"r{number}"],
+            [str(COMMAND), "run", str(path), "--run-id", run_id],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for number in range(count)
+        for run_id in ids
     ]
     said = [run.communicate()[1] for run in runs]
-    assert [run.returncode for run in runs] == [0] * count, said
+    assert sorted(run.returncode for run in runs) == [0] * count + [2], said
+    refused = said[[run.returncode for run in runs].index(2)]
+    assert "the run 'r0' is going on in the process" in refused, refused
 
     results = spark.read.format("delta").load(str(store / "results"))
     cells = {row["run_id"]: row["cells"] for row in _counted(results)}
