@@ -203,8 +203,12 @@ def _sort_out(stock: Stock, rows: Sequence[Mapping[str, Any]]) -> None:
             kept = Kept(row["state"], place, row["dataset_version"], writer, row["blocks"], chain)
             found[writer, place] = kept
     paired = {need.family for need in stock.needs if need.paired}
-    # Where any model failed, the pairs of all may lack rows.
-    broken = {writer for writer, _, family in failed if not family}
+    # Where any model failed, the pairs of all may lack rows; the run's own were measured so.
+    broken = {
+        writer
+        for writer, _, family in failed
+        if not family and not writer.is_of(stock.run_id, stock.plan)
+    }
     stock.kept = [
         each
         for (writer, (model, _, family)), each in found.items()

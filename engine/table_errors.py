@@ -14,7 +14,7 @@ from engine.spark_errors import first_line, quotes_data, without_values
 
 _UNCOMPUTABLE = re.compile(
     r"\[(DIVIDE_BY_ZERO|CAST_INVALID_INPUT|CAST_OVERFLOW|ARITHMETIC_OVERFLOW|INVALID_ARRAY_INDEX"
-    r"[A-Z_]*|INVALID_FRACTION_OF_SECOND|CANNOT_PARSE_TIMESTAMP)[A-Z_.]*\]"
+    r"[A-Z_]*|INVALID_FRACTION_OF_SECOND|CANNOT_PARSE_TIMESTAMP|USER_RAISED_EXCEPTION)[A-Z_.]*\]"
 )
 _OURS = re.compile(r"engine\.errors\.(?:DataError|InputError): (.+)")
 
