@@ -1,60 +1,47 @@
-"""MLflow: a parent run for each evaluation, a child run for each model version.
-
-Of the slices as many are logged as a cap allows, since the results table has them all. Writing
-again changes nothing: a run that is there already is found by its tags and completed.
-"""
+"""Sending a run to MLflow, all of it or what is lacking of it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import shlex
 import tempfile
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.errors import TrackingError
+from engine.locks import sole_writer
+from engine.models.tracking import (
+    artifact_root,
+    database_path,
+    find_experiment,
+    make_database,
+)
 from engine.sinks.keys import Number, cost_numbers, keyed, model_numbers, verdict_numbers
 from engine.sinks.report.figures import save_png
-from engine.vocabulary import DatasetVersion, EvaluationResult, Gate, ModelVersion, RunOutcome
+from engine.sinks.tracking.found import Logged, chosen, runs_of
+from engine.sinks.tracking.inputs import dataset_input
+from engine.sinks.tracking.versions import known_model, tag_version
+from engine.sinks.tracking.words import MAX_PARAM, PREFIX, Of, key_of
+from engine.vocabulary import EvaluationResult, ModelVersion, RunInfo, RunOutcome
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PREFIX = "evalmatrix"
-MAX_TAG = 5000
-MAX_PARAM = 6000
-_BATCH = 1000
+FILES = ("index.html", "results.parquet", "junit.xml", "summary.md")
+"""The files of a run's report that go along as artifacts."""
 
-_COLUMN_TYPES = {
-    "string": "string",
-    "boolean": "boolean",
-    "tinyint": "integer",
-    "smallint": "integer",
-    "int": "integer",
-    "bigint": "long",
-    "float": "float",
-    "double": "double",
-    "date": "datetime",
-    "timestamp": "datetime",
-    "timestamp_ntz": "datetime",
-    "binary": "binary",
-}
+_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to send a run, and which of its files go along as artifacts.
-
-    `artifact_root` is where a new experiment keeps its files; None leaves that to the server.
-    """
+    """Where to send a run, and the folder of its report, whose `FILES` go along as artifacts."""
 
     tracking_uri: str
-    artifact_root: str | None
+    folder: Path
     max_slice_metrics: int = 1000
-    files: Sequence[Path] = ()
 
 
 def reach(uri: str, experiment: str) -> None:
@@ -65,29 +52,52 @@ def reach(uri: str, experiment: str) -> None:
     """
     from mlflow import MlflowClient
 
+    make_database(uri)
     MlflowClient(uri).get_experiment_by_name(experiment)
 
 
 def log_outcome(outcome: RunOutcome, target: Target) -> dict[str, str]:
-    """Sends a run to MLflow; gives the parent run's id of each evaluation.
+    """Sends what MLflow lacks of a run; gives the parent run's id of each evaluation.
 
     Raises:
         TrackingError: when the server cannot be reached or refuses what is sent.
     """
     from mlflow import MlflowClient
 
+    uri, info = target.tracking_uri, outcome.info
     try:
-        client = MlflowClient(target.tracking_uri)
-        experiment = _experiment(client, outcome.info.suite, target)
-        log = _Log(client, experiment, outcome, target, _runs(client, experiment, outcome))
-        return {result.name: _log_evaluation(log, result) for result in outcome.evaluations}
+        make_database(uri)
+        with _alone(target):
+            client = MlflowClient(uri)
+            experiment = find_experiment(client, info.suite, artifact_root(uri))
+            there = runs_of(client, experiment, info.run_id)
+            log = _Log(client, experiment, outcome, target, chosen(there))
+            parents = {result.name: _log_evaluation(log, result) for result in outcome.evaluations}
+            _tidy(log)
+            return parents
     except Exception as error:  # whatever a transport, a database or the server raises
-        reason = (str(error).splitlines() or [""])[0][:300]
-        raise TrackingError(
-            f"MLflow at {target.tracking_uri} did not take the run: {type(error).__name__}: "
-            f"{reason}; the Delta tables and the report are complete without it; `evalmatrix run "
-            f"SUITE.yml --resume {outcome.info.run_id}` sends it later, and predicts nothing again"
-        ) from error
+        raise TrackingError(_not_taken(uri, info, error)) from error
+
+
+def _not_taken(uri: str, info: RunInfo, error: Exception) -> str:
+    reason = (str(error).splitlines() or [""])[0][:300]
+    return (
+        f"MLflow at {uri} did not take the run {info.run_id!r}: {type(error).__name__}: {reason}; "
+        "the Delta tables and the report are complete without it; when MLflow is back, "
+        f"`evalmatrix sync --store {shlex.quote(info.store)}` sends what it lacks (so does "
+        f"`evalmatrix run SUITE.yml --resume {info.run_id}`), and predicts nothing again"
+    )
+
+
+@contextmanager
+def _alone(target: Target) -> Iterator[None]:
+    """Keeps other processes of this machine from sending the same run, or to the same database.
+
+    Two writers of one SQLite file can each wait for the other; it refuses one of them at once.
+    """
+    database = database_path(target.tracking_uri)
+    with sole_writer(database.absolute() if database is not None else target.folder):
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,36 +108,11 @@ class _Log:
     experiment: str
     outcome: RunOutcome
     target: Target
-    runs: dict[tuple[str, str], str] = field(default_factory=dict)
+    runs: dict[Of, Logged] = field(default_factory=dict)
 
 
-def _experiment(client: MlflowClient, name: str, target: Target) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    return str(client.create_experiment(name, artifact_location=target.artifact_root))
-
-
-def _runs(client: MlflowClient, experiment: str, outcome: RunOutcome) -> dict[tuple[str, str], str]:
-    """The MLflow runs that this run has made before it was stopped."""
-    # A run's id needs no quoting; names of evaluations and models would.
-    query = f"tags.`{PREFIX}.run_id` = '{outcome.info.run_id}'"
-    found: dict[tuple[str, str], str] = {}
-    token = None
-    while True:
-        page = client.search_runs([experiment], query, page_token=token)
-        for run in page:
-            tags = run.data.tags
-            key = (tags.get(f"{PREFIX}.evaluation", ""), tags.get(f"{PREFIX}.model", ""))
-            found[key] = str(run.info.run_id)
-        token = page.token
-        if not token:
-            return found
-
-
-def _open(log: _Log, name: str, of: tuple[str, str], parent: str | None) -> str:
-    """The id of the MLflow run of an evaluation and model, which is made if need be."""
-    of = (of[0][:MAX_TAG], of[1][:MAX_TAG])
+def _open(log: _Log, name: str, of: Of, parent: str | None) -> Logged:
+    """The MLflow run of an evaluation and model, which is made if need be."""
     if of not in log.runs:
         evaluation, model = of
         tags = {
@@ -138,124 +123,110 @@ def _open(log: _Log, name: str, of: tuple[str, str], parent: str | None) -> str:
         }
         if parent is not None:
             tags |= {f"{PREFIX}.model": model, "mlflow.parentRunId": parent}
-        started = int(log.outcome.info.started_at.timestamp() * 1000)
-        run = log.client.create_run(log.experiment, start_time=started, tags=tags, run_name=name)
-        log.runs[of] = str(run.info.run_id)
+        run = log.client.create_run(
+            log.experiment, start_time=_started(log), tags=tags, run_name=name
+        )
+        log.runs[of] = Logged(str(run.info.run_id), of, finished=False, deleted=False)
     return log.runs[of]
+
+
+def _started(log: _Log) -> int:
+    return int(log.outcome.info.started_at.timestamp() * 1000)
 
 
 def _log_evaluation(log: _Log, result: EvaluationResult) -> str:
     info = log.outcome.info
-    run_id = _open(log, f"eval-{info.suite}-{result.name}", (result.name, ""), None)
+    run = _open(log, f"eval-{info.suite}-{result.name}", key_of(result.name), None)
+    if run.complete and _models_complete(log, result):
+        return run.id
     for model in result.models:
-        _log_model(log, result, model, run_id)
-    numbers = [*verdict_numbers(result.cells), *cost_numbers(result.timings)]
-    _log_numbers(log, run_id, numbers)
-    _log_input(log, run_id, result, None)
-    for key, value in {
+        _log_model(log, result, model, run.id)
+    if run.complete:
+        return run.id
+    tags = {
         "gate": log.outcome.gate.outcome.value,
         "dataset_version": str(result.dataset.version),
-    }.items():
-        log.client.set_tag(run_id, f"{PREFIX}.{key}", value)
-    for file in log.target.files:
-        log.client.log_artifact(run_id, str(file))
-    log.client.log_text(run_id, info.suite_resolved, "suite.yml")
+    }
+    _log_words(log, run, tags)
+    _log_numbers(log, run, [*verdict_numbers(result.cells), *cost_numbers(result.timings)])
+    log.client.log_inputs(run.id, [dataset_input(result.dataset)])
+    for name in FILES:
+        log.client.log_artifact(run.id, str(log.target.folder / name))
+    log.client.log_text(run.id, info.suite_resolved, "suite.yml")
     with tempfile.TemporaryDirectory() as folder:
         for figure in save_png(result, Path(folder)):
-            log.client.log_artifact(run_id, str(figure))
-    _close(log, run_id)
-    return run_id
+            log.client.log_artifact(run.id, str(figure))
+    _close(log, run)
+    return run.id
+
+
+def _models_complete(log: _Log, result: EvaluationResult) -> bool:
+    """Whether no run of a model is open; the evaluation was complete when its own was closed."""
+    runs = [log.runs.get(key_of(result.name, model.name)) for model in result.models]
+    return all(run is None or run.complete for run in runs)
 
 
 def _log_model(log: _Log, result: EvaluationResult, model: ModelVersion, parent: str) -> None:
+    from mlflow.entities import LoggedModelInput
+
     info = log.outcome.info
     version = f"-v{model.version}" if model.version else ""
     name = f"eval-{info.suite}-{model.registered_name or model.name}{version}"
-    run_id = _open(log, name, (result.name, model.name), parent)
-    cells = [cell for cell in result.cells if cell.model.name == model.name]
-    _log_numbers(log, run_id, model_numbers(cells, log.target.max_slice_metrics), model)
-    _log_input(log, run_id, result, model)
-    params = {"model_uri": model.uri, "model_digest": model.digest, "flavor": model.flavor}
-    for key, text in params.items():
-        log.client.log_param(run_id, key, text[:MAX_PARAM])
+    run = _open(log, name, key_of(result.name, model.name), parent)
+    if run.complete:
+        return
     tags = {"dataset_version": str(result.dataset.version)}
     gate = log.outcome.model_gates.get((result.name, model.name))
     if gate is not None:
         tags["gate"] = gate.outcome.value
-        _tag_version(log, model, gate)
-    for key, value in tags.items():
-        log.client.set_tag(run_id, f"{PREFIX}.{key}", value)
-    _close(log, run_id)
+        tag_version(log.client, model, gate, info)
+    params = {"model_uri": model.uri, "model_digest": model.digest, "flavor": model.flavor}
+    _log_words(log, run, tags, params)
+    model_id = known_model(log.client, model)
+    cells = [cell for cell in result.cells if cell.model.name == model.name]
+    _log_numbers(log, run, model_numbers(cells, log.target.max_slice_metrics), model_id)
+    links = [LoggedModelInput(model_id)] if model_id else None
+    log.client.log_inputs(run.id, [dataset_input(result.dataset)], links)
+    _close(log, run)
 
 
-def _close(log: _Log, run_id: str) -> None:
+def _close(log: _Log, run: Logged) -> None:
     ended = int(log.outcome.finished_at.timestamp() * 1000)
-    log.client.set_terminated(run_id, "FINISHED", ended)
+    log.client.set_terminated(run.id, "FINISHED", ended)
 
 
-def _tag_version(log: _Log, model: ModelVersion, gate: Gate) -> None:
-    """Tells the registry how a version did; models that are not registered have no place for it."""
-    if model.registered_name is None or model.version is None:
-        return
-    tags = {"gate": gate.outcome.value, "run_id": log.outcome.info.run_id, "reason": gate.reason}
-    for key, value in tags.items():
-        log.client.set_model_version_tag(
-            model.registered_name, model.version, f"{PREFIX}.{key}", value
-        )
+def _log_words(
+    log: _Log, run: Logged, tags: dict[str, str], params: dict[str, str] | None = None
+) -> None:
+    from mlflow.entities import Param, RunTag
+
+    log.client.log_batch(
+        run.id,
+        params=[Param(key, text[:MAX_PARAM]) for key, text in (params or {}).items()],
+        tags=[RunTag(f"{PREFIX}.{key}", value) for key, value in tags.items()],
+    )
 
 
 def _log_numbers(
-    log: _Log, run_id: str, numbers: Iterable[Number], model: ModelVersion | None = None
+    log: _Log, run: Logged, numbers: Iterable[Number], model_id: str | None = None
 ) -> None:
+    """Logs the metrics that a run lacks, at the time at which it began: each once, ever."""
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
-    about = {"model_id": model.model_id} if model is not None and model.model_id else {}
-    metrics = [Metric(key, value, now, 0, **about) for key, value in keyed(numbers).items()]
+    when = _started(log)
+    about = {"model_id": model_id} if model_id else {}
+    metrics = [
+        Metric(key, value, when, 0, **about)
+        for key, value in keyed(numbers).items()
+        if key not in run.metrics
+    ]
     for start in range(0, len(metrics), _BATCH):
-        log.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+        log.client.log_batch(run.id, metrics=metrics[start : start + _BATCH])
 
 
-def _log_input(
-    log: _Log, run_id: str, result: EvaluationResult, model: ModelVersion | None
-) -> None:
-    """The dataset version as a dataset input, as MLflow's own Delta source writes it."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput
-
-    dataset = result.dataset
-    digest = hashlib.sha256(f"{dataset.table_id}@{dataset.version}".encode()).hexdigest()[:8]
-    place = "delta_table_name" if dataset.is_catalog_table else "path"
-    source = {
-        place: dataset.uri,
-        "delta_table_version": dataset.version,
-        "is_databricks_uc_table": False,
-        "delta_table_id": dataset.table_id,
-    }
-    version = f"@v{dataset.version}"
-    entity = Dataset(
-        name=f"{dataset.name[: 500 - len(version)]}{version}",
-        digest=digest,
-        source_type="delta_table",
-        source=json.dumps(source),
-        schema=json.dumps({"mlflow_colspec": colspec(dataset)}),
-        profile=json.dumps({"num_rows": dataset.rows}),
-    )
-    tags = [
-        InputTag("mlflow.data.context", "evaluation"),
-        # MLflow drops a version 0 from the source.
-        InputTag(f"{PREFIX}.dataset_version", str(dataset.version)),
-    ]
-    models = [LoggedModelInput(model.model_id)] if model is not None and model.model_id else None
-    log.client.log_inputs(run_id, [DatasetInput(entity, tags)], models)
-
-
-def colspec(dataset: DatasetVersion) -> list[dict[str, Any]]:
-    """A dataset's columns in MLflow's words; what it has no word for is `any`."""
-    return [
-        {"type": _column_type(kind), "name": name, "required": False}
-        for name, kind in dataset.schema
-    ]
-
-
-def _column_type(kind: str) -> str:
-    return "double" if kind.startswith("decimal") else _COLUMN_TYPES.get(kind, "any")
+def _tidy(log: _Log) -> None:
+    """Deletes what was begun twice: MLflow asks again when the answer to `create_run` was lost."""
+    kept = {run.id for run in log.runs.values()}
+    for run in runs_of(log.client, log.experiment, log.outcome.info.run_id, opened=True):
+        if run.id not in kept and not run.complete:
+            log.client.delete_run(run.id)
