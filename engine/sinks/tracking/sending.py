@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -192,7 +193,9 @@ def _log_model(log: _Log, result: EvaluationResult, model: ModelVersion, parent:
 
 def _close(log: _Log, run: Logged) -> None:
     ended = int(log.outcome.finished_at.timestamp() * 1000)
-    log.client.set_terminated(run.id, "FINISHED", ended)
+    # MLflow prints the run's address on standard output, which is for results.
+    with redirect_stdout(io.StringIO()):
+        log.client.set_terminated(run.id, "FINISHED", ended)
 
 
 def _log_words(
