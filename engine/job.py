@@ -355,7 +355,7 @@ def rebuilt(spark: SparkSession, store: Store, suite: Suite, row: dict[str, obje
     results: list[EvaluationResult] = []
     for stock in stocks:
         results.append(measured(budget, store, stock, results))
-    results = [results_sink.with_timings(each, row) for each in results]
+    results = results_sink.with_timings(results, row)
     finished = row["finished_at"] or row["started_at"]
     return concluded(suite, run_info(row, store), results, _utc(finished))
 

@@ -250,14 +250,18 @@ def finish_run(spark: SparkSession, outcome: RunOutcome, *, table: str, exit_cod
     tables.update_rows(spark, table, where=where, values=values)
 
 
-def with_timings(result: EvaluationResult, row: Mapping[str, Any]) -> EvaluationResult:
-    """An evaluation with what it cost when it was run, whatever it costs to measure it again."""
-    found = {}
+def with_timings(
+    results: Sequence[EvaluationResult], row: Mapping[str, Any]
+) -> list[EvaluationResult]:
+    """A run's evaluations with what they cost when it was made, as its row has it."""
+    kept: dict[str, dict[str, float]] = {}
     for key, value in dict(row["timings"] or {}).items():
-        name, _, what = key.rpartition("/")
-        if name == result.name:
-            found[what] = value
-    return replace(result, timings=found or result.timings)
+        # Names may have a slash in them: of `a` and `a/b` the longer one is meant.
+        names = [each.name for each in results if key.startswith(f"{each.name}/")]
+        if names:
+            name = max(names, key=len)
+            kept.setdefault(name, {})[key.removeprefix(f"{name}/")] = value
+    return [replace(each, timings=kept.get(each.name, each.timings)) for each in results]
 
 
 def _map(items: Mapping[str, float], kind: str) -> Column:
