@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine._version import __version__
 
 if TYPE_CHECKING:
-    from engine.api import forget, maintain, plan, report, results, run, schema, train
+    from engine.api import forget, maintain, plan, report, results, run, schema, sync, train
     from engine.checkup import doctor
     from engine.errors import DataError, EvalMatrixError, InputError, ModelError, SuiteError
     from engine.metrics import mean_metric, metric, ratio
@@ -40,11 +40,13 @@ __all__ = [
     "results",
     "run",
     "schema",
+    "sync",
     "train",
 ]
 
 _COMMANDS = (
-    "explain", "forget", "judge", "maintain", "plan", "report", "results", "run", "schema", "train"
+    "explain", "forget", "judge", "maintain", "plan", "report", "results", "run", "schema", "sync",
+    "train",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_COMMANDS, "engine.api"),

@@ -6,7 +6,6 @@ Each takes the caller's own SparkSession where there is one (the active session,
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from engine import explanation as explaining
 from engine import job as running
 from engine import predictions, upkeep
 from engine import prepare as preparing
-from engine.config import Suite
+from engine.catchup import CatchUp, Sent, SyncResult, caught_up
 from engine.config import schema as suite_schema
 from engine.discretion import discreet
 from engine.errors import InputError
@@ -160,7 +159,7 @@ def report(
         InputError: when the store has no such run.
     """
     found, session = _find(store, run, spark)
-    suite = stored_suite(str(found["suite_resolved"]))
+    suite = preparing.stored_suite(str(found["suite_resolved"]))
     outcome = running.rebuilt(session, Store(store), suite, found)
     folder = Path(out) if out is not None else Store(store).report_folder(outcome.info.run_id)
     write_report(outcome, folder)
@@ -191,7 +190,7 @@ def explain(
         session, str(found["run_id"]), table=Store(store).table("results")
     )
     row = explaining.find(table.to_pylist(), cell)
-    suite = stored_suite(str(found["suite_resolved"]))
+    suite = preparing.stored_suite(str(found["suite_resolved"]))
     return explaining.explain(
         row,
         confidence=suite.confidence,
@@ -223,22 +222,14 @@ def judge(
             demanded, or when it needs states that the run did not keep.
     """
     found, session = _find(store, run, spark)
-    before = stored_suite(str(found["suite_resolved"]))
+    before = preparing.stored_suite(str(found["suite_resolved"]))
     if suite is None:
-        after = stored_suite(str(found["suite_resolved"]), overrides)
+        after = preparing.stored_suite(str(found["suite_resolved"]), overrides)
     else:
         after = preparing.read_suite(suite, tuple(overrides))
     place = Store(store)
     outcome = rejudged(Replay(session, place, found, before, after))
     return RunResult(outcome, place, "", judged_into=Path())
-
-
-def stored_suite(text: str, overrides: Sequence[str] = ()) -> Suite:
-    """The suite of a run, as the store keeps it."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "suite.yml"
-        path.write_text(text)
-        return preparing.read_suite(path, tuple(overrides))
 
 
 def _open(store: str, spark: SparkSession | None) -> tuple[Store, SparkSession]:
@@ -306,6 +297,38 @@ def maintain(
     return upkeep.maintain(session, place, keeping, now=dt.datetime.now(dt.UTC))
 
 
+def sync(
+    *,
+    store: str = DEFAULT_STORE,
+    run: str = "all",
+    tracking_uri: str | None = None,
+    spark: SparkSession | None = None,
+) -> SyncResult:
+    """Sends to MLflow what it lacks of the runs in a store; what it has is not sent again.
+
+    Args:
+        store: the store's root.
+        run: a run's id, `latest`, or `all`.
+        tracking_uri: where MLflow is now; default: where each run's suite says.
+        spark: the session to use.
+
+    Raises:
+        InputError: when there is no such store or run, or when a single run cannot be sent.
+        StoreError: when a table or a report cannot be written.
+    """
+    preparing.short_waits()
+    place, session = _open(store, spark)
+    rows = results_sink.list_runs(session, table=place.table("runs"))
+    if run != "all":
+        found, _ = _find(store, run, session)
+        rows = [row for row in rows if row["run_id"] == found["run_id"]]
+    result = caught_up(CatchUp(session, place, Reporter(), tracking_uri), rows)
+    for each in result.runs if run != "all" else ():
+        if each.state in (Sent.UNFINISHED, Sent.LOST):
+            raise InputError(f"the run {each.run_id!r} cannot be sent to MLflow: {each.reason}")
+    return result
+
+
 def train(
     model_dir: str | Path,
     *,
@@ -341,5 +364,6 @@ __all__ = [
     "results",
     "run",
     "schema",
+    "sync",
     "train",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.cluster import check_cluster
 from engine.errors import EvalMatrixError
+from engine.models.tracking import make_database
 from engine.session import MIN_JAVA, check_java, get_session, java_version
 from engine.spark_internals import master
 from engine.store import Store
@@ -98,6 +99,7 @@ def _spark(place: Store) -> str:
 def _mlflow(place: Store) -> str:
     import mlflow
 
+    make_database(place.tracking_uri)
     client = mlflow.MlflowClient(place.tracking_uri)
     count = len(client.search_experiments(max_results=100))
     return f"MLflow {_version('mlflow')} at {place.tracking_uri}, {count} experiments"

@@ -155,26 +155,11 @@ def print_result(result: Any, *, as_json: bool = False) -> None:
     from engine.sinks import console
 
     if as_json:
-        typer.echo(json.dumps(result_json(result)))
+        typer.echo(json.dumps(listing.result_json(result)))
     else:
         console.render(result.outcome, console=Console(), places=result.places)
     if result.tracking_error is not None:
         typer.echo(f"evalmatrix: {result.tracking_error}", err=True)
-
-
-def result_json(result: Any) -> dict[str, Any]:
-    """A run in a few keys, for programs."""
-    gate = result.gate
-    return {
-        "run_id": result.run_id,
-        "gate": gate.outcome.value,
-        "reason": gate.reason,
-        "exit_code": result.exit_code,
-        "counts": {verdict.value: count for verdict, count in gate.counts.items()},
-        "seconds": round(result.outcome.seconds, 3),
-        "places": result.places,
-        "tracking_error": result.tracking_error,
-    }
 
 
 @app.command()
@@ -306,6 +291,26 @@ def maintain(
     for done in maintain_store(store=store, days=days, report_days=report_days):
         typer.echo(str(done))
     return 0
+
+
+@app.command()
+@reported
+def sync(
+    store: StoreOption = DEFAULT_STORE,
+    run: Annotated[str, typer.Option("--run", metavar="ID|latest|all", help="Which run.")] = "all",
+    tracking_uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow; default: as the runs' suites say.")
+    ] = None,
+) -> int:
+    """Send to MLflow what it lacks of the runs in the store; nothing is predicted."""
+    from engine.api import sync as sync_runs
+
+    result = sync_runs(store=store, run=run, tracking_uri=tracking_uri)
+    if told := str(result):
+        typer.echo(told)
+    for error in result.errors:
+        typer.echo(f"evalmatrix: {error}", err=True)
+    return result.exit_code
 
 
 @app.command()

@@ -19,7 +19,6 @@ from engine.config import Suite
 from engine.errors import InputError, TrackingError
 from engine.locks import going_on
 from engine.matrix import EvaluationPlan, dump_plans, load_plans
-from engine.models.tracking import artifact_root
 from engine.prepare import prepare
 from engine.progress import Reporter
 from engine.publish import write_report
@@ -197,20 +196,23 @@ def concluded(
 def track(job: Job, outcome: RunOutcome) -> RunResult:
     """Sends the run to MLflow; a server that is down costs no result."""
     job.tell.say("logging to MLflow")
-    folder = job.store.report_folder(job.info.run_id)
-    names = ("index.html", "results.parquet", "junit.xml", "summary.md")
     uri = tracking_uri(job.suite, job.store)
-    target = tracking.Target(
-        tracking_uri=uri,
-        artifact_root=artifact_root(uri),
-        max_slice_metrics=job.suite.mlflow.max_slice_metrics,
-        files=[folder / name for name in names],
-    )
     try:
-        parents = tracking.log_outcome(outcome, target)
+        parents = send(outcome, job.suite, job.store, uri)
     except TrackingError as error:
         return RunResult(outcome, job.store, uri, tracking_error=str(error))
     return RunResult(outcome, job.store, uri, parents=parents)
+
+
+def send(outcome: RunOutcome, suite: Suite, store: Store, uri: str) -> dict[str, str]:
+    """Sends what MLflow lacks of a run whose report is written; gives the parent runs' ids.
+
+    Raises:
+        TrackingError: when the server cannot be reached or refuses what is sent.
+    """
+    folder = store.report_folder(outcome.info.run_id)
+    target = tracking.Target(uri, folder, suite.mlflow.max_slice_metrics)
+    return tracking.log_outcome(outcome, target)
 
 
 def finish(job: Job, outcome: RunOutcome, exit_code: int) -> None:
@@ -232,6 +234,7 @@ def rebuilt(spark: SparkSession, store: Store, suite: Suite, row: dict[str, obje
     results: list[EvaluationResult] = []
     for stock in stocks:
         results.append(measured(budget, store, stock, results))
+    results = results_sink.with_timings(results, row)
     finished = row["finished_at"] or row["started_at"]
     return concluded(suite, run_info(row, store), results, utc(finished))
 

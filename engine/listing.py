@@ -60,6 +60,21 @@ def _shown(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else escape(str(value))
 
 
+def result_json(result: Any) -> dict[str, Any]:
+    """A run in a few keys, for programs."""
+    gate = result.gate
+    return {
+        "run_id": result.run_id,
+        "gate": gate.outcome.value,
+        "reason": gate.reason,
+        "exit_code": result.exit_code,
+        "counts": {verdict.value: count for verdict, count in gate.counts.items()},
+        "seconds": round(result.outcome.seconds, 3),
+        "places": result.places,
+        "tracking_error": result.tracking_error,
+    }
+
+
 def json_records(frame: Any) -> list[dict[str, Any]]:
     """The rows of a frame for JSON, which has no infinity: an interval without an end has null."""
     endless = (float("inf"), float("-inf"))

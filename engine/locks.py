@@ -4,8 +4,9 @@ Delta commits by making the next file of the table's log, and on a local file sy
 whether the file is there and then renames its own over it: two processes that do so at the same
 moment both succeed, and one of the two commits is gone. An object store, a catalog and HDFS settle
 that themselves. Here a file beside the table is locked (flock(2)) for as long as a commit takes;
-the system frees it when a process ends, however it ends. A run is locked in the same way by the
-process that it goes on in, so that nobody starts it a second time meanwhile.
+the system frees it when a process ends, however it ends. MLflow's SQLite file, and a run on its way
+to MLflow, have one writer at a time in the same way; and a run is its process's own, so that nobody
+starts it a second time meanwhile.
 """
 
 from __future__ import annotations
@@ -151,9 +152,8 @@ def _wait(file: int, folder: Path, patience: float) -> None:
         waited = time.monotonic() - started
         if waited > patience:
             raise StoreError(
-                f"the table {str(folder)!r} could not be written: {_holder(file)} has been writing "
-                f"it for {waited:,.0f} s; what other runs wrote is safe; end that process if it "
-                "hangs"
+                f"{str(folder)!r} could not be written: {_holder(file)} has been writing it for "
+                f"{waited:,.0f} s; what other runs wrote is safe; end that process if it hangs"
             )
         if waited > _TELL_AFTER and not told:
             log.info("waiting for %s, which writes %s", _holder(file), folder)

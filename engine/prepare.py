@@ -6,7 +6,8 @@ What is wrong with the inputs is found here, before any model predicts a row.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import prod
@@ -16,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from engine import table_errors, tables
 from engine.config import Evaluation, ModelSource, Predictions, Suite, load_suite
-from engine.errors import DataError, EvalMatrixError, InputError, ModelError
+from engine.errors import DataError, EvalMatrixError, InputError, ModelError, TrackingError
 from engine.ingest import ingest
 from engine.matrix import (
     Columns,
@@ -66,6 +67,14 @@ def read_suite(path: str | Path, overrides: tuple[str, ...] = ()) -> Suite:
     )
 
 
+def stored_suite(text: str, overrides: Sequence[str] = ()) -> Suite:
+    """The suite of a run, as the store keeps it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "suite.yml"
+        path.write_text(text)
+        return read_suite(path, tuple(overrides))
+
+
 def _load_plugin(module: str) -> str | None:
     try:
         METRICS.load([module])
@@ -77,9 +86,10 @@ def _load_plugin(module: str) -> str | None:
 def short_waits() -> None:
     """Lets MLflow give up on a server that is down within seconds, where nobody wants otherwise.
 
-    Its own default is to try for some four minutes.
+    One that takes a request and never answers is given up after two minutes. MLflow's own defaults
+    are some four minutes, and a quarter of an hour.
     """
-    for name, value in (("MAX_RETRIES", "3"), ("BACKOFF_FACTOR", "1")):
+    for name, value in (("MAX_RETRIES", "3"), ("BACKOFF_FACTOR", "1"), ("TIMEOUT", "30")):
         os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
 
 
@@ -112,6 +122,10 @@ class ModelFinder:
         futures: list[Future[ModelVersion]] = self._found[evaluation.name]
         try:
             return [future.result() for future in futures]
+        except TrackingError as error:
+            raise TrackingError(
+                f"evaluation {evaluation.name!r}: {error}; nothing was evaluated"
+            ) from error
         except EvalMatrixError as error:
             raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from engine.config.dump import dump_suite, schema
 from engine.config.load import load_suite
+from engine.config.outline import Outline, outline
 from engine.config.suite import (
     CHECKPOINT_ROWS,
     DatasetSource,
@@ -28,10 +29,12 @@ __all__ = [
     "GateConfig",
     "MlflowConfig",
     "ModelSource",
+    "Outline",
     "Predictions",
     "SliceRule",
     "Suite",
     "dump_suite",
     "load_suite",
+    "outline",
     "schema",
 ]

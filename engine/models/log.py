@@ -21,7 +21,14 @@ import pandas as pd
 
 from engine.errors import ModelError
 from engine.models.artifact import NOTES_KEY
-from engine.models.tracking import artifact_root, ask, current_tracking, unreachable
+from engine.models.tracking import (
+    artifact_root,
+    ask,
+    current_tracking,
+    find_experiment,
+    make_database,
+    unreachable,
+)
 
 TAG = "evalmatrix."
 
@@ -66,22 +73,14 @@ def training_run(tracking_uri: str, experiment: str, run_name: str) -> Iterator[
 
     with current_tracking(tracking_uri), contextlib.redirect_stdout(io.StringIO()):
         try:
-            experiment_id = _experiment(tracking_uri, experiment)
+            make_database(tracking_uri)
+            root = artifact_root(tracking_uri)
+            experiment_id = find_experiment(mlflow.MlflowClient(), experiment, root)
         except Exception as error:
             raise unreachable(tracking_uri, error) from error
         # Nested, so that a notebook's own open run is no obstacle.
         with mlflow.start_run(experiment_id=experiment_id, run_name=run_name, nested=True) as run:
             yield run.info.run_id
-
-
-def _experiment(tracking_uri: str, name: str) -> str:
-    """Finds or makes the experiment. Without a server, its files lie beside the database."""
-    import mlflow
-
-    found = mlflow.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    return str(mlflow.create_experiment(name, artifact_location=artifact_root(tracking_uri)))
 
 
 def log_model(fitted: FittedModel, name: str) -> str:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import TrackingError
+from engine.locks import sole_writer
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 # The error codes by which MLflow says that there is no such thing, or that its name is none.
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "BAD_REQUEST")
@@ -33,12 +38,61 @@ def ask(tracking_uri: str, question: Callable[[Any], T]) -> T | None:
     try:
         return question(MlflowClient(tracking_uri))
     except MlflowException as error:
-        if error.error_code in _NOT_THERE:
+        if is_absent(error):
             return None
         raise unreachable(tracking_uri, error) from error
     except Exception as error:
         # Whatever a client's transport or a database's driver raises.
         raise unreachable(tracking_uri, error) from error
+
+
+def is_absent(error: Exception) -> bool:
+    """Whether MLflow says by an error that there is no such thing."""
+    return getattr(error, "error_code", None) in _NOT_THERE
+
+
+def make_database(tracking_uri: str) -> None:
+    """Makes MLflow's tables for an SQLite URI that has no file yet; does nothing for other URIs.
+
+    MLflow makes them in some hundred steps, in which two processes disturb each other, and of which
+    a process that is killed leaves a part that MLflow refuses for ever. So they are made elsewhere,
+    by one process at a time, and put in place when they are whole.
+    """
+    database = database_path(tracking_uri)
+    if database is None or database.exists():
+        return
+    from mlflow import MlflowClient
+
+    database = database.absolute()
+    with sole_writer(database):
+        if database.exists():
+            return
+        begun = database.with_name(f".{database.name}.begun")
+        shutil.rmtree(begun, ignore_errors=True)
+        begun.mkdir(parents=True)
+        made = begun / database.name
+        MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
+        made.replace(database)
+        shutil.rmtree(begun, ignore_errors=True)
+
+
+def find_experiment(client: MlflowClient, name: str, artifact_root: str | None) -> str:
+    """The id of an experiment, which is made where there is none.
+
+    `artifact_root` is where a new one keeps its files; None leaves that to the server.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifact_root))
+        except MlflowException as error:
+            found = client.get_experiment_by_name(name)
+            # Another process may have made it since.
+            if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+    return str(found.experiment_id)
 
 
 @contextlib.contextmanager
@@ -70,8 +124,8 @@ def unreachable(tracking_uri: str, error: Exception) -> TrackingError:
 
 def database_path(tracking_uri: str) -> Path | None:
     """The file of an SQLite tracking URI, None for other ones."""
-    match = re.fullmatch(r"sqlite:///(.+)", tracking_uri)
-    return Path(match[1]) if match else None
+    match = re.fullmatch(r"sqlite:///([^?]+)(\?.*)?", tracking_uri)
+    return Path(match[1]) if match and match[1] != ":memory:" else None
 
 
 def artifact_root(tracking_uri: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
@@ -255,6 +256,20 @@ def finish_run(spark: SparkSession, outcome: RunOutcome, *, table: str, exit_cod
     tables.update_rows(spark, table, where=where, values=values)
 
 
+def with_timings(
+    results: Sequence[EvaluationResult], row: Mapping[str, Any]
+) -> list[EvaluationResult]:
+    """A run's evaluations with what they cost when it was made, as its row has it."""
+    kept: dict[str, dict[str, float]] = {}
+    for key, value in dict(row["timings"] or {}).items():
+        # Names may have a slash in them: of `a` and `a/b` the longer one is meant.
+        names = [each.name for each in results if key.startswith(f"{each.name}/")]
+        if names:
+            name = max(names, key=len)
+            kept.setdefault(name, {})[key.removeprefix(f"{name}/")] = value
+    return [replace(each, timings=kept.get(each.name, each.timings)) for each in results]
+
+
 def _map(items: Mapping[str, float], kind: str) -> Column:
     flat = [each for key, value in items.items() for each in (F.lit(key), F.lit(value).cast(kind))]
     return F.create_map(*flat)
@@ -279,6 +294,23 @@ def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | N
             finished = F.col("status") == FINISHED
             found = runs.orderBy(F.desc(finished), *newest).first()
     return found.asDict() if found is not None else None
+
+
+def list_runs(spark: SparkSession, *, table: str) -> list[dict[str, Any]]:
+    """All runs of a store in the order in which they began, without their plans."""
+    if not tables.exists(spark, table):
+        return []
+    columns = ("run_id", "started_at", "status", "gate", "exit_code", "suite_resolved")
+    runs = tables.read(spark, table).select(*columns).orderBy("started_at", "run_id")
+    return [row.asDict() for row in runs.collect()]
+
+
+def correct_exit_codes(spark: SparkSession, codes: Mapping[str, int], *, table: str) -> None:
+    """Sets the exit codes of some runs."""
+    for code in sorted(set(codes.values())):
+        runs = sorted(run_id for run_id, of in codes.items() if of == code)
+        values = {"exit_code": F.lit(code).cast("int")}
+        tables.update_rows(spark, table, where=F.col("run_id").isin(runs), values=values)
 
 
 def read_results(spark: SparkSession, run_id: str, *, table: str) -> pa.Table:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow as pa
 
-from engine.sinks.results import RESULTS_SCHEMA, RESULTS_VERSION, cells_table, completed
+from engine.sinks.results import (
+    RESULTS_SCHEMA,
+    RESULTS_VERSION,
+    cells_table,
+    completed,
+    with_timings,
+)
 from engine.vocabulary import Cell, MetricValue, RunOutcome
 
 Cells = Callable[..., Cell]
@@ -52,3 +59,12 @@ def test_rows_of_an_older_store_are_read_with_nulls(cell_of: Cells, run_of: Runs
     old = table.select(RESULTS_SCHEMA.names[:-2])
     assert completed(old) == table
     assert completed(table.select(list(reversed(RESULTS_SCHEMA.names)))) == table
+
+
+def test_an_evaluation_gets_back_what_it_cost_when_it_was_run(cell_of: Cells, run_of: Runs) -> None:
+    (result,) = run_of([cell_of()]).evaluations
+    short, long, old = (replace(result, name=name) for name in ("a", "a/b", "c"))
+    row = {"timings": {"a/seconds": 1.0, "a/b/seconds": 2.0, "a/loads/m/1": 3.0, "seconds": 9.0}}
+    given = [short, long, replace(old, timings={"rows": 7.0})]
+    costs = [each.timings for each in with_timings(given, row)]
+    assert costs == [{"seconds": 1.0, "loads/m/1": 3.0}, {"seconds": 2.0}, {"rows": 7.0}]

@@ -56,10 +56,10 @@ def test_runs_that_start_together_all_land(
 
     results = spark.read.format("delta").load(str(store / "results"))
     cells = {row["run_id"]: row["cells"] for row in _counted(results)}
-    assert cells == {f"r{number}": 2 * 5 for number in range(count)}
+    assert cells == {f"r{number}": 2 * 6 for number in range(count)}
     assert results.count() == results.select("run_id", "slice", "test").distinct().count()
     values = results.select("slice", "test", "value", "n").distinct()
-    assert values.count() == 10
+    assert values.count() == 12
     rows = spark.read.format("delta").load(str(store / "runs")).collect()
     assert sorted(row["run_id"] for row in rows) == sorted(cells)
     assert {row["status"] for row in rows} == {"finished"}
