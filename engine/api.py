@@ -21,6 +21,7 @@ from engine.config import schema as suite_schema
 from engine.errors import InputError
 from engine.job import RunOptions
 from engine.matrix import EvaluationPlan
+from engine.places import is_folder
 from engine.progress import Reporter
 from engine.replay import Replay, rejudged
 from engine.result import RunResult
@@ -229,13 +230,13 @@ def stored_suite(text: str, overrides: Sequence[str] = ()) -> Suite:
     """The suite of a run, as the store keeps it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "suite.yml"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         return preparing.read_suite(path, tuple(overrides))
 
 
 def _open(store: str, spark: SparkSession | None) -> tuple[Store, SparkSession]:
     place = Store(store)
-    if place.local is not None and not place.local.is_dir():
+    if place.local is not None and not is_folder(place.local):
         raise InputError(f"no store at {store!r}; give the one of the suite with --store")
     return place, spark or get_session(log_file=place.log_file)
 

@@ -303,7 +303,7 @@ def write_report(outcome: RunOutcome, folder: Path) -> None:
     junit.write(outcome, folder / "junit.xml")
     github.write(outcome, folder / "summary.md")
     results_sink.write_parquet(outcome.cells, outcome.info, folder / "results.parquet")
-    (folder / "suite.yml").write_text(outcome.info.suite_resolved)
+    (folder / "suite.yml").write_text(outcome.info.suite_resolved, encoding="utf-8")
 
 
 def tracking_uri(suite: Suite, store: Store) -> str:

@@ -18,7 +18,8 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 from engine.delta_sql import SqlTable, is_table
 from engine.errors import DataError, EvalMatrixError, StoreError
-from engine.locks import local_folder, sole_writer
+from engine.locks import sole_writer
+from engine.places import local_path
 from engine.spark_internals import is_connect, table_head
 from engine.vocabulary import DatasetVersion
 
@@ -44,6 +45,11 @@ def is_catalog_name(table: str) -> bool:
 def column(name: str) -> str:
     """A column's name quoted for Spark SQL, whatever it holds."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def escaped(path: str) -> str:
+    """A path in which Spark's reader of files finds no pattern."""
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
 def delta_table(spark: SparkSession, table: str) -> DeltaTable:
@@ -295,7 +301,7 @@ def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:
 
 
 def _folder(table: str) -> Path | None:
-    return None if is_catalog_name(table) else local_folder(table)
+    return None if is_catalog_name(table) else local_path(table)
 
 
 def _unwritten(table: str, error: Exception) -> EvalMatrixError:

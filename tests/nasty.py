@@ -7,6 +7,7 @@ has those that it takes; where they come from data or from a model's exception, 
 from __future__ import annotations
 
 import unicodedata
+from itertools import chain
 
 from hypothesis import strategies as st
 
@@ -59,20 +60,31 @@ YAML = [
     "---", "...", "[a, b]", "{a: b}", "yes", "2026-01-01", "1:30", "0x1F", "1e3", "=", "~",
 ]  # fmt: skip
 MARKUP = [
-    "[red]", "[/]", "[link=http://x]a", "[bold]\\[x]", "::error file=x::y", "##[error]x", "@someone",
-    "#12", "![a](http://x)", "a|b", "**b** _c_", "# head", "| - |",
+    "[red]", "[/]", "[link=http://x]a", "[bold]\\[x]", "::error file=x::y", "##[error]x",
+    "@someone", "#12", "![a](http://x)", "a|b", "**b** _c_", "# head", "| - |",
 ]  # fmt: skip
 ALIKE = [
     "", "null", "None", "NULL", "nan", "NaN", "inf", "-0", "0", "1", "1.0", "01", "true", "True",
-    "<null>", '"<null>"', '""', "a=1 & b=2", "a=1", " & ", "b=2 & c", "overall", "worst", "verdicts",
-    "cost",
+    "<null>", '"<null>"', '""', "a=1 & b=2", "a=1", " & ", "b=2 & c", "overall", "worst",
+    "verdicts", "cost",
 ]  # fmt: skip
 LONG = ["x" * 200, "x" * 199 + "y", "🙂" * 200, "ä" * 128, "<" * 200]
 
-CURATED: list[str] = [
-    *QUOTES, *INTERPOLATED, *CONTROLS, *UNICODE, *SPACES, *HTML, *SQL, *PATHS, *YAML, *MARKUP,
-    *ALIKE, *LONG,
-]  # fmt: skip
+_ALL = (
+    QUOTES,
+    INTERPOLATED,
+    CONTROLS,
+    UNICODE,
+    SPACES,
+    HTML,
+    SQL,
+    PATHS,
+    YAML,
+    MARKUP,
+    ALIKE,
+    LONG,
+)
+CURATED: list[str] = list(dict.fromkeys(chain.from_iterable(_ALL)))
 HUGE = ["x" * 10_000, "<b>'\"&" * 2_000, "🙂" * 10_000, "a\n" * 5_000]
 SURROGATES = ["\ud800", "a\udfffb", "\udcff.csv", "\ud83d"]
 

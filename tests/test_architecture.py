@@ -24,7 +24,7 @@ MAX_LINES = 400
 
 # From the bottom up: a room imports only rooms of the lines before its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors", "interrupts", "vocabulary"),
+    ("_version", "errors", "interrupts", "places", "vocabulary"),
     ("locks", "registry", "states", "statistics", "store"),
     ("metrics", "slices"),
     ("verdicts", "config"),
@@ -75,6 +75,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "_version": frozenset(),
     "errors": frozenset(),
     "interrupts": frozenset(),
+    "places": frozenset(),
     "vocabulary": frozenset(),
     "registry": frozenset(),
     "states": frozenset({"numpy"}),

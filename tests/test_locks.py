@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import StoreError
-from engine.locks import local_folder, sole_writer
+from engine.locks import sole_writer
 
 HOLDER = """
 import sys, time
@@ -85,16 +85,3 @@ def test_a_place_where_nothing_can_be_locked_is_written_without(tmp_path: Path) 
         pass
     with sole_writer(None):
         pass
-
-
-@pytest.mark.parametrize(
-    ("table", "folder"),
-    [
-        ("/store/results", Path("/store/results")),
-        ("file:///store/a%20b", Path("/store/a b")),
-        ("s3a://bucket/store/results", None),
-        ("store/results", Path.cwd() / "store/results"),
-    ],
-)
-def test_only_tables_on_this_machines_disk_have_a_folder(table: str, folder: Path | None) -> None:
-    assert local_folder(table) == folder
