@@ -73,3 +73,13 @@ class TrackingError(StoreError):
 
 class WorkerDiedError(StoreError):
     """A worker's Python has died, of a model or for want of memory."""
+
+
+def message_of(error: BaseException, limit: int = 500) -> str:
+    """What an error of others' code says, on one line, of characters that any table takes."""
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # the message is theirs as well
+        return "(its message cannot be had)"
+    said = said.encode("utf-8", "backslashreplace").decode()
+    return f"{said[:limit]}..." if len(said) > limit else said

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from engine.errors import DataError
+from engine.errors import DataError, message_of
 from engine.kernel.cutting import chunks, query_codes, whole_queries
 from engine.kernel.keeping import KEY_COLUMN, PREDICTED, kept_column, unpack
 from engine.kernel.merging import (
@@ -64,7 +64,9 @@ __all__ = [
 
 F = TypeVar("F", Family, PairFamily)
 
-BUCKET_COLUMN = "__bucket"
+# As the other columns that are made for a scan, of a name that no suite can write: so no column of
+# a table is taken for it.
+BUCKET_COLUMN = "\0bucket"
 
 METER_COLUMNS = ("rows", "predictions", "predict_seconds", "scan_seconds", "loads", "batches")
 MAX_MESSAGE = 500
@@ -236,9 +238,7 @@ class ScanTask:
         columns = self.plan.columns
         if {columns.label, columns.weight, *model.features} & set(columns.sensitive):
             return f"{kind}, whose message is withheld because sensitive columns are read"
-        message = " ".join(str(error).split())
-        if len(message) > MAX_MESSAGE:
-            message = f"{message[:MAX_MESSAGE]}..."
+        message = message_of(error, MAX_MESSAGE)
         return f"{kind}: {message}" if message else kind
 
     def emit(self, seconds: float) -> Iterator[StateBytes]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from engine.errors import message_of
 from engine.matrix import EvaluationPlan
 from engine.measure.found import NO_DIFFERENCE, Difference, Found, Many, found_of
 from engine.metrics import METRICS, Metric, Slices, SliceStates
@@ -127,7 +128,9 @@ class Judge:
             return self._measured(test, number, metric, on)
         except Exception as error:  # a user's own metric costs its own cells only
             if count == 1:
-                return Many.failed(1, f"the metric failed: {type(error).__name__}: {error}")
+                return Many.failed(
+                    1, f"the metric failed: {type(error).__name__}: {message_of(error)}"
+                )
         # Of many slices some may have a value: each is tried by itself.
         other = on.baseline
         alone = [

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
+from engine.errors import message_of
 from engine.measure.cells import Judge
 from engine.measure.found import FAILED, Found, with_interval
 from engine.metrics import METRICS, SliceStates, measure_groups
@@ -53,7 +54,9 @@ def _found(judge: Judge, test: ModelTest, number: int, groups: Groups) -> Found:
         measured = measure_groups(test.metric, plan.problem, groups)
         value = with_interval(measured.value, measured.spread, metric.bounds, plan.confidence)
     except Exception as error:  # a user's own rate costs its own cells only
-        return Found(FAILED, failure=f"the metric failed: {type(error).__name__}: {error}")
+        return Found(
+            FAILED, failure=f"the metric failed: {type(error).__name__}: {message_of(error)}"
+        )
     return Found(value, measured.spread)
 
 

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 PREFIX = "evalmatrix"
 MAX_TAG = 5000
 MAX_PARAM = 6000
-_BATCH = 1000
+MAX_RUN_NAME = 250
+# MLflow refuses a dataset's schema of a character more.
+MAX_SCHEMA = 1_048_575
+# MLflow takes 1,000 metrics at once, in a request of a megabyte: keys of letters that JSON escapes
+# take six bytes for each.
+_BATCH = 500
 
 _COLUMN_TYPES = {
     "string": "string",
@@ -139,7 +144,9 @@ def _open(log: _Log, name: str, of: tuple[str, str], parent: str | None) -> str:
         if parent is not None:
             tags |= {f"{PREFIX}.model": model, "mlflow.parentRunId": parent}
         started = int(log.outcome.info.started_at.timestamp() * 1000)
-        run = log.client.create_run(log.experiment, start_time=started, tags=tags, run_name=name)
+        run = log.client.create_run(
+            log.experiment, start_time=started, tags=tags, run_name=name[:MAX_RUN_NAME]
+        )
         log.runs[of] = str(run.info.run_id)
     return log.runs[of]
 
@@ -232,12 +239,13 @@ def _log_input(
         "delta_table_id": dataset.table_id,
     }
     version = f"@v{dataset.version}"
+    schema = json.dumps({"mlflow_colspec": colspec(dataset)})
     entity = Dataset(
         name=f"{dataset.name[: 500 - len(version)]}{version}",
         digest=digest,
         source_type="delta_table",
         source=json.dumps(source),
-        schema=json.dumps({"mlflow_colspec": colspec(dataset)}),
+        schema=schema if len(schema) <= MAX_SCHEMA else None,
         profile=json.dumps({"num_rows": dataset.rows}),
     )
     tags = [
