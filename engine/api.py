@@ -21,6 +21,7 @@ from engine.discretion import discreet
 from engine.errors import InputError
 from engine.job import RunOptions
 from engine.matrix import EvaluationPlan
+from engine.places import is_folder
 from engine.progress import Reporter
 from engine.publish import write_report
 from engine.replay import Replay, rejudged
@@ -234,7 +235,7 @@ def judge(
 
 def _open(store: str, spark: SparkSession | None) -> tuple[Store, SparkSession]:
     place = Store(store)
-    if place.local is not None and not place.local.is_dir():
+    if place.local is not None and not is_folder(place.local):
         raise InputError(f"no store at {store!r}; give the one of the suite with --store")
     return place, spark or get_session(log_file=place.log_file)
 

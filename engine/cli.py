@@ -24,6 +24,7 @@ from engine import listing
 from engine._version import __version__
 from engine.errors import EvalMatrixError
 from engine.interrupts import stopping_in_time
+from engine.sinks import format as fmt
 from engine.spark_errors import unexpected
 
 P = ParamSpec("P")
@@ -84,7 +85,7 @@ def reported(command: Callable[P, int]) -> Callable[P, None]:
 
 def _tell(message: str, error: BaseException) -> None:
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    typer.echo(f"evalmatrix: {message}{notes}", err=True)
+    typer.echo(fmt.log_text(f"evalmatrix: {message}{notes}"), err=True)
 
 
 def _stop_jobs() -> None:
@@ -159,7 +160,7 @@ def print_result(result: Any, *, as_json: bool = False) -> None:
     else:
         console.render(result.outcome, console=Console(), places=result.places)
     if result.tracking_error is not None:
-        typer.echo(f"evalmatrix: {result.tracking_error}", err=True)
+        typer.echo(fmt.log_text(f"evalmatrix: {result.tracking_error}"), err=True)
 
 
 @app.command()
@@ -190,7 +191,7 @@ def results(
 
     frame = read_results(store=store, run=run)
     if format_ is Format.CSV:
-        typer.echo(frame.to_csv(index=False), nl=False)
+        typer.echo(listing.csv(frame), nl=False)
     elif format_ is Format.JSON:
         # pandas' own JSON rounds to 15 digits.
         typer.echo(

@@ -7,30 +7,37 @@ The first file makes the table and its schema; later files must have the same co
 
 from __future__ import annotations
 
+import codecs
 import glob
 import hashlib
 import logging
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import ArrayType, DataType, MapType, StructType
 
 from engine import tables
-from engine.errors import DataError, StoreError
+from engine.errors import DataError, EvalMatrixError, StoreError
+from engine.places import is_folder, is_there
 from engine.spark_errors import first_line
 from engine.spark_internals import committed_tokens
-from engine.tables import column
+from engine.tables import column, escaped
 
 log = logging.getLogger(__name__)
 
 _UNREADABLE = re.compile(r"MALFORMED_RECORD|MALFORMED_CSV|CANNOT_READ_FILE|FAILED_READ_FILE")
 
+# In a column's name Delta takes these only where it stores the column under another one.
+_ODD = re.compile(r"[ ,;{}()\n\t=]")
+
 FORMATS = ("csv", "parquet")
+_PACKED = (".gz", ".bz2", ".deflate", ".snappy", ".lz4", ".zst", ".xz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,9 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
     files = _files(spark, pattern)
     _check_named(table)
     known_before = _known(spark, table, [identity for _, identity in files])
+    for name, identity in files:
+        if identity not in known_before:
+            _check_file(name, fmt)
     added: list[str] = []
     known: list[str] = []
     version = None
@@ -63,9 +73,7 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
             continue
         before = tables.newest_version(spark, table) if version is None else version
         frame = _read(spark, name, fmt, table, before)
-        # The commit carries the identity twice: as what people and the next run can read in the
-        # history, and as Delta's own guard, which outlives the history.
-        _append(frame, table, name, identity)
+        _append(frame, table, name, identity, new=before is None)
         version = tables.newest_version(spark, table)
         (known if version == before else added).append(name)
     if version is None:
@@ -75,9 +83,17 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
     return Ingested(table, version, tuple(added), tuple(known))
 
 
-def _append(frame: DataFrame, table: str, path: str, identity: str) -> None:
+def _append(frame: DataFrame, table: str, path: str, identity: str, *, new: bool) -> None:
+    if not frame.columns:
+        raise DataError(f"{path!r} has no columns; expected a line with their names")
+    # The commit carries the identity twice: as what people and the next run can read in the
+    # history, and as Delta's own guard, which outlives the history.
+    options = {"userMetadata": identity}
+    if new and any(_ODD.search(name) for name in _names(frame.schema)):
+        # Delta stores such columns under names of its own.
+        options["delta.columnMapping.mode"] = "name"
     try:
-        tables.append_once(frame, table, token=identity, options={"userMetadata": identity})
+        tables.append_once(frame, table, token=identity, options=options)
     except StoreError as error:
         if not _UNREADABLE.search(str(error.__cause__)):
             raise
@@ -87,6 +103,19 @@ def _append(frame: DataFrame, table: str, path: str, identity: str) -> None:
             f"{path!r} has a record that does not fit the table's columns, or cannot be read at "
             f"all; expected {columns}"
         ) from error
+
+
+def _names(kind: DataType) -> Iterator[str]:
+    """The names of a schema's columns, and of the fields within them."""
+    if isinstance(kind, StructType):
+        for field in kind.fields:
+            yield field.name
+            yield from _names(field.dataType)
+    elif isinstance(kind, ArrayType):
+        yield from _names(kind.elementType)
+    elif isinstance(kind, MapType):
+        yield from _names(kind.keyType)
+        yield from _names(kind.valueType)
 
 
 def _known(spark: SparkSession, table: str, identities: Sequence[str]) -> set[str]:
@@ -114,9 +143,50 @@ def _files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
     if "://" in pattern:
         return _remote_files(spark, pattern)
     found = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+    if not found and is_there(pattern) and not is_folder(pattern):
+        # A file whose own name looks like a pattern.
+        found = [pattern]
     if not found:
         raise DataError(f"no file matches {pattern!r}, seen from {Path.cwd()}")
+    for path in found:
+        if any(unicodedata.category(char) == "Cs" for char in path):
+            raise _refused(path, "a name that is not UTF-8: rename it")
     return [(path, f"{Path(path).name} {_sha256(path)}") for path in found]
+
+
+def _check_file(path: str, fmt: str) -> None:
+    """Refuses a file that Spark would read as something else, before any file is taken."""
+    name, wrong = Path(path).name, None
+    if fmt == "csv" and escaped(place := _place(path)) != place:
+        # To infer the types of multi-line CSV, Spark looks for files once more, now by pattern.
+        wrong = "one of []{}*?\\ in its path, which Spark takes for a pattern: rename it"
+    elif "://" in path:
+        return
+    elif name.startswith(("_", ".")):
+        wrong = f"a name that begins with {name[0]!r}, so that Spark passes over it: rename it"
+    elif ":" in name:
+        wrong = "a colon in its name, which Spark takes for a URI's: rename it"
+    elif fmt == "csv" and not name.endswith(_PACKED) and not _is_text(path):
+        wrong = "content that is not UTF-8: convert it, for example by iconv"
+    if wrong is not None:
+        raise _refused(path, wrong)
+
+
+def _refused(path: str, wrong: str) -> DataError:
+    return DataError(f"the file {path!r} has {wrong}, or let the glob leave it out")
+
+
+def _is_text(path: str) -> bool:
+    """Whether a file is UTF-8; in what is not, Spark replaces characters without a word."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with Path(path).open("rb") as file:
+            while part := file.read(2**20):
+                decoder.decode(part)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _remote_files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
@@ -136,6 +206,11 @@ def _remote_files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
     return [(row.path, f"{row.path} {row.length} {row.time}") for row in found]
 
 
+def _place(path: str) -> str:
+    """Where a file lies, also for the server of a Spark Connect session, which runs elsewhere."""
+    return path if "://" in path else str(Path(path).absolute())
+
+
 def _sha256(path: str) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -143,11 +218,12 @@ def _sha256(path: str) -> str:
 
 def _read(spark: SparkSession, path: str, fmt: str, table: str, version: int | None) -> DataFrame:
     schema = tables.read(spark, table).schema if version is not None else None
-    # The server of a Spark Connect session has another working directory.
-    place = path if "://" in path else str(Path(path).absolute())
+    place = escaped(_place(path))
     try:
         return _csv(spark, place, schema) if fmt == "csv" else _parquet(spark, place, schema)
-    except PySparkException as error:
+    except EvalMatrixError:
+        raise
+    except Exception as error:  # Spark's own, and those of Java that py4j brings
         raise DataError(f"{path!r} could not be read: {first_line(error)}") from error
 
 

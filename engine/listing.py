@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from csv import QUOTE_ALL
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from engine.sinks import format as fmt
 
 _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_high", "delta",
           "verdict", "reason")  # fmt: skip
@@ -16,25 +19,25 @@ _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_hi
 def planned(each: Any, *, told: str) -> Table:
     """An evaluation as it would run; `told` says where what is reused comes from."""
     pinned, dataset = each.plan, each.plan.dataset
-    table = Table(title=escape(pinned.name), title_justify="left", show_header=False)
+    table = Table(title=_plain(pinned.name), title_justify="left", show_header=False)
     table.add_column("what", style="bold")
     table.add_column("pinned", overflow="fold")
     table.add_row(
-        "dataset", f"{escape(dataset.uri)} version {dataset.version}, {dataset.rows:,} rows"
+        "dataset", _plain(f"{dataset.uri} version {dataset.version}, {dataset.rows:,} rows")
     )
     for model in pinned.models:
         mark = " (baseline)" if model.name == pinned.baseline else ""
-        table.add_row("model", escape(f"{model.name}{mark}: {model.uri}, {model.flavor}"))
+        table.add_row("model", _plain(f"{model.name}{mark}: {model.uri}, {model.flavor}"))
     for slice_set in pinned.slice_sets:
-        table.add_row("slices", escape(f"{slice_set.name} ({slice_set.kind})"))
+        table.add_row("slices", _plain(f"{slice_set.name} ({slice_set.kind})"))
     for test in pinned.tests:
-        table.add_row("test", escape(f"{test.name}: {test.condition or 'recorded only'}"))
+        table.add_row("test", _plain(f"{test.name}: {test.condition or 'recorded only'}"))
     table.add_row(
         "cost",
         f"{each.steps.rows:,} rows read, {each.predictions:,} predictions, about "
         f"{each.slices:,} slices and {each.cells:,} cells",
     )
-    table.add_row("reused", escape(f"{each.reused:,} predictions{told}"))
+    table.add_row("reused", _plain(f"{each.reused:,} predictions{told}"))
     return table
 
 
@@ -54,10 +57,24 @@ def wide() -> Console:
     return Console(width=None if sys.stdout.isatty() else 200)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any) -> str | Text:
     if value is None or value != value:
         return "-"
-    return f"{value:.5g}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.5g}" if isinstance(value, float) else _plain(str(value))
+
+
+def _plain(text: str) -> Text:
+    """A text that is shown as it is: no markup, and nothing that drives a terminal."""
+    return Text(fmt.log_line(text))
+
+
+def csv(frame: Any) -> str:
+    """The rows of a frame as CSV."""
+    text: str = frame.to_csv(index=False)
+    if "\r" in text:
+        # Python's own writer leaves a field with a bare CR without quotes.
+        text = frame.to_csv(index=False, quoting=QUOTE_ALL)
+    return text
 
 
 def result_json(result: Any) -> dict[str, Any]:

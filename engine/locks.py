@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from engine.errors import InputError, StoreError
 
@@ -29,14 +28,6 @@ PATIENCE = 3600.0
 
 _POLL = 0.02
 _TELL_AFTER = 2.0
-
-
-def local_folder(table: str) -> Path | None:
-    """Where a table lies on this machine's disk; None for other URIs."""
-    parsed = urlparse(table)
-    if parsed.scheme == "file":
-        return Path(unquote(parsed.path))
-    return None if len(parsed.scheme) > 1 else Path(table).expanduser().absolute()
 
 
 @contextmanager

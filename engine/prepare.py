@@ -31,6 +31,7 @@ from engine.matrix import (
 )
 from engine.metrics import METRICS
 from engine.models import ModelRequest, check_inputs, resolve
+from engine.places import is_there, local_path
 from engine.profile import Profile, check_columns, check_predicates, profile
 from engine.registry import nearest
 from engine.store import Store
@@ -71,7 +72,7 @@ def stored_suite(text: str, overrides: Sequence[str] = ()) -> Suite:
     """The suite of a run, as the store keeps it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "suite.yml"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         return read_suite(path, tuple(overrides))
 
 
@@ -173,11 +174,11 @@ def _pinned(
     dataset = evaluation.dataset
     table = dataset.uri
     if dataset.format != "delta":
-        table = store.table(f"lake/{dataset.name}")
+        table = store.lake_table(dataset.name)
         ingest(spark, dataset.uri, table=table, fmt=dataset.format)
-    elif Path(table).exists() or not (tables.is_catalog_name(table) or "://" in table):
+    elif is_there(table) or not (tables.is_catalog_name(table) or "://" in table):
         # A folder may be called `lake.claims`, like a table of a catalog.
-        table = str(Path(table).expanduser().absolute())
+        table = str(local_path(table) or table)
     try:
         pin = tables.pin(spark, table, dataset.version)
         return pin, tables.read(spark, table, pin.version)

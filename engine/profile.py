@@ -150,6 +150,11 @@ def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
         if rule.where is None:
             continue
         place = f"evaluation {evaluation.name!r}: the slice {rule.name!r} has where: {rule.where!r}"
+        if "${" in rule.where and _substitutes(frame):
+            raise InputError(
+                f"{place}, in which Spark would replace what stands in '${{...}}'; set "
+                "spark.sql.variable.substitute to false, or write concat('$', '{...}')"
+            )
         try:
             predicate = F.expr(rule.where)
             kind = _analysed(frame.select(predicate.alias("found")))["found"].dataType
@@ -161,6 +166,12 @@ def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
             _analysed(frame.where(predicate))
         except PySparkException as error:
             raise InputError(f"{place}, which Spark cannot read: {first_line(error)}") from error
+
+
+def _substitutes(frame: DataFrame) -> bool:
+    """Whether Spark puts settings and the environment into SQL, as it does by default."""
+    setting = frame.sparkSession.conf.get("spark.sql.variable.substitute", "true")
+    return str(setting).lower() != "false"
 
 
 def _analysed(frame: DataFrame) -> StructType:

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from engine.sinks import format as fmt
 from engine.spark_internals import described, task_progress
 
 log = logging.getLogger("evalmatrix")
@@ -27,6 +28,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One step, in a line."""
+        text = fmt.log_line(text)
         if self.console.is_terminal:
             self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim]", end=" ", highlight=False)
             self.console.print(text, markup=False, highlight=False)

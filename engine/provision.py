@@ -47,7 +47,7 @@ def read_provision(path: str | Path) -> Provision:
         InputError: when it is missing, no YAML, or has unknown keys or wrong values.
     """
     try:
-        text = Path(path).read_text()
+        text = Path(path).read_text(encoding="utf-8")
         return Provision.model_validate(yaml.safe_load(text) or {})
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error

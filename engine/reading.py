@@ -13,7 +13,7 @@ from engine.errors import DataError
 from engine.matrix import label_codes, same_label
 from engine.metrics import Problem
 from engine.models import Prediction
-from engine.slices import plain_column
+from engine.slices import plain_column, python_values
 from engine.states import Bools, Floats, Ints
 from engine.vocabulary import Label, TaskKind
 
@@ -68,7 +68,7 @@ def read_truth(column: pa.Array, problem: Problem) -> Truth:
         return Truth(np.where(null | infinite, 0.0, target), null, infinite)
     codes = label_codes(problem)
     encoded = column.dictionary_encode()
-    labels = encoded.dictionary.to_pylist()
+    labels = python_values(encoded.dictionary)
     table = np.array([*(_code(label, codes) for label in labels), _NO_LABEL], np.int64)
     places = pc.fill_null(encoded.indices, len(labels)).to_numpy(zero_copy_only=False)
     truth = table[places]

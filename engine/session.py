@@ -41,6 +41,8 @@ NEEDED: Mapping[str, str] = {
     "spark.sql.execution.arrow.maxBytesPerBatch": "16m",
     "spark.python.worker.faulthandler.enabled": "true",
     "spark.ui.showConsoleProgress": "false",
+    # A `where` says what it says: Spark would put settings and the environment into `${...}`.
+    "spark.sql.variable.substitute": "false",
 }
 
 LEAN: Mapping[str, str] = {

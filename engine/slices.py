@@ -30,7 +30,7 @@ Values = tuple[str | None, ...]
 
 def where_column(index: int) -> str:
     """The column in which Spark leaves the predicate of the slice set number `index`."""
-    return f"__where_{index}"
+    return f"\0where {index}"
 
 
 def value_text(value: Any) -> str | None:
@@ -133,12 +133,36 @@ def code_values(column: pa.Array | pa.ChunkedArray) -> Coded:
     if pa.types.is_floating(column.type):
         column = pc.add(column, pa.scalar(0.0, column.type))
     encoded = column.dictionary_encode(null_encoding="encode")
-    values = encoded.dictionary.to_pylist()
+    values = python_values(encoded.dictionary)
     if pa.types.is_float32(column.type):
         # Of a number that was stored in 32 bits, the digits that 64 bits add say nothing.
         values = [None if value is None else float(str(np.float32(value))) for value in values]
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return Coded(codes, tuple(value_text(value) for value in values))
+
+
+def python_values(array: pa.Array) -> list[Any]:
+    """The values of an array; those that Python has no type for as texts.
+
+    Such are years before 1 and after 9999, and a column of text whose bytes are none.
+    """
+    try:
+        found: list[Any] = array.to_pylist()
+    except (UnicodeDecodeError, OverflowError, ValueError):
+        return [_python_value(each) for each in array]
+    return found
+
+
+def _python_value(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        raw = value.cast(pa.binary()).as_py()
+        # The bytes themselves tell apart what is shown alike.
+        return f"{raw.decode('utf-8', 'replace')} ({raw.hex()})"
+    except (OverflowError, ValueError):
+        text = str(value.cast(pa.string())).replace(" ", "T", 1)
+        return text.replace(".000000", "").replace("Z", "+00:00")
 
 
 def code_bins(column: pa.Array | pa.ChunkedArray, edges: Sequence[float]) -> Coded:

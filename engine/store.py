@@ -1,16 +1,25 @@
-"""The store: where results, states, the lake and reports lie, as paths or as catalog names."""
+"""The store: where results, states, the lake and reports lie, as paths or as catalog names.
+
+A name that a user has chosen never leads out of the store.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from engine.errors import StoreError
+from engine.places import is_there, local_path
 
 _CATALOG = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
+
+# What means another folder than one of that name, or one that is there for something else.
+_NO_FOLDERS = frozenset({".", "..", "_delta_log", ".locks"})
+# A file system takes 255 bytes, of which the ending of a lock's name needs some.
+_FOLDER_BYTES = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +31,12 @@ class Store:
     @property
     def is_catalog(self) -> bool:
         """Whether the root names a schema of a catalog, not a place in a file system."""
-        return bool(_CATALOG.fullmatch(self.root)) and not Path(self.root).exists()
+        return bool(_CATALOG.fullmatch(self.root)) and not is_there(self.root)
 
     @property
     def local(self) -> Path | None:
         """The root as a local folder; None for a catalog or an object store."""
-        if self.is_catalog:
-            return None
-        parsed = urlparse(self.root)
-        if parsed.scheme == "file":
-            return Path(unquote(parsed.path))
-        return None if len(parsed.scheme) > 1 else Path(self.root).expanduser().absolute()
+        return None if self.is_catalog else local_path(self.root)
 
     def table(self, name: str) -> str:
         """A table of the store: a name in its catalog, or a path."""
@@ -41,6 +45,27 @@ class Store:
         if self.local is not None:
             return str(self.local / name)
         return f"{self.root.rstrip('/')}/{name}"
+
+    def lake_table(self, dataset: str) -> str:
+        """The table of a dataset that is taken from files, whatever the dataset is called.
+
+        Where a name makes no folder of its own, or no name in a catalog, other characters stand for
+        those that do not fit, and a mark behind them tells it from similar names.
+        """
+        if self.is_catalog:
+            fits = re.fullmatch(r"\w+", dataset) is not None
+            return self.table(f"lake/{dataset if fits else _marked(dataset, r'[^a-z0-9_]', '_')}")
+        taken = dataset in _NO_FOLDERS or "/" in dataset or "\0" in dataset
+        long = len(dataset.encode("utf-8", "replace")) > _FOLDER_BYTES
+        if (taken or long) and not self._made_before(dataset):
+            dataset = _marked(dataset, r"[^\w .+,@=-]", "-")
+        return self.table(f"lake/{dataset}")
+
+    def _made_before(self, dataset: str) -> bool:
+        """Whether an earlier version has made a table of this name in folders of the lake."""
+        if self.local is None or _NO_FOLDERS.union([""]).intersection(dataset.split("/")):
+            return False
+        return is_there(self.local / "lake" / dataset / "_delta_log")
 
     @property
     def files(self) -> Path:
@@ -78,3 +103,10 @@ class Store:
                 f"the store {self.root!r} cannot be written: {error.strerror or error} "
                 f"({folder}); nothing was evaluated; choose another `store:` or free this one"
             ) from error
+
+
+def _marked(name: str, other: str, sign: str) -> str:
+    """A name as a part of a path: `sign` for each `other`, cut, and a mark of the whole name."""
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    plain = re.sub(other, sign, name.lower() if sign == "_" else name)
+    return f"{plain.strip('. -_')[:40] or 'data'}{sign}{mark}"

@@ -18,7 +18,8 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 from engine.delta_sql import SqlTable, is_table
 from engine.errors import DataError, EvalMatrixError
-from engine.locks import local_folder, sole_writer
+from engine.locks import sole_writer
+from engine.places import local_path
 from engine.spark_errors import first_line
 from engine.spark_internals import is_connect, table_head
 from engine.table_errors import unwritten
@@ -38,6 +39,11 @@ def is_catalog_name(table: str) -> bool:
 def column(name: str) -> str:
     """A column's name quoted for Spark SQL, whatever it holds."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def escaped(path: str) -> str:
+    """A path in which Spark's reader of files finds no pattern."""
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
 def delta_table(spark: SparkSession, table: str) -> DeltaTable:
@@ -290,4 +296,4 @@ def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:
 
 def folder_of(table: str) -> Path | None:
     """Where a table lies on this machine's disk; None for a catalog's tables and other URIs."""
-    return None if is_catalog_name(table) else local_folder(table)
+    return None if is_catalog_name(table) else local_path(table)

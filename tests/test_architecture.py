@@ -24,7 +24,7 @@ MAX_LINES = 400
 
 # From the bottom up: a room imports only rooms of the lines before its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors", "faults", "interrupts", "vocabulary"),
+    ("_version", "errors", "faults", "interrupts", "places", "vocabulary"),
     ("telling",),
     ("locks", "registry", "spark_errors", "states", "statistics", "store"),
     ("metrics", "slices"),
@@ -77,6 +77,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "faults": frozenset(),
     "interrupts": frozenset(),
+    "places": frozenset(),
     "vocabulary": frozenset(),
     "registry": frozenset(),
     "states": frozenset({"numpy"}),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError, StoreError
-from engine.locks import going_on, local_folder, sole_process, sole_writer
+from engine.locks import going_on, sole_process, sole_writer
 
 HOLDER = """
 import sys, time
@@ -102,16 +102,3 @@ def test_a_run_goes_on_in_one_place(tmp_path: Path) -> None:
     with sole_process(tmp_path, "r1"):
         pass
     assert not list((tmp_path / ".locks").iterdir()), "nothing is left of runs that ended"
-
-
-@pytest.mark.parametrize(
-    ("table", "folder"),
-    [
-        ("/store/results", Path("/store/results")),
-        ("file:///store/a%20b", Path("/store/a b")),
-        ("s3a://bucket/store/results", None),
-        ("store/results", Path.cwd() / "store/results"),
-    ],
-)
-def test_only_tables_on_this_machines_disk_have_a_folder(table: str, folder: Path | None) -> None:
-    assert local_folder(table) == folder

@@ -310,3 +310,39 @@ def test_a_column_is_coded_once_for_all_its_sets(monkeypatch: pytest.MonkeyPatch
 def test_texts_of_other_values() -> None:
     assert value_text(dt.time(7, 5)) == "07:05:00"
     assert value_text(dt.timedelta(days=1)) == "1 day, 0:00:00"
+
+
+def test_values_that_python_has_no_type_for_are_slices_of_their_own() -> None:
+    far = pa.array([3_000_000, -800_000, 0, None], pa.date32())
+    assert code_values(far).texts == ("10183-09-21", "-0221-09-04", "1970-01-01", None)
+    moments = pa.array([4 * 10**17, -7 * 10**16, 5], pa.timestamp("us", "UTC"))
+    assert code_values(moments).texts == (
+        "14645-06-30T15:06:40+00:00",
+        "-0249-10-15T19:33:20+00:00",
+        "1970-01-01T00:00:00.000005+00:00",
+    )
+    local = pa.array([4 * 10**17 + 1], pa.timestamp("us"))
+    assert code_values(local).texts == ("14645-06-30T15:06:40.000001",)
+
+
+def test_bytes_that_are_no_text_are_told_apart() -> None:
+    raw = pa.array([b"\xffa", b"\xfea", b"ok", b"\xffa", None], pa.binary())
+    # As Spark sends them: marked as text, and never looked at.
+    texts = pa.Array.from_buffers(pa.string(), len(raw), raw.buffers())
+    coded = code_values(texts)
+    assert coded.texts == ("\ufffda (ff61)", "\ufffda (fe61)", "ok", None)
+    assert coded.codes.tolist() == [0, 1, 2, 0, 3]
+
+
+def test_a_column_is_not_taken_for_one_that_is_made_for_the_scan() -> None:
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "__where_0": pa.array(["a", "b"]),
+            "where 0": pa.array([False, False]),
+            where_column(0): pa.array([True, False]),
+        }
+    )
+    sets = [SliceSet("w", "where", where="x"), by("__where_0"), by("where 0")]
+    placed = Slicer(sets).place(batch)
+    assert placed[0].rows is not None and placed[0].rows.tolist() == [0]
+    assert placed[1].groups.tolist() == [0, 1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -73,3 +75,70 @@ def test_a_store_without_permission_says_so(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StoreError, match="Permission denied"):
         Store(str(tmp_path / "store")).check_writable()
+
+
+SANE = [
+    "claims",
+    "lake-rows",
+    "Claims 2026",
+    "a.b",
+    "über",
+    "x" * 200,
+    "ä" * 110,
+    "a:b",
+    "a b",
+    "~",
+]
+
+
+@pytest.mark.parametrize("name", SANE)
+def test_a_dataset_lies_in_the_lake_under_its_name(tmp_path: Path, name: str) -> None:
+    store = Store(str(tmp_path / "store"))
+    assert store.lake_table(name) == str(tmp_path / "store" / "lake" / name)
+    assert Store("s3://bucket/evals").lake_table(name) == f"s3://bucket/evals/lake/{name}"
+
+
+def test_no_name_of_a_dataset_leads_out_of_the_lake(nasty: ModuleType, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    lake = tmp_path / "store" / "lake"
+    names = [
+        *nasty.NAMES,
+        *("a/" + name for name in nasty.NAMES),
+        "/",
+        "//",
+        "a/..",
+        "\U0001f642" * 63,
+    ]
+    tables = [store.lake_table(name) for name in names]
+    assert len(set(tables)) == len(set(names)), "two datasets never share a table"
+    for table in set(tables):
+        path = Path(table)
+        assert path.parent == lake and os.path.normpath(table) == table
+        assert path.name not in (".", "..", "_delta_log", ".locks")
+        path.mkdir(parents=True)
+        (lake / f"{path.name}.lock").touch()
+    assert len(list(lake.iterdir())) == 2 * len(set(names))
+    assert [item.name for item in tmp_path.iterdir()] == ["store"]
+
+
+def test_a_name_with_a_slash_stays_where_an_earlier_version_put_it(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    moved = store.lake_table("eu/claims")
+    assert moved.startswith(f"{tmp_path}/store/lake/eu-claims-")
+    (tmp_path / "store/lake/eu/claims/_delta_log").mkdir(parents=True)
+    (tmp_path / "store/x/_delta_log").mkdir(parents=True)
+    assert store.lake_table("eu/claims") == f"{tmp_path}/store/lake/eu/claims"
+    assert store.lake_table("../x").startswith(f"{tmp_path}/store/lake/")
+    assert store.lake_table("../x") != f"{tmp_path}/store/x"
+
+
+def test_in_a_catalog_a_dataset_has_a_name_that_it_takes(
+    nasty: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store("main.evals")
+    assert store.lake_table("claims_2026") == "main.evals.lake_claims_2026"
+    tables = [store.lake_table(name) for name in nasty.NAMES]
+    assert len(set(tables)) == len(set(nasty.NAMES))
+    for table in tables:
+        assert re.fullmatch(r"main\.evals\.lake_\w+", table)

@@ -17,9 +17,9 @@ from pyspark.sql.types import ArrayType, DataType, MapType, NullType, StructType
 
 from engine import tables
 from engine.changes.counting import Raw
-from engine.changes.log import File, escaped
+from engine.changes.log import File
 from engine.changes.net import Part, total
-from engine.tables import column
+from engine.tables import column, escaped
 
 # Features under which a file holds the table's own columns and types. One that is not named here,
 # or is not known yet, only costs the longer way.
@@ -68,9 +68,7 @@ class Layout:
 
 def layout_of(spark: SparkSession, table: str, version: int) -> Layout:
     """Reads what Delta says about a table; no Spark job but that of Delta's own snapshot."""
-    name = table if tables.is_catalog_name(table) else f"delta.{column(table)}"
-    # In SQL: Delta's own Python classes need a plug-in on the server of Spark Connect.
-    detail = spark.sql(f"DESCRIBE DETAIL {name}").collect()[0].asDict()
+    detail = tables.delta_table(spark, table).detail().collect()[0].asDict()
     schema = tables.read(spark, table, version).schema
     plain = (
         set(detail.get("tableFeatures") or ()) <= PLAIN_FEATURES

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from engine.errors import EvalMatrixError
+from engine.tables import escaped
 
 _FILE = (
     "path string, dataChange boolean, partitionValues map<string, string>, stats string, "
@@ -72,11 +73,6 @@ class Commit:
     @property
     def rewrites(self) -> bool:
         return not self.data and bool(self.added or self.removed)
-
-
-def escaped(path: str) -> str:
-    """A path in which Spark's reader finds no pattern."""
-    return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
 def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) -> list[Commit]:

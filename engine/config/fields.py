@@ -9,6 +9,7 @@ import datetime as dt
 import itertools
 import math
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,7 +28,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from engine.config.names import NAME_LENGTH, module_problem, name_problem, text_problem
 from engine.config.suite import Predictions
-from engine.config.words import suggestion
+from engine.config.words import shown, suggestion
 from engine.vocabulary import (
     DecideBy,
     GateRule,
@@ -102,7 +103,7 @@ def _distinct(items: list[Any]) -> list[Any]:
     seen: list[tuple[type, Any]] = []
     for item in items:
         if (type(item), item) in seen:
-            raise expected(f"items that differ, but {item!r} stands twice")
+            raise expected(f"items that differ, but {shown(item)} stands twice")
         seen.append((type(item), item))
     return items
 
@@ -160,7 +161,12 @@ RuleField = Annotated[GateRule, _choice(GateRule), _choice_schema(GateRule)]
 
 
 def _label(value: Any) -> Label:
-    if isinstance(value, bool | str):
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if any(unicodedata.category(char) == "Cs" for char in value):
+            # No data have half of a character, and no table takes it.
+            raise expected("a text of whole characters")
         return value
     if isinstance(value, int) and -_INT64 <= value < _INT64:
         return value

@@ -18,6 +18,9 @@ from engine.config.words import Loc, shown
 from engine.errors import Mistake, SuiteError
 from engine.vocabulary import TaskKind
 
+# Reading more takes minutes, and what has no end is no file.
+MAX_BYTES = 4 * 2**20
+
 
 def load_suite(
     path: str | Path,
@@ -61,7 +64,11 @@ def load_suite(
 def _read(source: str) -> Document:
     """Reads the file as a mapping, or raises what keeps it from being one."""
     try:
-        text = Path(source).read_bytes().decode("utf-8-sig")
+        with Path(source).open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise _unreadable(source, f"is too large, expected at most {MAX_BYTES:,} bytes")
+        text = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise _unreadable(source, "the file does not exist") from None
     except UnicodeDecodeError as error:

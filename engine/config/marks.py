@@ -7,6 +7,7 @@ is a mistake with its place. Nothing in a file can name a class or run code.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from engine.config.words import Loc, place_text, shown
+from engine.config.words import Loc, place_text, shown, told
 from engine.errors import Mistake
 
 _TAG = "tag:yaml.org,2002:"
@@ -23,12 +24,23 @@ _SCALARS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "tim
 _SCALAR_ERRORS = (ValueError, KeyError, AttributeError, IndexError, TypeError, OverflowError)
 # Aliases can make a small file huge when it is expanded.
 _MAX_NODES = 100_000
+# `1:59:59` is a number in YAML, and a long one takes minutes to read.
+_MAX_DIGITS = 100_000
 
 _EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
 
 
 class SuiteLoader(yaml.SafeLoader):
     """PyYAML's safe loader, which also reads `1e-3` as the number that YAML 1.2 takes it for."""
+
+    _parts = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Makes a node, unless there are too many of them already."""
+        self._parts += 1
+        if self._parts > _MAX_NODES:
+            raise yaml.YAMLError(f"it has more than {_MAX_NODES} parts")
+        return super().compose_node(parent, index)
 
 
 class SuiteDumper(yaml.SafeDumper):
@@ -71,7 +83,7 @@ class Document:
             return
         origin = next((self.origins[up] for up in _upwards(loc) if up in self.origins), None)
         if origin is not None:
-            message = f"{message} (given by --set {origin})"
+            message = f"{message} (given by --set {told(origin, 200)})"
             self.mistakes.append(Mistake(place_text(loc), message))
             return
         place = self.keys.get(loc) if key else None
@@ -124,7 +136,7 @@ def _not_yaml(error: yaml.YAMLError, text: str) -> Mistake:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         parts = [part for part in (error.context, error.problem) if part]
-        message = f"is not YAML: {', '.join(parts)}"
+        message = told(f"is not YAML: {', '.join(parts)}", 400)
         if mark is not None:
             return Mistake("suite", message, mark.line + 1, mark.column + 1)
         return Mistake("suite", message)
@@ -162,7 +174,7 @@ class _Builder:
                 return [self.build(item, (*loc, i)) for i, item in enumerate(node.value)]
         finally:
             self._open.discard(id(node))
-        return self._break(loc, f"the tag {node.tag!r} is not allowed in a suite file")
+        return self._break(loc, f"the tag {shown(node.tag)} is not allowed in a suite file")
 
     def _may_open(self, node: yaml.Node, loc: Loc) -> bool:
         if id(node) in self._open:
@@ -179,12 +191,12 @@ class _Builder:
         if node.tag == _TAG + "value":
             return node.value
         if node.tag not in _SCALARS:
-            return self._break(loc, f"the tag {node.tag!r} is not allowed in a suite file")
-        try:
-            return self._loader.construct_object(node)
-        except (yaml.YAMLError, *_SCALAR_ERRORS):
-            kind = node.tag.removeprefix(_TAG)
-            return self._break(loc, f"found {shown(node.value)}, which is no valid YAML {kind}")
+            return self._break(loc, f"the tag {shown(node.tag)} is not allowed in a suite file")
+        kind = node.tag.removeprefix(_TAG)
+        if kind not in ("int", "float") or len(node.value) <= _MAX_DIGITS:
+            with contextlib.suppress(yaml.YAMLError, *_SCALAR_ERRORS):
+                return self._loader.construct_object(node)
+        return self._break(loc, f"found {shown(node.value)}, which is no valid YAML {kind}")
 
     def _mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str, Any]:
         # An own key counts before a merged one, and of the merged the first counts.
@@ -201,7 +213,8 @@ class _Builder:
                 self._document.mistakes.append(
                     Mistake(
                         place_text((*loc, key)),
-                        f"the key {key!r} is given twice, first in line {first}; expected it once",
+                        f"the key {shown(key)} is given twice, first in line {first}; expected it "
+                        "once",
                         mark.line,
                         mark.column,
                     )

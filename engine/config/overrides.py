@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.config.marks import Document, read_document
 from engine.config.names import model_name
-from engine.config.words import Loc, place_text, shown, suggestion
+from engine.config.words import Loc, place_text, shown, suggestion, told
 from engine.errors import Mistake
 
 
@@ -25,7 +25,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         try:
             _apply(document, text)
         except _Refused as refused:
-            document.mistakes.append(Mistake(f"--set {text}", str(refused)))
+            document.mistakes.append(Mistake(f"--set {told(text, 200)}", str(refused)))
 
 
 def _apply(document: Document, text: str) -> None:
@@ -85,7 +85,7 @@ def _step(container: Any, parts: list[str], loc: Loc) -> tuple[str | int, int]:
 def _no_item(part: str, items: list[Any], loc: Loc, names: list[str]) -> str:
     indices = f"an index from 0 to {len(items) - 1}" if items else "an item, but the list is empty"
     named = f" or {suggestion(part, names)}" if names else ""
-    return f"{place_text(loc)} has no item {part!r}, expected {indices}{named}"
+    return f"{place_text(loc)} has no item {shown(part)}, expected {indices}{named}"
 
 
 def _names(items: list[Any], loc: Loc) -> list[tuple[int, str]]:

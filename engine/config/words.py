@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 Loc = tuple[str | int, ...]
 
+# To compare a word with many takes long, and a file can have thousands of mistakes.
+_COMPARED = 500
+
 
 def place_text(loc: Loc) -> str:
     """Writes a location as `evaluations[0].tests[2].metric`; the root is `suite`."""
@@ -16,8 +19,13 @@ def place_text(loc: Loc) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += f".{step}" if text else step
+            text += f".{told(step)}" if text else told(step)
     return text or "suite"
+
+
+def told(text: str, limit: int = 80) -> str:
+    """Gives a text as it stands, by its repr where it would act on a terminal, cut at a limit."""
+    return text if text and text.isprintable() and len(text) <= limit else shown(text)
 
 
 def shown(value: object) -> str:
@@ -44,6 +52,6 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def suggestion(word: object, known: Iterable[str]) -> str:
     """Gives the end of a sentence: `one of a, b; did you mean 'a'?`."""
     names = list(known)
-    listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    near = nearest(word, names) if isinstance(word, str) else None
-    return f"one of {listed}" + (f"; did you mean {near!r}?" if near else "")
+    listed = ", ".join(map(told, names[:20])) + (", ..." if len(names) > 20 else "")
+    near = nearest(word, names[:_COMPARED]) if isinstance(word, str) else None
+    return f"one of {listed}" + (f"; did you mean {shown(near)}?" if near else "")

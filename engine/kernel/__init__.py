@@ -68,7 +68,9 @@ __all__ = [
 
 F = TypeVar("F", Family, PairFamily)
 
-BUCKET_COLUMN = "__bucket"
+# As the other columns that are made for a scan, of a name that no suite can write: so no column of
+# a table is taken for it.
+BUCKET_COLUMN = "\0bucket"
 
 METER_COLUMNS = ("rows", "predictions", "predict_seconds", "scan_seconds", "loads", "batches")
 

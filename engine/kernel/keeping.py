@@ -12,7 +12,7 @@ from engine.models import Prediction
 from engine.states import Bools
 from engine.vocabulary import ModelVersion, Output, TaskKind
 
-KEY_COLUMN = "__key"
+KEY_COLUMN = "\0key"
 
 # The family of rows that hold predictions on their way to their own table.
 PREDICTED = "predicted"
@@ -22,7 +22,7 @@ _SCHEMA = pa.schema([("key", pa.string()), ("scores", pa.list_(pa.float64()))])
 
 def kept_column(model: int) -> str:
     """The column of a batch that has what is kept of a model's predictions; null where nothing."""
-    return f"__kept_{model}"
+    return f"\0kept {model}"
 
 
 def pack(keys: pa.Array, prediction: Prediction) -> bytes:

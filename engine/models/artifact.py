@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from engine.errors import ModelError
+from engine.places import is_folder
 from engine.vocabulary import ColumnSpec, TensorSpec
 
 NOTES_KEY = "evalmatrix"
@@ -57,7 +58,7 @@ def read_artifact(folder: str | Path) -> Artifact:
         ModelError: when the folder, the file, or a flavour that can be evaluated is missing.
     """
     path = Path(folder)
-    if not path.is_dir():
+    if not is_folder(path):
         raise ModelError(f"no folder at {str(path)!r}, expected one with an MLmodel file")
     try:
         data = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlparse
 
 from engine.errors import ModelError
 from engine.models.artifact import digest
 from engine.models.tracking import ask, current_tracking
+from engine.places import is_folder, local_path
 from engine.registry import nearest
 
 _LOG = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Locator:
                 f"found the model URI {uri!r}, expected models:/<name>/<version>, "
                 f"models:/<name>@<alias>, models:/<model id> or runs:/<run id>/<path>"
             )
-        return Located(_local_path(uri) or self._download(uri, immutable=False))
+        return Located(local_path(uri) or self._download(uri, immutable=False))
 
     def _registered(self, name: str, version: str) -> Located:
         found = self._ask(lambda client: client.get_model_version(name, version))
@@ -78,7 +78,7 @@ class Locator:
             located = self._logged(match[1])
         else:
             # A registry that is not local hands out its files under the version's own name.
-            path = _local_path(uri) if uri else None
+            path = local_path(uri) if uri else None
             path = path or self._download(f"models:/{name}/{version}")
             located = Located(path, model_id=getattr(found, "model_id", None) or None)
         return replace(located, registered_name=name, version=str(version))
@@ -105,17 +105,17 @@ class Locator:
         if model is None:
             hint = "" if model_id.startswith("m-") else self._no_version(model_id, "has no version")
             raise ModelError(hint or f"no logged model {model_id!r} at {self.tracking_uri}")
-        path = _local_path(model.artifact_location) or self._download(f"models:/{model_id}")
+        path = local_path(model.artifact_location) or self._download(f"models:/{model_id}")
         return Located(path, model_id=model_id)
 
     def _of_run(self, run_id: str, path: str) -> Located:
         run = self._ask(lambda client: client.get_run(run_id))
         if run is None:
             raise ModelError(f"no run {run_id!r} at {self.tracking_uri}")
-        root = _local_path(run.info.artifact_uri)
+        root = local_path(run.info.artifact_uri)
         if root is None:
             return Located(self._download(f"runs:/{run_id}/{path}"))
-        if (root / path).is_dir():
+        if is_folder(root / path):
             return Located(root / path)
         # Since MLflow 3 a model is logged beside the run, under the name that it was given.
         logged = self._ask(
@@ -176,11 +176,3 @@ class Locator:
             if not target.is_dir():
                 shutil.copytree(path, target)
         return target
-
-
-def _local_path(uri: str) -> Path | None:
-    """The path behind a URI without a scheme, or with that of files; None for other schemes."""
-    parsed = urlparse(uri)
-    if parsed.scheme == "file":
-        return Path(unquote(parsed.path))
-    return Path(uri).expanduser().absolute() if "://" not in uri and ":/" not in uri else None

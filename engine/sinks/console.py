@@ -63,9 +63,9 @@ def _gate(outcome: RunOutcome, console: Console) -> None:
     reading = selection.read_gate(outcome.gate)
     console.print()
     line = Text(f" {reading.headline.upper()} ", style=_TONES[reading.tone])
-    line.append(f"  {fmt.one_line(outcome.info.suite, 60)}", style="bold default on default")
+    line.append(f"  {fmt.log_line(outcome.info.suite, 60)}", style="bold default on default")
     console.print(line)
-    console.print(Text(fmt.one_line(outcome.gate.reason, 600)))
+    console.print(Text(fmt.log_line(outcome.gate.reason, 600)))
     console.print(_counts(outcome))
     for note in reading.notes:
         console.print(Text(f"! {note}", style="yellow"))
@@ -85,15 +85,15 @@ def _counts(outcome: RunOutcome) -> Text:
 
 def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
     data = evaluation.dataset
-    title = Text(fmt.one_line(evaluation.name, 60), style="bold")
+    title = Text(fmt.log_line(evaluation.name, 60), style="bold")
     title.append(
-        f"  {evaluation.task.value}, {fmt.one_line(data.name, 60)} version {data.version}, "
+        f"  {evaluation.task.value}, {fmt.log_line(data.name, 60)} version {data.version}, "
         f"{fmt.plural(data.rows, 'row')}",
         style="dim not bold",
     )
     console.print(title)
     for name, message in evaluation.model_errors.items():
-        text = f"ERROR  {fmt.one_line(name, 60)}: {fmt.one_line(message, 300)}"
+        text = f"ERROR  {fmt.log_line(name, 60)}: {fmt.log_line(message, 300)}"
         console.print(Text(text, style=_STYLES["ERROR"]))
     for name, message in evaluation.not_deterministic.items():
         text = f"{fmt.one_line(name, 60)} is not deterministic: {fmt.one_line(message, 300)}"
@@ -115,10 +115,10 @@ def _standing(evaluation: EvaluationResult, console: Console) -> None:
     standing = selection.standing(evaluation)
     if not standing:
         return
-    title = f"against {fmt.one_line(evaluation.baseline or '', 40)}, over slices and metrics"
+    title = f"against {fmt.log_line(evaluation.baseline or '', 40)}, over slices and metrics"
     console.print(Text(title, style="bold"))
     for name, counts in standing[:_MAX_STANDING]:
-        console.print(Text(f"{fmt.one_line(name, 40)}: {selection.tally_words(counts)}"))
+        console.print(Text(f"{fmt.log_line(name, 40)}: {selection.tally_words(counts)}"))
 
 
 def _groups(models: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -132,13 +132,13 @@ def _table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     table.add_column(Text("on all rows"), overflow="fold")
     for name in models:
-        head = Text(fmt.one_line(name, 40))
+        head = Text(fmt.log_line(name, 40))
         if name == evaluation.baseline:
             head.append("\n(baseline)", style="dim not bold")
         table.add_column(head, justify="right", overflow="fold")
     for label, by_model in list(rows.items())[:_MAX_METRICS]:
         cells = [_value(evaluation, by_model, name) for name in models]
-        table.add_row(Text(fmt.one_line(label, 60)), *cells)
+        table.add_row(Text(fmt.log_line(label, 60)), *cells)
     return table
 
 
@@ -182,15 +182,15 @@ def _findings(outcome: RunOutcome, console: Console) -> None:
 def _finding(finding: Finding, console: Console) -> None:
     first = finding.first
     parts = (
-        fmt.one_line(first.model.name, 40),
-        fmt.joined([fmt.one_line(name, 60) for name in finding.slices], 2),
-        fmt.joined([fmt.one_line(name, 60) for name in finding.tests], 2),
+        fmt.log_line(first.model.name, 40),
+        fmt.joined([fmt.log_line(name, 60) for name in finding.slices], 2),
+        fmt.joined([fmt.log_line(name, 60) for name in finding.tests], 2),
     )
     amount = fmt.plural(first.counts.n, "row")
     if len(finding.cells) > 1:
         amount = fmt.plural(len(finding.cells), "cell")
     body = Text(" / ".join(parts))
-    body.append(f"\n{fmt.one_line(first.reason, 300)} ({amount})", style="dim")
+    body.append(f"\n{fmt.log_line(first.reason, 300)} ({amount})", style="dim")
     line = Table.grid()
     line.add_column(width=13)
     line.add_column(overflow="fold")
@@ -200,9 +200,9 @@ def _finding(finding: Finding, console: Console) -> None:
 
 def _places(places: Mapping[str, str], console: Console) -> None:
     console.print(Text("Where to look", style="bold"))
-    width = max(len(fmt.one_line(name)) for name in places)
+    width = max(len(fmt.log_line(name)) for name in places)
     for name, place in places.items():
         # A path is printed on one line, however long, so that it can be copied.
-        text = Text(f"{fmt.one_line(name):<{width}}  ", style="dim")
-        text.append(fmt.one_line(place), style="default not dim")
+        text = Text(f"{fmt.log_line(name):<{width}}  ", style="dim")
+        text.append(fmt.log_line(place), style="default not dim")
         console.print(text, soft_wrap=True)

@@ -19,6 +19,13 @@ _ACTING = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]+"
 )
 
+# What GitHub takes for a command at the start of a line of a log, and the older form anywhere.
+_COMMAND = re.compile(
+    r"::(?=(?:error|warning|notice|debug|group|endgroup|echo|(?:add|remove|set|save|stop)-)\b)|"
+    r"##\[",
+    re.IGNORECASE,
+)
+
 
 def number(value: float | None, none: str = DASH) -> str:
     """Writes a metric value with some five significant digits, `none` where it is undefined."""
@@ -143,6 +150,20 @@ def one_line(text: str, limit: int | None = None) -> str:
     while len(kept) > 1 and unicodedata.combining(kept[-1]):
         kept = kept[:-1]
     return kept.rstrip() + "..."
+
+
+def log_line(text: str, limit: int | None = None) -> str:
+    """As `one_line`, for a log: of a CI server's commands (`::error::`) it makes plain text."""
+    return _tamed(one_line(text, limit))
+
+
+def log_text(text: str) -> str:
+    """As `clean`, for a log."""
+    return _tamed(clean(text))
+
+
+def _tamed(text: str) -> str:
+    return _COMMAND.sub(lambda found: f"{found[0][:-1]} {found[0][-1]}", text)
 
 
 def joined(names: list[str], limit: int = 3) -> str:

@@ -40,6 +40,7 @@ _SPECIAL |= {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 _SPECIAL[ord("@")] = "@&#8203;"
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
 _LINK = re.compile(r"(?<=https)://|(?<=http)://|(?<=ftp)://|(?<=www)\.", re.IGNORECASE)
+_COMMAND = re.compile("(?<=:):")
 _BLOCK = re.compile(r"^([-+=]|\d+[.)])")
 
 
@@ -70,7 +71,7 @@ def render(outcome: RunOutcome) -> str:
 def escape(text: str, limit: int = _NAME) -> str:
     """Makes a text of one line that Markdown, HTML and GitHub show as it is."""
     line = fmt.one_line(text, limit).translate(_SPECIAL)
-    for pattern in (_EDGE_UNDERSCORE, _LINK, _BLOCK):
+    for pattern in (_EDGE_UNDERSCORE, _LINK, _COMMAND, _BLOCK):
         line = pattern.sub(_reference, line)
     return line
 

@@ -14,15 +14,18 @@ that tests something:
 
 A gate that failed or is in error for a reason that no testcase shows (say, inconclusive cells
 with `on_inconclusive: fail`) gets a suite of its own, so that CI is never green on it. Names hold
-no values, versions or dates: they are the same every night, and CI can follow them.
+no values, versions or dates: they are the same every night, and CI can follow them. Where two
+names would look alike here, both have a mark.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,11 +71,9 @@ class _Suite:
 
 def write(outcome: RunOutcome, path: Path) -> Path:
     """Writes a run's cells as JUnit XML; the same outcome gives the same bytes."""
-    suites = [
-        _suite(outcome, evaluation, model)
-        for evaluation in outcome.evaluations
-        for model in evaluation.models
-    ]
+    of = [(evaluation, m) for evaluation in outcome.evaluations for m in evaluation.models]
+    named = _distinct([(e.name, m.name, e.dataset.name) for e, m in of], ".")
+    suites = [_suite(outcome, *each, name) for each, name in zip(of, named, strict=True)]
     if (gate := _gate_suite(outcome, suites)) is not None:
         suites.append(gate)
     root = ET.Element(
@@ -90,13 +91,30 @@ def write(outcome: RunOutcome, path: Path) -> Path:
     return path
 
 
-def _suite(outcome: RunOutcome, evaluation: EvaluationResult, model: ModelVersion) -> _Suite:
-    names = (evaluation.name, model.name, evaluation.dataset.name)
-    suite = _Suite(".".join(map(fmt.one_line, names)), _timestamp(outcome.info.started_at))
+def _distinct(listed: Sequence[tuple[str, ...]], sign: str) -> list[str]:
+    """Names of the parts joined by a sign; those that would be alike get a mark of their parts."""
+    names = [_legal(sign.join(map(fmt.one_line, parts))) for parts in listed]
+    seen = Counter(names)
+    return [
+        f"{name} [{_mark(parts)}]" if seen[name] > 1 else name
+        for name, parts in zip(names, listed, strict=True)
+    ]
+
+
+def _mark(parts: tuple[str, ...]) -> str:
+    text = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()[:8]
+
+
+def _suite(
+    outcome: RunOutcome, evaluation: EvaluationResult, model: ModelVersion, name: str
+) -> _Suite:
+    suite = _Suite(name, _timestamp(outcome.info.started_at))
     suite.properties = _properties(outcome, evaluation, model)
     own = [cell for cell in evaluation.cells if cell.model.name == model.name]
     tested = [cell for cell in own if cell.verdict is not Verdict.RECORDED]
-    suite.cases = [_case(suite.name, cell) for cell in tested]
+    named = _distinct([_parts(cell) for cell in tested], "/")
+    suite.cases = [_case(suite.name, *each) for each in zip(named, tested, strict=True)]
     if not tested:
         suite.cases.append(_untested_case(suite.name, own, evaluation, model))
     return suite
@@ -118,10 +136,12 @@ def _properties(
     ]
 
 
-def _case(classname: str, cell: Cell) -> ET.Element:
-    name = f"{fmt.one_line(cell.slice.name)}/{fmt.one_line(cell.test.name)}"
-    if cell.variant != "clean":
-        name += f"/{fmt.one_line(cell.variant)}"
+def _parts(cell: Cell) -> tuple[str, ...]:
+    parts = (cell.slice.name, cell.test.name)
+    return parts if cell.variant == "clean" else (*parts, cell.variant)
+
+
+def _case(classname: str, name: str, cell: Cell) -> ET.Element:
     case = _testcase(classname, name)
     said = selection.word(cell)
     if said == selection.WARN:

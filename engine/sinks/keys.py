@@ -51,7 +51,10 @@ def _key(parts: Sequence[str], mark: str) -> str:
 def _clean(part: str) -> str:
     """One part without what MLflow refuses, and without what a path would leave out."""
     cleaned = _REFUSED.sub("_", part).strip()
-    return cleaned if cleaned.strip(".") else "_"
+    if not cleaned.strip("."):
+        return "_"
+    # MLflow takes no key that begins like a path upwards.
+    return f"_{cleaned}" if cleaned.startswith("..") else cleaned
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -100,7 +100,7 @@ class Finding:
 
     @property
     def slices(self) -> list[str]:
-        return list(dict.fromkeys(fmt.one_line(cell.slice.name) for cell in self.cells))
+        return list(dict.fromkeys(cell.slice.name for cell in self.cells))
 
     @property
     def tests(self) -> list[str]:
@@ -125,17 +125,20 @@ def is_overall(piece: Slice) -> bool:
 
 
 def column_label(cell: Cell) -> str:
-    """A metric, with the column it compares between, and its variant if the data were perturbed."""
-    metric = fmt.one_line(cell.test.metric)
+    """A metric, with the column it compares between, and its variant if the data were perturbed.
+
+    As it is, so that two of them are never one; it goes on one line where it is shown.
+    """
+    metric = cell.test.metric
     if cell.test.group:
-        metric += f" by {fmt.one_line(cell.test.group)}"
-    return metric if cell.variant == "clean" else f"{metric} [{fmt.one_line(cell.variant)}]"
+        metric += f" by {cell.test.group}"
+    return metric if cell.variant == "clean" else f"{metric} [{cell.variant}]"
 
 
 def test_label(cell: Cell) -> str:
     """A test, with its variant where the data were perturbed."""
-    name = fmt.one_line(cell.test.name)
-    return name if cell.variant == "clean" else f"{name} [{fmt.one_line(cell.variant)}]"
+    name = cell.test.name
+    return name if cell.variant == "clean" else f"{name} [{cell.variant}]"
 
 
 def read_gate(gate: Gate) -> GateReading:

@@ -78,7 +78,7 @@ def _row(evaluation: EvaluationResult, label: str, by_model: dict[str, Spot]) ->
     values = {name: spot.value for name, spot in by_model.items() if spot.value is not None}
     best = _best(values, better)
     return Row(
-        metric=label,
+        metric=fmt.one_line(label),
         hint={True: "higher is better", False: "lower is better", None: ""}[better],
         conditions=", ".join(fmt.one_line(text) for text in demands),
         figures=tuple(

@@ -189,7 +189,7 @@ def _pair(pair: Paired, scale: Scale, better: bool | None, *, colour: str) -> Pa
         slice=fmt.one_line(cell.slice.name),
         model=fmt.one_line(cell.model.name),
         colour=colour,
-        metric=pair.label,
+        metric=fmt.one_line(pair.label),
         margin=", ".join(str(condition) for condition, _ in margins),
         word=selection.word(cell) if margins else "",
         reason=fmt.one_line(cell.reason, 300) if margins else "",

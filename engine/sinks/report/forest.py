@@ -120,9 +120,9 @@ class _Axis:
 
 def forests(evaluation: EvaluationResult, anchor: str) -> tuple[Forest, ...]:
     """One forest for each test of an evaluation that measured anything, in the suite's order."""
-    by_test: dict[str, list[Cell]] = {}
+    by_test: dict[tuple[str, str], list[Cell]] = {}
     for cell in evaluation.cells:
-        by_test.setdefault(selection.test_label(cell), []).append(cell)
+        by_test.setdefault((cell.test.name, cell.variant), []).append(cell)
     grave = [min(map(selection.rank, cells)) for cells in by_test.values()]
     # The first test with the gravest verdict is open; the others are one click away.
     first = grave.index(min(grave)) if grave else 0
@@ -145,7 +145,7 @@ def _forest(
     lines = tuple(_line(row, models, axis, scale) for row in ranked[: SHOWN + FOLDED])
     return Forest(
         anchor=anchor,
-        test=selection.test_label(cells[0]),
+        test=fmt.one_line(selection.test_label(cells[0])),
         demand=_demand(cells[0]),
         axis=_axis_words(test.metric, evaluation.baseline, axis),
         tally=_tally(cells),

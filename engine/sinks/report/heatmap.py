@@ -100,7 +100,7 @@ def heat_map(evaluation: EvaluationResult, anchor: str) -> HeatMap:
     room = CELL_BUDGET // max(1, len(columns) * len(by_model))
     words = {True: "higher is better", False: "lower is better", None: ""}
     return HeatMap(
-        columns=columns,
+        columns=tuple(map(fmt.one_line, columns)),
         hints=tuple(words[better[label]] for label in columns),
         tables=tuple(
             _table(f"{anchor}-m{place}", (model, slices), better, room)

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Where an SVG names an id, its own or another element's.
+_REFERENCE = re.compile(r'\sid="|url\(#|href="#')
+
 
 @contextmanager
 def house_style() -> Iterator[None]:
@@ -52,8 +55,7 @@ def svg(figure: Figure, prefix: str, description: str) -> str:
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<(metadata)>.*?</\1>|\s*<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<[^>]*?\sid=")', rf"\g<1>{prefix}-", text)
-    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
-    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    # In tags alone: the same may stand in a name.
+    text = re.sub("<[^>]*>", lambda tag: _REFERENCE.sub(lambda f: f"{f[0]}{prefix}-", tag[0]), text)
     words = description.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return text.replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)

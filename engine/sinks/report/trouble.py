@@ -111,6 +111,7 @@ def _against(cell: Cell) -> tuple[str, ...]:
 
 def _several(names: list[str], noun: str) -> str:
     """The count comes first, so that it stays to be read where the names are cut."""
+    names = [fmt.one_line(name) for name in names]
     if len(names) <= 2:
         return ", ".join(names)
     return f"{fmt.plural(len(names), noun)}: {fmt.joined(names)}"

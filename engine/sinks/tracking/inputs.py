@@ -12,6 +12,9 @@ from engine.vocabulary import DatasetVersion
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
+# MLflow refuses a dataset's schema of a character more.
+MAX_SCHEMA = 1_048_575
+
 _COLUMN_TYPES = {
     "string": "string",
     "boolean": "boolean",
@@ -41,12 +44,13 @@ def dataset_input(dataset: DatasetVersion) -> DatasetInput:
         "delta_table_id": dataset.table_id,
     }
     version = f"@v{dataset.version}"
+    schema = json.dumps({"mlflow_colspec": colspec(dataset)})
     entity = Dataset(
         name=f"{dataset.name[: 500 - len(version)]}{version}",
         digest=digest,
         source_type="delta_table",
         source=json.dumps(source),
-        schema=json.dumps({"mlflow_colspec": colspec(dataset)}),
+        schema=schema if len(schema) <= MAX_SCHEMA else None,
         profile=json.dumps({"num_rows": dataset.rows}),
     )
     tags = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 PREFIX = "evalmatrix"
 MAX_TAG = 5000
 MAX_PARAM = 6000
+MAX_RUN_NAME = 250
 
 Of = tuple[str, str]
 """What an MLflow run is of: an evaluation, and one of its models or none."""

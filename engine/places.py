@@ -1,0 +1,38 @@
+"""Places as users write them: which are folders of this machine, and whether they are there.
+
+Neither asks a URI's grammar of a path, nor raises: a path may hold any character.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
+
+
+def local_path(place: str) -> Path | None:
+    """A path, or the URI of a file, as a path of this machine; None for other URIs.
+
+    >>> local_path("file:///data/a%20b"), local_path("s3://bucket/a")
+    (PosixPath('/data/a b'), None)
+    """
+    found = _URI.fullmatch(place)
+    if found is None:
+        # Unlike pathlib's, it takes `~nobody` for what it is where there is no such user.
+        return Path(os.path.expanduser(place)).absolute()  # noqa: PTH111
+    if found[1].lower() != "file":
+        return None
+    return Path("/" + unquote(found[2]))
+
+
+def is_there(place: str | Path) -> bool:
+    """Whether there is a file or folder; a path that cannot be is not there."""
+    return os.path.exists(place)  # noqa: PTH110
+
+
+def is_folder(place: str | Path) -> bool:
+    """Whether there is a folder; a path that cannot be is none."""
+    return os.path.isdir(place)  # noqa: PTH112
