@@ -126,8 +126,11 @@ def begin(
 ) -> Job:
     """Reads the suite, checks the store, starts Spark, and names the run."""
     now = dt.datetime.now(dt.UTC)
-    run_id = options.resume or options.run_id or f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    given = (options.run_id or None) if options.resume is None else options.resume
+    run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}" if given is None else given
     _check_run_id(run_id)
+    if options.run_id == "latest":
+        raise InputError("a run id is 'latest', which every command takes for the newest run's")
     suite = read_suite(path, options.overrides)
     store = Store(suite.store)
     store.check_writable()
@@ -137,6 +140,8 @@ def begin(
     try:
         spark = spark or _session(store, tell)
         resumed = _resumable(spark, store, options)
+        # The newest run may have been asked for.
+        run_id = str(resumed["run_id"]) if resumed else run_id
         info = RunInfo(
             run_id=run_id,
             suite=suite.name,

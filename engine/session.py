@@ -134,6 +134,7 @@ def get_session(
     settings = _settings(extra or {})
     # Workers run this very Python, whatever `python3` is on the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    _in_utf8()
     jars = [] if under_submit else delta_jars()
     if jars and is_here(settings["spark.master"]):
         settings = _on_class_path(settings, jars)
@@ -149,6 +150,14 @@ def get_session(
             return builder.getOrCreate()
     except Exception as error:
         raise StoreError(f"Spark did not start: {error}{_tail(log_file)}") from error
+
+
+def _in_utf8() -> None:
+    """Lets a new Java write any file name: in the locale C, cron's for one, it has ASCII alone."""
+    names = ("LC_ALL", "LC_CTYPE", "LANG")
+    told = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    if "utf" not in told.lower():
+        os.environ["LC_ALL"] = "C.UTF-8"
 
 
 def _settings(extra: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,13 @@ import pandas as pd
 
 from engine.errors import ModelError
 from engine.models.artifact import NOTES_KEY
-from engine.models.tracking import artifact_root, ask, current_tracking, unreachable
+from engine.models.tracking import (
+    artifact_root,
+    ask,
+    current_tracking,
+    unreachable,
+    versions_of,
+)
 
 TAG = "evalmatrix."
 
@@ -192,8 +198,7 @@ def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
 
 def find_registered(tracking_uri: str, name: str, key: str, value: str) -> Registered | None:
     """Finds the newest version of a name that has `value` under one of our tags."""
-    query = f"name = '{name}'"
-    versions = ask(tracking_uri, lambda client: client.search_model_versions(query)) or ()
+    versions = ask(tracking_uri, lambda client: versions_of(client, name)) or ()
     same = [version for version in versions if version.tags.get(TAG + key) == value]
     if not same:
         return None
