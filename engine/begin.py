@@ -8,7 +8,7 @@ import platform
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +26,8 @@ from engine.sinks import results as results_sink
 from engine.sinks import tracking
 from engine.store import Store
 from engine.vocabulary import RunInfo
+
+NEWEST = "latest"
 
 _LIBRARIES = ("evalmatrix", "pyspark", "delta-spark", "mlflow", "scikit-learn", "tensorflow",
               "torch", "numpy", "pandas", "pyarrow")  # fmt: skip
@@ -71,11 +73,18 @@ def begun(
         StoreError: when the store cannot be written, or Spark does not start.
     """
     now = dt.datetime.now(dt.UTC)
-    run_id = options.resume or options.run_id or f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    given = (options.run_id or None) if options.resume is None else options.resume
+    run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}" if given is None else given
     _check_run_id(run_id)
+    if options.run_id == NEWEST:
+        raise InputError(f"a run id is {NEWEST!r}, which every command takes for the newest run's")
     suite = read_suite(path, options.overrides)
     store = Store(suite.store)
     store.check_writable()
+    if options.resume == NEWEST:
+        spark = spark or _session(store, tell)
+        run_id = _newest(spark, store)
+        options = replace(options, resume=run_id)
     with sole_process(store.local, run_id):
         begin = _Begin(suite, store, options, run_id, now)
         yield _job(begin, spark, tell)
@@ -150,6 +159,14 @@ def _check_run_id(run_id: str) -> None:
             f"a run id is {run_id!r}; expected 1 to 100 letters, digits, '-', '_' and '.', not "
             "beginning with '.'"
         )
+
+
+def _newest(spark: SparkSession, store: Store) -> str:
+    """The id of the run that began last, whether it has finished or not."""
+    runs = results_sink.list_runs(spark, table=store.table("runs"))
+    if not runs:
+        raise InputError(f"the store {store.root!r} has no run to resume")
+    return str(runs[-1]["run_id"])
 
 
 def versions() -> dict[str, str]:

@@ -248,7 +248,8 @@ def store_states(states: DataFrame, plan: EvaluationPlan, target: Target) -> Non
         F.lit(STATES_VERSION).alias("schema_version"),
         F.lit(target.now).cast("timestamp").alias("created_at"),
     )
-    token = f"states {target.run_id} {plan.name} {target.step}".rstrip()
+    # By its repr, so that no name and step are another name.
+    token = f"states {target.run_id} {plan.name!r} {target.step}".rstrip()
     try:
         tables.append_once(about, target.table, token=token, options=_STATISTICS, long=True)
     except StoreError as error:

@@ -52,7 +52,7 @@ def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: st
         F.lit(PREDICTIONS_VERSION).alias("schema_version"),
         F.lit(target.now).cast("timestamp").alias("created_at"),
     )
-    token = f"predictions {target.run_id} {plan.name} {target.step}".rstrip()
+    token = f"predictions {target.run_id} {plan.name!r} {target.step}".rstrip()
     # What is deleted must be gone from the files, not only marked.
     options = {"delta.enableDeletionVectors": "false"}
     tables.append_once(rows, table, token=token, options=options)

@@ -273,12 +273,21 @@ def _scratch() -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of a new JVM: a configuration of its log without values of the data.
+    """The environment of a new JVM, beside what this process has.
 
-    Whoever has set one for it has the last word: by this variable, or by Java's own option.
+    It gets a configuration of its log without values of the data; whoever has set one has the last
+    word, by the same variable or by Java's own option. And it can write any file name: in the
+    locale C, cron's for one, Java has ASCII alone.
     """
+    made = {}
     variable, file = "LOG4J_CONFIGURATION_FILE", Path(__file__).with_name("spark_log4j2.properties")
-    return {} if variable in os.environ or not file.is_file() else {variable: file.as_uri()}
+    if variable not in os.environ and file.is_file():
+        made[variable] = file.as_uri()
+    names = ("LC_ALL", "LC_CTYPE", "LANG")
+    told = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    if "utf" not in told.lower():
+        made["LC_ALL"] = "C.UTF-8"
+    return made
 
 
 @contextmanager

@@ -11,11 +11,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import StoreError
+from engine.errors import InputError, StoreError
 from engine.places import is_there, local_path
 
 _CATALOG = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 
+# A URI's query, and a character by its number.
+_NO_DATABASE = re.compile(r"\?|%[0-9a-fA-F]{2}")
 # What means another folder than one of that name, or one that is there for something else.
 _NO_FOLDERS = frozenset({".", "..", "_delta_log", ".locks"})
 # A file system takes 255 bytes, of which the ending of a lock's name needs some.
@@ -74,8 +76,18 @@ class Store:
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow's default place: SQLite in the store."""
-        return f"sqlite:///{self.files / 'mlflow.db'}"
+        """MLflow's default place: SQLite in the store.
+
+        Raises:
+            InputError: for a path that means another one as a part of a database's URI.
+        """
+        database = str(self.files / "mlflow.db")
+        if odd := _NO_DATABASE.search(database):
+            raise InputError(
+                f"the store {self.root!r} has {odd[0]!r} in its path, by which MLflow's database "
+                "would lie elsewhere; choose another `store:`, or set mlflow.tracking_uri"
+            )
+        return f"sqlite:///{database}"
 
     def report_folder(self, run_id: str) -> Path:
         """Where the report, the JUnit file and the summary of a run lie."""

@@ -121,7 +121,7 @@ def digest(folder: str | Path) -> str:
     for name, path in sorted(_files(Path(folder))):
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256")
-        total.update(f"{name}\0{content.hexdigest()}\n".encode())
+        total.update(f"{name}\0{content.hexdigest()}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from engine.errors import ModelError
 from engine.models.artifact import digest
-from engine.models.tracking import ask, current_tracking
+from engine.models.tracking import ask, current_tracking, versions_of
 from engine.places import is_folder, local_path
 from engine.registry import nearest
 
@@ -96,8 +96,7 @@ class Locator:
         return str(versions[-1])
 
     def _versions(self, name: str) -> list[int]:
-        text = name.replace("'", "\\'")
-        found = self._ask(lambda client: client.search_model_versions(f"name = '{text}'"))
+        found = self._ask(lambda client: versions_of(client, name))
         return sorted(int(version.version) for version in found or ())
 
     def _logged(self, model_id: str) -> Located:

@@ -28,6 +28,7 @@ from engine.models.tracking import (
     find_experiment,
     make_database,
     unreachable,
+    versions_of,
 )
 
 TAG = "evalmatrix."
@@ -191,8 +192,7 @@ def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
 
 def find_registered(tracking_uri: str, name: str, key: str, value: str) -> Registered | None:
     """Finds the newest version of a name that has `value` under one of our tags."""
-    query = f"name = '{name}'"
-    versions = ask(tracking_uri, lambda client: client.search_model_versions(query)) or ()
+    versions = ask(tracking_uri, lambda client: versions_of(client, name)) or ()
     same = [version for version in versions if version.tags.get(TAG + key) == value]
     if not same:
         return None

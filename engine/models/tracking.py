@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 from engine.errors import TrackingError
 from engine.locks import sole_writer
@@ -95,6 +96,14 @@ def find_experiment(client: MlflowClient, name: str, artifact_root: str | None) 
     return str(found.experiment_id)
 
 
+def versions_of(client: Any, name: str) -> list[Any]:
+    """The versions of a registered model, whatever it is called; `client` is an `MlflowClient`."""
+    quote = '"' if "'" in name else "'"
+    # MLflow's filters have no way to write a quote within quotes.
+    query = None if quote in name else f"name = {quote}{name}{quote}"
+    return [each for each in client.search_model_versions(query) if each.name == name]
+
+
 @contextlib.contextmanager
 def current_tracking(tracking_uri: str) -> Iterator[None]:
     """Makes a server the one that MLflow's functions use, and puts the old one back afterwards.
@@ -125,7 +134,8 @@ def unreachable(tracking_uri: str, error: Exception) -> TrackingError:
 def database_path(tracking_uri: str) -> Path | None:
     """The file of an SQLite tracking URI, None for other ones."""
     match = re.fullmatch(r"sqlite:///([^?]+)(\?.*)?", tracking_uri)
-    return Path(match[1]) if match and match[1] != ":memory:" else None
+    # As MLflow reads it.
+    return Path(unquote(match[1])) if match and match[1] != ":memory:" else None
 
 
 def artifact_root(tracking_uri: str) -> str | None:

@@ -298,11 +298,12 @@ def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | N
 
 def list_runs(spark: SparkSession, *, table: str) -> list[dict[str, Any]]:
     """All runs of a store in the order in which they began, without their plans."""
-    if not tables.exists(spark, table):
-        return []
     columns = ("run_id", "started_at", "status", "gate", "exit_code", "suite_resolved")
-    runs = tables.read(spark, table).select(*columns).orderBy("started_at", "run_id")
-    return [row.asDict() for row in runs.collect()]
+    with table_errors.reading(table):
+        if not tables.exists(spark, table):
+            return []
+        runs = tables.read(spark, table).select(*columns).orderBy("started_at", "run_id")
+        return [row.asDict() for row in runs.collect()]
 
 
 def correct_exit_codes(spark: SparkSession, codes: Mapping[str, int], *, table: str) -> None:
