@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import dump_suite, load_suite, schema
+from engine.config import Outline, dump_suite, load_suite, outline, schema
 from engine.errors import SuiteError
 
 RICH = """\
@@ -237,3 +237,13 @@ def test_any_data_is_loaded_or_refused(data, override):
 )
 def test_any_bytes_are_loaded_or_refused(text, override):
     load_or_refuse(text, override)
+
+
+def test_where_the_runs_of_a_suite_are_is_read_without_its_plugins(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yml"
+    path.write_text(RICH)
+    text = dump_suite(load_suite(path))
+    assert outline(text) == Outline("1e3", ("null", "two", "three"), None)
+    tracked = text.replace("mlflow:\n", "mlflow:\n  tracking_uri: http://mlflow:5000\n")
+    without = tracked.replace("my.metrics", "gone").replace("f1_macro", "unknown")
+    assert outline(without) == Outline("1e3", ("null", "two", "three"), "http://mlflow:5000")

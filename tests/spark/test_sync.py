@@ -195,6 +195,22 @@ def test_an_answer_that_is_lost_makes_no_second_run(
     assert story.tags("1")["evalmatrix.gate"] == "failed"
 
 
+def test_a_sync_that_is_cut_off_tells_what_it_could_not_send(story: Story) -> None:
+    story.proxy.fault = lambda path: "down" if path.endswith("/runs/log-inputs") else ""
+    told = story.sync()
+    assert told.exit_code == 4
+    first, *others = told.stdout.splitlines()
+    assert first.startswith(f"before: not sent: MLflow at {story.proxy.uri} did not take the run")
+    # A server that is down is not tried again for each run.
+    assert [each.partition(": the MLflow tracking server")[0] for each in others] == [
+        "middle: not sent",
+        "failed: not sent",
+    ]
+    assert "all results are safe in the store" in told.stderr
+    assert story.codes("before", "middle", "failed") == [4, 4, 1]
+    story.proxy.back()
+
+
 def test_sync_sends_what_is_missing(story: Story) -> None:
     begin_a_run_that_is_stopped(story)
     told = story.sync()
