@@ -96,4 +96,4 @@ def _misfit_threshold(plan: EvaluationPlan, test: ModelTest, kinds: Sequence[str
 
 def _is_of_class(stem: str) -> bool:
     """Whether `<stem>_class_<label>` is a metric of a class, not a user's own name."""
-    return rf"{stem}{OF_CLASS}(?P<label>(?s:.*))" in METRICS.patterns()
+    return rf"{stem}{OF_CLASS}(?P<label>.*)" in METRICS.patterns()
