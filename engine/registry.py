@@ -48,7 +48,8 @@ class Registry(Generic[T]):
 
     def add_pattern(self, pattern: str, make: Callable[..., T]) -> None:
         """Registers all names that match `pattern`; its groups are the arguments of `make`."""
-        self._patterns.append((re.compile(pattern), make))
+        # A name may hold a label of several lines.
+        self._patterns.append((re.compile(pattern, re.DOTALL), make))
 
     def find(self, name: str) -> T | None:
         """The thing under `name`, an alias or a pattern; None when there is none."""

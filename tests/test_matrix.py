@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 from decimal import Decimal
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -408,3 +409,50 @@ def test_tests_apply_to_the_sets_they_name() -> None:
     assert [test.name for test in PLAN.tests_on("country")] == ["auc"]
     assert PLAN.tests_on("age") == []
     assert PLAN.sets_by_name["young"].where == "age < 25"
+
+
+def test_a_class_of_any_text_has_a_metric_of_its_own(nasty: ModuleType) -> None:
+    problem = Problem(MULTI, tuple(nasty.CURATED))
+    for stem in ("recall", "f1"):
+        tests = expand_tests([ModelTest("each", f"{stem}_per_class")], problem)
+        assert [METRICS.get(test.metric).name for test in tests] == [
+            f"{stem}_class_{label}" for label in nasty.CURATED
+        ]
+        assert len({test.name for test in tests}) == len(nasty.CURATED)
+
+
+def test_a_class_that_is_none_is_refused_also_when_it_is_empty() -> None:
+    plan = replace(PLAN, tests=(ModelTest("r", "recall_class_"), ModelTest("s", "recall_class_\n")))
+    with pytest.raises(InputError, match="names the class ''; expected one of") as refused:
+        check_fit(plan)
+    assert r"names the class '\n'" in str(refused.value)
+
+
+def test_the_groups_of_slices_are_never_another_set() -> None:
+    names = ("overall", "a in b", "b", "groups of sex in overall", "groups of x in a in b")
+    sets = tuple(SliceSet(name, "where", where="true") for name in names)
+    tests = tuple(
+        ModelTest(f"t {group}", "selection_rate_ratio", (), names, group=group)
+        for group in ("sex", "x", "x in a")
+    )
+    made = replace(PLAN, slice_sets=sets, tests=tests).scanned_sets
+    assert len({each.name for each in made}) == len(made) == 5 + 3 * 5
+    assert {(each.parent, each.dimensions[-1].column) for each in made[5:]} == {
+        (name, group) for name in names for group in ("sex", "x", "x in a")
+    }
+    # What runs have stored under is not renamed.
+    alone = replace(PLAN, tests=(ModelTest("t", "selection_rate_ratio", group="sex"),))
+    assert [each.name for each in alone.group_sets] == ["groups of sex in overall"]
+
+
+def test_plans_of_any_names_come_back_from_json(nasty: ModuleType) -> None:
+    for text in nasty.CURATED:
+        plan = replace(
+            PLAN,
+            name=text,
+            columns=Columns(text, text, (text,), text, (text,), text),
+            problem=Problem(BINARY, (text, f"{text}2")),
+            slice_sets=(SliceSet(text, "by", (Dimension(text),), text),),
+            tests=(ModelTest(text, "recall", slice_sets=(text,), group=text),),
+        )
+        assert load_plans(dump_plans([plan])) == (plan,)

@@ -45,9 +45,9 @@ def _misfits(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
             f"return{'' if len(of_labels) > 1 else 's'} labels only; choose a metric of labels "
             f"such as {such!r}, or a model with probabilities"
         )
-    stem, _, label = metric.name.partition(OF_CLASS)
+    stem, of_class, label = metric.name.partition(OF_CLASS)
     texts = [label_text(each) for each in plan.problem.classes]
-    if label and _is_of_class(stem) and label not in texts:
+    if of_class and _is_of_class(stem) and label not in texts:
         yield (
             f"test {test.name!r}: {metric.name!r} names the class {label!r}; expected one of "
             f"{listed(texts)}"
@@ -96,4 +96,4 @@ def _misfit_threshold(plan: EvaluationPlan, test: ModelTest, kinds: Sequence[str
 
 def _is_of_class(stem: str) -> bool:
     """Whether `<stem>_class_<label>` is a metric of a class, not a user's own name."""
-    return rf"{stem}{OF_CLASS}(?P<label>.+)" in METRICS.patterns()
+    return rf"{stem}{OF_CLASS}(?P<label>.*)" in METRICS.patterns()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
+from engine.matrix.names import free_name
 from engine.metrics import METRICS, Problem, Sampling
 from engine.states import Confusion, Family, PairFamily, Scores
 from engine.vocabulary import (
@@ -94,12 +95,15 @@ class EvaluationPlan:
     @property
     def group_sets(self) -> tuple[SliceSet, ...]:
         """The slices of tests that compare groups, cut by the groups; they have no cells."""
-        found: dict[str, SliceSet] = {}
+        found: dict[tuple[str, str], SliceSet] = {}
+        taken = {slice_set.name for slice_set in self.slice_sets}
         for test in self.tests:
             for parent in self.slice_sets if test.group is not None else ():
-                if parent.name in test.slice_sets:
-                    made = _groups(parent, str(test.group))
-                    found.setdefault(made.name, made)
+                of = (parent.name, str(test.group))
+                if parent.name in test.slice_sets and of not in found:
+                    made = _groups(parent, of[1])
+                    found[of] = replace(made, name=free_name(made.name, taken))
+                    taken.add(found[of].name)
         return tuple(found.values())
 
     @property

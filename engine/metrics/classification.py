@@ -224,7 +224,8 @@ def _register() -> None:
                 ),
                 aliases=[f"{name}_score_{average}"],
             )
-        METRICS.add_pattern(rf"{name}_class_(?P<label>.+)", partial(_for_label, name))
+        # A class may be an empty text.
+        METRICS.add_pattern(rf"{name}_class_(?P<label>.*)", partial(_for_label, name))
 
 
 def _for_label(name: str, label: str) -> Metric:

@@ -167,9 +167,9 @@ def of_label(name: str, rows: Rows, label: str) -> float | str:
 
 
 PATTERNS: dict[str, Callable[..., float | str]] = {
-    r"precision_class_(?P<label>.+)": partial(of_label, "precision"),
-    r"recall_class_(?P<label>.+)": partial(of_label, "recall"),
-    r"f1_class_(?P<label>.+)": partial(of_label, "f1"),
+    r"precision_class_(?P<label>.*)": partial(of_label, "precision"),
+    r"recall_class_(?P<label>.*)": partial(of_label, "recall"),
+    r"f1_class_(?P<label>.*)": partial(of_label, "f1"),
     r"top_(?P<k>[1-9][0-9]*)_accuracy": lambda rows, k: top(int(k), rows),
     r"top_k_accuracy_(?P<k>[1-9][0-9]*)": lambda rows, k: top(int(k), rows),
 }

@@ -329,7 +329,7 @@ AT_THRESHOLD = ("precision", "recall", "f1", "specificity", "accuracy")
 BINS = r"(?P<bins>[1-9][0-9]{0,2})"
 
 PATTERNS: dict[str, Callable[..., float | str]] = {
-    r"jaccard_class_(?P<label>.+)": jaccard_of_label,
+    r"jaccard_class_(?P<label>.*)": jaccard_of_label,
     rf"fbeta_{BETA}(?:_(?P<average>macro|micro|weighted))?": fbeta,
     rf"roc_auc_max_fpr_(?P<limit>{SHARE})": partial_auc,
     rf"precision_at_recall_(?P<target>{SHARE})": precision_at_recall,

@@ -26,6 +26,8 @@ from hypothesis import strategies as st
 from lxml import etree
 from pyspark.sql import functions as F
 
+from engine.errors import InputError
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
@@ -410,6 +412,24 @@ def test_mlflow_has_the_runs_with_their_tags(place: Place, ran: RunResult) -> No
     metrics = tags[EVALUATIONS[0], MODELS[1]].data.metrics
     assert metrics["accuracy_score"] == pytest.approx(overall)
     assert len(metrics) > 1000
+
+
+def test_a_predicate_is_refused_that_a_callers_session_would_fill_in(
+    place: Place, ran: RunResult, spark: SparkSession
+) -> None:
+    from engine.prepare import read_suite
+    from engine.profile import check_predicates
+
+    table = place.folder / "tables" / f"{CANARY} 't' [1]"
+    frame = spark.read.format("delta").load(str(table))
+    suite = read_suite(place.folder.parent / "suites" / "fuzz.yml")
+    check_predicates(frame, suite.evaluations[0])
+    spark.conf.set("spark.sql.variable.substitute", "true")
+    try:
+        with pytest.raises(InputError, match=r"in which Spark would replace what stands in"):
+            check_predicates(frame, suite.evaluations[0])
+    finally:
+        spark.conf.set("spark.sql.variable.substitute", "false")
 
 
 def test_mlflow_takes_a_dataset_of_very_many_columns(
