@@ -10,6 +10,8 @@ PY := $(BIN)/python
 
 # More arguments for pytest: make test PYTEST_ARGS="-k roc_auc"
 PYTEST_ARGS ?=
+# Each process has a Spark of its own, and takes whole files of tests.
+PYTEST_PROCESSES ?= 2
 
 # Everything runs in .venv: another Spark or another Python of the machine must not get in.
 unexport SPARK_HOME PYTHONPATH PYTHONHOME
@@ -28,7 +30,7 @@ nightly: java setup warm ## the main job: data, models, the whole matrix, result
 
 .PHONY: test
 test: java setup browser warm ## all tests: unit, Spark, frameworks
-	@$(PY) -m pytest -m "not soak" $(PYTEST_ARGS)
+	@$(PY) -m pytest -m "not soak" -n $(PYTEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: java setup warm ## the long tests: runs killed at thirty moments (an hour and more)

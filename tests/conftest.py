@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -25,6 +27,16 @@ settings.register_profile("dev", deadline=None)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives each of several processes a folder of its own for temporary files, which it counts."""
+    name = os.environ.get("PYTEST_XDIST_WORKER")
+    if name is not None:
+        tempfile.tempdir = None
+        os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=f"evalmatrix-tests-{name}-")
+        tempfile.tempdir = None
+        config.add_cleanup(partial(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

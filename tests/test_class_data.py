@@ -78,17 +78,19 @@ def test_a_rehearsal_that_hangs_is_given_up(
 
 @pytest.mark.spark
 @pytest.mark.slow
-def test_the_archive_holds_the_classes_of_delta(tmp_path: Path) -> None:
-    """What `evalmatrix warmup` leaves is taken by a JVM with the same class path."""
+def test_the_archive_holds_the_classes_of_delta(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `evalmatrix warmup` leaves, which `make test` has called before its first test."""
+    monkeypatch.undo()
     jars = delta_jars()
     assert jars, "other tests have fetched Delta by now"
     archive = session.class_archive(jars)
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "evalmatrix"), "warmup"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert str(archive) in done.stdout
+    if not archive.exists():
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "evalmatrix"), "warmup"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert str(archive) in done.stdout
     assert archive.stat().st_size > 50 * 2**20
     # The file names the classes that it holds.
     assert b"org/apache/spark/sql/delta/DeltaLog" in archive.read_bytes()

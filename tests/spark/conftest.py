@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from engine.result import RunResult
 
-ROWS = 200_000
+ROWS = 60_000
 FEATURES = ["f0", "f1", "f2"]
 KINDS = ["ash", "birch", "cedar"]
 

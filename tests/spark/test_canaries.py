@@ -310,7 +310,7 @@ def test_the_suites_failed_as_they_should(place: Place, outputs: dict[str, str])
     }
     words = {
         "by": "SuiteError: ",
-        "cast": "DataError: dataset 'people': a `where` cannot be computed for some row (CAST_INV",
+        "cast": "dataset 'people': a `where` cannot be computed for some row (CAST_INVALID_INPUT)",
         "group": "would show the values of 'name', which the suite calls sensitive",
         "overflow": "a `where` cannot be computed for some row (CAST_OVERFLOW)",
         "quantiles": "SuiteError: ",

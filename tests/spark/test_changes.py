@@ -426,7 +426,7 @@ def numbers(tmp_path: Path) -> Callable[[], Path]:
 # Shrinking would run for minutes; the sequences are short as they are.
 @pytest.mark.slow
 @settings(
-    max_examples=5,
+    max_examples=2,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -432,18 +432,15 @@ def test_a_predicate_is_refused_that_a_callers_session_would_fill_in(
         spark.conf.set("spark.sql.variable.substitute", "false")
 
 
-def test_mlflow_takes_a_dataset_of_very_many_columns(
-    place: Place, ran: RunResult, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflow_takes_a_dataset_of_very_many_columns(place: Place, ran: RunResult) -> None:
     from mlflow import MlflowClient
 
-    from engine.sinks import tracking
+    from engine.sinks.tracking.inputs import dataset_input
 
-    client, result = MlflowClient(ran.tracking_uri), ran.outcome.evaluations[0]
-    wide = replace(result.dataset, schema=tuple((f"{'c' * 300} {n}", "int") for n in range(4000)))
-    log = tracking._Log(client, "", ran.outcome, tracking.Target(ran.tracking_uri, None))
+    client, dataset = MlflowClient(ran.tracking_uri), ran.outcome.evaluations[0].dataset
+    wide = replace(dataset, schema=tuple((f"{'c' * 300} {n}", "int") for n in range(4000)))
     run_id = ran.parents[EVALUATIONS[0]]
-    tracking._log_input(log, run_id, replace(result, dataset=replace(wide, version=99)), None)
+    client.log_inputs(run_id, datasets=[dataset_input(replace(wide, version=99))])
     inputs = client.get_run(run_id).inputs.dataset_inputs
     assert {each.dataset.name.rsplit("@", 1)[1] for each in inputs} == {"v0", "v99"}
 
