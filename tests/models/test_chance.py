@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,11 +91,11 @@ def test_a_model_that_answers_otherwise_is_told(watch: Watch, kind: str) -> None
     model = CHANCY[kind]
     again = chance.AGAIN_ROWS
     found = asked(watch, model)
-    count = again if "secrets" not in kind and "labels" not in kind else None
-    if count is not None:
-        expected = f"asked again for {again} rows, it answered otherwise for {count} of them"
-        assert found == f"{expected}, on batch 1 of partition 4"
-    assert found and "on batch 1 of partition 4" in found
+    # By chance a row or two get the same answer, and more where few answers are possible.
+    if "secrets" not in kind and "labels" not in kind:
+        expected = f"asked again for {again} rows, it answered otherwise for 1[2-6] of them"
+        assert found and re.match(expected, found)
+    assert found and found.endswith("on batch 1 of partition 4")
     assert model.rows == 3 * 50 + again, "it is asked again once"
 
 

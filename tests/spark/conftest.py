@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import importlib.util
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,6 +235,29 @@ def leaks() -> Callable[..., Any]:
     """
     module = loaded("leak_search")
     return lambda *values: module.Leaks(values)
+
+
+@pytest.fixture(scope="session")
+def all_gone() -> Callable[[int], None]:
+    """Waits for the end of all processes of a session, such as workers whose JVM was killed."""
+
+    def left(session: int) -> list[str]:
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                # Behind the name: the state, the parent, the group, the session.
+                state, _, _, of, *_ = stat.read_text().rpartition(")")[2].split()
+                if int(of) == session and state != "Z":
+                    found.append(stat.parent.name)
+        return found
+
+    def wait(session: int) -> None:
+        until = time.monotonic() + 120
+        while processes := left(session):
+            assert time.monotonic() < until, f"still there: {processes}"
+            time.sleep(0.1)
+
+    return wait
 
 
 @pytest.fixture

@@ -209,7 +209,9 @@ def printed(process: subprocess.Popen[str], seconds: float = 600) -> tuple[str, 
     return process.communicate(timeout=seconds)
 
 
-def killed_while_scanning(place: Place, suite: Path) -> tuple[str, str]:
+def killed_while_scanning(
+    place: Place, suite: Path, all_gone: Callable[[int], None]
+) -> tuple[str, str]:
     """Starts a run, kills it with its JVM when a model has predicted, gives what it printed."""
     process = place.start("-m", "engine.cli", "run", str(suite), "--run-id", "night")
     until = time.monotonic() + 300
@@ -218,13 +220,14 @@ def killed_while_scanning(place: Place, suite: Path) -> tuple[str, str]:
             os.killpg(process.pid, signal.SIGKILL)
             break
         time.sleep(0.05)
-    out = printed(process, 60)
+    out = printed(process, 120)
     assert process.returncode == -signal.SIGKILL, out
+    all_gone(process.pid)
     return out
 
 
 @pytest.fixture(scope="module")
-def outputs(place: Place) -> dict[str, str]:
+def outputs(place: Place, all_gone: Callable[[int], None]) -> dict[str, str]:
     """What was printed: by a run that was killed, by the one that completed it, in a notebook."""
     killers = ["ends", "hangs"]
     suite = place.suite(
@@ -256,8 +259,7 @@ def outputs(place: Place) -> dict[str, str]:
         plugins=["talking_metrics"],
         checkpoint_rows=250,
     )
-    found = dict(zip(("out", "err"), killed_while_scanning(place, suite), strict=True))
-    time.sleep(1)  # workers end when they find that their JVM is gone
+    found = dict(zip(("out", "err"), killed_while_scanning(place, suite, all_gone), strict=True))
     resumed = place.start("-m", "engine.cli", "run", str(suite), "--resume", "night")
     found["resumed out"], found["resumed err"] = printed(resumed)
     assert resumed.returncode == 3, found["resumed err"]

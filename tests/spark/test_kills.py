@@ -19,7 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 MODELS = ("good", "other", "third")
 KEY = ["evaluation", "model", "slice", "test"]
@@ -36,6 +36,7 @@ class Shop:
     suite: Path
     store: Path
     root: Path
+    all_gone: Callable[[int], None]
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "engine.cli", "run", str(self.suite), *args]
@@ -51,7 +52,7 @@ class Shop:
 
     def run(self, *args: str) -> tuple[int, str]:
         process = self.start(*args)
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=800)
         return process.returncode, err
 
     def rows(self, table: str, run_id: str) -> pd.DataFrame:
@@ -72,12 +73,13 @@ def shop(
     spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
     root: Path,
+    all_gone: Callable[[int], None],
 ) -> Shop:
     store = tmp_path_factory.mktemp("kills") / "store"
     parts = [small(name=f"{name}s", models=[{"uri": world.model(name)}]) for name in MODELS]
     evaluations = [part["evaluations"][0] for part in parts]
-    made = parts[0] | {"evaluations": evaluations, "store": str(store), "checkpoint_rows": 150}
-    return Shop(world, spark, world.write("kills", made), store, root)
+    made = parts[0] | {"evaluations": evaluations, "store": str(store), "checkpoint_rows": 200}
+    return Shop(world, spark, world.write("kills", made), store, root, all_gone)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +103,8 @@ def killed(shop: Shop, run_id: str, after: float) -> bool:
         process.wait(after)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=120)
+    shop.all_gone(process.pid)
     return process.returncode == -signal.SIGKILL
 
 
@@ -130,7 +133,6 @@ def check_killed_run(
         shop.world.forget(name)
     run_id = f"kill-{number}"
     was_killed = killed(shop, run_id, moment(number, seconds))
-    time.sleep(1)  # workers end when they find that their JVM is gone
     before = shop.predicted()
     finished = {name[:-1] for name in shop.rows("states", run_id)["evaluation"].unique()}
     known = len(shop.rows("runs", run_id)) == 1

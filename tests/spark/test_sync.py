@@ -283,7 +283,9 @@ def run_as_main(path: Path) -> None:
 
 
 def test_a_run_that_cannot_be_sent_is_told(story: Story) -> None:
-    stopped = story.sync("--run", "latest")
+    newest = story.sync("--run", "latest")
+    assert newest.exit_code == 0 and "nothing is missing" in newest.stdout, newest.stderr
+    stopped = story.sync("--run", "stopped")
     assert stopped.exit_code == 2 and "--resume stopped" in stopped.stderr
     never = story.sync("--run", "never")
     assert never.exit_code == 2 and "has no run 'never'" in never.stderr
