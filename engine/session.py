@@ -30,6 +30,9 @@ from engine.spark_internals import delta_jars, is_here, spark_home, submitted_ma
 
 MIN_JAVA = 17
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+# The compiler that is done soon. By itself it would have 48 MB of room for machine code, which
+# Spark fills after some runs; from then on a quarter of Java's time goes into making room.
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=512m"
 
 NEEDED: Mapping[str, str] = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -229,16 +232,8 @@ def _local_machine() -> dict[str, str]:
     gigabytes = max(1, min(4, pages * size // 2**30 // 4))
     return {
         "spark.driver.memory": f"{gigabytes}g",
-        _JAVA_OPTIONS: " ".join(
-            [
-                "-XX:TieredStopAtLevel=1",
-                # With that compiler alone Java keeps 48 MB of machine code, which Spark fills in
-                # some twenty runs; from then on a quarter of its time goes into making room.
-                "-XX:ReservedCodeCacheSize=512m",
-                # Java that has run out of memory would hang where a thread of Spark has ended.
-                "-XX:+ExitOnOutOfMemoryError",
-            ]
-        ),
+        # Java that has run out of memory would hang where a thread of Spark has ended.
+        _JAVA_OPTIONS: f"{QUICK_JAVA} -XX:+ExitOnOutOfMemoryError",
     }
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from engine.session import QUICK_JAVA
 from engine.spark_internals import delta_jars
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class Submitter:
             "spark.pyspark.driver.python": sys.executable,
             "spark.pyspark.python": python or "./environment/bin/python",
             "spark.executor.memory": "1g",
+            "spark.driver.extraJavaOptions": QUICK_JAVA,
+            "spark.executor.extraJavaOptions": QUICK_JAVA,
             "spark.ui.enabled": "false",
             "spark.log.level": "WARN",
             "spark.sql.shuffle.partitions": "2",

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from engine.delta_sql import SqlTable, is_table
+from engine.session import QUICK_JAVA
 from engine.spark_internals import delta_jars
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ SETTINGS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.shuffle.partitions": "2",
     "spark.ui.enabled": "false",
+    "spark.driver.extraJavaOptions": QUICK_JAVA,
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.connect.grpc.binding.address": "127.0.0.1",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.session import QUICK_JAVA
 from engine.spark_internals import delta_jars
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -34,6 +35,8 @@ def submit(root: Path, job: str, *args: str | Path) -> subprocess.CompletedProce
             "local[2]",
             "--jars",
             ",".join(jars),
+            "--conf",
+            f"spark.driver.extraJavaOptions={QUICK_JAVA}",
             str(root / "jobs" / job),
             *map(str, args),
         ],
