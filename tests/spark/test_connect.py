@@ -167,7 +167,7 @@ def test_the_callers_own_remote_session(
     check_same(results_of(tmp_path, "classic-1"), results_of(tmp_path, "remote-1"))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.frameworks
 def test_the_whole_shipped_suite(root: Path, server: str, tmp_path: Path) -> None:
     texts = {}

@@ -25,6 +25,11 @@ MODELS = ("good", "other", "third")
 KEY = ["evaluation", "model", "slice", "test"]
 SAME = ["value", "n", "weight_sum", "verdict", "reason", "dataset_version"]
 SEED = 6
+# Which of the moments lies well within the scans.
+IN_THE_MIDDLE = 6
+OTHERS = [
+    pytest.param(number, marks=pytest.mark.soak) for number in range(31) if number != IN_THE_MIDDLE
+]
 
 
 @dataclass
@@ -121,11 +126,12 @@ def check_mlflow(shop: Shop, run_id: str) -> None:
     assert {r.info.status for r in runs} == {"FINISHED"}
 
 
-def check_killed_run(
+@pytest.mark.parametrize("number", [IN_THE_MIDDLE, *OTHERS])
+def test_a_killed_run_is_completed(
     shop: Shop,
     undisturbed: tuple[float, pd.DataFrame],
-    number: int,
     command: Callable[..., Any],
+    number: int,
 ) -> None:
     seconds, expected = undisturbed
     labelled = int(shop.world.few["fraud"].notna().sum())
@@ -158,24 +164,3 @@ def check_killed_run(
     assert list(shop.rows("runs", run_id)["status"]) == ["finished"]
     assert shop.rows("chunks", run_id).empty
     check_mlflow(shop, run_id)
-
-
-@pytest.mark.parametrize("number", range(2))
-def test_a_killed_run_is_completed(
-    shop: Shop,
-    undisturbed: tuple[float, pd.DataFrame],
-    command: Callable[..., Any],
-    number: int,
-) -> None:
-    check_killed_run(shop, undisturbed, number, command)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("number", range(2, 32))
-def test_a_run_killed_at_one_of_thirty_moments_is_completed(
-    shop: Shop,
-    undisturbed: tuple[float, pd.DataFrame],
-    command: Callable[..., Any],
-    number: int,
-) -> None:
-    check_killed_run(shop, undisturbed, number, command)
