@@ -195,6 +195,7 @@ def test_an_append_before_and_after_optimize_does_not_read_what_was_rewritten(
 
 
 def test_vacuum_before_and_after_what_is_asked(table: Table, spark: SparkSession) -> None:
+    from engine import tables
     from engine.changes import CannotTell
 
     table.append(0, 10).append(10, 12)
@@ -202,18 +203,7 @@ def test_vacuum_before_and_after_what_is_asked(table: Table, spark: SparkSession
     table.append(12, 14)
     table.sql("DELETE FROM TABLE_ WHERE id = 1")
     last = table.version
-    settings = {
-        "spark.databricks.delta.retentionDurationCheck.enabled": "false",
-        # Else VACUUM starts 10,000 tasks for these few files.
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
-    }
-    for name, value in settings.items():
-        spark.conf.set(name, value)
-    try:
-        table.delta.vacuum(0)
-    finally:
-        for name in settings:
-            spark.conf.unset(name)
+    tables.vacuum(spark, str(table.path), 0)
     # The appended file lives on in no version that is left; the optimised one was rewritten.
     with pytest.raises(CannotTell, match=r"versions 0 and 4 cannot be told: .*VACUUM; the whole"):
         table.changes(0, last)

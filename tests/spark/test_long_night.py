@@ -7,7 +7,7 @@ import itertools
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -112,7 +112,7 @@ def test_a_night_of_runs_levels_off(
     record_property: Callable[[str, object], None],
 ) -> None:
     nights = list(night(count))
-    record_property("nights", nights)
+    record_property("nights", [list(astuple(each)) for each in nights])
     assert levels_off([each.memory for each in nights], 30 * MIB), nights
     if count > 30:
         # Java takes what it is given before it looks for what it can free.
