@@ -42,7 +42,7 @@ def reading(table: str, *, spares: bool = False) -> Iterator[None]:
         if spares:
             advice = (
                 "restore it, or move the whole folder away: what it spares is computed anew, and "
-                "results and reports do not need it"
+                "results, and reports that are written, do not need it"
             )
         raise StoreError(f"the store's table {table!r} cannot be read: {told}; {advice}") from error
 
