@@ -139,6 +139,8 @@ def test_a_killed_scan_goes_on_after_its_last_chunk(
     assert chunks.count() == 0
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
 def test_rows_that_changed_are_taken_in_chunks(
     world: Any,
     parts: Callable[..., str],
