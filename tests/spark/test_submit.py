@@ -48,7 +48,10 @@ def submit(root: Path, job: str, *args: str | Path) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize(("bound", "code", "word"), [(0.1, 0, "PASSED"), (1.0, 1, "FAILED")])
+@pytest.mark.parametrize(
+    ("bound", "code", "word"),
+    [pytest.param(0.1, 0, "PASSED", marks=pytest.mark.soak), (1.0, 1, "FAILED")],
+)
 def test_nightly_ends_with_the_gates_exit_code(
     root: Path,
     world: Any,
