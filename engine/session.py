@@ -57,6 +57,9 @@ LEAN: Mapping[str, str] = {
     "spark.sql.execution.sortBeforeRepartition": "false",
     # VACUUM lists files in so many tasks, however few there are; 10,000 by default.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(4 * (os.cpu_count() or 2)),
+    # What shuffles have written goes when Java has found that nobody needs it; half an hour by
+    # default, in which a night of small runs leaves a thousand files.
+    "spark.cleaner.periodicGC.interval": "5min",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
 }
