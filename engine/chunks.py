@@ -194,5 +194,11 @@ def forget(spark: SparkSession, *, of: tuple[str, str], table: str) -> None:
     tables.delete_rows(spark, table, where=_of_run(of))
 
 
+def forget_all(spark: SparkSession, *, run_id: str, table: str) -> None:
+    """Removes what is left of a run's chunks where it was killed before they were removed."""
+    if tables.exists(spark, table):
+        tables.delete_rows(spark, table, where=F.col("run_id") == F.lit(run_id))
+
+
 def _of_run(of: tuple[str, str]) -> Column:
     return (F.col("run_id") == F.lit(of[0])) & (F.col("evaluation") == F.lit(of[1]))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
-from engine import table_errors, tables
+from engine import chunks, table_errors, tables
 from engine.begin import Job, RunOptions, begun, tracking_uri, utc
 from engine.cluster import check_cluster
 from engine.compute import Computing, budget_of, evaluated, measured
@@ -68,6 +68,10 @@ def run(
             results: list[EvaluationResult] = []
             for plan, frame in plans:
                 results.append(evaluate(job, plan, frame, results))
+            if job.resumed is not None:
+                chunks.forget_all(
+                    job.spark, run_id=job.info.run_id, table=job.store.table("chunks")
+                )
             outcome = conclude(job, results)
             job.beside.do(finish, job, outcome, outcome.gate.outcome.exit_code)
             job.tell.say("writing the report")
