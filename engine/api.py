@@ -298,6 +298,7 @@ def maintain(
     return upkeep.maintain(session, place, keeping, now=dt.datetime.now(dt.UTC))
 
 
+@discreet()
 def sync(
     *,
     store: str = DEFAULT_STORE,
@@ -319,13 +320,13 @@ def sync(
     """
     preparing.short_waits()
     place, session = _open(store, spark)
-    rows = results_sink.list_runs(session, table=place.table("runs"))
-    if run != "all":
-        found, _ = _find(store, run, session)
-        rows = [row for row in rows if row["run_id"] == found["run_id"]]
+    if run == "all":
+        rows = results_sink.list_runs(session, table=place.table("runs"))
+    else:
+        rows = [_find(store, run, session)[0]]
     result = caught_up(CatchUp(session, place, Reporter(), tracking_uri), rows)
     for each in result.runs if run != "all" else ():
-        if each.state in (Sent.UNFINISHED, Sent.LOST):
+        if each.state is Sent.LOST:
             raise InputError(f"the run {each.run_id!r} cannot be sent to MLflow: {each.reason}")
     return result
 

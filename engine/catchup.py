@@ -22,6 +22,7 @@ from engine.models.tracking import unreachable
 from engine.prepare import stored_suite
 from engine.progress import Reporter
 from engine.publish import write_report
+from engine.sinks import format as fmt
 from engine.sinks import results as results_sink
 from engine.sinks import tracking
 from engine.states.codec import CodecError
@@ -56,8 +57,7 @@ class SyncedRun:
 
     def __str__(self) -> str:
         if self.state is Sent.SENT:
-            count = len(self.parents)
-            what = f"{count} evaluation{'' if count == 1 else 's'}"
+            what = fmt.plural(len(self.parents), "evaluation")
             return f"{self.run_id}: {what} sent to {self.tracking_uri}"
         if self.state is Sent.THERE:
             return f"{self.run_id}: {self.tracking_uri} has it already"
@@ -129,7 +129,7 @@ class _Run:
 
     @property
     def finished(self) -> bool:
-        return bool(self.row["status"] == "finished")
+        return bool(self.row["status"] == results_sink.FINISHED)
 
     def stands(self, state: Sent, reason: str = "", **more: Any) -> SyncedRun:
         return SyncedRun(self.id, state, self.uri, reason, **more)
@@ -168,7 +168,7 @@ def _lacking(of: CatchUp, runs: Sequence[_Run]) -> dict[str, bool]:
     for (uri, experiment), alike in groups.items():
         if uri in of.down:
             continue
-        of.tell.say(f"looking for {_many(len(alike))} of {experiment!r} in {uri}")
+        of.tell.say(f"looking for {fmt.plural(len(alike), 'run')} of {experiment!r} in {uri}")
         wanted = {run.id: run.suite.evaluations for run in alike}
         try:
             absent = tracking.lacking(uri, experiment, wanted)
@@ -177,10 +177,6 @@ def _lacking(of: CatchUp, runs: Sequence[_Run]) -> dict[str, bool]:
             continue
         found |= {run.id: run.id in absent for run in alike}
     return found
-
-
-def _many(runs: int) -> str:
-    return f"{runs:,} run{'' if runs == 1 else 's'}"
 
 
 def _brought(of: CatchUp, run: _Run, lacking: Mapping[str, bool]) -> SyncedRun | None:

@@ -189,13 +189,8 @@ def states_of(
     )
 
 
-def forget(spark: SparkSession, *, of: tuple[str, str], table: str) -> None:
-    """Removes the chunks of an evaluation whose states are complete."""
-    tables.delete_rows(spark, table, where=_of_run(of))
-
-
-def forget_all(spark: SparkSession, *, run_id: str, table: str) -> None:
-    """Removes what is left of a run's chunks where it was killed before they were removed."""
+def forget(spark: SparkSession, *, run_id: str, table: str) -> None:
+    """Removes the chunks of a run of which no evaluation is being scanned."""
     if tables.exists(spark, table):
         tables.delete_rows(spark, table, where=F.col("run_id") == F.lit(run_id))
 

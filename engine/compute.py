@@ -223,7 +223,7 @@ def _scan_chunks(
     execute.store_states(merged, plan, target)
     if plan.keep:
         _keep_predictions(of, todo, None, target)
-    chunks.forget(of.spark, of=run, table=table)
+    chunks.forget(of.spark, run_id=of.run_id, table=table)
 
 
 def _keep_predictions(

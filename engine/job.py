@@ -38,6 +38,7 @@ __all__ = [
     "rebuilt",
     "run",
     "run_info",
+    "send",
     "told_how_to_resume",
 ]
 
@@ -69,9 +70,8 @@ def run(
             for plan, frame in plans:
                 results.append(evaluate(job, plan, frame, results))
             if job.resumed is not None:
-                chunks.forget_all(
-                    job.spark, run_id=job.info.run_id, table=job.store.table("chunks")
-                )
+                # Who was killed when the states were written had no time to do this.
+                chunks.forget(job.spark, run_id=job.info.run_id, table=job.store.table("chunks"))
             outcome = conclude(job, results)
             job.beside.do(finish, job, outcome, outcome.gate.outcome.exit_code)
             job.tell.say("writing the report")

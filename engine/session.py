@@ -55,7 +55,7 @@ LEAN: Mapping[str, str] = {
     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
     # Rows come from files in the same order each time, and on one machine no stage is run again.
     "spark.sql.execution.sortBeforeRepartition": "false",
-    # VACUUM lists files in so many tasks, however few there are; 10,000 by default.
+    # A VACUUM of the user's own lists files in so many tasks; 10,000 by default.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(4 * (os.cpu_count() or 2)),
     # What shuffles have written goes when Java has found that nobody needs it; half an hour by
     # default, in which a night of small runs leaves a thousand files.

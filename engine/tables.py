@@ -263,8 +263,9 @@ def vacuum(spark: SparkSession, table: str, hours: float | None = None) -> None:
     Less than that is for what must not be there any longer: a reader of an older version, or a
     writer that has not committed yet, would miss its files.
     """
-    # By itself VACUUM lists a table's files in 10,000 tasks, however few there are.
-    settings = {"spark.sql.sources.parallelPartitionDiscovery.parallelism": "32"}
+    # By itself VACUUM lists a table's files in 10,000 tasks, however few there are, unless the
+    # session is one of ours.
+    settings = {"spark.sql.sources.parallelPartitionDiscovery.parallelism": "8"}
     if hours is not None:
         settings["spark.databricks.delta.retentionDurationCheck.enabled"] = "false"
     with _set(spark, settings):

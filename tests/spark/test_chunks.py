@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine import execute
+from engine import chunks, execute
 from engine.errors import WorkerDiedError
 
 if TYPE_CHECKING:
@@ -137,6 +137,30 @@ def test_a_killed_scan_goes_on_after_its_last_chunk(
     same(figures(again), figures(whole))
     chunks = spark.read.format("delta").load(f"{made['store']}/chunks")
     assert chunks.count() == 0
+
+
+def test_a_run_that_is_killed_between_its_states_and_its_chunks_leaves_none(
+    world: Any,
+    parts: Callable[..., str],
+    suite: Callable[..., dict[str, Any]],
+    evaluated: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    spark: SparkSession,
+) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed("gone")
+
+    made = suite(parts(200, 200), 1, checkpoint_rows=200)
+    with monkeypatch.context() as patch:
+        patch.setattr(chunks, "forget", die)
+        with pytest.raises(Killed):
+            evaluated(made, "left", run_id="left")
+    world.forget("good")
+    left = spark.read.format("delta").load(f"{made['store']}/chunks")
+    assert left.count() > 0
+    evaluated(made, "left", resume="left")
+    assert not world.journal("good"), "what was finished is not predicted again"
+    assert spark.read.format("delta").load(f"{made['store']}/chunks").count() == 0
 
 
 @pytest.mark.soak
