@@ -35,6 +35,9 @@ class Registry(Generic[T]):
     _things: dict[str, T] = field(default_factory=dict)
     _aliases: dict[str, str] = field(default_factory=dict)
     _patterns: list[tuple[re.Pattern[str], Callable[..., T]]] = field(default_factory=list)
+    # What patterns made. A name of theirs may hold a label of somebody's data, so it stands in no
+    # list of names: the next suite of the process would be told it in a message.
+    _made: dict[str, T] = field(default_factory=dict)
     _loaded: set[str] = field(default_factory=set)
 
     def add(self, name: str, thing: T, *, aliases: Iterable[str] = ()) -> T:
@@ -54,13 +57,15 @@ class Registry(Generic[T]):
     def find(self, name: str) -> T | None:
         """The thing under `name`, an alias or a pattern; None when there is none."""
         name = self._aliases.get(name, name)
-        if name not in self._things:
+        if name in self._things:
+            return self._things[name]
+        if name not in self._made:
             for pattern, make in self._patterns:
                 match = pattern.fullmatch(name)
                 if match:
-                    self._things[name] = make(**match.groupdict())
+                    self._made[name] = make(**match.groupdict())
                     break
-        return self._things.get(name)
+        return self._made.get(name)
 
     def get(self, name: str) -> T:
         """The thing under `name`.
@@ -80,7 +85,7 @@ class Registry(Generic[T]):
         return self._aliases.get(name, name)
 
     def names(self, *, aliases: bool = False) -> list[str]:
-        """All names, sorted, those that patterns made so far included."""
+        """All names that were registered, sorted; not those that patterns make."""
         return sorted([*self._things, *(self._aliases if aliases else ())])
 
     def patterns(self) -> list[str]:

@@ -39,7 +39,15 @@ def test_a_pattern_makes_its_thing_once(things: Registry[str]) -> None:
     assert things.find("number_12") is things.find("number_12")
     assert things.find("number_x") is None
     assert things.find("a number_12") is None
-    assert "number_12" in things.names()
+
+
+def test_a_made_name_is_told_to_nobody_else(things: Registry[str]) -> None:
+    """It may hold a label of another suite's data."""
+    assert things.find("number_12") == "N12"
+    assert things.names(aliases=True) == ["alpha", "beta", "first", "one"]
+    assert list(things) == ["A", "B"]
+    with pytest.raises(InputError, match=r"no thing is called 'number_1x'$"):
+        things.get("number_1x")
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def oracle_of(name: str) -> Oracle | None:
     if name in ALL_ORACLES:
         return ALL_ORACLES[name]
     for pattern, oracle in ALL_PATTERNS.items():
-        match = re.fullmatch(pattern, name)
+        match = re.fullmatch(pattern, name, re.DOTALL)
         if match:
             return partial(oracle, **match.groupdict())
     return None
