@@ -15,7 +15,13 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from engine.errors import StoreError
+
 _LOCK = ".lock"
+# What a small run needs: Java unpacks libraries of some megabytes, and fails in strange ways where
+# they find no room. A large one needs more, and is told when it ends.
+_LEAST = 32 * 2**20
+_ADVICE = "free that disk, or set TMPDIR to a folder of another one"
 # The locks of this process's folders, which end with it.
 _HELD: list[int] = []
 
@@ -26,7 +32,26 @@ def scratch_folder(root: Path | None = None) -> Path:
     Args:
         root: where the folders lie; by default in the system's place for temporary files, in a
             folder of this user's own.
+
+    Raises:
+        StoreError: when nothing can be written there, or too little.
     """
+    try:
+        folder = _made(root)
+        disk = shutil.disk_usage(folder)
+    except OSError as error:
+        why = str(error.strerror or error) + (f" ({error.filename})" if error.filename else "")
+        raise StoreError(f"Spark's temporary files cannot be written: {why}; {_ADVICE}") from error
+    # Some file systems of networks know no size.
+    if disk.total and disk.free < _LEAST:
+        raise StoreError(
+            f"Spark's temporary files need at least {_LEAST >> 20} MB, and {disk.free >> 20} MB "
+            f"are free ({folder.parent}); {_ADVICE}"
+        )
+    return folder
+
+
+def _made(root: Path | None) -> Path:
     if root is None:
         root = Path(tempfile.gettempdir(), f"evalmatrix-{os.getuid()}")
     root.mkdir(mode=0o700, parents=True, exist_ok=True)

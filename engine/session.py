@@ -150,7 +150,7 @@ def get_session(
     elif jars:
         settings["spark.jars"] = ",".join(jars)
     if not under_submit and is_here(settings["spark.master"]):
-        folder = _scratch()
+        folder = scratch_folder()
         settings = _with_scratch(settings, folder)
         # Python workers have the environment of the JVM.
         environment["TMPDIR"] = str(folder)
@@ -266,16 +266,6 @@ def _output_to(log_file: Path | None) -> Iterator[None]:
         os.dup2(kept[1], 2)
         for descriptor in kept:
             os.close(descriptor)
-
-
-def _scratch() -> Path:
-    try:
-        return scratch_folder()
-    except OSError as error:
-        raise StoreError(
-            f"Spark's temporary files cannot be written: {error.strerror or error} "
-            f"({error.filename}); free that disk, or set TMPDIR to a folder of another one"
-        ) from error
 
 
 def _environment() -> dict[str, str]:

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from engine.faults import Kind, fault_of
 from engine.telling import told
 
 MAX_TEXT = 500
@@ -91,10 +92,18 @@ def unexpected(error: Exception) -> str:
     line = "the machinery failed: "
     if isinstance(error, (OSError, MemoryError)) or _is_of(error, "mlflow", "sqlalchemy"):
         text = (str(error).strip().splitlines() or [""])[0][:MAX_TEXT]
-        return f"{line}{type(error).__name__}: {text}"
+        return f"{line}{type(error).__name__}: {text}{_which_disk(error)}"
     if quotes_data(error):
         return f"{line}{first_line(error)}"
     return f"{line}{told(error)}\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
+def _which_disk(error: Exception) -> str:
+    """Which disk is full, where the error does not name a file of it."""
+    fault = fault_of(error)
+    if fault is None or fault.kind is not Kind.NO_ROOM or getattr(error, "filename", None):
+        return ""
+    return "; make room on the store's disk and on that of the temporary files (TMPDIR, or /tmp)"
 
 
 def quotes_data(error: BaseException) -> bool:

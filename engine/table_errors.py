@@ -16,6 +16,8 @@ _UNCOMPUTABLE = re.compile(
     r"\[(DIVIDE_BY_ZERO|CAST_INVALID_INPUT|CAST_OVERFLOW|ARITHMETIC_OVERFLOW|INVALID_ARRAY_INDEX"
     r"[A-Z_]*|INVALID_FRACTION_OF_SECOND|CANNOT_PARSE_TIMESTAMP|USER_RAISED_EXCEPTION)[A-Z_.]*\]"
 )
+# Who only reads needs no room but for this.
+_FREE = "free the disk of Spark's temporary files, or set TMPDIR to a folder of another one"
 _OURS = re.compile(r"engine\.errors\.(?:DataError|InputError): (.+)")
 
 
@@ -37,14 +39,23 @@ def reading(table: str, *, spares: bool = False) -> Iterator[None]:
     except Exception as error:
         if not quotes_data(error):
             raise
-        told = fault_of(error) or first_line(error)
-        advice = "restore it from a copy; nothing was changed"
-        if spares:
-            advice = (
-                "restore it, or move the whole folder away: what it spares is computed anew, and "
-                "results, and reports that are written, do not need it"
-            )
+        fault = fault_of(error)
+        told, advice = fault or first_line(error), _advice(fault, spares)
         raise StoreError(f"the store's table {table!r} cannot be read: {told}; {advice}") from error
+
+
+def _advice(fault: Fault | None, spares: bool) -> str:
+    """What to do about a table of the store that cannot be read."""
+    if fault is not None and fault.kind is Kind.NO_ROOM:
+        return f"{_FREE}; nothing was changed"
+    if fault is not None and fault.kind is Kind.READ_ONLY:
+        return "allow this user to read it; nothing was changed"
+    if spares:
+        return (
+            "restore it, or move the whole folder away: what it spares is computed anew, and "
+            "results, and reports that are written, do not need it"
+        )
+    return "restore it from a copy; nothing was changed"
 
 
 def unwritten(table: str, error: Exception) -> EvalMatrixError:
@@ -92,6 +103,8 @@ def read_error(error: Exception, dataset: str, *, under_way: bool = False) -> Ev
             f"{dataset}: a data file is damaged ({_place(fault, error)}); restore it, or evaluate "
             "a version of the dataset without it"
         )
+    if fault is not None and fault.kind is Kind.NO_ROOM:
+        return StoreError(f"{dataset} could not be read: {fault}; {_FREE}")
     return StoreError(f"{dataset} could not be read: {first_line(error)}")
 
 

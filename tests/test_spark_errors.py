@@ -186,5 +186,9 @@ def test_of_libraries_only_a_line_is_told() -> None:
         f"the machinery failed: SparkNumberFormatException [CAST_INVALID_INPUT], {WITHHELD}"
     )
     assert unexpected(OSError(28, "No space left on device")) == (
-        "the machinery failed: OSError: [Errno 28] No space left on device"
+        "the machinery failed: OSError: [Errno 28] No space left on device; make room on the "
+        "store's disk and on that of the temporary files (TMPDIR, or /tmp)"
+    )
+    assert unexpected(OSError(28, "No space left on device", "/a/b")) == (
+        "the machinery failed: OSError: [Errno 28] No space left on device: '/a/b'"
     )

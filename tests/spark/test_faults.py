@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,23 +23,6 @@ Command = Callable[..., Any]
 
 KEY = ["evaluation", "model", "slice", "test"]
 SAME = ["value", "n", "weight_sum", "verdict", "reason", "dataset_version"]
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own, of 64 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode != 0:
-        pytest.skip(f"this user cannot mount: {made.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture
@@ -118,6 +103,32 @@ def test_a_disk_that_fills_up_under_a_run(
     first = sum(world.journal("good"))
     (disk / "filler").unlink()
     completes(world, command, undisturbed, store, "full")
+    assert sum(world.journal("good")) == first, "what was finished is not predicted again"
+
+
+@pytest.mark.soak
+def test_the_disk_of_the_temporary_files_fills_up_under_a_run(
+    world: Any,
+    two: Callable[[Path], dict[str, Any]],
+    command: Command,
+    undisturbed: pd.DataFrame,
+    disk: Path,
+    tmp_path: Path,
+    root: Path,
+) -> None:
+    """In a process of its own, as Spark chooses that disk when it starts."""
+    store = tmp_path / "store"
+    suite = world.write("cramped", two(store))
+    world.hook("other", f"dd if=/dev/zero of={disk}/filler bs=4k")
+    ours = {"TMPDIR": str(disk), "PYTHONPATH": str(root), "PYSPARK_PYTHON": sys.executable}
+    run = [sys.executable, "-m", "engine.cli", "run", str(suite), "--run-id", "cramped"]
+    found = subprocess.run(run, capture_output=True, text=True, check=False, env=os.environ | ours)
+    assert found.returncode == 4, found.stderr
+    for words in ("No space left on device", "temporary files", "--resume cramped"):
+        assert words in found.stderr
+    first = sum(world.journal("good"))
+    (disk / "filler").unlink()
+    completes(world, command, undisturbed, store, "cramped")
     assert sum(world.journal("good")) == first, "what was finished is not predicted again"
 
 
