@@ -60,6 +60,10 @@ LEAN: Mapping[str, str] = {
     # What shuffles have written goes when Java has found that nobody needs it; half an hour by
     # default, in which a night of small runs leaves a thousand files.
     "spark.cleaner.periodicGC.interval": "5min",
+    # What Spark keeps for its UI, on or off, of what has ended: a thousand of each by default.
+    "spark.ui.retainedJobs": "200",
+    "spark.ui.retainedStages": "200",
+    "spark.sql.ui.retainedExecutions": "100",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
 }

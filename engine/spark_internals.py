@@ -19,7 +19,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from pyspark import SparkConf
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 _CORES: WeakKeyDictionary[SparkSession, int] = WeakKeyDictionary()
@@ -50,6 +50,18 @@ def runs_here(spark: SparkSession) -> bool:
 def is_here(master: str) -> bool:
     """Whether a master's address means this process's own machine, such as `local[2]`."""
     return bool(re.fullmatch(r"local(\[.*\])?", master))
+
+
+def rows_by_partition(frame: DataFrame) -> Iterator[Row]:
+    """The rows in their order, of which the driver holds those of one partition at a time.
+
+    A DataFrame's own `toLocalIterator` runs its jobs after the query has ended. Spark 4.2 notes
+    them under that query and never forgets them: for as long as the session lives, it keeps the
+    query's plan, the tables' file lists, and the files of its shuffles on disk.
+    """
+    if is_connect(frame.sparkSession):
+        return iter(frame.toLocalIterator())
+    return iter(frame.rdd.toLocalIterator())
 
 
 def submitted_master() -> str | None:

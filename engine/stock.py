@@ -20,6 +20,7 @@ from engine.errors import InputError
 from engine.kernel import CHANCE, FAILURE, IRREVERSIBLE, METER, read_failures
 from engine.matrix import PREDICTIONS, STATES_VERSION, EvaluationPlan, Need, needs
 from engine.measure import StateRow
+from engine.spark_internals import rows_by_partition
 
 Place = tuple[int, str, str]
 
@@ -271,7 +272,7 @@ def _state_rows(spark: SparkSession, stock: Stock, table: str) -> Iterator[State
     if others:
         rows = rows.unionByName(rows_of(spark, others, table=table))
     ordered = _in_parts(rows, usable).sortWithinPartitions("slice_set", "block", "model", "family")
-    for row in ordered.toLocalIterator():
+    for row in rows_by_partition(ordered):
         if row.family == IRREVERSIBLE and stock.unread:
             raise NotUpdatedError(bytes(row.payload).decode())
         yield StateRow(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -26,10 +27,15 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Held:
-    """What the process and its JVM hold after a run, and how much lies in the store."""
+    """What the process and its JVM hold after a run, and how much lies in the store.
+
+    Java's memory is what it still refers to after a collection: of what it has been given, its
+    heap, it takes more and more before it looks for what it can free.
+    """
 
     memory: int
     java: int
+    resident: int
     files: int
     threads: int
     temporary: int
@@ -49,14 +55,29 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def held(java: int, store: Path) -> Held:
+def of_java(spark: SparkSession) -> tuple[int, int]:
+    """The bytes that Java refers to after a collection, and those that its heap may have."""
+    jvm: Any = spark.sparkContext._jvm
+    jvm.java.lang.System.gc()
+    memory = jvm.java.lang.management.ManagementFactory.getMemoryMXBean()
+    heap, other = memory.getHeapMemoryUsage(), memory.getNonHeapMemoryUsage()
+    return heap.getUsed() + other.getUsed(), heap.getMax()
+
+
+def files_below(folder: Path) -> int:
+    return sum(len(files) for _, _, files in os.walk(folder))
+
+
+def held(spark: SparkSession, store: Path) -> Held:
     gc.collect()
+    java = spark.sparkContext._gateway.proc.pid  # type: ignore[union-attr]
     return Held(
         status("self", "VmRSS") * 1024,
+        of_java(spark)[0],
         status(java, "VmRSS") * 1024,
         entries("/proc/self/fd") + entries(f"/proc/{java}/fd"),
         threading.active_count() + status(java, "Threads"),
-        entries(tempfile.gettempdir()),
+        entries(tempfile.gettempdir()) + files_below(Path(spark.conf.get("spark.local.dir"))),
         size(store),
     )
 
@@ -82,7 +103,6 @@ def night(
             tests=[{"metric": name} for name in ("accuracy", "roc_auc", "log_loss")],
             reuse=True,
         )
-        java = spark.sparkContext._gateway.proc.pid  # type: ignore[union-attr]
         for number in range(count):
             some = 400 if number == 0 else 20
             start = 0 if number == 0 else 400 + 20 * number
@@ -91,7 +111,7 @@ def night(
             rows.write.format("delta").mode("append").save(str(table))
             result = evaluated(suite, "night", run_id=f"night-{number}")
             assert result.exit_code == 0
-            yield held(java, store)
+            yield held(spark, store)
 
     return go
 
@@ -107,6 +127,7 @@ def test_a_night_of_runs_levels_off(
     night: Callable[[int], Iterator[Held]],
     command: Callable[..., Any],
     world: Any,
+    spark: SparkSession,
     tmp_path: Path,
     count: int,
     record_property: Callable[[str, object], None],
@@ -114,12 +135,13 @@ def test_a_night_of_runs_levels_off(
     nights = list(night(count))
     record_property("nights", [list(astuple(each)) for each in nights])
     assert levels_off([each.memory for each in nights], 30 * MIB), nights
-    if count > 30:
-        # Java takes what it is given before it looks for what it can free.
-        assert levels_off([each.java for each in nights], 300 * MIB), nights
+    assert levels_off([each.java for each in nights], 20 * MIB), nights
+    assert nights[-1].resident < of_java(spark)[1] + 1536 * MIB, nights
+    kept = spark.sparkContext._jsc.sc().dagScheduler().activeQueryToJobs()  # type: ignore[union-attr]
+    assert kept.isEmpty(), "Spark keeps the plans and shuffles of queries that have ended"
     assert levels_off([each.files for each in nights], 10), nights
     assert levels_off([each.threads for each in nights], 10), nights
-    assert levels_off([each.temporary for each in nights], 5), nights
+    assert levels_off([each.temporary for each in nights], 40), nights
     # Each run adds its results and its report, and the last ones no more than those before.
     sizes = [each.store for each in nights]
     added = [after - before for before, after in itertools.pairwise(sizes)]
