@@ -62,14 +62,15 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["engine", "engine.*"]),
     package_data={
-        "engine": ["py.typed", "*.properties"],
+        "engine": ["py.typed"],
+        "engine.spark": ["*.properties"],
         "engine.sinks.report": ["**/*.j2", "**/*.css", "**/*.js", "**/*.html"],
     },
     include_package_data=False,
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={
-        "console_scripts": ["evalmatrix = engine.cli:main"],
+        "console_scripts": ["evalmatrix = engine.cli.app:main"],
         # Others fill the group "evalmatrix.metrics": a package that brings metrics of its own
         # names there the module that registers them (see CONTRIBUTING.md).
     },

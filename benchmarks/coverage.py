@@ -26,10 +26,10 @@ import numpy as np
 from populations import ALL, CLUSTER, SHARES, Population, Rows, metric_of, populations
 from scipy.special import ndtri
 
+from engine.core.vocabulary import RowCounts
 from engine.metrics import Metric, Problem, Sampling, SliceStates, comparison_of, spread_of
 from engine.states import BUCKETS, Ints, Pair, PairFamily, Scored, States
 from engine.statistics import Share
-from engine.vocabulary import RowCounts
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "intervals.md"
 BEGIN, END = "<!-- begin: benchmarks/coverage.py -->", "<!-- end -->"

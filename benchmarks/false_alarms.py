@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from engine.statistics import PairedShare, Share
 from engine.statistics.corrections import benjamini_hochberg, benjamini_yekutieli, simes
-from engine.statistics.online import METHODS, Judged, next_level
+from engine.statistics.online_fdr import METHODS, Judged, next_level
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "false-alarms.md"
 BEGIN, END = "<!-- begin: benchmarks/false_alarms.py -->", "<!-- end -->"

@@ -18,13 +18,7 @@ import numpy as np
 import pyarrow as pa
 import world
 
-from engine import kernel
-from engine.matrix import Columns, EvaluationPlan
-from engine.measure import StateRow, found, measure
-from engine.metrics import METRICS, Problem
-from engine.models import Prediction
-from engine.states import BUCKETS
-from engine.vocabulary import (
+from engine.core.vocabulary import (
     Condition,
     DatasetVersion,
     Dimension,
@@ -34,6 +28,16 @@ from engine.vocabulary import (
     SliceSet,
     TaskKind,
 )
+from engine.evaluation import estimates
+from engine.evaluation.measure import measure
+from engine.execution.kernel import scan
+from engine.execution.kernel.merge import merge
+from engine.metrics import METRICS, Problem
+from engine.models import Prediction
+from engine.planning import Columns, EvaluationPlan
+from engine.planning.scan_columns import BUCKET_COLUMN
+from engine.states import BUCKETS
+from engine.states.rows import STATE_KEY, StateRow
 
 PARTITIONS = 4
 MODELS = ("one", "two", "three")
@@ -113,7 +117,7 @@ def batches(rows: int) -> list[list[pa.RecordBatch]]:
     """The rows in partitions, with their scores and the bucket that Spark would hash."""
     data = world.make_rows(rows, world.LARGE)
     random = np.random.default_rng(1)
-    data[kernel.BUCKET_COLUMN] = random.integers(0, BUCKETS, rows)
+    data[BUCKET_COLUMN] = random.integers(0, BUCKETS, rows)
     known = data[world.FEATURES[:5]].to_numpy() @ np.array([1.0, -0.8, 0.6, 0.4, -0.2])
     for at, name in enumerate(MODELS):
         noisy = known + 0.3 * (at + 1) * random.normal(size=rows)
@@ -126,10 +130,10 @@ def batches(rows: int) -> list[list[pa.RecordBatch]]:
 def run(plan: EvaluationPlan, parts: list[list[pa.RecordBatch]]) -> tuple[Cost, int]:
     """Scans, merges and judges in this process; gives the cost and the number of cells."""
     started = time.process_time()
-    made = pa.Table.from_batches([out for part in parts for out in kernel.scan(part, plan)])
+    made = pa.Table.from_batches([out for part in parts for out in scan.scan(part, plan)])
     scanned = time.process_time()
-    ordered = made.sort_by([(name, "ascending") for name in kernel.STATE_KEY])
-    merged = pa.Table.from_batches(list(kernel.merge(ordered.to_batches())))
+    ordered = made.sort_by([(name, "ascending") for name in STATE_KEY])
+    merged = pa.Table.from_batches(list(merge(ordered.to_batches())))
     added = time.process_time()
     rows = [StateRow(**row) for row in merged.to_pylist()]
     result = measure(plan, rows)
@@ -141,16 +145,16 @@ def run(plan: EvaluationPlan, parts: list[list[pa.RecordBatch]]) -> tuple[Cost, 
 @contextmanager
 def without_intervals() -> Iterator[None]:
     """Leaves the spreads out of the judgement."""
-    known = found.spreads_of, found.comparisons_of
-    found.spreads_of = found.comparisons_of = lambda *_: None  # type: ignore[assignment]
+    known = estimates.spreads_of, estimates.comparisons_of
+    estimates.spreads_of = estimates.comparisons_of = lambda *_: None  # type: ignore[assignment]
     try:
         yield
     finally:
-        found.spreads_of, found.comparisons_of = known
+        estimates.spreads_of, estimates.comparisons_of = known
 
 
 def least(work: Callable[[], tuple[Cost, int]], times: int) -> tuple[Cost, int]:
-    return min((work() for _ in range(times)), key=lambda found: found[0].total)
+    return min((work() for _ in range(times)), key=lambda found: estimates[0].total)
 
 
 def compare(rows: int, times: int) -> None:
@@ -170,7 +174,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[200_000, 1_000_000])
     parser.add_argument("--times", type=int, default=2)
     options = parser.parse_args()
-    kernel.load = lambda model: Scores(model.name)  # type: ignore[assignment]
+    scan.load = lambda model: Scores(model.name)  # type: ignore[assignment]
     print("| rows | slices | tests | without: states + merge + judge | with | more |")
     print("| --- | --- | --- | --- | --- | --- |")
     for rows in options.rows:

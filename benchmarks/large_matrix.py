@@ -23,8 +23,9 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 from world import FEATURES, METRICS, SMALL, make_rows, quiet_session
 
-from engine.job import RunOptions, run
-from engine.session import get_session
+from engine.commands.context import RunOptions
+from engine.commands.run import run_suite
+from engine.spark.session import get_session
 
 LEVELS = {"country": 80, "device": 25, "plan": 40, "age_band": 30}
 MORE = (
@@ -132,7 +133,7 @@ def main() -> None:
     suite = write_suite(folder, make_table(folder, chosen.rows), paths, chosen.columns)
     with memory() as peak:
         started = time.perf_counter()
-        result = run(suite, RunOptions())
+        result = run_suite(suite, RunOptions())
         wall = time.perf_counter() - started
     evaluation = result.outcome.evaluations[0]
     slices = len({cell.slice.name for cell in evaluation.cells})

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 from scipy.stats import qmc
 
+from engine.core.vocabulary import TaskKind
 from engine.metrics import METRICS, Metric, Problem, mean
 from engine.metrics.base import REGRESSION
 from engine.metrics.regression import excess, target
 from engine.states import Floats, MomentsView
-from engine.vocabulary import TaskKind
 
 # The sizes of sample that the tables have.
 ALL = (30, 200, 1_000, 10_000, 100_000)

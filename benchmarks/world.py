@@ -16,8 +16,8 @@ from pyspark.sql import SparkSession
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from engine.cli import configure_logging
-from engine.session import get_session
+from engine.cli.app import configure_logging
+from engine.spark.session import get_session
 
 FEATURES = [f"f{number}" for number in range(20)]
 SMALL = {"country": 6, "device": 3, "plan": 4, "age_band": 2}

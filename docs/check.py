@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from engine.config import load_suite
 from engine.errors import SuiteError
+from engine.suite import load_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = {".git", ".venv", "build", "dist", "node_modules", "store"}

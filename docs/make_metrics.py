@@ -14,8 +14,8 @@ from pathlib import Path
 
 from metric_notes import MADE, NEVER, NOTES, Made
 
+from engine.core.vocabulary import TaskKind
 from engine.metrics import GROUPED, METRICS, Metric
-from engine.vocabulary import TaskKind
 
 PAGE = Path(__file__).resolve().parent / "metrics.md"
 BEGIN, END = "<!-- made by docs/make_metrics.py -->", "<!-- end -->"

@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING, Any
 from engine._version import __version__
 
 if TYPE_CHECKING:
-    from engine.api import forget, maintain, plan, report, results, run, schema, sync, train
-    from engine.checkup import doctor
+    from engine.commands.doctor import doctor
+    from engine.commands.explain import explain
+    from engine.commands.forget import forget
+    from engine.commands.judge import judge
+    from engine.commands.maintain import maintain
+    from engine.commands.plan import plan
+    from engine.commands.report import report
+    from engine.commands.results import results
+    from engine.commands.run import run
+    from engine.commands.run_result import RunResult
+    from engine.commands.schema import schema
+    from engine.commands.sync import sync
+    from engine.commands.train import train
     from engine.errors import DataError, EvalMatrixError, InputError, ModelError, SuiteError
     from engine.metrics import mean_metric, metric, ratio
-    from engine.result import RunResult
 
 __all__ = [
     "DataError",
@@ -45,18 +55,17 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "explain", "forget", "judge", "maintain", "plan", "report", "results", "run", "schema", "sync",
-    "train",
+    "doctor", "explain", "forget", "judge", "maintain", "plan", "report", "results", "run",
+    "schema", "sync", "train",
 )  # fmt: skip
 _HOMES = {
-    **dict.fromkeys(_COMMANDS, "engine.api"),
+    **{name: f"engine.commands.{name}" for name in _COMMANDS},
     **dict.fromkeys(
         ("DataError", "EvalMatrixError", "InputError", "ModelError", "SuiteError"),
         "engine.errors",
     ),
     **dict.fromkeys(("mean_metric", "metric", "ratio"), "engine.metrics"),
-    "RunResult": "engine.result",
-    "doctor": "engine.checkup",
+    "RunResult": "engine.commands.run_result",
 }
 
 
@@ -65,7 +74,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'engine' has no attribute {name!r}")
     value = getattr(import_module(home), name)
-    # `engine.run` and `engine.matrix` are modules as well as functions; the function is public.
+    # `engine.run` and `engine.planning` are modules as well as functions; the function is public.
     globals()[name] = value
     return value
 

@@ -128,7 +128,9 @@ def pack(out: Path, flavors: list[str], added: list[str], wheel: str | None) -> 
 
 def check(python: Path) -> None:
     """Ends when the packed Python cannot import what a worker imports."""
-    code = "import engine.kernel, sys; assert sys.prefix in engine.kernel.__file__"
+    code = (
+        "from engine.execution.kernel import scan; import sys; assert sys.prefix in scan.__file__"
+    )
     done = subprocess.run([python, "-Ic", code], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"evalmatrix: the packed Python cannot import the engine: {done.stderr}")

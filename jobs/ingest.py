@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import configure_logging, reported
-from engine.ingest import ingest
-from engine.session import get_session
+from engine.cli.app import configure_logging, reported
+from engine.data.ingest import ingest
+from engine.spark.session import get_session
 
 
 @reported

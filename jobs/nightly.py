@@ -11,12 +11,13 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import configure_logging, print_result, reported
-from engine.job import RunOptions, run
-from engine.progress import Reporter
-from engine.provision import provide_models, provide_tables, read_provision
-from engine.session import get_session
-from engine.store import Store
+from engine.cli.app import configure_logging, print_result, reported
+from engine.commands.context import RunOptions
+from engine.commands.prepare import provide_models, provide_tables, read_provision
+from engine.commands.progress import Reporter
+from engine.commands.run import run_suite
+from engine.core.locations import Store
+from engine.spark.session import get_session
 
 
 @reported
@@ -43,7 +44,7 @@ def main(
         spark = get_session(log_file=store.log_file)
         provide_tables(spark, wanted, tell)
         provide_models(wanted, tell)
-    result = run(suite, RunOptions(tuple(set_ or ()), run_id, resume), tell=tell)
+    result = run_suite(suite, RunOptions(tuple(set_ or ()), run_id, resume), tell=tell)
     print_result(result, as_json=as_json)
     return result.exit_code
 

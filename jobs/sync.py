@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from engine.cli import configure_logging, sync
+from engine.cli.app import configure_logging, sync
 
 if __name__ == "__main__":
     configure_logging()

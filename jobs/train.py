@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from engine.api import DEFAULT_STORE, train
-from engine.cli import configure_logging, reported
+from engine.cli.app import configure_logging, reported
+from engine.commands.stored_runs import DEFAULT_STORE
+from engine.commands.train import train
 
 
 @reported

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# What outcomes of runs look like, for the sinks and the tables of the store.
+pytest_plugins = ["tests.fixtures.outcomes"]
+
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each
 # time, so that a commit is judged by what it changed; "dev" goes on searching.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -73,7 +76,7 @@ def nasty() -> ModuleType:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The one Spark session of the tests: two local cores, Delta, few shuffle partitions."""
-    from engine.session import get_session
+    from engine.spark.session import get_session
 
     folder = tmp_path_factory.mktemp("spark")
     session = get_session(

@@ -1,8 +1,8 @@
-"""Holds the rooms of `engine` where they belong: who may import whom, and what from outside.
+"""Holds the packages of `engine` where they belong: who may import whom, and what from outside.
 
-A room is a module or a package directly under `engine`; a module under `engine.sinks` is a room
-too. The three tables below are the whole of the rules. A new room is one line in each of the
-first two, at the place where it belongs.
+`PACKAGES` is the whole of the rules, from the bottom up: a package imports only from those above
+its line here, and from outside only what stands beside it. A new package is one line, at the place
+where it belongs.
 """
 
 from __future__ import annotations
@@ -21,146 +21,61 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_LINES = 400
-
-# From the bottom up: a room imports only rooms of the lines before its own.
-LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_version", "errors", "faults", "interrupts", "places", "vocabulary"),
-    ("telling",),
-    ("locks", "registry", "spark_errors", "states", "statistics", "store"),
-    ("metrics", "slices"),
-    ("verdicts", "config"),
-    ("matrix",),
-    ("models",),
-    ("reading",),
-    ("kernel",),
-    ("measure",),
-    ("delta_sql", "spark_internals", "table_errors"),
-    ("class_data", "cluster", "scratch", "shipping"),
-    ("session",),
-    ("tables",),
-    ("changes", "ingest", "profile"),
-    ("budget", "execute", "prepare"),
-    ("stock",),
-    ("predictions", "upkeep"),
-    ("reuse",),
-    ("chunks",),
-    ("sinks.format",),
-    ("sinks.keys", "sinks.selection"),
-    (
-        "explanation",
-        "sinks.console",
-        "sinks.github",
-        "sinks.junit",
-        "sinks.report",
-        "sinks.results",
-    ),
-    ("sinks.tracking",),
-    ("sinks",),
-    ("beside", "discretion", "progress", "watched"),
-    ("checkup", "training", "result", "publish"),
-    ("begin", "compute"),
-    ("job", "provision"),
-    ("catchup", "rehearsal", "replay"),
-    ("api",),
-    ("engine",),
-    ("listing",),
-    ("cli",),
-)
+MAX_ENTRIES = 20
 
 FRAMEWORKS = frozenset({"keras", "sklearn", "tensorflow", "torch"})
 ARRAYS = frozenset({"numpy", "pandas", "pyarrow"})
 SPARK = frozenset({"delta", "pyspark"})
+NOTHING: frozenset[str] = frozenset()
 
-# What a room may import from outside the standard library.
-THIRD_PARTY: dict[str, frozenset[str]] = {
-    "_version": frozenset(),
-    "errors": frozenset(),
-    "faults": frozenset(),
-    "interrupts": frozenset(),
-    "places": frozenset(),
-    "vocabulary": frozenset(),
-    "registry": frozenset(),
-    "states": frozenset({"numpy"}),
+# From the bottom up, with what each may import beside the standard library.
+PACKAGES: dict[str, frozenset[str]] = {
+    "_version": NOTHING,
+    "errors": NOTHING,
     "statistics": frozenset({"numpy", "scipy"}),
-    "locks": frozenset(),
-    "store": frozenset(),
-    "telling": frozenset(),
-    "spark_errors": frozenset(),
+    "core": NOTHING,
+    "states": frozenset({"numpy", "pyarrow"}),
     "metrics": frozenset({"numpy"}),
-    "slices": ARRAYS,
-    "verdicts": frozenset({"numpy"}),
-    "config": frozenset({"pydantic", "pydantic_core", "yaml"}),
-    "matrix": frozenset({"numpy", "pydantic"}),
+    "spark": SPARK | ARRAYS,
     "models": ARRAYS | FRAMEWORKS | {"mlflow", "scipy", "skops", "yaml"},
-    "reading": ARRAYS,
-    "kernel": ARRAYS,
-    "measure": frozenset({"numpy"}),
-    "delta_sql": SPARK,
-    "table_errors": SPARK,
-    "spark_internals": SPARK,
-    "cluster": SPARK,
-    "shipping": SPARK,
-    "class_data": frozenset(),
-    "scratch": frozenset(),
-    "session": SPARK,
-    "tables": SPARK | ARRAYS,
-    "ingest": SPARK,
-    "profile": SPARK,
-    "changes": SPARK,
-    "stock": SPARK,
-    "predictions": SPARK,
-    "upkeep": SPARK,
-    "reuse": SPARK,
-    "chunks": SPARK,
-    "compute": SPARK,
-    "watched": SPARK,
-    "budget": SPARK,
-    "execute": SPARK | ARRAYS,
-    "prepare": SPARK,
-    "explanation": frozenset(),
-    "sinks.format": frozenset(),
-    "sinks.keys": frozenset(),
-    "sinks.selection": frozenset(),
-    "sinks.console": frozenset({"rich"}),
-    "sinks.github": frozenset(),
-    "sinks.junit": frozenset(),
-    "sinks.report": frozenset({"jinja2", "markupsafe", "matplotlib", "numpy"}),
-    "sinks.results": SPARK | ARRAYS,
-    "sinks.tracking": ARRAYS | {"matplotlib", "mlflow"},
-    "sinks": frozenset(),
-    "beside": frozenset(),
-    "discretion": frozenset({"pyspark"}),
-    "progress": frozenset({"pyspark", "rich"}),
-    "checkup": SPARK | {"mlflow"},
+    "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),
     "training": ARRAYS | FRAMEWORKS | {"mlflow", "pydantic", "yaml"},
-    "result": frozenset({"pandas", "pyarrow", "rich"}),
-    "publish": frozenset(),
-    "begin": frozenset({"pyspark"}),
-    "job": frozenset({"pyarrow", "pyspark"}),
-    "replay": frozenset({"pyspark"}),
-    "catchup": frozenset({"pyspark"}),
-    "provision": frozenset({"pydantic", "pyspark", "yaml"}),
-    "rehearsal": ARRAYS | {"mlflow", "sklearn"},
-    "api": frozenset({"pandas", "pyarrow", "pyspark", "rich"}),
-    "engine": frozenset(),
-    "listing": frozenset({"rich"}),
+    "data": SPARK,
+    "planning": SPARK | ARRAYS | {"pydantic"},
+    "store": SPARK | ARRAYS,
+    "evaluation": frozenset({"numpy"}),
+    "sinks": ARRAYS | {"jinja2", "markupsafe", "matplotlib", "mlflow", "rich"},
+    "execution": SPARK | ARRAYS,
+    "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "sklearn", "yaml"},
+    "engine": NOTHING,
     "cli": frozenset({"click", "pyspark", "rich", "typer"}),
 }
 
-# What a room may import inside a function: what not every user has, or what is slow to import.
+# Parts of a package that know less than the whole: what a worker runs knows no Spark.
+STRICTER: dict[str, frozenset[str]] = {
+    "engine.execution.kernel": ARRAYS,
+    "engine.planning.slices": ARRAYS,
+    "engine.planning.plan": frozenset({"numpy", "pydantic"}),
+    "engine.sinks.format": NOTHING,
+    "engine.sinks.junit": NOTHING,
+    "engine.sinks.github": NOTHING,
+    "engine.sinks.report": frozenset({"jinja2", "markupsafe", "matplotlib", "numpy"}),
+}
+
+# What a package may import inside a function: what not every user has, or what is slow to import.
 LAZY: dict[str, frozenset[str]] = {
     "models": FRAMEWORKS | {"mlflow", "skops"},
-    "spark_internals": SPARK,
-    "sinks.report": frozenset({"matplotlib"}),
-    "sinks.tracking": frozenset({"matplotlib", "mlflow"}),
-    "checkup": SPARK | {"mlflow"},
+    "spark": SPARK,
+    "sinks": frozenset({"matplotlib", "mlflow"}),
+    "commands": SPARK | {"mlflow"},
     "training": FRAMEWORKS | {"mlflow"},
     # `evalmatrix --help` must not wait for Spark.
     "cli": frozenset({"engine", "pyspark"}),
 }
 
-# Rooms that may import by a name that they are given: users' modules, models, the lazy namespace.
-BY_NAME = frozenset({"engine", "models", "registry", "training"})
+# Who may import by a name that they are given: users' modules, and the lazy namespace. The look at
+# a worker names its modules in strings, since it is shipped by its code.
+BY_NAME = frozenset({"engine", "engine.core.registry", "engine.execution.workers"})
 
 # The JVM and the RDD are out of reach on Spark Connect: one module may try them, with a fallback.
 SPARK_INTERNALS = frozenset(
@@ -187,14 +102,13 @@ class Module:
     tree: ast.Module
 
     @property
-    def room(self) -> str:
-        """`engine.states.codec` is in the room `states`, `engine.sinks.junit` in `sinks.junit`."""
-        _, *parts = self.name.split(".")
-        return room_of(parts)
+    def package(self) -> str:
+        """`engine.states.codec` is of the package `states`."""
+        return package_of(self.name)
 
 
-def room_of(parts: list[str]) -> str:
-    return ".".join(parts[: 2 if parts[:1] == ["sinks"] else 1]) or "engine"
+def package_of(name: str) -> str:
+    return f"{name}.".split(".")[1] or "engine"
 
 
 @cache
@@ -209,9 +123,9 @@ def modules() -> dict[str, Module]:
     return found
 
 
-def level(room: str) -> int:
-    """The room's line in LEVELS; a room that is missing there stands above all others."""
-    return next((number for number, rooms in enumerate(LEVELS) if room in rooms), len(LEVELS))
+def level(package: str) -> int:
+    """The package's line in PACKAGES; one that is missing there stands above all others."""
+    return list(PACKAGES).index(package) if package in PACKAGES else len(PACKAGES)
 
 
 def is_types_only(node: ast.AST) -> bool:
@@ -222,13 +136,16 @@ def is_types_only(node: ast.AST) -> bool:
 
 
 def imports(module: Module) -> Iterator[Import]:
-    """Every import of a module, those inside functions and under TYPE_CHECKING too."""
+    """Every import of a module: inside functions, under TYPE_CHECKING, named in a string."""
 
     def walk(node: ast.AST, at_top: bool, types_only: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import | ast.ImportFrom):
                 for target in targets(module, child):
                     yield Import(child.lineno, target, at_top, types_only)
+            if isinstance(child, ast.Constant) and child.value in modules().keys() - {"engine"}:
+                # A module that is named in a string is imported by whoever gets the string.
+                yield Import(child.lineno, child.value, True, types_only)
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, at_top and not inside, types_only or is_types_only(child))
 
@@ -266,51 +183,63 @@ def check_none(problems: list[str]) -> None:
     assert not problems, "\n" + "\n".join(problems)
 
 
-def test_every_room_has_its_lines_in_the_tables() -> None:
-    rooms = {module.room for module in modules().values()}
-    placed = [room for rooms_of_level in LEVELS for room in rooms_of_level]
-    assert len(placed) == len(set(placed)), "a room stands twice in LEVELS"
-    assert rooms <= set(placed), f"not in LEVELS: {sorted(rooms - set(placed))}"
-    assert set(placed) == set(THIRD_PARTY), "LEVELS and THIRD_PARTY name different rooms"
-    for room, lazy in LAZY.items():
-        assert lazy <= THIRD_PARTY[room] | {"engine"}, (
-            f"LAZY allows {room} more than THIRD_PARTY does"
-        )
+def test_every_package_has_its_line() -> None:
+    packages = {module.package for module in modules().values()}
+    assert packages == set(PACKAGES)
+    assert set(STRICTER) <= set(modules())
+    for package, lazy in LAZY.items():
+        assert lazy <= PACKAGES[package] | {"engine"}, f"LAZY allows {package} more than PACKAGES"
 
 
-def test_rooms_import_only_from_rooms_above_them() -> None:
+def test_the_top_level_is_seen_at_a_glance() -> None:
+    entries = {
+        path.relative_to(ROOT / "engine").parts[0]
+        for path in (ROOT / "engine").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert len(entries) <= MAX_ENTRIES, sorted(entries)
+
+
+def test_packages_import_only_from_those_below() -> None:
     problems = []
     for module in modules().values():
         for found in imports(module):
-            if not is_ours(found.target):
-                continue
-            other = room_of(found.target.split(".")[1:])
-            if other != module.room and level(other) >= level(module.room):
+            other = package_of(found.target)
+            if is_ours(found.target) and level(other) > level(module.package):
                 problems.append(
-                    f"{place(module, found.line)}: room {module.room!r} (level "
-                    f"{level(module.room)}) imports from {other!r} (level {level(other)})"
+                    f"{place(module, found.line)}: {module.package!r} imports from {other!r}, "
+                    "which lies above it"
                 )
     check_none(problems)
 
 
-def test_rooms_import_from_outside_only_what_the_table_allows() -> None:
+def allowed_from_outside(module: Module) -> frozenset[str]:
+    """What a module may import, by the nearest of the lines that are about it."""
+    parts = module.name.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    stricter = next((STRICTER[name] for name in names if name in STRICTER), None)
+    own = PACKAGES.get(module.package, NOTHING) if stricter is None else stricter
+    return own | sys.stdlib_module_names | {"engine"}
+
+
+def test_packages_import_from_outside_only_what_the_table_allows() -> None:
     problems = []
     for module in modules().values():
-        allowed = THIRD_PARTY.get(module.room, frozenset()) | sys.stdlib_module_names | {"engine"}
+        allowed = allowed_from_outside(module)
         problems += [
-            f"{place(module, found.line)}: room {module.room!r} may not import {found.target!r}"
+            f"{place(module, found.line)}: {module.name!r} may not import {found.target!r}"
             for found in imports(module)
             if top(found.target) not in allowed
         ]
     check_none(problems)
 
 
-def test_imports_inside_functions_are_optional_frameworks_in_their_rooms() -> None:
+def test_imports_inside_functions_are_of_what_not_every_user_has() -> None:
     problems = []
     for module in modules().values():
-        allowed = LAZY.get(module.room, frozenset())
+        allowed = LAZY.get(module.package, NOTHING)
         problems += [
-            f"{place(module, found.line)}: room {module.room!r} imports {found.target!r} inside a "
+            f"{place(module, found.line)}: {module.name!r} imports {found.target!r} inside a "
             "function; move it to the top of the module"
             for found in imports(module)
             if not found.at_top and top(found.target) not in allowed
@@ -318,10 +247,10 @@ def test_imports_inside_functions_are_optional_frameworks_in_their_rooms() -> No
     check_none(problems)
 
 
-def test_imports_by_name_stay_in_their_rooms() -> None:
+def test_imports_by_name_stay_where_they_are() -> None:
     problems = []
     for module in modules().values():
-        if module.room not in BY_NAME:
+        if module.name not in BY_NAME:
             problems += [
                 f"{place(module, node.lineno)}: {ast.unparse(node)}"
                 for node in ast.walk(module.tree)
@@ -357,7 +286,7 @@ def test_modules_are_short() -> None:
 def test_spark_internals_stay_in_their_module() -> None:
     problems = []
     for module in modules().values():
-        if module.room == "spark_internals":
+        if module.name == "engine.spark.internals":
             continue
         for node in ast.walk(module.tree):
             name = node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", None)

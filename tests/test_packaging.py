@@ -105,8 +105,8 @@ def test_wheel_says_what_it_is(wheel: zipfile.ZipFile, metadata: Message) -> Non
 def test_wheel_brings_the_command(wheel: zipfile.ZipFile) -> None:
     entries = configparser.ConfigParser()
     entries.read_string(wheel.read(f"evalmatrix-{__version__}.dist-info/entry_points.txt").decode())
-    assert dict(entries["console_scripts"]) == {"evalmatrix": "engine.cli:main"}
-    tree = ast.parse(wheel.read("engine/cli.py").decode())
+    assert dict(entries["console_scripts"]) == {"evalmatrix": "engine.cli.app:main"}
+    tree = ast.parse(wheel.read("engine/cli/app.py").decode())
     named = {getattr(node, "name", None) for node in tree.body}
     assert "main" in named
 

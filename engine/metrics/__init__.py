@@ -9,6 +9,8 @@ from __future__ import annotations
 from engine.metrics import (
     agreement,
     calibration,
+    calibration_slope,
+    churn,
     classification,
     curve_points,
     deviances,
@@ -17,13 +19,11 @@ from engine.metrics import (
     one_vs_one,
     probability,
     quantiles,
-    queries,
     ranking,
     rates,
-    refit,
     regression,
+    roc,
     thresholds,
-    versions,
 )
 from engine.metrics.base import (
     BINARY,
@@ -45,7 +45,6 @@ from engine.metrics.base import (
 )
 from engine.metrics.basis import Averaged, Basis, Counted, Known, Map
 from engine.metrics.classification import label_text
-from engine.metrics.comparing import Comparison, comparison_of, comparisons_of
 from engine.metrics.curves import confusion, curves
 from engine.metrics.fairness import (
     GROUPED,
@@ -56,9 +55,10 @@ from engine.metrics.fairness import (
     fairness_metric,
     measure_groups,
 )
-from engine.metrics.figured import Figured
-from engine.metrics.inference import spread_of, spreads_of
-from engine.metrics.many import RowsOf, Slices
+from engine.metrics.inference.batch import RowsOf, Slices
+from engine.metrics.inference.differences import Comparison, comparison_of, comparisons_of
+from engine.metrics.inference.intervals import spread_of, spreads_of
+from engine.metrics.inference.values import Figured
 from engine.metrics.thresholds import AT
 
 __all__ = [
@@ -91,6 +91,8 @@ __all__ = [
     "Value",
     "agreement",
     "calibration",
+    "calibration_slope",
+    "churn",
     "classification",
     "comparison_of",
     "comparisons_of",
@@ -109,14 +111,12 @@ __all__ = [
     "one_vs_one",
     "probability",
     "quantiles",
-    "queries",
     "ranking",
     "rates",
     "ratio",
-    "refit",
     "regression",
+    "roc",
     "spread_of",
     "spreads_of",
     "thresholds",
-    "versions",
 ]

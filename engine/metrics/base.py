@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from engine.core.registry import Registry
+from engine.core.vocabulary import Label, MetricValue, RowCounts, TaskKind
 from engine.errors import InputError
 from engine.metrics.basis import Averaged, Basis, Counted, Map
-from engine.registry import Registry
 from engine.states import (
     Bools,
     Family,
@@ -31,7 +32,6 @@ from engine.states import (
     view,
 )
 from engine.statistics import Figures
-from engine.vocabulary import Label, MetricValue, RowCounts, TaskKind
 
 BINARY = frozenset({TaskKind.BINARY})
 MULTICLASS = frozenset({TaskKind.MULTICLASS})

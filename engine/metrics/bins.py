@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 
-from engine.metrics.grid import share, steps
+from engine.metrics.score_grid import share, steps
 from engine.states import Bools, Floats, Ints, ScoresView, sums_by_cell
 
 # The middle of a score's weight can lie on the edge of two bins, but for rounding.

@@ -17,7 +17,8 @@ import numpy as np
 
 from engine.metrics.base import BINARY, METRICS, Metric, Problem, Value, metric
 from engine.metrics.basis import Known
-from engine.metrics.grid import (
+from engine.metrics.roc import Below, scarcest, whole_area
+from engine.metrics.score_grid import (
     REACHED,
     SHARE,
     UNIT,
@@ -29,7 +30,6 @@ from engine.metrics.grid import (
     share,
     worst_curve,
 )
-from engine.metrics.ranking import Below, scarcest, whole_area
 from engine.states import Bools, Floats, ScoresView
 from engine.statistics import Figures
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.core.vocabulary import ConfusionMatrix, Curve, TaskKind
 from engine.metrics.base import Problem, SliceStates
 from engine.metrics.classification import label_text
 from engine.states import Confusion, Floats, Scores, ScoresView, sums_by_cell
-from engine.vocabulary import ConfusionMatrix, Curve, TaskKind
 
 CALIBRATION_BINS = 10
 

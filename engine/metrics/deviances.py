@@ -15,16 +15,7 @@ from functools import partial
 import numpy as np
 
 from engine.errors import InputError
-from engine.metrics.base import (
-    METRICS,
-    REGRESSION,
-    Metric,
-    Problem,
-    Value,
-    mean,
-    mean_of,
-    pairs_of,
-)
+from engine.metrics.base import METRICS, REGRESSION, Metric, Problem, Value, mean, mean_of, pairs_of
 from engine.metrics.basis import Averaged
 from engine.metrics.regression import POSITIVE, ROOT, is_constant, target
 from engine.states import Bools, Family, Floats, Mean, MomentsView, Scored

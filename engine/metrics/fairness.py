@@ -20,14 +20,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from engine.core.vocabulary import MetricValue
 from engine.errors import InputError
 from engine.metrics.base import BINARY, METRICS, Metric, Problem, SliceStates
-from engine.metrics.inference import spread_of
+from engine.metrics.inference.intervals import spread_of
 from engine.metrics.rates import UNIT
 from engine.states import Family, Floats, PairFamily
 from engine.statistics import Share, Spread
 from engine.statistics.disparity import LargestDifference, Shares, SmallestRatio
-from engine.vocabulary import MetricValue
 
 # A group whose rows are all of one cluster says next to nothing of its true rate.
 NEXT_TO_NO_ROWS = 1e-9

@@ -1,241 +1,211 @@
-"""Metrics of the order of scores, read from score histograms.
+"""Metrics of rankings: each query has a number, and the metric is their mean.
 
-References: scikit-learn's `roc_auc_score` and `average_precision_score`. Exact while a slice has
-few distinct scores. On the grid the true order within a bin is unknown; the value takes its rows
-as tied, and the bound is the larger of what the best and the worst order could change.
+A row is a document of a query, its label says how relevant it is, its prediction ranks it. The
+unit is the query: each counts 1, whatever its size and the weights of its rows, so that intervals
+are over queries. A row of weight 0 is no row.
+
+Conventions, with the reference in brackets:
+
+- A label above 0 is relevant. A label below 0 leaves the metric undefined ("negative").
+- Of documents with one score the order is not known. Every metric is its mean over all orders of
+  those (McSherry and Najork 2008), so that the order of rows does not matter.
+- ndcg: the gain is the relevance itself, the discount log2 of the place (scikit-learn's
+  `ndcg_score`).
+- precision at k divides by k, also where a query has fewer documents (trec_eval, Spark).
+- recall at k divides by the number of relevant documents.
+- average precision at k divides by that number or k, whichever is less (Spark).
+- The reciprocal rank is 1 / place of the first relevant document.
+- A query without relevant documents counts 0 in all of them, as in scikit-learn and trec_eval.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from engine.metrics.base import BINARY, MULTICLASS, Problem, Value, metric
-from engine.metrics.basis import Known
-from engine.states import Bools, Floats, Scores, ScoresView
-from engine.statistics import Figures
+from engine.metrics.base import METRICS, RANKING, Metric, Problem, Value, share_of
+from engine.metrics.basis import Averaged
+from engine.states import Bools, Floats, Ints, MomentsView, PairedQueryMean, Queries, QueryMean
 
 UNIT = (0.0, 1.0)
+# For metrics that look at all places.
+ALL = np.iinfo(np.int64).max
 
 
-def _scores(problem: Problem) -> tuple[Scores]:
-    return (Scores(problem.positive),)
+def _relevant(of: Queries) -> Floats:
+    return np.asarray(of.relevance > 0, np.float64)
 
 
-def _scores_of_each(problem: Problem) -> tuple[Scores, ...]:
-    return tuple(Scores(k) for k in range(problem.n_classes))
+def _shares(numerator: Floats, denominator: Floats) -> Floats:
+    """Quotients of queries, 0 where there is nothing relevant to divide by."""
+    zeros = np.zeros(len(numerator))
+    shares: Floats = np.divide(numerator, denominator, out=zeros, where=denominator > 0)
+    return shares
 
 
-@dataclass(frozen=True, slots=True)
-class Below:
-    """Weights up to each score and with it, [replicate, score], and of all scores, [replicate]."""
-
-    positive: Floats
-    negative: Floats
-    positives: Floats
-    negatives: Floats
-
-    @classmethod
-    def of(cls, of: ScoresView) -> Below:
-        """Those of a view, which the metrics of many slices share."""
-        made = getattr(of, "made", None)
-        if made is None:
-            return cls._of(of)
-        if "below" not in made:
-            made["below"] = cls._of(of)
-        found: Below = made["below"]
-        return found
-
-    @classmethod
-    def _of(cls, of: ScoresView) -> Below:
-        positive, negative = (np.cumsum(each, axis=-1) for each in (of.positive, of.negative))
-        if of.positive.shape[-1] == 0:
-            nothing = np.zeros(of.positive.shape[:-1])
-            return cls(positive, negative, nothing, nothing)
-        return cls(positive, negative, positive[..., -1], negative[..., -1])
-
-    @property
-    def first(self) -> Below:
-        """Those of the first replicate, with no axis of replicates."""
-        return Below(
-            self.positive[..., 0, :],
-            self.negative[..., 0, :],
-            self.positives[..., 0],
-            self.negatives[..., 0],
-        )
-
-    @property
-    def one_class(self) -> Bools:
-        """Which replicates lack positives or negatives."""
-        return np.asarray((self.positives == 0) | (self.negatives == 0))
+def _gain(k: int, of: Queries) -> Floats:
+    """The discounted cumulative gain of the first k places, [queries]."""
+    longest = int((of.ahead + of.tied).max())
+    discounts = 1 / np.log2(np.arange(longest) + 2)
+    discounts[k:] = 0.0
+    up_to = np.r_[0.0, np.cumsum(discounts)]
+    average = (up_to[of.ahead + of.tied] - up_to[of.ahead]) / of.tied
+    return of.total(of.relevance * average)
 
 
-def dot(left: Floats, right: Floats) -> Floats:
-    """The sum over the last axis of a product."""
-    return np.asarray(np.einsum("...s,...s->...", left, right))
+def ndcg(k: int, of: Queries) -> Floats:
+    """The gain in shares of that of the best order (Järvelin and Kekäläinen 2002)."""
+    return _shares(_gain(k, of), _gain(k, of.ideal()))
 
 
-def area_under_roc(of: ScoresView) -> Floats:
-    """P(score of a positive > of a negative), ties half: [replicate]."""
-    below = Below.of(of)
-    wins = dot(of.positive, below.negative) - dot(of.positive, of.negative) / 2
-    pairs = below.positives * below.negatives
-    area: Floats = np.divide(wins, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
-    return area
+def _hits(k: int, of: Queries) -> Floats:
+    """How many relevant documents are in the first k places, [queries]."""
+    within = np.clip((k - of.ahead) / of.tied, 0.0, 1.0)
+    return of.total(_relevant(of) * within)
 
 
-def roc_bound(of: ScoresView) -> Figures:
-    """Pairs in one bin count half a win; each can have been none or a whole one."""
-    if of.exact:
-        return 0.0
-    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
-    pairs = positive.sum(-1) * negative.sum(-1)
-    tied = dot(positive, negative)
-    return np.where(pairs > 0, tied / np.where(pairs > 0, 2 * pairs, 1.0), 0.0)
+def precision(k: int, of: Queries) -> Floats:
+    """The share of the first k places with relevant documents."""
+    return _hits(k, of) / k
 
 
-@metric(
-    "roc_auc",
-    tasks=BINARY,
-    needs=_scores,
-    aliases=["roc_auc_score"],
-    mlflow="roc_auc",
-    needs_scores=True,
-    bounds=UNIT,
-    many=True,
-)
-def roc_auc(problem: Problem, of: ScoresView) -> Value:
-    """The area under the ROC curve: how often a positive scores above a negative."""
-    return whole_area(of)
+def recall(k: int, of: Queries) -> Floats:
+    """The share of the relevant documents that are in the first k places."""
+    return _shares(_hits(k, of), of.total(_relevant(of)))
 
 
-def whole_area(of: ScoresView) -> Value:
-    """The area under the ROC curve, with DeLong's standard error."""
-    made = getattr(of, "made", {})
-    if "whole_area" not in made:
-        made["whole_area"] = Value(
-            area_under_roc(of),
-            (("one_class", Below.of(of).one_class),),
-            roc_bound(of),
-            basis=delong(of),
-            support=scarcest(of),
-        )
-    area: Value = made["whole_area"]
-    return area
+def _before(of: Queries, of_document: Floats) -> Floats:
+    """The sum over the documents of the query with a higher score, [documents]."""
+    up_to = np.r_[0.0, np.cumsum(of_document)]
+    start = of.first[of.query]
+    before: Floats = up_to[start + of.ahead] - up_to[start]
+    return before
 
 
-def scarcest(of: ScoresView) -> Figures:
-    """The weight of the class with less of it."""
-    return np.minimum(of.positive[..., 0, :].sum(-1), of.negative[..., 0, :].sum(-1))
+def average_precision(k: int, of: Queries) -> Floats:
+    """The mean of the precisions at the relevant documents in the first k places.
 
-
-def delong(of: ScoresView) -> Known:
-    """The standard error of the area under the ROC curve of all rows.
-
-    DeLong, DeLong and Clarke-Pearson (1988). The degrees of freedom are those that Brunner and
-    Munzel (2000) give the same sum of two variances. NaN with fewer than two rows of a class.
+    At place j of a block a document is relevant with the probability r / t, and then so are, of
+    the j before it, j (r - 1) / (t - 1) on average.
     """
-    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
-    up_to = Below.of(of).first
-    n, m = up_to.positives, up_to.negatives
-    with np.errstate(all="ignore"):
-        # How many of the other class each positive is above, and each negative below, ties half.
-        above = (up_to.negative - negative / 2) / m[..., None]
-        below = 1 - (up_to.positive - positive / 2) / n[..., None]
-        area = (dot(positive, above) / n)[..., None]
-        of_positive = dot(positive, (above - area) ** 2) / ((n - 1) * n)
-        of_negative = dot(negative, (below - area) ** 2) / ((m - 1) * m)
-        variance = of_positive + of_negative
-        few = of_positive**2 / (n - 1) + of_negative**2 / (m - 1)
-        df = np.where(variance == 0, math.inf, variance**2 / few)
-    enough = (n >= 2) & (m >= 2)
-    return Known(np.where(enough, np.sqrt(variance), np.nan), np.where(enough, df, np.nan))
+    relevant = _relevant(of)
+    total, above = of.by_block(relevant), _before(of, relevant)
+    place = of.place
+    within = place - of.ahead
+    others = within * (total - 1) / np.maximum(of.tied - 1, 1)
+    precisions = total / of.tied * (above + 1 + others) / (place + 1)
+    found = of.total(np.where(place < k, precisions, 0.0))
+    return _shares(found, np.minimum(of.total(relevant), float(k)))
 
 
-def _ovr(problem: Problem, views: tuple[ScoresView, ...], *, by_prevalence: bool) -> Value:
-    areas = np.stack([area_under_roc(of) for of in views])
-    shares = np.ones_like(areas)
-    if by_prevalence:
-        shares = np.stack([of.positive.sum(-1) for of in views])
-    shares = shares / shares.sum(0)
-    missing: Bools = np.any([Below.of(of).one_class for of in views], axis=0)
-    bound = sum(share * roc_bound(of) for share, of in zip(shares[:, 0], views, strict=True))
-    support = min(scarcest(of) for of in views)
-    values = (areas * shares).sum(0)
-    return Value(values, (("one_class", missing),), float(bound), support=support)
+def _log_choices(longest: int) -> Callable[[Ints, Ints], Floats]:
+    """The log of "n choose k" for n up to `longest`; minus infinity where k is above n."""
+    logs = np.r_[0.0, np.cumsum(np.log(np.arange(1, longest + 1)))]
+
+    def choose(n: Ints, k: Ints) -> Floats:
+        inside = (k >= 0) & (k <= n)
+        n, k = np.where(inside, n, 0), np.where(inside, k, 0)
+        return np.where(inside, logs[n] - logs[k] - logs[n - k], -np.inf)
+
+    return choose
 
 
-@metric(
-    "roc_auc_ovr",
-    tasks=MULTICLASS,
-    needs=_scores_of_each,
-    aliases=["roc_auc_ovr_macro"],
-    needs_scores=True,
-    bounds=UNIT,
-)
-def roc_auc_ovr(problem: Problem, *views: ScoresView) -> Value:
-    """The mean area under the ROC curves of each class against the others."""
-    return _ovr(problem, views, by_prevalence=False)
+def hit_rate(k: int, of: Queries) -> Floats:
+    """Whether a relevant document is in the first k places."""
+    relevant = _relevant(of)
+    total = of.by_block(relevant).astype(np.int64)
+    drawn = np.clip(k - of.ahead, 0, of.tied)
+    choose = _log_choices(int(of.tied.max()))
+    # That none of a block's relevant documents is among those drawn into the first places.
+    none = np.exp(choose(of.tied - total, drawn) - choose(of.tied, drawn))
+    found = np.maximum.reduceat(np.where(relevant > 0, 1 - none, 0.0), of.first)
+    return np.maximum(found, 0.0)
 
 
-@metric(
-    "roc_auc_ovr_weighted",
-    tasks=MULTICLASS,
-    needs=_scores_of_each,
-    needs_scores=True,
-    mlflow="roc_auc",
-    bounds=UNIT,
-)
-def roc_auc_ovr_weighted(problem: Problem, *views: ScoresView) -> Value:
-    """The mean of the one-against-others ROC areas, weighted by how frequent the classes are."""
-    return _ovr(problem, views, by_prevalence=True)
+def reciprocal_rank(of: Queries) -> Floats:
+    """1 / the place of the first relevant document."""
+    relevant = _relevant(of)
+    total = of.by_block(relevant).astype(np.int64)
+    place = of.place
+    within = place - of.ahead
+    choose = _log_choices(int(of.tied.max()))
+    # That the first relevant document of the block is here: the others are behind it.
+    here = np.exp(choose(of.tied - 1 - within, total - 1) - choose(of.tied, total))
+    here = np.where((_before(of, relevant) == 0) & (total > 0), here, 0.0)
+    return of.total(here / (place + 1))
 
 
-@metric(
-    "average_precision",
-    tasks=BINARY,
-    needs=_scores,
-    aliases=["average_precision_score"],
-    mlflow="precision_recall_auc",
-    needs_scores=True,
-    bounds=UNIT,
-    many=True,
-)
-def average_precision(problem: Problem, of: ScoresView) -> Value:
-    """The mean of the precisions at the scores of the positives, from the highest score down."""
-    below, total = Below.of(of), Below.of(of).positives
-    # What is at or above a score, itself with it.
-    hits = (total[..., None] - below.positive) + of.positive
-    taken = (below.negatives[..., None] - below.negative) + of.negative
-    taken += hits
-    hits = np.divide(hits, taken, out=hits, where=of.positive > 0)
-    sums = dot(of.positive, hits)
-    values = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
-    bound: Figures = 0.0
-    if not of.exact:
-        bound = _precision_bound(of, values[..., 0])
-    return Value(values, (("one_class", total == 0),), bound, support=total[..., 0])
+def below_zero(of: Queries) -> Floats:
+    """1 where a document's relevance is below 0."""
+    marks: Floats = np.maximum.reduceat(np.asarray(of.relevance < 0, np.float64), of.first)
+    return marks
 
 
-def _precision_bound(of: ScoresView, value: Floats) -> Floats:
-    """The larger gap of `value` to the average precision of the best and the worst order.
+def _mean_of_queries(problem: Problem, numbers: MomentsView, negative: MomentsView) -> Value:
+    # Where all queries have one number nothing spreads, and only how many there are says anything.
+    spreads = numbers.weight[0] > 0 and numbers.m2[0] > 0
+    return Value(
+        numbers.mean,
+        _undefined(numbers, negative),
+        basis=Averaged(numbers) if spreads else None,
+        support=float(numbers.weight[0]),
+    )
 
-    Best: in each bin the positives come first, tied. Worst: after the bin's negatives, one
-    infinitely small part at a time, hence the integral of (h + t) / (h + t + f) over the bin.
-    """
-    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
-    p, below = positive, Below.of(of).first
-    total = below.positives
-    # What is above a bin.
-    h = total[..., None] - below.positive
-    f = below.negatives[..., None] - below.negative
-    has = positive > 0
-    misses = f + negative
-    with np.errstate(all="ignore"):
-        best = np.where(has, p * (h + p) / (h + p + f), 0.0).sum(-1) / total
-        before = np.where(h + misses > 0, h + misses, 1.0)
-        worst = np.where(has, p - misses * np.log1p(p / before), 0.0).sum(-1) / total
-    bound = np.maximum(np.maximum(best - value, value - worst), 0.0)
-    return np.where(total > 0, bound, 0.0)
+
+def _share_of_queries(problem: Problem, numbers: MomentsView, negative: MomentsView) -> Value:
+    return replace(share_of(problem, numbers), undefined=_undefined(numbers, negative))
+
+
+def _undefined(numbers: MomentsView, negative: MomentsView) -> tuple[tuple[str, Bools], ...]:
+    return (("zero_weight", numbers.weight == 0), ("negative", negative.mean > 0))
+
+
+def query_metric(name: str, function: Callable[[Queries], Floats], summary: str) -> Metric:
+    """The metric that is the mean of a number of each query, between 0 and 1."""
+    return Metric(
+        name,
+        RANKING,
+        lambda problem: (QueryMean(name, function), QueryMean("below_zero", below_zero)),
+        _mean_of_queries,
+        needs_scores=True,
+        bounds=UNIT,
+        summary=summary,
+        paired=lambda problem: (PairedQueryMean(name, function),),
+    )
+
+
+_AT_K: dict[str, tuple[Callable[[int, Queries], Floats], str]] = {
+    "ndcg": (ndcg, "The mean over queries of the normalised gain of the first {k} places."),
+    "map": (average_precision, "The mean over queries of the average precision at {k}."),
+    "precision": (precision, "The mean share of the first {k} places with relevant documents."),
+    "recall": (
+        recall,
+        "The mean share of the relevant documents that are in the first {k} places.",
+    ),
+    "hit_rate": (
+        hit_rate,
+        "The share of queries with a relevant document in the first {k} places.",
+    ),
+}
+
+
+def _at(name: str, k: str) -> Metric:
+    function, summary = _AT_K[name]
+    of_queries = partial(function, min(int(k), ALL))
+    made = query_metric(f"{name}_at_{k}", of_queries, summary.format(k=k))
+    return replace(made, function=_share_of_queries) if name == "hit_rate" else made
+
+
+def _register() -> None:
+    for name in _AT_K:
+        METRICS.add_pattern(rf"{name}_at_(?P<k>[1-9][0-9]*)", partial(_at, name))
+    gain = "The mean over queries of the normalised discounted cumulative gain."
+    METRICS.add("ndcg", query_metric("ndcg", partial(ndcg, ALL), gain), aliases=["ndcg_score"])
+    first = "The mean over queries of 1 / the place of the first relevant document."
+    METRICS.add("mrr", query_metric("mrr", reciprocal_rank, first))
+
+
+_register()

@@ -17,7 +17,8 @@ import numpy as np
 from engine.metrics.base import BINARY, METRICS, Metric, Problem, Value, ratio
 from engine.metrics.basis import Counted
 from engine.metrics.classification import F1_OF_JACCARD
-from engine.metrics.grid import (
+from engine.metrics.roc import scarcest
+from engine.metrics.score_grid import (
     REACHED,
     UNIT,
     RocCurve,
@@ -26,7 +27,6 @@ from engine.metrics.grid import (
     share,
     steps,
 )
-from engine.metrics.ranking import scarcest
 from engine.states import Floats, ScoresView
 
 # A threshold as a number may be written: 0.5, .25, 1e-05, 0.30000000000000004.

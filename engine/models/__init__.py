@@ -8,16 +8,15 @@ imported only by the functions that need them.
 
 from __future__ import annotations
 
-from engine.models.base import task_threads
-from engine.models.libraries import LOOK_DDL, make_look, needed_by
-from engine.models.limits import UNWATCHED, Guard, Limits, Load, ModelStopped, Notes
+from engine.models.flavors.base import task_threads
+from engine.models.isolation.limits import UNWATCHED, Guard, Limits, Load, ModelStopped, Notes
+from engine.models.isolation.supervisor import Watch
 from engine.models.load import Predictor, check_inputs, load, loaded_count, shipped_name
 from engine.models.outputs import Prediction
+from engine.models.requirements import needed_by
 from engine.models.resolve import ModelRequest, resolve
-from engine.models.watching import Watch
 
 __all__ = [
-    "LOOK_DDL",
     "UNWATCHED",
     "Guard",
     "Limits",
@@ -31,7 +30,6 @@ __all__ = [
     "check_inputs",
     "load",
     "loaded_count",
-    "make_look",
     "needed_by",
     "resolve",
     "shipped_name",

@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
+from engine.core.paths import is_folder
+from engine.core.vocabulary import ColumnSpec, TensorSpec
 from engine.errors import ModelError
-from engine.places import is_folder
-from engine.vocabulary import ColumnSpec, TensorSpec
 
 NOTES_KEY = "evalmatrix"
 """The key of MLmodel's `metadata` under which `evalmatrix train` writes what the engine needs."""

@@ -11,18 +11,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.core.vocabulary import ModelVersion
 from engine.errors import ModelError
-from engine.models import keras_model, pyfunc_model, sklearn_model, torch_model
 from engine.models.artifact import Artifact, read_artifact
-from engine.models.base import Flavor, Runner, as_flavor
+from engine.models.flavors import keras, pyfunc, sklearn, torch
+from engine.models.flavors.base import Flavor, Runner, as_flavor
 from engine.models.outputs import Prediction, no_rows, read_outputs
-from engine.vocabulary import ModelVersion
 
 FLAVORS: dict[str, Flavor] = {
-    "sklearn": as_flavor(sklearn_model),
-    "tensorflow": as_flavor(keras_model),
-    "pytorch": as_flavor(torch_model),
-    "pyfunc": as_flavor(pyfunc_model),
+    "sklearn": as_flavor(sklearn),
+    "tensorflow": as_flavor(keras),
+    "pytorch": as_flavor(torch),
+    "pyfunc": as_flavor(pyfunc),
 }
 
 CACHE_SIZE = 16
@@ -117,7 +117,7 @@ def find_folder(model: ModelVersion) -> Path:
     raise ModelError(
         f"the model {model.name!r} is not on this worker: no folder at {model.path!r}, and the "
         f"driver has shipped none ({name}); `evalmatrix run` ships its models, and what calls the "
-        "engine by itself has engine.shipping.ship for it"
+        "engine by itself has engine.execution.shipping.ship for it"
     )
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 from scipy.sparse import issparse
 from scipy.special import expit, softmax
 
+from engine.core.vocabulary import ModelVersion, Output, TaskKind
 from engine.errors import ModelError
-from engine.vocabulary import ModelVersion, Output, TaskKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.core.registry import nearest
+from engine.core.vocabulary import ColumnSpec, Label, ModelVersion, Output, TaskKind
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
-from engine.models.base import Description
-from engine.models.libraries import needed
+from engine.models.flavors.base import Description
 from engine.models.load import FLAVORS, open_native
-from engine.models.locate import Located, Locator
-from engine.registry import nearest
-from engine.vocabulary import ColumnSpec, Label, ModelVersion, Output, TaskKind
+from engine.models.requirements import needed
+from engine.models.uris import Located, Locator
 
 
 @dataclass(frozen=True, slots=True)

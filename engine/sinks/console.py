@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from engine.core.vocabulary import EvaluationResult, RunOutcome, Verdict
 from engine.sinks import format as fmt
-from engine.sinks import selection
-from engine.sinks.selection import Finding, Spot, Tone
-from engine.vocabulary import EvaluationResult, RunOutcome, Verdict
+from engine.sinks import highlights
+from engine.sinks.highlights import Finding, Spot, Tone
 
 MAX_FINDINGS = 10
 MAX_UNDECIDED = 3
@@ -60,7 +60,7 @@ def render(
 
 
 def _gate(outcome: RunOutcome, console: Console) -> None:
-    reading = selection.read_gate(outcome.gate)
+    reading = highlights.read_gate(outcome.gate)
     console.print()
     line = Text(f" {reading.headline.upper()} ", style=_TONES[reading.tone])
     line.append(f"  {fmt.log_line(outcome.info.suite, 60)}", style="bold default on default")
@@ -98,7 +98,7 @@ def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
     for name, message in evaluation.not_deterministic.items():
         text = f"{fmt.one_line(name, 60)} is not deterministic: {fmt.one_line(message, 300)}"
         console.print(Text(text, style=_STYLES["WARN"]))
-    rows = selection.overall_spots(evaluation)
+    rows = highlights.overall_spots(evaluation)
     if not rows:
         console.print(Text("No test was evaluated on all the rows.", style="dim"))
         return
@@ -112,13 +112,13 @@ def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
 
 def _standing(evaluation: EvaluationResult, console: Console) -> None:
     """For each candidate on how many slices and metrics it is better or worse, if that is known."""
-    standing = selection.standing(evaluation)
+    standing = highlights.standing(evaluation)
     if not standing:
         return
     title = f"against {fmt.log_line(evaluation.baseline or '', 40)}, over slices and metrics"
     console.print(Text(title, style="bold"))
     for name, counts in standing[:_MAX_STANDING]:
-        console.print(Text(f"{fmt.log_line(name, 40)}: {selection.tally_words(counts)}"))
+        console.print(Text(f"{fmt.log_line(name, 40)}: {highlights.tally_words(counts)}"))
 
 
 def _groups(models: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -147,7 +147,7 @@ def _value(evaluation: EvaluationResult, by_model: dict[str, Spot], name: str) -
     spot = by_model.get(name)
     if spot is None:
         return Text("-", style="dim")
-    said = selection.word(spot.worst)
+    said = highlights.word(spot.worst)
     measured = spot.cells[0].measured
     text = Text(fmt.number(spot.value))
     if said != Verdict.RECORDED.value:
@@ -155,16 +155,16 @@ def _value(evaluation: EvaluationResult, by_model: dict[str, Spot], name: str) -
     if spot.value is not None and (ends := fmt.interval(measured.ci_low, measured.ci_high)):
         text.append(f"\n{ends}", style="dim")
     if name != evaluation.baseline:
-        delta = selection.difference(spot, by_model.get(evaluation.baseline or ""))
+        delta = highlights.difference(spot, by_model.get(evaluation.baseline or ""))
         if delta is not None:
-            text.append(f"\n{fmt.signed(delta)}{selection.sureness(spot)}", style="dim")
+            text.append(f"\n{fmt.signed(delta)}{highlights.sureness(spot)}", style="dim")
     return text
 
 
 def _findings(outcome: RunOutcome, console: Console) -> None:
     """The gravest cells; what could not be decided is told after them, in fewer lines."""
-    grave = selection.findings(outcome.cells, ("FAIL", "ERROR", "WARN"))
-    undecided = selection.findings(outcome.cells, ("INCONCLUSIVE",))
+    grave = highlights.findings(outcome.cells, ("FAIL", "ERROR", "WARN"))
+    undecided = highlights.findings(outcome.cells, ("INCONCLUSIVE",))
     parts = (
         ("What failed", grave, MAX_FINDINGS),
         ("What could not be decided", undecided, MAX_UNDECIDED if grave else MAX_FINDINGS),

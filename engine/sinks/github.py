@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from engine.core.vocabulary import EvaluationResult, MetricValue, RunOutcome, Verdict
 from engine.sinks import format as fmt
-from engine.sinks import selection
-from engine.sinks.selection import Finding, Spot, Tone
-from engine.vocabulary import EvaluationResult, MetricValue, RunOutcome, Verdict
+from engine.sinks import highlights
+from engine.sinks.highlights import Finding, Spot, Tone
 
 MAX_BYTES = 900 * 1024
 MAX_FINDINGS = 20
@@ -84,7 +84,7 @@ def _reference(match: re.Match[str]) -> str:
 
 
 def _head(outcome: RunOutcome) -> str:
-    reading = selection.read_gate(outcome.gate)
+    reading = highlights.read_gate(outcome.gate)
     lines = [f"### {_MARKS[reading.tone]} {reading.headline}: {escape(outcome.info.suite)}", ""]
     lines += [escape(outcome.gate.reason, _REASON), ""]
     lines += [f"- {escape(note, _REASON)}" for note in reading.notes]
@@ -108,10 +108,10 @@ def _count(verdict: Verdict, amount: int) -> str:
 def _blocks(outcome: RunOutcome) -> Iterable[str]:
     for evaluation in outcome.evaluations:
         yield _models_table(evaluation)
-    grave = selection.findings(outcome.cells, ("FAIL", "ERROR", "WARN"))
+    grave = highlights.findings(outcome.cells, ("FAIL", "ERROR", "WARN"))
     if grave:
         yield _findings_block("### What failed", grave, MAX_FINDINGS)
-    undecided = selection.findings(outcome.cells, ("INCONCLUSIVE",))
+    undecided = highlights.findings(outcome.cells, ("INCONCLUSIVE",))
     if undecided:
         title = f"Inconclusive: {fmt.plural(sum(len(f.cells) for f in undecided), 'test')}"
         if grave:
@@ -123,7 +123,7 @@ def _blocks(outcome: RunOutcome) -> Iterable[str]:
 
 
 def _models_table(evaluation: EvaluationResult) -> str:
-    rows = selection.overall_spots(evaluation)
+    rows = highlights.overall_spots(evaluation)
     models = [model.name for model in evaluation.models][:_MAX_MODELS]
     lines = [f"### {escape(evaluation.name)} on all rows", ""]
     for name, message in evaluation.model_errors.items():
@@ -148,12 +148,12 @@ def _models_table(evaluation: EvaluationResult) -> str:
 
 def _standing(evaluation: EvaluationResult) -> list[str]:
     """For each candidate on how many slices and metrics it is better or worse, if that is known."""
-    standing = selection.standing(evaluation)
+    standing = highlights.standing(evaluation)
     if not standing:
         return []
     base = f"<code>{escape(evaluation.baseline or '')}</code>"
     lines = [
-        f"- <code>{escape(name)}</code>: {selection.tally_words(counts)}"
+        f"- <code>{escape(name)}</code>: {highlights.tally_words(counts)}"
         for name, counts in standing[:_MAX_MODELS]
     ]
     return [f"Against {base} on the same rows, over all slices and metrics:", "", *lines, ""]
@@ -174,12 +174,12 @@ def _value(spot: Spot | None, base: Spot | None, baseline: str | None) -> str:
     worst = spot.worst
     measured = spot.cells[0].measured
     text = fmt.measured(spot.value, measured.ci_low, measured.ci_high, "–")
-    mark = _WORD_MARKS.get(selection.word(worst), "")
+    mark = _WORD_MARKS.get(highlights.word(worst), "")
     text = f"{text} {mark}".rstrip()
     if worst.model.name != baseline:
-        delta = selection.difference(spot, base)
+        delta = highlights.difference(spot, base)
         # A bracket right after the interval would make a link of the two.
-        text += f" · {fmt.signed(delta)}{selection.sureness(spot)}" if delta is not None else ""
+        text += f" · {fmt.signed(delta)}{highlights.sureness(spot)}" if delta is not None else ""
     return text.translate(_SPECIAL)
 
 

@@ -29,9 +29,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.core.vocabulary import (
+    Cell,
+    EvaluationResult,
+    GateOutcome,
+    ModelVersion,
+    RunOutcome,
+    Verdict,
+)
 from engine.sinks import format as fmt
-from engine.sinks import selection
-from engine.vocabulary import Cell, EvaluationResult, GateOutcome, ModelVersion, RunOutcome, Verdict
+from engine.sinks import highlights
 
 # The complement of the Char production of XML 1.0.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -143,8 +150,8 @@ def _parts(cell: Cell) -> tuple[str, ...]:
 
 def _case(classname: str, name: str, cell: Cell) -> ET.Element:
     case = _testcase(classname, name)
-    said = selection.word(cell)
-    if said == selection.WARN:
+    said = highlights.word(cell)
+    if said == highlights.WARN:
         ET.SubElement(case, "system-out").text = _legal(f"WARN: {_explanation(cell)}")
     elif said == Verdict.FAIL.value:
         _outcome(case, "failure", cell.test.condition or cell.test.metric, cell)
@@ -228,7 +235,7 @@ def _explanation(cell: Cell) -> str:
 
 def _headline(cell: Cell) -> str:
     """The reason, and in brackets the intervals, for readers that show nothing but a message."""
-    facts = ", ".join(selection.evidence(cell))
+    facts = ", ".join(highlights.evidence(cell))
     return _message(f"{fmt.one_line(cell.reason, 700)} ({facts})" if facts else cell.reason)
 
 

@@ -39,18 +39,11 @@ from engine.states.dense import (
 )
 from engine.states.labels import Labels, LabelsView, LabelTally
 from engine.states.one_vs_one import PairScores
-from engine.states.pairs import (
-    Pair,
-    PairedHits,
-    PairedMean,
-    PairedView,
-    PairFamily,
-    PairTally,
-)
-from engine.states.quantiles import ValueHistogram, Values, ValuesView
+from engine.states.pairs import Pair, PairedHits, PairedMean, PairedView, PairFamily, PairTally
 from engine.states.queries import PairedQueryMean, Queries, QueryMean
-from engine.states.ranking import EXACT_SCORES, ScoreHistogram, Scores, ScoresView
+from engine.states.score_histogram import EXACT_SCORES, ScoreHistogram, Scores, ScoresView
 from engine.states.tally import Confusion, ConfusionView, Tally
+from engine.states.value_histogram import ValueHistogram, Values, ValuesView
 
 __all__ = [
     "BUCKETS",

@@ -24,7 +24,7 @@ from engine.states.base import (
     sums_by_cell,
     with_left_out,
 )
-from engine.states.inverse import FOREIGN, moments_less, remainder
+from engine.states.subtract import FOREIGN, moments_less, remainder
 
 Loss = Callable[[Scored], Floats]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.states.base import Family, Ints, Scored
-from engine.states.ranking import ScoreHistogram, Scores
+from engine.states.score_histogram import ScoreHistogram, Scores
 
 
 @dataclass(frozen=True, slots=True)

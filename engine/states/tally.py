@@ -21,7 +21,7 @@ from engine.states.base import (
     sums_by_cell,
     with_left_out,
 )
-from engine.states.inverse import Sparse
+from engine.states.subtract import Sparse
 
 
 @dataclass(frozen=True, slots=True, eq=False)

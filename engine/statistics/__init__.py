@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from engine.statistics.corrections import adjusted, family_levels, simes
 from engine.statistics.jackknife import Jackknifed, jackknife, jackknives
-from engine.statistics.online import Judged as PastTest
-from engine.statistics.online import next_level
-from engine.statistics.order import QuantileOf
+from engine.statistics.online_fdr import Judged as PastTest
+from engine.statistics.online_fdr import next_level
+from engine.statistics.order_statistics import QuantileOf
 from engine.statistics.paired import PairedShare
-from engine.statistics.several import Several
 from engine.statistics.spread import (
     REALS,
     Figures,
@@ -27,6 +26,7 @@ from engine.statistics.spread import (
     quantile,
     two_sided,
 )
+from engine.statistics.vectors import Several
 
 __all__ = [
     "REALS",

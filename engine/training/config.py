@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engine.config.fields import OutputField, TaskField
-from engine.config.marks import Document, read_document
-from engine.config.overrides import apply_overrides
-from engine.config.words import shown, suggestion
 from engine.errors import Mistake, ModelError, SuiteError
+from engine.suite.fields import OutputField, TaskField
+from engine.suite.overrides import apply_overrides
+from engine.suite.wording import shown, suggestion
+from engine.suite.yaml_document import Document, read_document
 
 CONFIG_FILE = "model_config.yml"
 

@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.core.registry import nearest
+from engine.core.vocabulary import TaskKind
 from engine.errors import DataError, ModelError
 from engine.models import ModelRequest, load, resolve
-from engine.models.keras_model import import_tensorflow
-from engine.models.log import (
+from engine.models.flavors.keras import import_tensorflow
+from engine.models.flavors.torch import import_torch
+from engine.models.log_model import (
     FittedModel,
     find_registered,
     log_metrics,
@@ -29,11 +32,8 @@ from engine.models.log import (
     register,
     training_run,
 )
-from engine.models.torch_model import import_torch
-from engine.registry import nearest
 from engine.training.config import CONFIG_FILE, ModelConfig, read_config
-from engine.training.measure import held_out_metrics
-from engine.vocabulary import TaskKind
+from engine.training.holdout import held_out_metrics
 
 _LOG = logging.getLogger(__name__)
 

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 import engine
-from engine.config import schema
-from engine.sinks.results import RESULTS_SCHEMA, RUNS_SCHEMA
+from engine.store.results import RESULTS_SCHEMA
+from engine.store.runs import RUNS_SCHEMA
+from engine.suite import schema
 
 
 def page(root: Path, name: str) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import engine.states.ranking as ranking
+import engine.states.score_histogram as ranking
+from engine.core.vocabulary import Label, RowCounts, TaskKind
 from engine.metrics import METRICS, Metric, Problem, SliceStates
 from engine.states import BUCKETS, Family, Scored, States, decode
-from engine.vocabulary import Label, RowCounts, TaskKind
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
+from engine.core.vocabulary import RowCounts
 from engine.metrics import METRICS, Metric, Problem, SliceStates, comparison_of, spread_of
 from engine.states import Pair, PairFamily
-from engine.vocabulary import RowCounts
 
 THREE = ("a", "b", "c")
 COSTS = ((0.0, 1.0, 7.0), (2.0, 0.0, 2.5), (10.0, 5.0, -1.0))

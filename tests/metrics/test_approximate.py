@@ -10,8 +10,8 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import engine.states.ranking as ranking
-from engine.states.ranking import on_grid
+import engine.states.score_histogram as ranking
+from engine.states.score_histogram import on_grid
 
 CLASSES = (0, 1)
 ORACLES = {"roc_auc": sk.roc_auc_score, "average_precision": sk.average_precision_score}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
+from engine.core.vocabulary import RowCounts
 from engine.metrics import METRICS, Sampling, SliceStates, spread_of
 from engine.metrics.bins import binned, middles, uniform_place
 from engine.states import BUCKETS
-from engine.vocabulary import RowCounts
 
 CLASSES = ("no", "yes")
 

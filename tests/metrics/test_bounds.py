@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import engine.states.ranking as ranking
+import engine.states.score_histogram as ranking
 
 CLASSES = (0, 1)
 NAMES = (

@@ -9,10 +9,10 @@ import pytest
 import sklearn.metrics as sk
 from sklearn.calibration import calibration_curve
 
+from engine.core.vocabulary import RowCounts, TaskKind
 from engine.metrics import Problem, SliceStates, confusion, curves
 from engine.states import Confusion, Scores
-from engine.states.ranking import FINE_BITS, on_grid
-from engine.vocabulary import RowCounts, TaskKind
+from engine.states.score_histogram import FINE_BITS, on_grid
 
 
 def states_of(rows: Any) -> SliceStates:

@@ -27,9 +27,9 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.vocabulary import MetricValue
 from engine.metrics import METRICS, label_text
 from engine.states import BUCKETS
-from engine.vocabulary import MetricValue
 
 Rows = Any
 Oracle = Callable[[Rows], float | str]

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
-import engine.states.ranking as ranking
+import engine.states.score_histogram as ranking
 
 Rows = Any
 Oracle = Callable[[Rows], float | str]

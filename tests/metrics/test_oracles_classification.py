@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import sklearn.metrics as sk
 
+from engine.core.vocabulary import TaskKind
 from engine.metrics import label_text
-from engine.vocabulary import TaskKind
 
 Rows = Any
 Oracle = Callable[[Rows], float | str]

@@ -18,6 +18,7 @@ import sklearn.metrics as sk
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from engine.core.vocabulary import RowCounts, TaskKind
 from engine.errors import InputError
 from engine.metrics import (
     GROUPED,
@@ -33,7 +34,6 @@ from engine.metrics import (
     measure_groups,
 )
 from engine.statistics.disparity import LargestDifference, SmallestRatio
-from engine.vocabulary import RowCounts, TaskKind
 
 Rows = Any
 Groups = dict[str, Rows]

@@ -13,9 +13,9 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.vocabulary import MetricValue, RowCounts, TaskKind
 from engine.metrics import METRICS, Problem, SliceStates, comparison_of
 from engine.states import BUCKETS, Pair, Scored, decode
-from engine.vocabulary import MetricValue, RowCounts, TaskKind
 
 
 @dataclass(frozen=True)

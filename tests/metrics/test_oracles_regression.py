@@ -15,7 +15,7 @@ import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import engine.states.ranking as ranking
+import engine.states.score_histogram as ranking
 from engine.errors import InputError
 from engine.metrics import METRICS, Sampling, SliceStates, spread_of
 from engine.metrics.deviances import BELOW_ONE, POWER

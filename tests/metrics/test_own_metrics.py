@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
+from engine.core.vocabulary import TaskKind
 from engine.errors import InputError
 from engine.metrics import METRICS, REGRESSION, Problem, mean, mean_metric
-from engine.vocabulary import TaskKind
 
 MODULE = '''
 """Metrics of a user."""

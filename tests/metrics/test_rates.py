@@ -10,9 +10,9 @@ import pytest
 import sklearn.metrics as sk
 from scipy.stats import binomtest
 
+from engine.core.vocabulary import RowCounts
 from engine.metrics import METRICS, Sampling, SliceStates, comparison_of, spread_of
 from engine.states import Pair, PairFamily
-from engine.vocabulary import RowCounts
 
 CLASSES = ("no", "yes")
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
+from engine.core.vocabulary import RowCounts
 from engine.metrics import METRICS, Problem, SliceStates
 from engine.metrics.thresholds import ABOVE_ALL
 from engine.states import Scores
-from engine.vocabulary import RowCounts
 
 
 def value(name: str, problem: Problem, rows: Any) -> float | None:

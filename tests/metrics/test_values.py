@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.core.vocabulary import RowCounts, TaskKind
 from engine.metrics import GROUPED, METRICS, Metric, Problem, SliceStates, Value, ratio
 from engine.states import Maximum, Mean
-from engine.vocabulary import RowCounts, TaskKind
 
 
 def fits(metric: Metric, rows: Any) -> bool:

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from engine.core.vocabulary import ModelVersion, Output, TaskKind
 from engine.models import ModelRequest, resolve
-from engine.models.log import training_run
-from engine.vocabulary import ModelVersion, Output, TaskKind
+from engine.models.log_model import training_run
 
 Log = Callable[..., str]
 Resolve = Callable[..., ModelVersion]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from engine.core.vocabulary import ColumnSpec, TensorSpec
 from engine.errors import ModelError
 from engine.models.artifact import digest, read_artifact
-from engine.vocabulary import ColumnSpec, TensorSpec
 
 
 def write(folder: Path, **data) -> Path:

@@ -21,11 +21,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from engine.core.vocabulary import Output, TaskKind
 from engine.errors import ModelError
 from engine.models import load
-from engine.models.keras_model import import_tensorflow
+from engine.models.flavors.keras import import_tensorflow
 from engine.models.outputs import no_rows, read_outputs
-from engine.vocabulary import Output, TaskKind
 
 MULTILABEL = TaskKind.MULTILABEL
 TWO = ("a", "b")

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from engine.models import load
 from engine.models.artifact import digest
-from engine.models.tracking import database_path, versions_of
+from engine.models.mlflow_client import database_path, versions_of
 
 FOLDER = 'a b\'#%[x]{y}🙂 100% & "ü" $z\n;'
 REQUIREMENTS = {"pip_requirements": ["mlflow"]}
@@ -62,7 +62,7 @@ def native_of(flavor: str, frame: Any, features: Any) -> Any:
     if flavor == "pyfunc":
         return Halves()
     if flavor == "tensorflow":
-        from engine.models.keras_model import import_tensorflow
+        from engine.models.flavors.keras import import_tensorflow
 
         keras = import_tensorflow().keras
         return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "softmax")])

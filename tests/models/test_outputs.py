@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.core.vocabulary import ModelVersion, Output, TaskKind
 from engine.errors import ModelError
 from engine.models.outputs import no_rows, read_outputs
-from engine.vocabulary import ModelVersion, Output, TaskKind
 
 
 def model(output: str, classes=(0, 1)) -> ModelVersion:

@@ -12,9 +12,9 @@ from mlflow import MlflowClient
 from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+from engine.core.vocabulary import Output
 from engine.errors import ModelError, TrackingError
 from engine.models import load
-from engine.vocabulary import Output
 
 
 @pytest.fixture(scope="module")

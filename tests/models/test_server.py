@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from sklearn.linear_model import LogisticRegression
 
 from engine.models import load
-from engine.models.log import FittedModel, log_model, register, training_run
+from engine.models.log_model import FittedModel, log_model, register, training_run
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 import pytest
 from rich.console import Console
 
+from engine.core.vocabulary import Cell, GateOutcome, RunOutcome, Verdict
 from engine.sinks import console
-from engine.vocabulary import Cell, GateOutcome, RunOutcome, Verdict
 
 Cells = Callable[..., Cell]
 Runs = Callable[..., RunOutcome]

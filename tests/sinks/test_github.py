@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from engine.core.vocabulary import Cell, GateOutcome, RunOutcome, Verdict
 from engine.sinks import github
-from engine.vocabulary import Cell, GateOutcome, RunOutcome, Verdict
 
 Cells = Callable[..., Cell]
 Runs = Callable[..., RunOutcome]

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from engine.sinks import junit
-from engine.vocabulary import (
+from engine.core.vocabulary import (
     Cell,
     Condition,
     GateOutcome,
@@ -21,6 +20,7 @@ from engine.vocabulary import (
     Severity,
     Verdict,
 )
+from engine.sinks import junit
 
 Cells = Callable[..., Cell]
 Runs = Callable[..., RunOutcome]

@@ -22,13 +22,7 @@ from lxml import etree
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from engine import listing
-from engine.sinks import console, github, junit, report
-from engine.sinks import format as fmt
-from engine.sinks.keys import keyed, model_numbers
-from engine.sinks.report.figures import pictures, save_png
-from engine.sinks.results import cells_table
-from engine.vocabulary import (
+from engine.core.vocabulary import (
     Cell,
     Condition,
     ConfusionMatrix,
@@ -38,6 +32,11 @@ from engine.vocabulary import (
     Slice,
     Verdict,
 )
+from engine.sinks import console, github, junit, listing, report
+from engine.sinks import format as fmt
+from engine.sinks.mlflow.metric_keys import keyed, model_numbers
+from engine.sinks.report.figures import pictures, save_png
+from engine.store.results import cells_table
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import engine.states.ranking as ranking
+import engine.states.score_histogram as ranking
 from engine.states import BUCKETS, Confusion, Maximum, Mean, Scored, Scores, States, decode
 from engine.states.codec import MAGIC, CodecError, encode
-from engine.states.seen import Seen
+from engine.states.distinct_sample import Seen
 
 
 def _payloads() -> list[bytes]:

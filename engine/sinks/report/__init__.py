@@ -16,8 +16,8 @@ from pathlib import Path
 from jinja2 import DictLoader, Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from engine.sinks.report.view import page
-from engine.vocabulary import RunOutcome
+from engine.core.vocabulary import RunOutcome
+from engine.sinks.report.page import page
 
 __all__ = ["render", "write"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.core.vocabulary import EvaluationResult, Verdict
 from engine.sinks import format as fmt
-from engine.sinks import selection
+from engine.sinks import highlights
+from engine.sinks.highlights import Spot
+from engine.sinks.report.axis import minus
 from engine.sinks.report.figures import colours
-from engine.sinks.report.scale import minus
-from engine.sinks.selection import Spot
-from engine.vocabulary import EvaluationResult, Verdict
 
 DASH = "–"
 
@@ -66,14 +66,14 @@ def compare(evaluation: EvaluationResult) -> Comparison:
     )
     rows = tuple(
         _row(evaluation, label, by_model)
-        for label, by_model in selection.overall_spots(evaluation).items()
+        for label, by_model in highlights.overall_spots(evaluation).items()
     )
     return Comparison(heads, rows, evaluation.baseline)
 
 
 def _row(evaluation: EvaluationResult, label: str, by_model: dict[str, Spot]) -> Row:
     cells = [cell for spot in by_model.values() for cell in spot.cells]
-    better = selection.direction(evaluation, cells[0].test.metric)
+    better = highlights.direction(evaluation, cells[0].test.metric)
     demands = dict.fromkeys(c.test.condition for c in cells if c.test.condition)
     values = {name: spot.value for name, spot in by_model.items() if spot.value is not None}
     best = _best(values, better)
@@ -108,7 +108,7 @@ def _figure(
         return None
     worst, delta = spot.worst, None
     if name != evaluation.baseline:
-        delta = selection.difference(spot, by_model.get(evaluation.baseline or ""))
+        delta = highlights.difference(spot, by_model.get(evaluation.baseline or ""))
     measured = spot.cells[0].measured
     interval = minus(fmt.interval(measured.ci_low, measured.ci_high))
     if not interval and measured.error_bound > 0:
@@ -116,11 +116,11 @@ def _figure(
     return Figure(
         value=fmt.number(spot.value, DASH),
         exact=fmt.exact(spot.value, f"undefined: {measured.reason or 'no reason given'}"),
-        word=selection.word(worst),
+        word=highlights.word(worst),
         reason=_reason(spot),
         delta=minus(fmt.signed(delta, "")),
-        sureness=selection.sureness(spot) if delta is not None else "",
-        trend=selection.trend(delta, better),
+        sureness=highlights.sureness(spot) if delta is not None else "",
+        trend=highlights.trend(delta, better),
         interval=interval,
         best=best,
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.core.vocabulary import Cell, Condition, EvaluationResult
 from engine.sinks import format as fmt
-from engine.sinks import selection
-from engine.sinks.report.figures import colours
-from engine.sinks.report.scale import (
+from engine.sinks import highlights
+from engine.sinks.highlights import Paired
+from engine.sinks.report.axis import (
     Bar,
     Scale,
     Zone,
@@ -23,8 +24,7 @@ from engine.sinks.report.scale import (
     limit_of,
     zone,
 )
-from engine.sinks.selection import Paired
-from engine.vocabulary import Cell, Condition, EvaluationResult
+from engine.sinks.report.figures import colours
 
 SHOWN = 12
 FOLDED = 88
@@ -109,7 +109,7 @@ class _Drawing:
 
 def differences(evaluation: EvaluationResult) -> Differences | None:
     """Sorts the differences of an evaluation; None where nothing was compared."""
-    pairs = selection.paired(evaluation)
+    pairs = highlights.paired(evaluation)
     if not pairs:
         return None
     palette = colours(evaluation)
@@ -117,15 +117,15 @@ def differences(evaluation: EvaluationResult) -> Differences | None:
     groups = [_group(kind, pairs, drawn) for kind in _GROUPS]
     return Differences(
         baseline=fmt.one_line(evaluation.baseline or ""),
-        level=f"{selection.SURE:g}",
+        level=f"{highlights.SURE:g}",
         standings=tuple(
             Standing(
                 model=fmt.one_line(name),
                 colour=palette[name],
                 shares=tuple((kind, counts[kind]) for kind in _ORDER if counts.get(kind)),
-                sentence=selection.tally_words(counts),
+                sentence=highlights.tally_words(counts),
             )
-            for name, counts in selection.standing(evaluation)
+            for name, counts in highlights.standing(evaluation)
         ),
         groups=tuple(group for group in groups if group.amount or group.kind != "differs"),
     )
@@ -133,7 +133,7 @@ def differences(evaluation: EvaluationResult) -> Differences | None:
 
 def _directions(evaluation: EvaluationResult, pairs: Sequence[Paired]) -> dict[str, bool | None]:
     metrics = {pair.label: pair.cell.test.metric for pair in pairs}
-    return {name: selection.direction(evaluation, metric) for name, metric in metrics.items()}
+    return {name: highlights.direction(evaluation, metric) for name, metric in metrics.items()}
 
 
 def _group(kind: str, pairs: Sequence[Paired], drawn: _Drawing) -> Group:
@@ -163,7 +163,7 @@ def _scale(pairs: Sequence[Paired]) -> Scale | None:
         low = delta if cell.delta_ci_low is None else cell.delta_ci_low
         high = delta if cell.delta_ci_high is None else cell.delta_ci_high
         spans.append((low, high))
-        if selection.is_overall(cell.slice):
+        if highlights.is_overall(cell.slice):
             keep += [limit for _, limit in _margins(cell)]
     return around_zero(spans, keep)
 
@@ -191,7 +191,7 @@ def _pair(pair: Paired, scale: Scale, better: bool | None, *, colour: str) -> Pa
         colour=colour,
         metric=fmt.one_line(pair.label),
         margin=", ".join(str(condition) for condition, _ in margins),
-        word=selection.word(cell) if margins else "",
+        word=highlights.word(cell) if margins else "",
         reason=fmt.one_line(cell.reason, 300) if margins else "",
         bar=bar(scale, cell.delta or 0.0, *ends),
         zones=tuple(zone(scale, *each, better) for each in margins),
@@ -204,5 +204,5 @@ def _pair(pair: Paired, scale: Scale, better: bool | None, *, colour: str) -> Pa
         p=fmt.chance(cell.p_value, "–"),
         q=fmt.chance(cell.q_value, "–"),
         rows=fmt.plural(cell.counts.n, "row"),
-        is_overall=selection.is_overall(cell.slice),
+        is_overall=highlights.is_overall(cell.slice),
     )

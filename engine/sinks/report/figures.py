@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.core.vocabulary import ConfusionMatrix, Curve, EvaluationResult
 from engine.sinks import format as fmt
 from engine.sinks.report.rendering import house_style, save, svg
-from engine.sinks.report.thinning import Floats, thin
-from engine.vocabulary import ConfusionMatrix, Curve, EvaluationResult
+from engine.sinks.report.simplify import Floats, thin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

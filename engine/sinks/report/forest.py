@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.core.vocabulary import Cell, Condition, DecideBy, EvaluationResult, Verdict
 from engine.sinks import format as fmt
-from engine.sinks import selection
-from engine.sinks.report.scale import (
+from engine.sinks import highlights
+from engine.sinks.report.axis import (
     Bar,
     Scale,
     Zone,
@@ -25,7 +26,6 @@ from engine.sinks.report.scale import (
     minus,
     zone,
 )
-from engine.vocabulary import Cell, Condition, DecideBy, EvaluationResult, Verdict
 
 SHOWN = 20
 FOLDED = 60
@@ -123,7 +123,7 @@ def forests(evaluation: EvaluationResult, anchor: str) -> tuple[Forest, ...]:
     by_test: dict[tuple[str, str], list[Cell]] = {}
     for cell in evaluation.cells:
         by_test.setdefault((cell.test.name, cell.variant), []).append(cell)
-    grave = [min(map(selection.rank, cells)) for cells in by_test.values()]
+    grave = [min(map(highlights.rank, cells)) for cells in by_test.values()]
     # The first test with the gravest verdict is open; the others are one click away.
     first = grave.index(min(grave)) if grave else 0
     return tuple(
@@ -145,7 +145,7 @@ def _forest(
     lines = tuple(_line(row, models, axis, scale) for row in ranked[: SHOWN + FOLDED])
     return Forest(
         anchor=anchor,
-        test=fmt.one_line(selection.test_label(cells[0])),
+        test=fmt.one_line(highlights.test_label(cells[0])),
         demand=_demand(cells[0]),
         axis=_axis_words(test.metric, evaluation.baseline, axis),
         tally=_tally(cells),
@@ -181,7 +181,7 @@ def _axis(evaluation: EvaluationResult, cells: Sequence[Cell]) -> _Axis:
     absolute = tuple(each for each in test.conditions if not each.needs_baseline)
     margins = tuple(each for each in test.conditions if each.needs_baseline)
     of_difference = not absolute and any(cell.delta is not None for cell in cells if margins)
-    better = selection.direction(evaluation, test.metric)
+    better = highlights.direction(evaluation, test.metric)
     return _Axis(margins if of_difference else absolute, of_difference, better)
 
 
@@ -200,7 +200,7 @@ def _axis_words(metric: str, baseline: str | None, axis: _Axis) -> str:
 def _tally(cells: Iterable[Cell]) -> tuple[tuple[str, int, str], ...]:
     counts = dict.fromkeys(_WORDS, 0)
     for cell in cells:
-        counts[selection.word(cell)] += 1
+        counts[highlights.word(cell)] += 1
     return tuple((word, amount, _SAID[word]) for word, amount in counts.items() if amount)
 
 
@@ -213,8 +213,8 @@ def _ends(scale: Scale | None) -> str:
 def _worst_first(cells: Iterable[Cell], axis: _Axis) -> tuple[object, ...]:
     row = list(cells)
     return (
-        not selection.is_overall(row[0].slice),
-        min(map(selection.rank, row)),
+        not highlights.is_overall(row[0].slice),
+        min(map(highlights.rank, row)),
         min(map(axis.room, row)),
         -row[0].counts.n,
         row[0].slice.name,
@@ -229,9 +229,9 @@ def _scale(rows: Iterable[Mapping[str, Cell]], axis: _Axis) -> Scale | None:
             if point is None:
                 continue
             spans.append((point if low is None else low, point if high is None else high))
-            if axis.is_shared or selection.is_overall(cell.slice):
+            if axis.is_shared or highlights.is_overall(cell.slice):
                 keep += [limit for _, limit in axis.limits(cell)]
-            if selection.is_overall(cell.slice):
+            if highlights.is_overall(cell.slice):
                 keep.append(point)
     if not spans:
         return None
@@ -244,13 +244,13 @@ def _line(row: Mapping[str, Cell], models: Sequence[str], axis: _Axis, scale: Sc
         name=fmt.one_line(some.slice.name),
         n=fmt.count(max(cell.counts.n for cell in row.values())),
         marks=tuple(_mark(row[name], axis, scale) if name in row else None for name in models),
-        is_overall=selection.is_overall(some.slice),
+        is_overall=highlights.is_overall(some.slice),
     )
 
 
 def _mark(cell: Cell, axis: _Axis, scale: Scale | None) -> Mark:
     point, low, high = axis.figures(cell)
-    said = selection.word(cell)
+    said = highlights.word(cell)
     drawn = bar(scale, point, low, high) if scale is not None and point is not None else None
     own = drawn is not None and not axis.is_shared
     write = change_text if axis.of_difference else interval_text

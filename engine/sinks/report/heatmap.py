@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from engine.core.vocabulary import EvaluationResult, Verdict
 from engine.sinks import format as fmt
-from engine.sinks import selection
-from engine.sinks.report.scale import interval_text, minus
-from engine.sinks.selection import Spot
-from engine.vocabulary import EvaluationResult, Verdict
+from engine.sinks import highlights
+from engine.sinks.highlights import Spot
+from engine.sinks.report.axis import interval_text, minus
 
 SHOWN = 200
 CELL_BUDGET = 45_000
@@ -84,16 +84,16 @@ class _Scale:
         if abs(delta) <= _CALM * abs(self.overall) or share < 0.2:
             return "", 0.0
         step = 1 if share < 0.5 else 2 if share < 0.85 else 3
-        meaning = selection.trend(delta, self.better)
+        meaning = highlights.trend(delta, self.better)
         return f"{meaning}{step}", -share if meaning == "better" else share
 
 
 def heat_map(evaluation: EvaluationResult, anchor: str) -> HeatMap:
     """Lays out the slices of every model of an evaluation."""
-    spots = selection.spots(evaluation.cells)
+    spots = highlights.spots(evaluation.cells)
     columns = tuple(dict.fromkeys(label for _, _, label in spots))
     metrics = {label: spot.cells[0].test.metric for (_, _, label), spot in spots.items()}
-    better = {label: selection.direction(evaluation, metrics[label]) for label in columns}
+    better = {label: highlights.direction(evaluation, metrics[label]) for label in columns}
     by_model: dict[str, dict[str, dict[str, Spot]]] = {m.name: {} for m in evaluation.models}
     for (model, piece, label), spot in spots.items():
         by_model.setdefault(model, {}).setdefault(piece, {})[label] = spot
@@ -134,7 +134,7 @@ def _table(
 
 def _scale(slices: Iterable[Mapping[str, Spot]], label: str, better: bool | None) -> _Scale:
     found = [spots[label] for spots in slices if label in spots]
-    overall = next((s.value for s in found if selection.is_overall(s.cells[0].slice)), None)
+    overall = next((s.value for s in found if highlights.is_overall(s.cells[0].slice)), None)
     if overall is None:
         return _Scale(None, 0.0, better)
     # A few tiny slices must not wash the colours out: the ninth decile is full colour.
@@ -151,8 +151,8 @@ def _ranked_row(
         for label, scale in scales.items()
     )
     some = next(iter(spots.values())).cells[0]
-    whole = selection.is_overall(some.slice)
-    grave = [selection.rank(spot.worst) for spot in spots.values()]
+    whole = highlights.is_overall(some.slice)
+    grave = [highlights.rank(spot.worst) for spot in spots.values()]
     key = (
         not whole,
         min(grave) if min(grave) < 3 else 3,
@@ -172,11 +172,11 @@ def _cell(label: str, spot: Spot, scale: _Scale, style: str) -> HeatCell:
         lines[0] += f" ({fmt.one_line(measured.reason)})"
     if measured.detail:
         lines.append(fmt.one_line(measured.detail, 300))
-    if scale.overall is not None and not selection.is_overall(first.slice):
+    if scale.overall is not None and not highlights.is_overall(first.slice):
         lines.append(f"all rows: {fmt.exact(scale.overall)}")
     lines.append(fmt.plural(first.counts.n, "row"))
     lines += [
-        f"{selection.word(cell)}: {fmt.one_line(cell.reason, 300)}"
+        f"{highlights.word(cell)}: {fmt.one_line(cell.reason, 300)}"
         for cell in spot.cells
         if cell.verdict is not Verdict.RECORDED or cell.measured.value is None
     ]
@@ -187,7 +187,7 @@ def _cell(label: str, spot: Spot, scale: _Scale, style: str) -> HeatCell:
         text=text,
         interval=interval,
         style=style,
-        word=selection.word(spot.worst),
+        word=highlights.word(spot.worst),
         tip="\n".join(lines),
         sort="" if value is None else f"{value:.6g}",
     )
@@ -198,5 +198,5 @@ def _change(spot: Spot) -> str | None:
     for cell in spot.cells:
         if cell.delta is not None and cell.delta_ci_low is not None:
             text = minus(fmt.change(cell.delta, cell.delta_ci_low, cell.delta_ci_high))
-            return f"to the baseline: {text}{selection.sureness(spot)}"
+            return f"to the baseline: {text}{highlights.sureness(spot)}"
     return None

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.core.vocabulary import ConfusionMatrix, Curve, EvaluationResult, RunOutcome
 from engine.sinks.report import figures
-from engine.vocabulary import ConfusionMatrix, Curve, EvaluationResult, RunOutcome
 
 NAMES = [
     "roc_curve_plot.png",
@@ -73,7 +73,7 @@ def test_no_global_backend_is_chosen() -> None:
     code = (
         "import sys; import engine.sinks.report.figures as f\n"
         "assert 'matplotlib' not in sys.modules\n"
-        "from engine.vocabulary import *\n"
+        "from engine.core.vocabulary import *\n"
         "data = DatasetVersion('d', 'd', 0, 'i', 1)\n"
         "curve = Curve('roc', 'm', 'overall', [0, 1], [0, 1])\n"
         "f.pictures(EvaluationResult('e', TaskKind.BINARY, data, (), None, [], [curve]), 'e')\n"

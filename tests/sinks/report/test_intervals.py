@@ -8,10 +8,7 @@ from dataclasses import replace
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from engine.sinks import report
-from engine.sinks.report.differences import differences
-from engine.sinks.report.forest import FOLDED, SHOWN, forests
-from engine.vocabulary import (
+from engine.core.vocabulary import (
     Cell,
     Condition,
     DecideBy,
@@ -22,6 +19,9 @@ from engine.vocabulary import (
     RunOutcome,
     Verdict,
 )
+from engine.sinks import report
+from engine.sinks.report.differences import differences
+from engine.sinks.report.forest import FOLDED, SHOWN, forests
 
 Cells = Callable[..., Cell]
 Runs = Callable[..., RunOutcome]

@@ -10,9 +10,7 @@ from bs4 import BeautifulSoup, Tag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.sinks import report
-from engine.sinks.report.heatmap import SHOWN
-from engine.vocabulary import (
+from engine.core.vocabulary import (
     Cell,
     Condition,
     GateOutcome,
@@ -22,6 +20,8 @@ from engine.vocabulary import (
     RunOutcome,
     Verdict,
 )
+from engine.sinks import report
+from engine.sinks.report.heatmap import SHOWN
 
 Cells = Callable[..., Cell]
 Runs = Callable[..., RunOutcome]

@@ -1,0 +1,119 @@
+"""`evalmatrix doctor`: what a run needs, checked one by one, with what to do where it lacks."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from engine.core.locations import Store
+from engine.errors import EvalMatrixError
+from engine.execution.workers import check_cluster
+from engine.models.mlflow_client import make_database
+from engine.spark.internals import master
+from engine.spark.session import MIN_JAVA, check_java, get_session, java_version
+
+MIN_PYTHON = (3, 11)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor: what was looked at, whether it is well, and what was found."""
+
+    what: str
+    well: bool
+    found: str
+    optional: bool = False
+
+    def __str__(self) -> str:
+        mark = "ok" if self.well else ("--" if self.optional else "NO")
+        return f"{mark:<3} {self.what:<12} {self.found}"
+
+
+def doctor(store: str = "./store") -> list[Finding]:
+    """Checks Python, Java, Spark with Delta, MLflow, the frameworks and the store."""
+    return list(examine(store))
+
+
+def examine(store: str) -> Iterator[Finding]:
+    """The findings, each as soon as it is known."""
+    place = Store(store)
+    yield _checked("Python", _python)
+    yield _checked("Java", _java)
+    yield _checked("store", lambda: _store(place))
+    yield _checked("Spark+Delta", lambda: _spark(place))
+    yield _checked("MLflow", lambda: _mlflow(place))
+    for name, package in (
+        ("scikit-learn", "sklearn"),
+        ("TensorFlow", "tensorflow"),
+        ("PyTorch", "torch"),
+    ):
+        yield _framework(name, package)
+
+
+def _checked(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, check())
+    except EvalMatrixError as error:
+        return Finding(what, False, str(error))
+    except Exception as error:
+        return Finding(what, False, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+
+
+def _python() -> str:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < MIN_PYTHON:
+        raise EvalMatrixError(f"{found}; evalmatrix needs {'.'.join(map(str, MIN_PYTHON))}+")
+    return f"{found} ({sys.executable})"
+
+
+def _java() -> str:
+    check_java()
+    return f"Java {java_version()} (at least {MIN_JAVA})"
+
+
+def _store(place: Store) -> str:
+    place.check_writable()
+    where = place.local or f"{place.root} (reports and logs in {place.files})"
+    return f"{where} can be written"
+
+
+def _spark(place: Store) -> str:
+    place.check_writable()
+    spark = get_session(log_file=place.log_file)
+    check_cluster(spark, ())
+    with tempfile.TemporaryDirectory() as folder:
+        table = str(Path(folder) / "table")
+        spark.range(3).write.format("delta").save(table)
+        rows = spark.read.format("delta").option("versionAsOf", 0).load(table).count()
+    if rows != 3:
+        raise EvalMatrixError(f"wrote 3 rows to a Delta table, read {rows}")
+    where = master(spark) or "a server"
+    return f"Spark {spark.version} at {where} writes and reads Delta {_version('delta-spark')}"
+
+
+def _mlflow(place: Store) -> str:
+    import mlflow
+
+    make_database(place.tracking_uri)
+    client = mlflow.MlflowClient(place.tracking_uri)
+    count = len(client.search_experiments(max_results=100))
+    return f"MLflow {_version('mlflow')} at {place.tracking_uri}, {count} experiments"
+
+
+def _framework(name: str, package: str) -> Finding:
+    if importlib.util.find_spec(package) is None:
+        return Finding(name, False, f"not installed; its models cannot be loaded ({package})", True)
+    distribution = "scikit-learn" if package == "sklearn" else package
+    return Finding(name, True, _version(distribution), True)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "of unknown version"

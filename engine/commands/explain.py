@@ -1,0 +1,48 @@
+"""`evalmatrix explain`: why a cell has its verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.commands.redacted import discreet
+from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run
+from engine.core.locations import Store
+from engine.planning.suites import stored_suite
+from engine.sinks import explanation as explaining
+from engine.store import results as results_sink
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@discreet()
+def explain(
+    run: str,
+    cell: str,
+    *,
+    store: str = DEFAULT_STORE,
+    spark: SparkSession | None = None,
+) -> str:
+    """Why a cell of a run has its verdict, in a few sentences.
+
+    Args:
+        run: the run's id, or `latest`.
+        cell: `EVALUATION/MODEL/SLICE/TEST`, the end of it, with `*` for any text, or the position.
+        store: the store's root.
+        spark: the session to use.
+
+    Raises:
+        InputError: when the store has no such run, or the run not exactly one such cell.
+    """
+    found, session = find_finished_run(store, run, spark)
+    table = results_sink.read_results(
+        session, str(found["run_id"]), table=Store(store).table("results")
+    )
+    row = explaining.find(table.to_pylist(), cell)
+    suite = stored_suite(str(found["suite_resolved"]))
+    return explaining.explain(
+        row,
+        confidence=suite.confidence,
+        on_inconclusive=suite.gate.on_inconclusive.value,
+        on_error=suite.gate.on_error.value,
+    )

@@ -1,0 +1,32 @@
+"""`evalmatrix forget`: rows' kept predictions, erased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from engine.commands.redacted import discreet
+from engine.commands.stored_runs import DEFAULT_STORE, open_store
+from engine.store import predictions
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@discreet()
+def forget(
+    keys: Sequence[str], *, store: str = DEFAULT_STORE, spark: SparkSession | None = None
+) -> int:
+    """Erases the kept predictions of rows, by their keys; gives how many were erased.
+
+    Args:
+        keys: `column=value` (joined by commas where the key has several columns), a JSON object,
+            or the value alone where the key has one column.
+        store: the store's root.
+        spark: the session to use.
+
+    Raises:
+        InputError: when nothing is kept, or a key is not written so.
+    """
+    place, session = open_store(store, spark)
+    return predictions.forget(session, keys, table=place.table("predictions"))

@@ -1,0 +1,196 @@
+"""Judging a run again from the states that it kept: other demands, no data, no predictions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import SparkSession
+
+from engine.commands.redacted import discreet
+from engine.commands.run_result import RunResult
+from engine.commands.stored_runs import DEFAULT_STORE, concluded, find_finished_run, run_info
+from engine.core.locations import Store
+from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
+from engine.errors import InputError
+from engine.evaluation.measure import measure
+from engine.execution.evaluate import budget_of
+from engine.metrics import METRICS
+from engine.planning import (
+    ANY_THRESHOLD,
+    EvaluationPlan,
+    Need,
+    check_fit,
+    code_of,
+    expand_tests,
+    load_plans,
+)
+from engine.planning.suites import read_suite, stored_suite
+from engine.states.rows import ROWS
+from engine.store.error_budget import judged_digest
+from engine.store.states import Stock, missing, refuse_unfinished, state_rows, take_stock
+from engine.suite import Evaluation, Suite, dump_suite
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# What the states of a run depend on, so that it cannot be judged otherwise.
+_FIXED = ("dataset", "models", "slices", "baseline", "max_slices")
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A run that is judged again: where it lies, its row, the suite it had, the one it gets."""
+
+    spark: SparkSession
+    store: Store
+    row: dict[str, Any]
+    before: Suite
+    after: Suite
+
+    @property
+    def run_id(self) -> str:
+        return str(self.row["run_id"])
+
+
+def rejudged(replay: Replay) -> RunOutcome:
+    """The outcome of a run under another suite, from its stored states; nothing is written.
+
+    Raises:
+        InputError: when the suite differs in what the states depend on, or needs states that the
+            run did not keep.
+    """
+    METRICS.load(replay.after.plugins)
+    plans = list(_plans(replay))
+    stocks = []
+    for stored, plan in plans:
+        check_fit(plan)
+        stocks.append(_stock(replay, stored, plan))
+    results: list[EvaluationResult] = []
+    for (stored, _), stock in zip(plans, stocks, strict=True):
+        results.append(_result(replay, stored, stock, results))
+    info = replace(run_info(replay.row, replay.store), suite_resolved=dump_suite(replay.after))
+    # The run took the time it took, whenever it is judged.
+    finished = replay.row["finished_at"] or replay.row["started_at"]
+    return concluded(replay.after, info, results, finished.astimezone(dt.UTC))
+
+
+def _plans(replay: Replay) -> Iterator[tuple[EvaluationPlan, EvaluationPlan]]:
+    """Each plan as it was run, and as it is judged now."""
+    before = {each.name: each for each in replay.before.evaluations}
+    after = {each.name: each for each in replay.after.evaluations}
+    stored = {plan.name: plan for plan in load_plans(str(replay.row["evaluations"]))}
+    unknown = sorted(after.keys() - stored.keys())
+    if unknown:
+        raise InputError(
+            f"the run {replay.run_id!r} has no evaluation {unknown[0]!r}; it has "
+            f"{', '.join(map(repr, stored))}; run the suite to evaluate it"
+        )
+    for name, evaluation in after.items():
+        _check_same(replay.run_id, before[name], evaluation)
+        yield stored[name], _judged_by(replay.after, evaluation, stored[name])
+
+
+def _check_same(run_id: str, before: Evaluation, after: Evaluation) -> None:
+    for part in _FIXED:
+        if getattr(before, part) != getattr(after, part):
+            raise InputError(
+                f"evaluation {after.name!r}: {part} differs from what the run {run_id!r} was made "
+                "with; judging again can change tests, costs, levels and the gate; run the suite "
+                f"to change {part}"
+            )
+
+
+def _judged_by(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) -> EvaluationPlan:
+    problem = replace(plan.problem, costs=evaluation.costs)
+    judged = replace(
+        plan,
+        problem=problem,
+        tests=expand_tests(evaluation.tests, problem),
+        min_slice_rows=evaluation.min_slice_rows,
+        plugins=suite.plugins,
+        confidence=suite.confidence,
+        correction=suite.false_alarms.within,
+        over_runs=suite.false_alarms.over_runs,
+    )
+    return replace(judged, code=code_of(judged))
+
+
+def _stock(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> Stock:
+    """What is kept for a plan; refuses tests whose states are not, all of them at once."""
+    table = replay.store.table("states")
+    before = take_stock(replay.spark, stored, table=table, run_id=replay.run_id)
+    refuse_unfinished(replay.spark, before, table=table)
+    stock = take_stock(replay.spark, plan, table=table, run_id=replay.run_id)
+    found = lacking(plan, missing(stock))
+    if found:
+        listed = "; ".join(f"test {name!r} needs {what}" for name, what in found.items())
+        raise InputError(
+            f"evaluation {plan.name!r}: the run {replay.run_id!r} did not keep the states for "
+            f"{listed}; run the suite to compute them"
+        )
+    return stock
+
+
+def lacking(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:
+    """What is absent of what a plan's tests cannot do without, by the test that needs it."""
+    without: dict[str, set[str]] = {}
+    for slice_set in plan.scanned_sets:
+        families = {need.family for need in absent if need.slice_set == slice_set.name}
+        for test in plan.tests_reading(slice_set):
+            metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
+            own = {each.key for each in metric.families(plan.problem, compared=metric.against)}
+            for family in sorted(families & (own | {ROWS})):
+                what = f"{family} on the slices by {slice_set.name!r}"
+                without.setdefault(test.name, set()).add(what)
+    return {name: ", ".join(sorted(what)) for name, what in without.items()}
+
+
+def _result(
+    replay: Replay, stored: EvaluationPlan, stock: Stock, earlier: Sequence[EvaluationResult]
+) -> EvaluationResult:
+    plan = stock.plan
+    rows = state_rows(replay.spark, stock, table=replay.store.table("states"))
+    alpha = None
+    if plan.over_runs is not OverRuns.NONE:
+        # The run's own share of the budget: to look again costs nothing and gains nothing.
+        budget = budget_of(replay.spark, replay.store, replay.before.name)
+        before = replace(stored, over_runs=plan.over_runs)
+        alpha = budget.level(before, judged_digest(before, earlier))
+    return measure(plan, rows, alpha=alpha, earlier=earlier)
+
+
+@discreet()
+def judge(
+    run: str = "latest",
+    *,
+    store: str = DEFAULT_STORE,
+    suite: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    spark: SparkSession | None = None,
+) -> RunResult:
+    """Judges a run again from its stored states: no data is read, and no row predicted.
+
+    Args:
+        run: the run's id, or `latest`.
+        store: the store's root.
+        suite: a suite file with other tests, thresholds or levels; default: the run's own.
+        overrides: `dotted.key=value` texts over the suite, as `--set`.
+        spark: the session to use.
+
+    Raises:
+        InputError: when there is no such run, when the suite differs in more than what is
+            demanded, or when it needs states that the run did not keep.
+    """
+    found, session = find_finished_run(store, run, spark)
+    before = stored_suite(str(found["suite_resolved"]))
+    if suite is None:
+        after = stored_suite(str(found["suite_resolved"]), overrides)
+    else:
+        after = read_suite(suite, tuple(overrides))
+    place = Store(store)
+    outcome = rejudged(Replay(session, place, found, before, after))
+    return RunResult(outcome, place, "", judged_into=Path())

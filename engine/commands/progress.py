@@ -1,0 +1,76 @@
+"""What a user sees while a run goes on: a live line on a terminal, log lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.sql import SparkSession
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from engine.sinks import format as fmt
+from engine.spark.internals import described, task_progress
+
+log = logging.getLogger("evalmatrix")
+
+_POLL_SECONDS = 0.3
+
+
+class Reporter:
+    """Says what is going on, on standard error."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+
+    def say(self, text: str) -> None:
+        """One step, in a line."""
+        text = fmt.log_line(text)
+        if self.console.is_terminal:
+            self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim]", end=" ", highlight=False)
+            self.console.print(text, markup=False, highlight=False)
+        else:
+            log.info(text)
+
+    @contextmanager
+    def scanning(self, spark: SparkSession, text: str, rows: int) -> Iterator[None]:
+        """Shows a scan's rows and seconds while the block runs."""
+        started = time.monotonic()
+        with described(spark, text):
+            if self.console.is_terminal:
+                with self._bar(spark, text, rows):
+                    yield
+            else:
+                log.info("%s: scanning %s rows", text, f"{rows:,}")
+                yield
+        self.say(f"{text}: {rows:,} rows scanned in {time.monotonic() - started:.1f} s")
+
+    @contextmanager
+    def _bar(self, spark: SparkSession, text: str, rows: int) -> Iterator[None]:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of about {task.total:,.0f} rows"),
+            TimeElapsedColumn(),
+        )
+        done = threading.Event()
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            task = bar.add_task(text, total=rows)
+
+            def poll() -> None:
+                while not done.wait(_POLL_SECONDS):
+                    found = task_progress(spark)
+                    if found is not None:
+                        bar.update(task, completed=rows * found[0] / found[1])
+
+            thread = threading.Thread(target=poll, daemon=True)
+            thread.start()
+            try:
+                yield
+            finally:
+                done.set()
+                thread.join()

@@ -1,0 +1,55 @@
+"""Keeps values of the data out of what a notebook shows of an error.
+
+A notebook prints an error with all its causes, and PySpark writes what it raises to standard error
+as well. In both, Spark quotes rows. So the functions that users call raise our own errors without
+such causes, whose message has said what may be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.logger import PySparkLogger
+
+from engine.errors import StoreError
+from engine.spark.error_messages import first_line, quotes_data
+
+_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
+
+
+@contextmanager
+def discreet() -> Iterator[None]:
+    """Lets no value of the data out of a block by what it raises or PySpark logs.
+
+    Raises:
+        StoreError: in the place of an error of Spark that nobody expected.
+    """
+    loggers = [PySparkLogger.getLogger(name) for name in _LOGGERS]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    except BaseException as error:
+        _forget_causes(error)
+        if quotes_data(error):
+            instead = StoreError(f"the machinery failed: {first_line(error)}")
+            for note in getattr(error, "__notes__", ()):
+                instead.add_note(note)
+            raise instead from None
+        raise
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
+
+
+def _forget_causes(error: BaseException) -> None:
+    """Takes from an error the causes that quote data, and what lies below them."""
+    each: BaseException | None = error
+    while each is not None:
+        below = each.__cause__ or each.__context__
+        if below is not None and quotes_data(below):
+            each.__cause__ = each.__context__ = None
+            return
+        each = below

@@ -1,0 +1,36 @@
+"""`evalmatrix report`: a run's report, built again from the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.commands.redacted import discreet
+from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run, rebuilt
+from engine.core.locations import Store
+from engine.planning.suites import stored_suite
+from engine.sinks.files import write_report
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@discreet()
+def report(
+    *,
+    store: str = DEFAULT_STORE,
+    run: str = "latest",
+    out: str | Path | None = None,
+    spark: SparkSession | None = None,
+) -> Path:
+    """(Re)builds the report of a run from the states in the store; gives the page's path.
+
+    Raises:
+        InputError: when the store has no such run.
+    """
+    found, session = find_finished_run(store, run, spark)
+    suite = stored_suite(str(found["suite_resolved"]))
+    outcome = rebuilt(session, Store(store), suite, found)
+    folder = Path(out) if out is not None else Store(store).report_folder(outcome.info.run_id)
+    write_report(outcome, folder)
+    return folder / "index.html"

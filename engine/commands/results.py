@@ -1,0 +1,31 @@
+"""`evalmatrix results`: the cells of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.commands.redacted import discreet
+from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run
+from engine.core.locations import Store
+from engine.store import results as results_sink
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyspark.sql import SparkSession
+
+
+@discreet()
+def results(
+    *, store: str = DEFAULT_STORE, run: str = "latest", spark: SparkSession | None = None
+) -> pd.DataFrame:
+    """The cells of a run as a pandas DataFrame, with the columns of the results table.
+
+    Raises:
+        InputError: when the store has no such run.
+    """
+    found, session = find_finished_run(store, run, spark)
+    table = results_sink.read_results(
+        session, str(found["run_id"]), table=Store(store).table("results")
+    )
+    frame: pd.DataFrame = table.to_pandas(maps_as_pydicts="strict")
+    return frame

@@ -1,0 +1,12 @@
+"""`evalmatrix schema`: the JSON Schema of the suite file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.suite import schema as suite_schema
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the suite file."""
+    return suite_schema()

@@ -1,0 +1,16 @@
+"""How a long step tells what goes on, whoever shows it: a terminal, a log, a test."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Takes the steps of a run; `engine.commands.progress` shows them on standard error."""
+
+    def say(self, text: str) -> None:
+        """One step, in a line."""
+
+    def scanning(self, spark: Any, text: str, rows: int) -> AbstractContextManager[None]:
+        """Shows a scan's rows and seconds while the block runs."""

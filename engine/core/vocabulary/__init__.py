@@ -1,0 +1,68 @@
+"""The nouns of evalmatrix, frozen: one word for one thing.
+
+A *model version* is evaluated on the *slices* of a *dataset version* by *tests*; one combination
+is a *task* before it is measured and a *cell* after it is judged. Every room speaks these types,
+so that none has to know another room's insides.
+"""
+
+from __future__ import annotations
+
+from engine.core.vocabulary.data import DatasetVersion, Dimension, Slice, SliceSet
+from engine.core.vocabulary.enums import (
+    DecideBy,
+    GateOutcome,
+    GateRule,
+    Output,
+    OverRuns,
+    Severity,
+    TaskKind,
+    Verdict,
+    Within,
+)
+from engine.core.vocabulary.models import ColumnSpec, Label, ModelVersion, TensorSpec
+from engine.core.vocabulary.plain import plain
+from engine.core.vocabulary.results import (
+    Cell,
+    ConfusionMatrix,
+    Curve,
+    EvaluationResult,
+    Gate,
+    MetricValue,
+    RowCounts,
+    RunInfo,
+    RunOutcome,
+)
+from engine.core.vocabulary.tests import Condition, ModelTest, ThresholdFrom
+
+__all__ = [
+    "Cell",
+    "ColumnSpec",
+    "Condition",
+    "ConfusionMatrix",
+    "Curve",
+    "DatasetVersion",
+    "DecideBy",
+    "Dimension",
+    "EvaluationResult",
+    "Gate",
+    "GateOutcome",
+    "GateRule",
+    "Label",
+    "MetricValue",
+    "ModelTest",
+    "ModelVersion",
+    "Output",
+    "OverRuns",
+    "RowCounts",
+    "RunInfo",
+    "RunOutcome",
+    "Severity",
+    "Slice",
+    "SliceSet",
+    "TaskKind",
+    "TensorSpec",
+    "ThresholdFrom",
+    "Verdict",
+    "Within",
+    "plain",
+]

@@ -1,0 +1,1 @@
+"""From files and tables to rows: taken into Delta, looked at, and compared over versions."""

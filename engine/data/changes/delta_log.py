@@ -1,0 +1,153 @@
+"""The commits of a Delta table, as its log has them: files added, files removed, schemas."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, Row, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from engine.errors import EvalMatrixError
+from engine.spark.tables import escaped
+
+_FILE = (
+    "path string, dataChange boolean, partitionValues map<string, string>, stats string, "
+    "deletionVector struct<storageType string, pathOrInlineDv string, offset int, cardinality long>"
+)
+_ACTIONS = (
+    f"add struct<{_FILE}>, remove struct<{_FILE}>, cdc struct<path string>, "
+    "metaData struct<id string, schemaString string>, commitInfo struct<operation string>"
+)
+
+
+class CannotTell(EvalMatrixError):
+    """What changed between two versions cannot be known; the whole table must be evaluated."""
+
+    @classmethod
+    def of(cls, old: int, new: int, reason: str) -> CannotTell:
+        """The sentence for a user that says why."""
+        return cls(
+            f"what changed between the versions {old} and {new} cannot be told: {reason}; the "
+            "whole table is evaluated instead"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A data file with its deletion vector: the unit that a commit adds or removes.
+
+    `path` is absolute and not encoded. `rows` are the live ones, None where the log has no count;
+    `partition` is None where the log does not say.
+    """
+
+    path: str
+    vector: str | None
+    rows: int | None
+    partition: tuple[tuple[str, str | None], ...] | None
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        return self.path, self.vector
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One version. `data` is False where it changed no row, as OPTIMIZE, which rewrites files."""
+
+    version: int
+    operation: str
+    added: tuple[File, ...]
+    removed: tuple[File, ...]
+    data: bool
+    feed: bool
+    table_id: str | None
+    schema: StructType | None
+
+    @property
+    def rewrites(self) -> bool:
+        return not self.data and bool(self.added or self.removed)
+
+
+def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) -> list[Commit]:
+    """The commits from one version to another, both included, by one Spark job.
+
+    Raises:
+        CannotTell: when the log no longer has one of them.
+    """
+    first, last = versions
+    paths = [
+        f"{escaped(location)}/_delta_log/{version:020d}.json" for version in range(first, last + 1)
+    ]
+    version = F.regexp_extract(F.col("_metadata.file_name"), r"^(\d+)", 1).cast("long")
+    try:
+        rows = (
+            spark.read.schema(_ACTIONS)
+            .json(paths)
+            .select(
+                version.alias("version"),
+                _file("add"),
+                _file("remove"),
+                F.col("cdc").isNotNull().alias("feed"),
+                F.col("metaData").alias("table"),
+                F.col("commitInfo.operation").alias("operation"),
+            )
+            .where(
+                "add.path is not null or remove.path is not null or feed or table is not null "
+                "or operation is not null"
+            )
+            .collect()
+        )
+    except PySparkException as error:
+        if "PATH_NOT_FOUND" not in str(error):
+            raise
+        reason = "Delta has removed log files of the versions between them"
+        raise CannotTell.of(first - 1, last, reason) from error
+    by_version: dict[int, list[Row]] = {each: [] for each in range(first, last + 1)}
+    for row in rows:
+        by_version[row["version"]].append(row)
+    return [_commit(each, found, location) for each, found in by_version.items()]
+
+
+def _file(action: str) -> Column:
+    """What is used of an action, with the count of rows instead of all the statistics."""
+    stats = F.get_json_object(F.col(f"{action}.stats"), "$.numRecords").cast("long")
+    names = ("path", "dataChange", "partitionValues", "deletionVector")
+    return F.struct(*[F.col(f"{action}.{name}") for name in names], stats.alias("rows")).alias(
+        action
+    )
+
+
+def _commit(version: int, rows: list[Row], location: str) -> Commit:
+    added = [row["add"] for row in rows if row["add"]["path"] is not None]
+    removed = [row["remove"] for row in rows if row["remove"]["path"] is not None]
+    tables = [row["table"] for row in rows if row["table"] is not None]
+    schemas = [json.loads(table["schemaString"]) for table in tables if table["schemaString"]]
+    return Commit(
+        version,
+        next((row["operation"] for row in rows if row["operation"]), ""),
+        tuple(_parsed(each, location) for each in added),
+        tuple(_parsed(each, location) for each in removed),
+        data=any(each["dataChange"] is not False for each in (*added, *removed)),
+        feed=any(row["feed"] for row in rows),
+        table_id=tables[-1]["id"] if tables else None,
+        schema=StructType.fromJson(schemas[-1]) if schemas else None,
+    )
+
+
+def _parsed(action: Mapping[str, Any] | Row, location: str) -> File:
+    path, vector, rows = unquote(action["path"]), action["deletionVector"], action["rows"]
+    absolute = path if re.match(r"[A-Za-z][\w+.-]+:/|/", path) else f"{location}/{path}"
+    values = action["partitionValues"]
+    partition = None if values is None else tuple(sorted(values.items()))
+    if vector is None:
+        return File(absolute, None, rows, partition)
+    name = f"{vector['storageType']}{vector['pathOrInlineDv']}@{vector['offset']}"
+    live = None if rows is None else rows - vector["cardinality"]
+    return File(absolute, name, live, partition)

@@ -1,0 +1,1 @@
+"""From states to cells, and from cells to verdicts; numpy alone."""

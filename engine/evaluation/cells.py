@@ -1,0 +1,236 @@
+"""The cells of slices: each test's value on each model, how sure it is, and the verdict.
+
+Values, intervals and comparisons of a hundred slices are computed in one go, and only verdicts and
+their reasons one by one. A metric that fails costs the cells of the slices it fails on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from engine.core.redaction import told
+from engine.core.vocabulary import Cell, MetricValue, ModelTest, RowCounts, Slice
+from engine.evaluation.estimates import NO_DIFFERENCE, Difference, Found, Many, found_of
+from engine.evaluation.verdicts import Evidence, Measurement, by_point, decide
+from engine.metrics import METRICS, Metric, Slices, SliceStates
+from engine.planning import EvaluationPlan
+
+__all__ = ["Failures", "Found", "Judge"]
+
+Failures = Mapping[tuple[int, str], str]
+
+# So many slices at once: enough to share what numpy's calls cost, few enough for their views.
+AT_ONCE = 128
+# Numbers in a confusion of all of them.
+MOST_CELLS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Measures and judges the tests of an evaluation, slice by slice or many at once."""
+
+    plan: EvaluationPlan
+    failures: Failures
+    thresholds: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
+
+    @cached_property
+    def base(self) -> int | None:
+        """The place of the baseline among the models."""
+        return self.plan.base
+
+    @cached_property
+    def at_once(self) -> int:
+        """How many slices are judged at once."""
+        return max(1, min(AT_ONCE, MOST_CELLS // max(self.plan.problem.n_classes, 1) ** 2))
+
+    def cells(self, where: Slice, states: Mapping[int, SliceStates]) -> list[Cell]:
+        """The cells of a slice, from the states of each model by its number."""
+        base = states.get(self.base) if self.base is not None else None
+        if base is None or (self.base, "") in self.failures:
+            return self._judged([where], {number: Slices.one(on) for number, on in states.items()})
+        other = Slices.one(base)
+        own = {
+            number: other if on is base else Slices.one(on, other) for number, on in states.items()
+        }
+        return self._judged([where], own)
+
+    def block(self, slices: Sequence[Slice], states: Mapping[int, Slices]) -> Iterator[Cell]:
+        """The cells of slices of one set, from the states of each model by its number.
+
+        They come by slice, test and model. The states of all models have the same slices; those
+        of the baseline are found among them.
+        """
+        base = self.base if self.base in states and (self.base, "") not in self.failures else None
+        for first in range(0, len(slices), self.at_once):
+            last = min(first + self.at_once, len(slices))
+            other = None if base is None else states[base].some(first, last)
+            some = {
+                number: other
+                if other is not None and number == base
+                else of.some(first, last, other)
+                for number, of in states.items()
+            }
+            yield from self._judged(slices[first:last], some)
+
+    def _judged(self, slices: Sequence[Slice], states: Mapping[int, Slices]) -> list[Cell]:
+        tests = [test for test in self.plan.tests_on(slices[0].set_name) if test.group is None]
+        columns: dict[tuple[int, int], list[Cell]] = {}
+        of_base: dict[int, Many] = {}
+        # The others are compared with the baseline, so it goes first.
+        for number in sorted(states, key=lambda number: number != self.base):
+            for place, test in enumerate(tests):
+                found = self._found(test, number, states[number])
+                if number == self.base:
+                    of_base[place] = found
+                baseline, counts = of_base.get(place), states[number].counts
+                column = self._column(test, number)
+                cells = self._cells(column, slices, found, baseline, counts)
+                columns[place, number] = list(cells)
+            states[number].forget_views()
+        listed = [columns[place, number] for place in range(len(tests)) for number in states]
+        return [cell for of_slice in zip(*listed, strict=True) for cell in of_slice]
+
+    def judged(
+        self,
+        where: Slice,
+        test: ModelTest,
+        found: Mapping[int, Found],
+        counts: Mapping[int, RowCounts],
+    ) -> Iterator[Cell]:
+        """The cells of a test on a slice, from what it found of each model by itself."""
+        base_found = None if self.base is None else found.get(self.base)
+        baseline = None if base_found is None else base_found.value
+        for number, of in found.items():
+            column = self._column(test, number)
+            base = None if column.metric.against else baseline
+            measurement = column.measurement(where, counts[number], of.value, base, of.failure)
+            measurement.spread = of.spread
+            yield column.cell(where, measurement, NO_DIFFERENCE)
+
+    def _found(self, test: ModelTest, number: int, on: Slices) -> Many:
+        """A test's figures on slices, or for each the reason why it could not be computed."""
+        count = len(on)
+        if (number, "") in self.failures:
+            return Many.failed(count, f"the model failed: {self.failures[number, '']}")
+        metric = self._metric(test, number)
+        if metric is None:
+            assert test.threshold is not None, "only a threshold can be lacking"
+            return Many.failed(
+                count,
+                f"the evaluation {test.threshold.evaluation!r} has no threshold that is "
+                f"best for {test.threshold.best} of this model",
+            )
+        if metric.against and number == self.base:
+            return Many.undefined(count, MetricValue(None, "is_baseline"))
+        try:
+            return self._measured(test, number, metric, on)
+        except Exception as error:  # a user's own metric costs its own cells only
+            if count == 1:
+                return Many.failed(1, f"the metric failed: {told(error)}")
+        # Of many slices some may have a value: each is tried by itself.
+        other = on.baseline
+        alone = [
+            on.some(at, at + 1, None if other is None else other.some(at, at + 1))
+            for at in range(count)
+        ]
+        return Many.joined([self._found(test, number, each) for each in alone])
+
+    def _measured(self, test: ModelTest, number: int, metric: Metric, on: Slices) -> Many:
+        for family in metric.families(self.plan.problem, compared=metric.against):
+            if (number, family.key) in self.failures:
+                reason = self.failures[number, family.key]
+                return Many.failed(len(on), f"the metric failed: {reason}")
+        if metric.against and on.baseline is None:
+            reason = "the baseline failed, with which this one is compared"
+            return Many.failed(len(on), reason)
+        alone = metric.against or test.threshold is not None or self._lost(metric, number)
+        found = found_of(metric, self.plan, on, alone=alone)
+        if metric.against and on.baseline is not None:
+            bad = MetricValue(None, "nan_input", detail="those of the baseline")
+            places = [at for at, rows in enumerate(on.baseline.counts) if rows.bad_scores]
+            found = found.without(places, bad)
+        return found
+
+    def _lost(self, metric: Metric, number: int) -> bool:
+        """Whether what compares a model with the baseline failed, of either: none of it is whole.
+
+        The states of other partitions may still be there.
+        """
+        if not self.failures:
+            return False
+        families = metric.families(self.plan.problem, compared=True)
+        return any(
+            (each, of.key) in self.failures for of in families for each in (number, self.base)
+        )
+
+    def _metric(self, test: ModelTest, number: int) -> Metric | None:
+        """The metric of a test, at the threshold of its model where it takes one."""
+        if test.threshold is None:
+            return METRICS.get(test.metric)
+        chosen = self.thresholds.get(test.threshold.evaluation, {})
+        at = chosen.get((test.threshold.best, self.plan.models[number].digest))
+        return None if at is None else METRICS.get(test.metric_at(at))
+
+    def _column(self, test: ModelTest, number: int) -> Column:
+        return Column(self.plan, test, number, METRICS.get(test.metric), number == self.base)
+
+    def _cells(
+        self, column: Column, slices: Sequence[Slice], found: Many, baseline: Many | None,
+        counts: Sequence[RowCounts],
+    ) -> Iterator[Cell]:  # fmt: skip
+        """The cells of a test of a model on slices."""
+        test, metric = column.test, column.metric
+        others: Sequence[MetricValue | None] = [None] * len(slices)
+        evidence: Sequence[Sequence[Evidence | None] | None] = [None] * len(slices)
+        values = [] if baseline is None or metric.against else baseline.values
+        if values:
+            others = values
+        if test.conditions and not by_point(test, has_interval=metric.intervals):
+            evidence = found.evidence(test.conditions, values, metric, self.plan.confidence)
+        for where, rows, value, other, failure, difference, held in zip(
+            slices, counts, found.values, others, found.failures, found.differences, evidence,
+            strict=True,
+        ):  # fmt: skip
+            measurement = column.measurement(where, rows, value, other, failure)
+            measurement.evidence = held
+            yield column.cell(where, measurement, difference)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A test of one model: what all of its cells have in common."""
+
+    plan: EvaluationPlan
+    test: ModelTest
+    number: int
+    metric: Metric
+    is_baseline: bool
+
+    def measurement(
+        self, where: Slice, rows: RowCounts, value: MetricValue, baseline: MetricValue | None,
+        failure: str | None,
+    ) -> Measurement:  # fmt: skip
+        """What the verdict on a slice rests on."""
+        return Measurement(
+            value, rows, baseline, self.is_baseline, failure, self.plan.min_slice_rows,
+            where.kind == "where" and rows.n + rows.null_labels == 0,
+            None, None, self.metric.intervals, self.plan.confidence,
+            self.metric.higher_is_better,
+        )  # fmt: skip
+
+    def cell(self, where: Slice, of: Measurement, difference: Difference) -> Cell:
+        """The cell of a slice with its verdict."""
+        decision = decide(self.test, of)
+        plan, name, base, delta = self.plan, None, None, None
+        if of.baseline is not None and not self.is_baseline:
+            name, base = plan.baseline, of.baseline.value
+            if base is not None and of.value.value is not None:
+                delta = of.value.value - base
+        low, high, p = NO_DIFFERENCE if delta is None else difference
+        return Cell(
+            plan.name, plan.models[self.number], plan.dataset, where, self.test, of.rows,
+            of.value, decision.verdict, decision.reason, name, base, delta, low, high, p,
+            None, decision.p,
+        )  # fmt: skip

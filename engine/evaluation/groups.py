@@ -1,0 +1,72 @@
+"""Cells of tests that compare groups: one for each slice, from the states of its groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+
+from engine.core.redaction import told
+from engine.core.vocabulary import Cell, ModelTest, RowCounts, Slice, SliceSet
+from engine.evaluation.cells import Judge
+from engine.evaluation.estimates import FAILED, Found, with_interval
+from engine.metrics import METRICS, SliceStates, measure_groups
+from engine.planning.slices import Values, group_text, slice_of
+
+Groups = dict[str, SliceStates]
+
+
+@dataclass(slots=True)
+class GroupedSlice:
+    """A slice with the states of its groups, by the number of the model."""
+
+    slice_set: SliceSet
+    parent: SliceSet
+    values: Values
+    groups: dict[int, Groups] = field(default_factory=dict)
+
+    def add(self, values: Values, states: Mapping[int, SliceStates]) -> None:
+        """Adds the states of one group, whose value is the last of `values`."""
+        name = group_text(self.slice_set.dimensions[-1].column, values[-1])
+        for number, on in states.items():
+            self.groups.setdefault(number, {})[name] = on
+
+    @property
+    def where(self) -> Slice:
+        return slice_of(self.parent, self.values)
+
+    def cells(self, judge: Judge) -> Iterator[Cell]:
+        """The cells of the tests that compare these groups."""
+        for test in judge.plan.tests_reading(self.slice_set):
+            found = {number: _found(judge, test, number, on) for number, on in self.groups.items()}
+            counts = {number: _together(on) for number, on in self.groups.items()}
+            yield from judge.judged(self.where, test, found, counts)
+
+
+def _found(judge: Judge, test: ModelTest, number: int, groups: Groups) -> Found:
+    plan, metric = judge.plan, METRICS.get(test.metric)
+    keys = ["", *(family.key for family in metric.families(plan.problem, compared=False))]
+    for key in keys:
+        if (number, key) in judge.failures:
+            what = "metric" if key else "model"
+            return Found(FAILED, failure=f"the {what} failed: {judge.failures[number, key]}")
+    try:
+        measured = measure_groups(test.metric, plan.problem, groups)
+        value = with_interval(measured.value, measured.spread, metric.bounds, plan.confidence)
+    except Exception as error:  # a user's own rate costs its own cells only
+        return Found(FAILED, failure=f"the metric failed: {told(error)}")
+    return Found(value, measured.spread)
+
+
+def _together(groups: Groups) -> RowCounts:
+    """The rows of all groups."""
+    return reduce(
+        lambda left, right: RowCounts(
+            left.n + right.n,
+            left.weight_sum + right.weight_sum,
+            left.null_labels + right.null_labels,
+            left.bad_scores + right.bad_scores,
+            left.unknown_labels + right.unknown_labels,
+        ),
+        (on.rows for on in groups.values()),
+    )

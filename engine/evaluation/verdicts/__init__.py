@@ -1,0 +1,32 @@
+"""Verdicts: what a test says of a value, and what all of them decide together.
+
+A verdict is decided by the value's interval, its error bound included: what chance or
+approximation can have cost must not change it. Undefined never passes. Where many slices are
+judged at once, a failure must be sure enough for that many. The gate counts what was not decided,
+and says so.
+"""
+
+from __future__ import annotations
+
+from engine.evaluation.verdicts.by_interval import Weighed, weigh
+from engine.evaluation.verdicts.correction import Correction, Judged, corrected
+from engine.evaluation.verdicts.decide import by_point, decide
+from engine.evaluation.verdicts.evidence import Decision, Evidence, Measurement
+from engine.evaluation.verdicts.gate import gate
+from engine.evaluation.verdicts.reasons import number, slack
+
+__all__ = [
+    "Correction",
+    "Decision",
+    "Evidence",
+    "Judged",
+    "Measurement",
+    "Weighed",
+    "by_point",
+    "corrected",
+    "decide",
+    "gate",
+    "number",
+    "slack",
+    "weigh",
+]

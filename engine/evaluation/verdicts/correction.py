@@ -1,0 +1,139 @@
+"""Many slices at once: a failure must be sure enough for as many as were judged.
+
+A family is what one test says of one model on all its slices. Within it the false discovery rate
+is controlled: of an equally good candidate the probability of any FAIL at all is at most the level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.core.vocabulary import Cell, Verdict, Within
+from engine.states import Floats, Ints
+from engine.statistics import adjusted, family_levels, simes
+
+Family = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """How many tests at once are judged.
+
+    `method` is bh (Benjamini-Hochberg), by (Benjamini-Yekutieli) or none. `level` is the share of
+    false alarms to stay below; with `whole` it is that of all families together, else of each.
+    """
+
+    method: Within = Within.BH
+    level: float = 0.05
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Cells with their corrected p-values and verdicts, and what they say together.
+
+    `p` is the p-value of nothing being wrong anywhere, `rejected` whether any cell failed by it.
+    """
+
+    cells: list[Cell]
+    p: float
+    rejected: bool
+
+
+def corrected(cells: Sequence[Cell], how: Correction) -> Judged:
+    """The cells of one evaluation, with `q_value`s, and failures that are too unsure withdrawn.
+
+    A withdrawn FAIL is INCONCLUSIVE, or PASS where only a significant difference was asked for.
+    """
+    family = _families(cells)
+    differences = np.array([cell.p_value for cell in cells], np.float64)
+    violations = np.array(
+        [cell.violation_p_value if cell.test.corrected else None for cell in cells], np.float64
+    )
+    q_values = np.full(len(cells), np.nan)
+    for places in _together(family, differences):
+        q_values[places] = adjusted(differences[places], how.method)
+    violation_q = np.full(len(cells), np.nan)
+    count = np.zeros(len(cells), np.int64)
+    together = []
+    for places in _together(family, violations):
+        found = violation_q[places] = adjusted(violations[places], how.method)
+        count[places] = len(places)
+        bh = how.method is Within.BH
+        together.append(float(found.min()) if bh else simes(violations[places]))
+    level = how.level
+    if how.whole:
+        level = family_levels(together, how.level) if together else 0.0
+    judged = [
+        _with_q(cell, q, violation, (count, level, how))
+        for cell, q, violation, count in zip(
+            cells, _listed(q_values), _listed(violation_q), count.tolist(), strict=True
+        )
+    ]
+    rejected = any(
+        cell.verdict is Verdict.FAIL and cell.violation_q_value is not None for cell in judged
+    )
+    return Judged(judged, simes(together), rejected)
+
+
+def _families(cells: Sequence[Cell]) -> Ints:
+    """The number of each cell's family."""
+    numbers: dict[Family, int] = {}
+    # Most tests and models of cells are the same objects: their names need no hashing.
+    known: dict[tuple[int, int], int] = {}
+    found = []
+    for cell in cells:
+        at = (id(cell.test), id(cell.model))
+        number = known.get(at)
+        if number is None:
+            family = (cell.test.name, cell.model.name)
+            number = known[at] = numbers.setdefault(family, len(numbers))
+        found.append(number)
+    return np.array(found, np.int64)
+
+
+def _together(family: Ints, p: Floats) -> list[Ints]:
+    """The places of each family's cells that have a p-value, families in their order."""
+    places = np.flatnonzero(~np.isnan(p))
+    places = places[np.argsort(family[places], kind="stable")]
+    starts = np.flatnonzero(np.diff(family[places], prepend=-1))
+    return np.split(places, starts[1:]) if len(places) else []
+
+
+def _listed(figures: Floats) -> list[float | None]:
+    listed: list[float | None] = figures.tolist()
+    for place in np.flatnonzero(np.isnan(figures)).tolist():
+        listed[place] = None
+    return listed
+
+
+def _among(count: int, how: Correction) -> str:
+    """What a failure was not sure enough for."""
+    if how.whole:
+        return f"the error budget that the suite's runs have left here ({how.level:.2g})"
+    return f"one of {count:,} slice{'' if count == 1 else 's'} (level {how.level:.2g})"
+
+
+def _with_q(
+    cell: Cell, q: float | None, violation: float | None, among: tuple[int, float, Correction]
+) -> Cell:
+    """The cell with its corrected p-values, `among` so many at a level."""
+    if q is None and violation is None:
+        return cell
+    verdict, reason = cell.verdict, cell.reason
+    count, level, how = among
+    if violation is not None and verdict is Verdict.FAIL and not violation <= level:
+        only_worse = all(condition.kind == "no_worse" for condition in cell.test.conditions)
+        verdict = Verdict.PASS if only_worse else Verdict.INCONCLUSIVE
+        not_sure = f"with q {violation:.2g} not sure enough for {_among(count, how)}"
+        reason = f"{reason}; but {not_sure}"
+    # By its fields: `replace` takes several times as long, and there are millions of cells.
+    return Cell(
+        cell.evaluation, cell.model, cell.dataset, cell.slice, cell.test, cell.counts,
+        cell.measured, verdict, reason, cell.baseline_model, cell.baseline_value, cell.delta,
+        cell.delta_ci_low, cell.delta_ci_high, cell.p_value, q, cell.violation_p_value,
+        violation, cell.variant,
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""What a test says of one cell."""
+
+from __future__ import annotations
+
+from engine.core.vocabulary import DecideBy, ModelTest, Verdict
+from engine.evaluation.verdicts.by_interval import decide_by_interval
+from engine.evaluation.verdicts.by_point import decide_by_point
+from engine.evaluation.verdicts.evidence import Decision, Measurement
+from engine.evaluation.verdicts.reasons import undefined
+
+
+def decide(test: ModelTest, of: Measurement) -> Decision:
+    """The verdict of a test on one measurement, before it is corrected for many slices."""
+    error = _error(of)
+    if error is not None:
+        return Decision(Verdict.ERROR, error)
+    if not test.conditions:
+        return Decision(Verdict.RECORDED, undefined(of.value) or "recorded without a condition")
+    demands = test.conditions
+    if of.is_baseline:
+        demands = tuple(each for each in demands if not each.needs_baseline)
+    if not demands or (of.is_baseline and of.value.reason == "is_baseline"):
+        return Decision(Verdict.RECORDED, "the baseline itself, with which the others are compared")
+    if of.rows.n < of.min_rows:
+        rows = f"{of.rows.n:,} labelled row{'' if of.rows.n == 1 else 's'}"
+        reason = f"the slice has {rows}, expected min_slice_rows {of.min_rows}"
+        return Decision(Verdict.INCONCLUSIVE, reason)
+    why = undefined(of.value)
+    if why is not None:
+        return Decision(Verdict.INCONCLUSIVE, why)
+    if by_point(test, has_interval=of.has_interval):
+        decisions = [decide_by_point(condition, of) for condition in demands]
+    else:
+        decisions = [
+            decide_by_interval(condition, of, place)
+            for place, condition in enumerate(test.conditions)
+            if not (of.is_baseline and condition.needs_baseline)
+        ]
+    if len(decisions) == 1:
+        return decisions[0]
+    chances = len({_CHANCES[condition.kind] for condition in demands})
+    return _together(decisions, chances)
+
+
+def by_point(test: ModelTest, *, has_interval: bool) -> bool:
+    """Whether a test is decided by the plain value."""
+    return test.decide is DecideBy.POINT or not has_interval
+
+
+# A value cannot be below its minimum and above its maximum: they are one chance of a false alarm.
+_CHANCES = {"min": 0, "max": 0, "max_drop": 1, "max_rise": 1, "no_worse": 2}
+
+
+def _together(decisions: list[Decision], chances: int) -> Decision:
+    """One decision of several: the worst verdict, and the smallest p for as many chances."""
+    known = [each.p for each in decisions if each.p is not None]
+    p = min(1.0, min(known) * chances) if known else None
+    for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
+        reasons = [each.reason for each in decisions if each.verdict is verdict]
+        if reasons:
+            return Decision(verdict, "; ".join(reasons), p)
+    return Decision(Verdict.PASS, "; ".join(each.reason for each in decisions), p)
+
+
+def _error(of: Measurement) -> str | None:
+    rows = of.rows
+    if of.failure is not None:
+        return of.failure
+    if of.nothing_matched:
+        return "the slice matched no row of the dataset"
+    if rows.unknown_labels:
+        return (
+            f"{rows.unknown_labels:,} of {rows.n:,} labels are infinite or none of the model's "
+            "classes"
+        )
+    if rows.bad_scores:
+        return (
+            f"{rows.bad_scores:,} of {rows.n:,} predictions are NaN, infinite, of an unknown class "
+            "or not probabilities"
+        )
+    return None

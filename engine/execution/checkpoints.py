@@ -1,0 +1,201 @@
+"""Long scans in chunks: each writes its states when it is done, so that a kill costs one of them.
+
+A chunk is a share of the rows that is the same each time: some of the files of the dataset's pinned
+version, or the rows whose hash says so. Its states lie in a table of their own, where nothing but
+their own run looks for them, until those of all chunks are added and become the evaluation's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
+
+from engine.data.changes.delta_log import File
+from engine.data.changes.files import Layout, layout_of, rows_by_file, rows_of_files
+from engine.execution.distribute import Part
+from engine.execution.incremental import Steps
+from engine.planning import EvaluationPlan, needs
+from engine.planning.projection import column_names, hashable, projected_column
+from engine.spark import table_errors, tables
+from engine.states.rows import STATES_VERSION
+
+_NESTED = (ArrayType, MapType, StructType, VariantType)
+_ROW = ("slice_set", "block", "model", "family", "slice_keys", "payload")
+KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One share of a scan: its step, how it is told, and what is scanned.
+
+    Its states are written as if its rows had come, and are taken away where `part` says so when
+    they are added to those of the others.
+    """
+
+    step: str
+    title: str
+    part: Part
+
+
+def in_chunks(
+    todo: Steps, frame: DataFrame, *, predictions: str, rows: int, step: str
+) -> list[Chunk]:
+    """The chunks of a scan, of about so many rows each; none where one scan does.
+
+    A run that is resumed finds the same ones: the dataset is pinned, and so are the models.
+    """
+    if todo.rows <= rows:
+        return []
+    shares = list(_moved(todo, rows))
+    if todo.full:
+        shares = [*_whole(todo, frame, predictions, rows), *shares]
+    about = _about(todo)
+    found = []
+    for number, (share, part) in enumerate(shares, 1):
+        title = f"part {number} of {len(shares)}"
+        text = json.dumps([about, share, step, _wanted(todo.plan, part)])
+        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+        found.append(Chunk(f"{step} {title} {digest}".lstrip(), title, part))
+    return found
+
+
+def _about(todo: Steps) -> list[object]:
+    """What the states of all chunks depend on beside the rows and their own names."""
+    dataset = todo.plan.dataset
+    blocks = sorted(todo.blocks.items())
+    return [STATES_VERSION, dataset.table_id, dataset.version, todo.base, blocks]
+
+
+def _wanted(plan: EvaluationPlan, part: Part) -> list[object]:
+    wanted = part.work.wanted or frozenset()
+    return [[*each.place, each.state] for each in needs(plan) if each.place in wanted]
+
+
+Share = tuple[list[object], Part]
+
+
+def _whole(todo: Steps, frame: DataFrame, predictions: str, rows: int) -> Iterator[Share]:
+    """The shares of all rows: by files where they are small enough, else by hash."""
+    dataset = todo.plan.dataset
+    count = math.ceil(dataset.rows / rows)
+    if count == 1:
+        yield ["all"], todo.whole(frame, dataset.rows, predictions=predictions)
+        return
+    # The rows of a query lie in any files.
+    by_file = None if todo.plan.columns.query else _files(todo, frame, count)
+    if by_file is None:
+        whole = todo.whole(frame, dataset.rows, predictions=predictions)
+        yield from _hashed(todo.plan, whole, "all", count)
+        return
+    layout, shares = by_file
+    for files in shares:
+        some = rows_of_files(layout, files, dataset.version)
+        names = [file.path for file in files]
+        yield (
+            ["files", names],
+            todo.whole(some, sum(file.rows or 0 for file in files), predictions=predictions),
+        )
+
+
+def _files(todo: Steps, frame: DataFrame, count: int) -> tuple[Layout, list[list[File]]] | None:
+    """The dataset's files in shares of about equal rows; None where they cannot be told apart."""
+    dataset = todo.plan.dataset
+    try:
+        layout = layout_of(frame.sparkSession, dataset.uri, dataset.version)
+        files = rows_by_file(layout, dataset.version)
+    except PySparkException:  # a view, or a table whose rows have no files
+        return None
+    share = dataset.rows / count
+    if sum(file.rows or 0 for file in files) != dataset.rows:
+        return None
+    if max((file.rows or 0 for file in files), default=0) > 2 * share:
+        return None
+    return layout, [each for each in _spread(files, count, share) if each]
+
+
+def _spread(files: Sequence[File], count: int, share: float) -> list[list[File]]:
+    """Puts files in a row into shares, each into that in which its middle lies."""
+    shares: list[list[File]] = [[] for _ in range(count)]
+    before = 0
+    for file in files:
+        rows = file.rows or 0
+        shares[min(int((before + rows / 2) / share), count - 1)].append(file)
+        before += rows
+    return shares
+
+
+def _moved(todo: Steps, rows: int) -> Iterator[Share]:
+    """The shares of the rows that came, and of those that went."""
+    for part in todo.moved():
+        kind = "came" if part.work.sign > 0 else "gone"
+        yield from _hashed(todo.plan, part, kind, max(math.ceil(part.rows / rows), 1))
+
+
+def _hashed(plan: EvaluationPlan, part: Part, kind: str, count: int) -> Iterator[Share]:
+    """Shares by a hash of what is read of a row; the rows of a query are in one of them."""
+    if count == 1:
+        yield [kind], part
+        return
+    query = plan.columns.query
+    names = [f"c{place}" for place in range(len(column_names(plan)))]
+    if query is not None:
+        names = [projected_column(plan, query)]
+    fields = [part.frame.schema[name] for name in names]
+    flat = [hashable(field) for field in fields if not isinstance(field.dataType, _NESTED)]
+    place = F.pmod(F.xxhash64(*flat), F.lit(count))
+    for number in range(count):
+        some = replace(part, frame=part.frame.where(place == number), rows=part.rows // count)
+        yield [kind, number, count], some
+
+
+def finished(
+    spark: SparkSession, chunks: Iterable[Chunk], *, of: tuple[str, str], table: str, keeps: bool
+) -> set[str]:
+    """The steps of the chunks that a run's evaluation has finished before.
+
+    Where predictions are kept, those of a chunk must be there too, which a row of its own says.
+    """
+    with table_errors.reading(table, spares=True):
+        if not tables.exists(spark, table):
+            return set()
+        rows = tables.read(spark, table).where(_of_run(of))
+        there = {row["step"] for row in rows.select("step").distinct().collect()}
+    return {
+        each.step
+        for each in chunks
+        if each.step in there and (not keeps or f"{each.step}{KEPT}" in there)
+    }
+
+
+def states_of(
+    spark: SparkSession, chunks: Sequence[Chunk], *, of: tuple[str, str], table: str
+) -> DataFrame:
+    """The states of all chunks, with the sign that they have in the sum."""
+    gone = [each.step for each in chunks if each.part.work.sign < 0]
+    less = (F.col("slice_set") != "") & F.col("step").isin(gone)
+    rows = (
+        tables.read(spark, table)
+        .where(_of_run(of) & (F.col("schema_version") == STATES_VERSION))
+        .where(F.col("step").isin([each.step for each in chunks]))
+    )
+    return rows.withColumn("sign", F.when(less, F.lit(-1)).otherwise(F.lit(1))).select(
+        *_ROW, "sign"
+    )
+
+
+def forget(spark: SparkSession, *, run_id: str, table: str) -> None:
+    """Removes the chunks of a run of which no evaluation is being scanned."""
+    if tables.exists(spark, table):
+        tables.delete_rows(spark, table, where=F.col("run_id") == F.lit(run_id))
+
+
+def _of_run(of: tuple[str, str]) -> Column:
+    return (F.col("run_id") == F.lit(of[0])) & (F.col("evaluation") == F.lit(of[1]))

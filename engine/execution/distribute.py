@@ -1,0 +1,124 @@
+"""Ships the kernel over the partitions of a dataset version and adds what comes back.
+
+One evaluation is one Spark job of two stages: scan (each row is read once and predicted once by
+each model) and merge (the states of the partitions are added in the shuffle, to those that are kept
+of another version of the dataset where there are any). No row and no unmerged state reaches the
+driver.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+
+import pyarrow as pa
+from pyspark import TaskContext
+from pyspark.sql import DataFrame, SparkSession
+
+from engine.execution.kernel.merge import merge
+from engine.execution.kernel.model_task import Work
+from engine.execution.kernel.scan import scan as scan_partition
+from engine.planning import EvaluationPlan, needs
+from engine.planning.projection import column_names, projected_column
+from engine.spark.internals import cores
+from engine.states.rows import MERGED_DDL, STATE_KEY
+
+SMALL_ROWS = 2_000
+PARTITION_ROWS = 131_072
+
+SCANNED_DDL = (
+    "slice_set string, block int, model int, family string, sign tinyint, "
+    "slice_keys array<string>, payload binary"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that are scanned, as `projected` gives them, about how many, and what for.
+
+    `extra` are the names of columns that the frame has behind the projected ones.
+    """
+
+    frame: DataFrame
+    rows: int
+    work: Work
+    extra: tuple[str, ...] = ()
+
+
+def scan(plan: EvaluationPlan, parts: Sequence[Part]) -> DataFrame:
+    """What the scans of the parts give: states that are not merged yet, and predictions to keep."""
+    return reduce(DataFrame.unionByName, [_scanned(part, plan) for part in parts])
+
+
+def merged(
+    spark: SparkSession, plan: EvaluationPlan, parts: Sequence[Part], states: Sequence[DataFrame]
+) -> DataFrame:
+    """The sums of states, one row for each model, slice set, block and family.
+
+    `states` are those of scans, and those that are kept of another version of the dataset.
+    """
+    every = reduce(DataFrame.unionByName, states)
+    ordered = every.repartition(cores(spark), *STATE_KEY).sortWithinPartitions(*STATE_KEY)
+    # By name, since a worker that only merges has not loaded the metrics of users' own.
+    names = {need.place: need.state for need in needs(plan)}
+    return ordered.mapInArrow(partial(_merge, names=names, blocks=_blocks(parts)), MERGED_DDL)
+
+
+def _scanned(part: Part, plan: EvaluationPlan) -> DataFrame:
+    query = plan.columns.query
+    by = None if query is None else projected_column(plan, query)
+    names = [*column_names(plan), *part.extra]
+    return _partitioned(part, by).mapInArrow(
+        partial(_scan, plan=plan, names=names, work=part.work), SCANNED_DDL
+    )
+
+
+def _scan(
+    batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, names: Sequence[str], work: Work
+) -> Iterator[pa.RecordBatch]:
+    context = TaskContext.get()
+    partition = 0 if context is None else context.partitionId()
+    renamed = (batch.rename_columns(list(names)) for batch in batches)
+    return scan_partition(renamed, plan, work, partition)
+
+
+def _merge(
+    batches: Iterable[pa.RecordBatch],
+    names: Mapping[tuple[int, str, str], str | None],
+    blocks: Mapping[str, int],
+) -> Iterator[pa.RecordBatch]:
+    for batch in merge(batches):
+        sets, models, families = (
+            batch.column(name).to_pylist() for name in ("slice_set", "model", "family")
+        )
+        places = zip(models, sets, families, strict=True)
+        columns = {
+            **{name: batch.column(name) for name in batch.schema.names if name != "sign"},
+            "blocks": pa.array([blocks.get(each, 1) for each in sets], pa.int32()),
+            "state": pa.array([names.get(place) for place in places], pa.string()),
+        }
+        yield pa.RecordBatch.from_pydict({name: columns[name] for name in _MERGED})
+
+
+_MERGED = tuple(each.split()[0] for each in MERGED_DDL.split(", "))
+
+
+def _blocks(parts: Sequence[Part]) -> dict[str, int]:
+    """Into how many parts the states of each slice set go; all scans of an evaluation agree."""
+    return {name: count for part in parts for name, count in part.work.blocks.items()}
+
+
+def _partitioned(part: Part, by: str | None) -> DataFrame:
+    """Partitions of about equal rows, some for each core, however the files lie.
+
+    The rows of one value of the column `by` come one after the other.
+    """
+    frame, rows = part.frame, part.rows
+    parts = max(2 * cores(frame.sparkSession), math.ceil(rows / PARTITION_ROWS))
+    if rows <= SMALL_ROWS:
+        parts = 1
+    if by is not None:
+        return frame.repartition(parts, by).sortWithinPartitions(by)
+    return frame.coalesce(1) if rows <= SMALL_ROWS else frame.repartition(parts)

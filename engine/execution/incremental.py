@@ -1,0 +1,280 @@
+"""What an evaluation has to compute, given what the store keeps.
+
+What is kept of the pinned version of the dataset is taken as it is. What is kept of another version
+is brought up to date: the rows that came are added, those that went are taken away, and only these
+are predicted. The rest is computed from all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame, SparkSession
+
+from engine.data.changes import CannotTell, Changes, changes
+from engine.execution.distribute import Part
+from engine.execution.kernel.model_task import Work
+from engine.models import UNWATCHED, Guard
+from engine.planning import EvaluationPlan, Need, needs
+from engine.planning.projection import projected, projected_column
+from engine.spark import tables
+from engine.states.rows import PREDICTIONS
+from engine.store.predictions import joined
+from engine.store.states import Kept, Place, Stock, Writer, blocks_of, missing
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How an evaluation gets its states: what it finds, what it updates, what it computes.
+
+    Attributes:
+        found: the states that are kept of this very version of the dataset.
+        updated: the kept states of another version that are brought up to date.
+        full: what is computed from all rows.
+        base: the other version; None without one.
+        changes: the rows that came and went since; None without a base.
+        why: why nothing, or not all, could be reused; "" where there is nothing to say.
+        scored: models of which predictions are kept, so that all rows need no inference.
+        stale: the rows that came since those predictions; None where they are of this version.
+        guard: how the scans are watched.
+    """
+
+    plan: EvaluationPlan
+    found: Mapping[Place, Kept]
+    updated: Mapping[Place, Kept] = field(default_factory=dict)
+    full: tuple[Need, ...] = ()
+    base: int | None = None
+    changes: Changes | None = None
+    why: str = ""
+    scored: Mapping[int, Kept] = field(default_factory=dict)
+    stale: Changes | None = None
+    guard: Guard = UNWATCHED
+
+    @property
+    def predictions(self) -> int:
+        """How many rows will be predicted, by all models together."""
+        moved = 0
+        if self.changes is not None:
+            moved = self.changes.rows_came + self.changes.rows_gone
+        updated = [need for need in needs(self.plan) if need.place in self.updated]
+        full = _predicting(self.plan, self.full)
+        rows = self.plan.dataset.rows * len(full - self.scored.keys())
+        if self.stale is not None:
+            rows += self.stale.rows_came * len(full & self.scored.keys())
+        return rows + moved * len(_predicting(self.plan, updated))
+
+    @property
+    def reused(self) -> int:
+        """How many predictions a computation of everything would take more."""
+        return max(self.plan.dataset.rows * len(self.plan.models) - self.predictions, 0)
+
+    @property
+    def rows(self) -> int:
+        """How many rows will be read for it."""
+        moved = 0 if self.changes is None else self.changes.rows_came + self.changes.rows_gone
+        return moved + (self.plan.dataset.rows if self.full else 0)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether all that is needed is kept."""
+        return not self.full and not self.updated
+
+    @property
+    def blocks(self) -> dict[str, int]:
+        """Into how many parts the states of a slice set go, where it is more than one."""
+        return dict(self.plan.blocks) | blocks_of(self.updated) | blocks_of(self.found)
+
+    @property
+    def made(self) -> dict[Place, int]:
+        """What the scans write, by place, with the number of its parts."""
+        blocks = self.blocks
+        places = [*self.updated, *(need.place for need in self.full)]
+        return {place: blocks.get(place[1], 1) for place in places}
+
+    def parts(self, frame: DataFrame, *, predictions: str) -> list[Part]:
+        """The scans that this takes.
+
+        Args:
+            frame: all the rows of the pinned version.
+            predictions: the table in which predictions are kept.
+        """
+        whole = []
+        if self.full:
+            whole = [self.whole(frame, self.plan.dataset.rows, predictions=predictions)]
+        return whole + self.moved()
+
+    def whole(self, frame: DataFrame, rows: int, *, predictions: str) -> Part:
+        """The scan of what is computed from all rows, of those in a frame."""
+        work = Work(frozenset(need.place for need in self.full), self.blocks, guard=self.guard)
+        found = projected(frame, self.plan)
+        kept = {n: self.scored[n] for n in _predicting(self.plan, self.full) & self.scored.keys()}
+        if not kept:
+            return Part(found, rows, work)
+        stale = None if self.stale is None else self.stale.came
+        found, extra = joined(found, self.plan, kept, table=predictions, stale=stale)
+        return Part(found, rows, work, extra)
+
+    def moved(self) -> list[Part]:
+        """The scans of the rows that came and of those that went."""
+        if self.changes is None:
+            return []
+        found = []
+        wanted, blocks, moved = frozenset(self.updated), self.blocks, self.changes
+        if moved.came is not None:
+            work = Work(wanted, blocks, guard=self.guard)
+            found.append(Part(moved.came, moved.rows_came, work))
+        if moved.gone is not None:
+            work = Work(wanted, blocks, -1, self.guard)
+            found.append(Part(moved.gone, moved.rows_gone, work))
+        return found
+
+    def release(self) -> None:
+        """Lets go of what was held to find the changes."""
+        for each in (self.changes, self.stale):
+            if each is not None:
+                each.release()
+
+    def chains(self) -> dict[int, tuple[int, ...]]:
+        """The versions at which the predictions were made that are kept anew, by model."""
+        pinned, found = self.plan.dataset.version, {}
+        for need in (need for need in needs(self.plan) if need.family == PREDICTIONS):
+            before = self.updated.get(need.place)
+            if before is None and any(each.place == need.place for each in self.full):
+                before = self.scored.get(need.model)
+                found[need.model] = (*(before.chain if before else ()), pinned)
+            elif before is not None:
+                found[need.model] = (*before.chain, pinned)
+        return found
+
+
+def of_base(todo: Steps) -> str:
+    """Where what is reused comes from, or why nothing is, to go behind a number."""
+    if todo.why:
+        return f": {todo.why}"
+    if todo.changes is not None:
+        came, gone = todo.changes.rows_came, todo.changes.rows_gone
+        return f", from version {todo.base}; since then {came:,} rows came and {gone:,} went"
+    return ", from the same version" if todo.reused else ""
+
+
+def steps(
+    spark: SparkSession,
+    stock: Stock,
+    *,
+    without: Iterable[Writer] = (),
+    anew: Iterable[Place] = (),
+) -> Steps:
+    """Finds the cheapest way to the states that an evaluation needs.
+
+    Args:
+        spark: the session.
+        stock: what the store keeps.
+        without: scans whose states are not to be used, because one of them was damaged.
+        anew: states that cannot be brought up to date, and are computed from all rows.
+    """
+    plan, without = stock.plan, set(without)
+    lacking = missing(stock, without)
+    found = stock.usable(plan.dataset.version, without)
+    if not lacking:
+        return Steps(plan, found)
+    # Predictions of this very version make any state without inference.
+    scored = _predictions_in(found)
+    base, updated = _nearest(stock, lacking, without, set(anew))
+    of_base = {} if base is None else _predictions_in(stock.usable(base, without))
+    if base is None or not (updated or of_base.keys() - scored.keys()):
+        return Steps(plan, found, full=tuple(lacking), scored=scored)
+    try:
+        moved = _changes(spark, plan, base)
+    except CannotTell as reason:
+        why = str(reason)
+        return Steps(plan, found, full=tuple(lacking), base=base, why=why, scored=scored)
+    if moved.rows_came + moved.rows_gone >= plan.dataset.rows:
+        moved.release()
+        why = (
+            f"{moved.rows_came:,} rows came and {moved.rows_gone:,} went since version {base}: "
+            "to compute all is less work"
+        )
+        return Steps(plan, found, full=tuple(lacking), base=base, why=why, scored=scored)
+    full = tuple(need for need in lacking if need.place not in updated)
+    changed = moved if updated else None
+    if not full or scored or not of_base:
+        return Steps(plan, found, updated, full, base, changed, scored=scored)
+    return Steps(plan, found, updated, full, base, changed, scored=of_base, stale=moved)
+
+
+def _predictions_in(kept: Mapping[Place, Kept]) -> dict[int, Kept]:
+    """The predictions among what is kept, by model."""
+    return {place[0]: each for place, each in kept.items() if place[2] == PREDICTIONS}
+
+
+def _nearest(
+    stock: Stock, lacking: Sequence[Need], without: set[Writer], anew: set[Place]
+) -> tuple[int | None, dict[Place, Kept]]:
+    """The other version that has most of what is lacking, and what can be updated from there."""
+    best: tuple[int | None, dict[Place, Kept]] = (None, {})
+    most = 0
+    blocks = blocks_of(stock.usable(stock.plan.dataset.version, without))
+    for version in stock.versions:
+        if version == stock.plan.dataset.version:
+            continue
+        kept = stock.usable(version, without)
+        known = {
+            need.place: kept[need.place]
+            for need in lacking
+            if need.place in kept
+            and need.place not in anew
+            and kept[need.place].blocks == blocks.get(need.slice_set, kept[need.place].blocks)
+        }
+        found = _without_predicted(stock.plan, lacking, known)
+        # A model's predictions are worth more than any of its states.
+        worth = len(found) + len(stock.needs) * len(_predictions_in(kept))
+        if worth > most:
+            best, most = (version, found), worth
+    return best
+
+
+def _without_predicted(
+    plan: EvaluationPlan, lacking: Sequence[Need], known: Mapping[Place, Kept]
+) -> dict[Place, Kept]:
+    """What is worth an update: nothing of models that must predict all rows in any case."""
+    predicting = _predicting(plan, (need for need in lacking if need.place not in known))
+    return {place: each for place, each in known.items() if place[0] not in predicting}
+
+
+def _predicting(plan: EvaluationPlan, of: Iterable[Need]) -> set[int]:
+    """The models that predict: the baseline too where others are compared with it row by row."""
+    found = set()
+    for need in of:
+        found.add(need.model)
+        if need.paired and plan.base is not None:
+            found.add(plan.base)
+    return found
+
+
+def _changes(spark: SparkSession, plan: EvaluationPlan, base: int) -> Changes:
+    """The rows that came and went since another version, as the scan reads them."""
+    table, pinned = plan.dataset.uri, plan.dataset.version
+
+    def project(frame: DataFrame) -> DataFrame:
+        return projected(frame, plan)
+
+    found = changes(spark, table, base, pinned, project)
+    query = plan.columns.query
+    if query is None or (found.came is None and found.gone is None):
+        return found
+    return _whole_queries(spark, plan, base, found)
+
+
+def _whole_queries(spark: SparkSession, plan: EvaluationPlan, base: int, found: Changes) -> Changes:
+    """The same changes with all rows of the queries of which any row came or went."""
+    query = projected_column(plan, str(plan.columns.query))
+    moved = [each.select(query) for each in (found.came, found.gone) if each is not None]
+    touched = (moved[0] if len(moved) == 1 else moved[0].union(moved[1])).distinct()
+
+    def of_touched(version: int) -> DataFrame:
+        rows = projected(tables.read(spark, plan.dataset.uri, version), plan)
+        return rows.join(touched, query, "left_semi").select(*rows.columns)
+
+    came, gone = of_touched(plan.dataset.version), of_touched(base)
+    return Changes(came, gone, came.count(), gone.count(), found.how)

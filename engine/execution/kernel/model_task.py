@@ -1,0 +1,180 @@
+"""What one scan has to do, and what it holds while it does it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from engine.core.vocabulary import ModelVersion
+from engine.execution.kernel.parsing import Predicted, Truth
+from engine.models import UNWATCHED, Guard, Load, Prediction
+from engine.planning.scan_columns import KEY_COLUMN, kept_column
+from engine.planning.slices import Placed
+from engine.states import (
+    BUCKETS,
+    ROW_COLUMNS,
+    Bools,
+    Family,
+    Floats,
+    Ints,
+    Pair,
+    PairFamily,
+    RowFlags,
+    Scored,
+    States,
+    Sums,
+    rows_of,
+)
+from engine.states.rows import ROWS
+from engine.store.prediction_rows import known_rows, pack, read_kept, together
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one scan of an evaluation makes.
+
+    `wanted` are the states to make, by model, slice set and family; None means all that the
+    evaluation needs. `blocks` says into how many parts the states of a slice set go, where it is
+    more than one. A `sign` of -1 is for rows that are no longer there. `guard` says how the models
+    are watched.
+    """
+
+    wanted: frozenset[tuple[int, str, str]] | None = None
+    blocks: Mapping[str, int] = field(default_factory=dict)
+    sign: int = 1
+    guard: Guard = UNWATCHED
+
+    def wants(self, model: int, slice_set: str, family: str) -> bool:
+        return self.wanted is None or (model, slice_set, family) in self.wanted
+
+
+@dataclass(slots=True)
+class ModelTask:
+    """One model in one worker task: its states so far, the predictions to keep, and what failed.
+
+    `failures` has the reason by the family that could not be made; the key "" is the model itself.
+    """
+
+    number: int
+    model: ModelVersion
+    families: tuple[tuple[Family, ...], ...]
+    pairs: tuple[tuple[PairFamily, ...], ...]
+    counted: tuple[bool, ...]
+    keeps: bool = False
+    kept: list[bytes] = field(default_factory=list)
+    sums: dict[tuple[int, str], States] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    predictions: int = 0
+    seconds: float = 0.0
+
+    def add(self, set_number: int, family: str, states: States) -> None:
+        key = (set_number, family)
+        held = self.sums.get(key)
+        self.sums[key] = states if held is None else held.merge(states)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether its own states, or those beside the baseline's, need its predictions."""
+        return self.keeps or any(map(any, (self.families, self.pairs, self.counted)))
+
+    def predict(self, batch: pa.RecordBatch, load: Load) -> Prediction:
+        """The predictions for a batch: those that are kept, and the model's own for the others.
+
+        Raises:
+            Exception: whatever the model raises, or what `load` does.
+        """
+        known = known_rows(batch, self.number)
+        if known is None or not known.any():
+            return self._fresh(batch, load)
+        kept = batch.column(kept_column(self.number)).filter(pa.array(known))
+        prediction = read_kept(kept, self.model)
+        if known.all():
+            return prediction
+        return together(known, prediction, self._fresh(batch.filter(pa.array(~known)), load))
+
+    def _fresh(self, batch: pa.RecordBatch, load: Load) -> Prediction:
+        predictor = load(self.model)
+        started = time.perf_counter()
+        prediction = predictor.predict(batch)
+        self.seconds += time.perf_counter() - started
+        self.predictions += batch.num_rows
+        if self.keeps:
+            self.kept.append(pack(batch.column(KEY_COLUMN), prediction))
+        return prediction
+
+    def states(self, set_number: int, n_groups: int) -> Iterator[tuple[str, States]]:
+        """The states of all slices of a set by family, of nothing that failed."""
+        if self.counted[set_number]:
+            zero = Sums(np.zeros((n_groups, BUCKETS, len(ROW_COLUMNS))))
+            yield ROWS, self._padded(set_number, ROWS, zero)
+        families: list[Family | PairFamily] = list(self.families[set_number])
+        for family in [*families, *self.pairs[set_number]]:
+            if not self.failures.keys() & {"", family.key}:
+                zeros = family.zero(n_groups)
+                yield family.key, self._padded(set_number, family.key, zeros)
+
+    def _padded(self, set_number: int, family: str, zero: States) -> States:
+        """The sums of a family, zero for slices that it has not met."""
+        held = self.sums.get((set_number, family))
+        return (
+            zero if held is None else held if held.n_groups == zero.n_groups else held.merge(zero)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The rows of a batch for which a model has a prediction, and these."""
+
+    rows: Ints
+    scored: Scored
+
+    def beside(self, baseline: Usable) -> tuple[Ints, Pair]:
+        """The rows that the baseline has predictions for as well, and both predictions."""
+        if np.array_equal(self.rows, baseline.rows):
+            return self.rows, Pair(baseline.scored, self.scored)
+        rows, ours, theirs = np.intersect1d(
+            self.rows, baseline.rows, assume_unique=True, return_indices=True
+        )
+        return rows, Pair(baseline.scored.at(theirs), self.scored.at(ours))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is the same for every model: the rows of a batch, and where they lie."""
+
+    truth: Truth
+    weight: Floats
+    bucket: Ints
+    labelled: Bools
+    placed: list[Placed]
+    unweighted: bool
+    query: Ints | None = None
+
+    def counts(self, placed: Placed, bad: Bools, n_groups: int) -> Sums:
+        """How many rows each slice has, and which of them no metric can use."""
+        flags = RowFlags(self.truth.null, bad, self.truth.unknown)
+        if placed.rows is None:
+            cells = placed.groups * BUCKETS + self.bucket
+            return rows_of(self.weight, flags, cells, n_groups)
+        at = placed.rows
+        cells = placed.groups * BUCKETS + self.bucket[at]
+        flags = RowFlags(flags.null_label[at], flags.bad_score[at], flags.unknown_label[at])
+        return rows_of(self.weight[at], flags, cells, n_groups)
+
+    def scored(self, rows: Ints, of: Predicted) -> Scored:
+        """The rows with their predictions, of which those of `of.good` are left."""
+        every = len(rows) == len(self.weight)
+        good = slice(None) if of.good.all() else of.good
+        return Scored(
+            self.truth.values if every else self.truth.values[rows],
+            self.weight if every else self.weight[rows],
+            self.bucket if every else self.bucket[rows],
+            None if of.scores is None else of.scores[good],
+            None if of.classes is None else of.classes[good],
+            self.unweighted,
+            None if self.query is None else self.query[rows],
+        )

@@ -1,0 +1,140 @@
+"""What a batch says: labels as the metrics read them, weights, and which predictions are usable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.core.vocabulary import Label, TaskKind
+from engine.errors import DataError
+from engine.metrics import Problem
+from engine.models import Prediction
+from engine.planning import label_codes, same_label
+from engine.planning.slices import plain_column, python_values
+from engine.states import Bools, Floats, Ints
+
+_NUMBERS = (TaskKind.REGRESSION, TaskKind.RANKING)
+_UNKNOWN, _NO_LABEL = -1, -2
+# Of float32 probabilities of thousands of classes, no sum is further from 1.
+_SUM_TOLERANCE = 1e-3
+# As scikit-learn's `predict`, and as a binary task, whose first class wins a tie.
+_ABOVE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Labels of a batch as the metrics read them, and which of them cannot be read.
+
+    `values` are class indices or targets, or of a multilabel task zeros and ones by [row, label]; 0
+    where there is none. A row is `null` without a label and `unknown` with one that is no class, no
+    finite target, or no array with a 0 or a 1 for each label.
+    """
+
+    values: Ints | Floats
+    null: Bools
+    unknown: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Scores and classes that a model predicted, and which rows of them can be used.
+
+    Of a multilabel task both are by [row, label], the classes as zeros and ones.
+    """
+
+    scores: Floats | None
+    classes: Ints | None
+    good: Bools
+
+
+def read_truth(column: pa.Array, problem: Problem) -> Truth:
+    """Labels as class indices, targets or zeros and ones.
+
+    Null and NaN are no labels, infinity is no target. A ranking's target is the relevance.
+    """
+    column = plain_column(column)
+    null = column.is_null().to_numpy(zero_copy_only=False)
+    if problem.task is TaskKind.MULTILABEL:
+        return _read_indicators(column, null, problem.n_classes)
+    if problem.task in _NUMBERS:
+        values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), 0.0)
+        target = values.to_numpy(zero_copy_only=False)
+        null = null | np.isnan(target)
+        infinite = np.isinf(target)
+        return Truth(np.where(null | infinite, 0.0, target), null, infinite)
+    codes = label_codes(problem)
+    encoded = column.dictionary_encode()
+    labels = python_values(encoded.dictionary)
+    table = np.array([*(_code(label, codes) for label in labels), _NO_LABEL], np.int64)
+    places = pc.fill_null(encoded.indices, len(labels)).to_numpy(zero_copy_only=False)
+    truth = table[places]
+    return Truth(np.maximum(truth, 0), truth == _NO_LABEL, truth == _UNKNOWN)
+
+
+def _read_indicators(column: pa.Array, null: Bools, n_labels: int) -> Truth:
+    """Arrays of zeros and ones, one entry for each label."""
+    lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
+    fitting = lengths == n_labels
+    # What is flattened has no nulls and starts where the column does.
+    flat = column.filter(pa.array(fitting)).flatten()
+    numbers = pc.cast(flat, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    entries = numbers.reshape(-1, n_labels)
+    # A null has become NaN, which is neither.
+    known = ((entries == 0) | (entries == 1)).all(axis=1)
+    rows = np.flatnonzero(fitting)[known]
+    values = np.zeros((len(column), n_labels), np.int64)
+    values[rows] = entries[known]
+    unknown = ~null
+    unknown[rows] = False
+    return Truth(values, null, unknown)
+
+
+def _code(label: Label, codes: Mapping[str, int]) -> int:
+    """The class index of a label; NaN is no label."""
+    return _NO_LABEL if label != label else codes.get(same_label(label), _UNKNOWN)
+
+
+def read_weight(batch: pa.RecordBatch, column: str | None) -> Floats:
+    """The weights of the rows, 1 without a weight column.
+
+    Raises:
+        DataError: for a weight that is null, NaN, infinite or negative.
+    """
+    if column is None:
+        return np.ones(batch.num_rows)
+    values = pc.cast(plain_column(batch.column(column)), pa.float64(), safe=False)
+    weight = np.asarray(values.to_numpy(zero_copy_only=False), np.float64)
+    bad = ~(np.isfinite(weight) & (weight >= 0))
+    if bad.any():
+        raise DataError(
+            f"the weight column {column!r} is null, NaN, infinite or negative in "
+            f"{int(bad.sum()):,} of {len(bad):,} rows; expected finite numbers >= 0"
+        )
+    return weight
+
+
+def read_prediction(prediction: Prediction, problem: Problem) -> Predicted:
+    """Marks the rows whose label is known, or whose scores are finite and, of classes, add to 1.
+
+    A label of a multilabel task is predicted where its probability is above one half.
+    """
+    of_labels = problem.task is TaskKind.MULTILABEL
+    if prediction.labels is not None:
+        known = prediction.labels >= 0
+        good = np.asarray(known.all(axis=1) if of_labels else known)
+        return Predicted(None, prediction.labels, good)
+    scores = prediction.scores
+    assert scores is not None, "a prediction has scores or labels"
+    if problem.task in _NUMBERS:
+        return Predicted(scores, None, np.isfinite(scores))
+    # NaN fails the comparisons as well.
+    with np.errstate(invalid="ignore"):
+        good = np.asarray(((scores >= 0) & (scores <= 1)).all(axis=1))
+        if of_labels:
+            return Predicted(scores, (scores > _ABOVE).astype(np.int64), good)
+        good &= np.abs(scores.sum(axis=1) - 1.0) < _SUM_TOLERANCE
+    return Predicted(scores, np.where(good, np.argmax(scores, axis=1), 0), good)

@@ -1,0 +1,48 @@
+"""Runs a scan again when a worker has died of it, with the models to blame apart.
+
+A worker notes which model it is at, so the scan that follows runs only these in processes of their
+own. Where the notes are on other machines, or name none, it runs all models so.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from engine.errors import WorkerDiedError
+from engine.models import Guard, Notes
+from engine.planning import EvaluationPlan
+from engine.spark.internals import runs_here
+
+Scan = Callable[[Guard], None]
+
+
+def watched(
+    spark: SparkSession, plan: EvaluationPlan, scan: Scan, say: Callable[[str], None]
+) -> None:
+    """Runs a scan, and at most twice again: with the models to blame apart, then with all.
+
+    Raises:
+        WorkerDiedError: when a worker has died though all models were apart.
+    """
+    every = frozenset(range(len(plan.models)))
+    with tempfile.TemporaryDirectory(prefix="evalmatrix-notes-") as folder:
+        # Workers elsewhere keep their notes in the folder that Spark gives them.
+        notes = folder if runs_here(spark) else Path(folder).name
+        apart: frozenset[int] = frozenset()
+        while True:
+            try:
+                return scan(Guard(notes, apart))
+            except WorkerDiedError:
+                if apart == every:
+                    raise
+                blamed = frozenset(Notes.read(folder)) if not apart else frozenset()
+                apart = blamed & every or every
+                names = ", ".join(repr(plan.models[number].name) for number in sorted(apart))
+                say(
+                    f"{plan.name}: a Python worker died; scanning again with {names} in "
+                    f"{'a process of its' if len(apart) == 1 else 'processes of their'} own"
+                )

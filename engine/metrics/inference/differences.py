@@ -1,0 +1,248 @@
+"""How sure the difference of two versions is, on the same rows of many slices.
+
+Shares of hits are compared by the rows on which the versions differ, means by the differences of
+each row; any other metric by the jackknife over the buckets, which hold the same rows for both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.metrics.base import Metric, Problem, SliceStates
+from engine.metrics.basis import Averaged, Counted
+from engine.metrics.inference.batch import Slices
+from engine.metrics.inference.intervals import (
+    Case,
+    alike,
+    between_rows,
+    by_buckets,
+    simple,
+    standard_errors,
+    support_of,
+)
+from engine.metrics.inference.values import Figured
+from engine.states import Floats, MomentsView, PairedHits, PairedView
+from engine.states.pairs import GAINED, LOST
+from engine.statistics import Figures, Moved, PairedShare, Several, Spread, StudentT
+from engine.statistics.effective_size import Outcome, worth
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A candidate's metric beside the baseline's on the same rows, of one slice or of many.
+
+    `spread` is that of the difference, candidate less baseline, and `se_delta` its standard error.
+    `errors` gives those of the candidate and of the baseline, from which any other combination of
+    the two has its own; few tests ask for one.
+    """
+
+    candidate: Figures
+    baseline: Figures
+    spread: Spread
+    se_delta: Figures
+    df: Figures
+    errors: Callable[[], tuple[Figures, Figures]]
+
+    @property
+    def delta(self) -> Figures:
+        return self.candidate - self.baseline
+
+    def less(self, share: Figures) -> Spread:
+        """The spread of the candidate less `share` times the baseline."""
+        own, other = (error * error for error in self.errors())
+        covariance = (own + other - self.se_delta**2) / 2
+        variance = own + share**2 * other - 2 * share * covariance
+        value = self.candidate - share * self.baseline
+        return StudentT(value, np.sqrt(np.maximum(variance, 0.0)), self.df)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A metric of a model and of the baseline on slices."""
+
+    metric: Metric
+    problem: Problem
+    slices: Slices
+    baseline: Slices
+
+    @property
+    def both(self) -> tuple[Figured, Figured]:
+        ours, theirs = (
+            each.figured(self.metric, self.problem) for each in (self.slices, self.baseline)
+        )
+        return ours, theirs
+
+    def of_parts(
+        self,
+        parts: list[tuple[Any, Spread]],
+        se: Floats,
+        df: Figures,
+        errors: Callable[[], tuple[Floats, Floats]],
+    ) -> Comparison:
+        ours, theirs = self.both
+        spread = Several(len(self.slices), tuple(each for each in parts if each[0].size))
+        df = np.broadcast_to(np.asarray(df, np.float64), se.shape)
+        return Comparison(ours.values, theirs.values, spread, se, df, errors)
+
+
+def comparison_of(metric: Metric, problem: Problem, states: SliceStates) -> Comparison | None:
+    """The paired comparison with `states.baseline`; None where nothing is known of its spread.
+
+    The metric must be defined for both.
+    """
+    found = comparisons_of(metric, problem, Slices.one(states))
+    spread = found.spread if found is not None else None
+    if found is None or not isinstance(spread, Several):
+        return None
+    single = spread.at(0)
+    if single is None:
+        return None
+
+    def errors() -> tuple[float, float]:
+        own, base = found.errors()
+        return float(own[0]), float(base[0])
+
+    return Comparison(
+        float(found.candidate[0]),
+        float(found.baseline[0]),
+        single,
+        float(found.se_delta[0]),
+        float(found.df[0]),
+        errors,
+    )
+
+
+def comparisons_of(metric: Metric, problem: Problem, slices: Slices) -> Comparison | None:
+    """The paired comparisons with `slices.baseline` where the metric is defined for both.
+
+    None for a metric that has no intervals, or without a baseline.
+    """
+    if slices.baseline is None or not metric.intervals:
+        return None
+    pairs = Pairs(metric, problem, slices, slices.baseline)
+    with np.errstate(all="ignore"):
+        for family in metric.paired(problem) if metric.paired else ():
+            if family.key not in slices.families:
+                continue
+            if isinstance(family, PairedHits) and metric.hits_of is not None:
+                return _of_shares(pairs, slices.view(family.key))
+            if simple(slices):
+                return _of_means(pairs, slices.view(family.key))
+        return _of_buckets(pairs)
+
+
+def _of_buckets(pairs: Pairs) -> Comparison:
+    """Any metric of two versions: both have the same rows in the same buckets."""
+    ours, theirs = pairs.both
+    sizes = pairs.slices.buckets
+    found = by_buckets(ours.replicates - theirs.replicates, sizes)
+    delta = ours.values - theirs.values
+    known = np.isfinite(found.se) & np.isfinite(delta)
+    low, high = pairs.metric.bounds
+    width = high - low
+    still = known & (found.se == 0) & math.isfinite(width)
+    at = np.flatnonzero(known & ~still)
+    parts: list[tuple[Any, Spread]] = [(at, StudentT(delta[at], found.se[at], found.df[at]))]
+    if still.any():
+        rows = np.minimum(support_of(ours, pairs.slices), support_of(theirs, pairs.baseline))
+        at = np.flatnonzero(still & (rows > 0))
+        # As of shares of which no row differs.
+        none = np.zeros(len(at))
+        parts.append((at, Moved(PairedShare(none, none, rows[at]), delta[at], width)))
+
+    def errors() -> tuple[Floats, Floats]:
+        own, base = (
+            np.nan_to_num(by_buckets(each.replicates, sizes).se) for each in (ours, theirs)
+        )
+        return own, base
+
+    return pairs.of_parts(parts, found.se, found.df, errors)
+
+
+def _of_means(pairs: Pairs, of: MomentsView) -> Comparison:
+    """Means over rows: by the differences of each row, which have more digits than the means'."""
+    rows, se = of.weight[:, 0], standard_errors(of)
+    at = np.flatnonzero((rows >= 2) & np.isfinite(se) & ~alike(se, rows))
+    spread = StudentT(of.mean[at, 0], se[at], rows[at] - 1)
+
+    def errors() -> tuple[Floats, Floats]:
+        own, base = (_errors_of(pairs, each) for each in (pairs.slices, pairs.baseline))
+        return own, base
+
+    return pairs.of_parts([(at, spread)], se, rows - 1, errors)
+
+
+def _errors_of(pairs: Pairs, slices: Slices) -> Floats:
+    """The standard errors of means over rows or of shares of them; 0 where nothing spreads."""
+    found = np.zeros(len(slices))
+    of = slices.figured(pairs.metric, pairs.problem)
+    with np.errstate(all="ignore"):
+        for case in Case.of_all(pairs.metric, slices, of):
+            if isinstance(case.basis, Averaged):
+                found[case.places] = standard_errors(case.basis.moments)
+            elif isinstance(case.basis, Counted):
+                share = case.basis.hits / case.basis.trials
+                variance = np.maximum(share * (1 - share), 0.0)
+                found[case.places] = np.sqrt(variance / case.basis.trials)
+    return found
+
+
+def _of_shares(pairs: Pairs, of: PairedView) -> Comparison:
+    """Shares of hits: by the rows that one version has right and the other wrong."""
+    assert pairs.metric.hits_of is not None, "a share of hits says of which rows"
+    slices, sampling = pairs.slices, pairs.slices.sampling
+    classes = list(pairs.metric.hits_of(pairs.problem))
+    total, squares = of.total[:, classes].sum(1), of.squares[:, classes].sum(1)
+    trials, gained, lost = total.sum(-1), total[:, GAINED], total[:, LOST]
+    delta = (gained - lost) / trials
+    variance = np.maximum((gained + lost) / trials - delta**2, 0.0)
+    # Few rows that differ make a score interval wide enough: the rows are taken as known.
+    rows = worth(_outcomes(total, squares, delta)) if sampling.weighted else trials
+    df: Figures = math.inf
+    known = trials > 0
+    if sampling.clustered:
+        ours, theirs = pairs.both
+        between = by_buckets(ours.replicates - theirs.replicates, slices.buckets)
+        known &= np.isfinite(between.se)
+        rows, df = between_rows(variance, rows, between, slices)
+    at = np.flatnonzero(known & (rows > 0))
+    scale = rows / trials
+    own_df = df[at] if np.ndim(df) else df
+    spread = PairedShare((gained * scale)[at], (lost * scale)[at], rows[at], own_df)
+
+    def errors() -> tuple[Floats, Floats]:
+        own, base = (_errors_of_shares(pairs, each) for each in (slices, pairs.baseline))
+        return own, base
+
+    return pairs.of_parts([(at, spread)], np.sqrt(variance / rows), df, errors)
+
+
+def _errors_of_shares(pairs: Pairs, slices: Slices) -> Floats:
+    """The standard errors of shares, by the rows they are worth by themselves."""
+    found = np.zeros(len(slices))
+    of = slices.figured(pairs.metric, pairs.problem)
+    with np.errstate(all="ignore"):
+        for case in Case.of_all(pairs.metric, slices, of):
+            assert isinstance(case.basis, Counted), "a share of hits is counted"
+            value = of.values[case.places]
+            rows = case.shares(case.basis)[1].trials
+            found[case.places] = np.sqrt(np.maximum(value * (1 - value), 0.0) / rows)
+    return found
+
+
+def _outcomes(total: Floats, squares: Floats, delta: Floats) -> list[Outcome]:
+    """The rows that differ in each direction, and the others, around a difference."""
+    weight, own = total.sum(-1), squares.sum(-1)
+    gained, lost, gains, losses = (
+        each[:, at] for each in (total, squares) for at in (GAINED, LOST)
+    )
+    return [
+        Outcome(gained, gains, 1 - delta),
+        Outcome(lost, losses, 1 + delta),
+        Outcome(weight - gained - lost, own - gains - losses, delta),
+    ]

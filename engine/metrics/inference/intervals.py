@@ -1,0 +1,293 @@
+"""How sure a metric is: its spread on one slice, and that of its difference to the baseline's.
+
+Shares have Wilson's interval and means Student's, from sums of all rows. Everything else has the
+delete-a-group jackknife over the buckets of rows. Student's t is taken on a scale that has no
+bounds: the logarithm of a mean that is above 0, the logit of a metric between two bounds. Where
+rows belong together the buckets hold whole clusters, so the jackknife is right for all metrics
+then, and gives shares the number of rows they are worth. `docs/intervals.md` shows by simulation
+how often each kind holds the truth.
+
+All is computed for many slices at once; `comparing` has what compares two versions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from engine.metrics.base import Metric, Problem, SliceStates
+from engine.metrics.basis import Averaged, Basis, Counted, Known, Map, Ordered
+from engine.metrics.inference.batch import Slices
+from engine.metrics.inference.values import Figured, Rested
+from engine.states import Bools, Floats, Ints, MomentsView
+from engine.statistics import (
+    REALS,
+    Figures,
+    Jackknifed,
+    Mapped,
+    Moved,
+    QuantileOf,
+    Several,
+    Share,
+    Spread,
+    StudentT,
+    jackknives,
+)
+from engine.statistics.effective_size import Outcome, degrees_of_freedom, worth
+
+# Of what rows by themselves vary, a smaller share between clusters is rounding.
+NOISE = 1e-12
+# Fewer rows that are all alike say nothing of how rows differ.
+MANY_ALIKE = 30
+
+Parts = Iterator[tuple[Ints, Spread]]
+
+
+def spread_of(metric: Metric, problem: Problem, states: SliceStates) -> Spread | None:
+    """What is known of the metric's true value on a slice; None where it has no interval.
+
+    The metric must be defined on the slice.
+    """
+    found = spreads_of(metric, problem, Slices.one(states))
+    return None if found is None else found.at(0)
+
+
+def spreads_of(metric: Metric, problem: Problem, slices: Slices) -> Several | None:
+    """What is known of the metric's true values on slices where it is defined.
+
+    None for a metric that has no intervals.
+    """
+    if not metric.intervals:
+        return None
+    of = slices.figured(metric, problem)
+    parts: list[tuple[Ints, Spread]] = []
+    with np.errstate(all="ignore"):
+        for rested in of.rested:
+            case = Case.of(metric, slices, of, rested)
+            parts += [(case.places[part], spread) for part, spread in case.spreads() if part.size]
+    return Several(len(slices), tuple(parts))
+
+
+def simple(slices: Slices) -> bool:
+    """Whether each row stands for itself alone."""
+    return not (slices.sampling.weighted or slices.sampling.clustered)
+
+
+def support_of(of: Figured, slices: Slices) -> Floats:
+    """How many effective rows values rest on, in their scarcest class where they say so."""
+    rows = np.where(np.isnan(of.support), slices.n, of.support)
+    return np.asarray(rows / slices.sampling.rows_per_cluster)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Slices on which a metric is defined, and whose values rest on a basis of one kind."""
+
+    metric: Metric
+    slices: Slices
+    figured: Figured
+    places: Ints
+    basis: Basis | None
+    map: Map | None
+
+    @classmethod
+    def of_all(cls, metric: Metric, slices: Slices, of: Figured) -> Iterator[Case]:
+        """The cases of all slices."""
+        return (cls.of(metric, slices, of, rested) for rested in of.rested)
+
+    @classmethod
+    def of(cls, metric: Metric, slices: Slices, of: Figured, rested: Rested) -> Case:
+        """The case of what some slices rest on."""
+        places, basis, by = rested
+        defined = of.defined[places]
+        if not defined.all():
+            places, basis = places[defined], kept(basis, defined)
+        return cls(metric, slices, of, places, basis, by)
+
+    def spreads(self) -> Parts:
+        """The spreads of parts of the slices, whose numbers among `places` stand before each."""
+        basis, weighted = self.basis, self.slices.sampling.weighted
+        if not self.places.size:
+            return
+        if isinstance(basis, Counted) and not (basis.unweighted_only and weighted):
+            found, share = self.shares(basis)
+            yield np.flatnonzero(found), self.mapped(_some(share, found))
+        elif isinstance(basis, Averaged):
+            yield from self._means(basis.moments)
+        elif isinstance(basis, Ordered):
+            yield from self._quantile(basis)
+        elif isinstance(basis, Known) and simple(self.slices):
+            unknown = np.isnan(basis.se)
+            if unknown.any():
+                by_buckets = self.jackknifed()
+                se = np.where(unknown, by_buckets.se, basis.se)
+                yield from self._bounded(se, np.where(unknown, by_buckets.df, basis.df))
+            else:
+                yield from self._bounded(basis.se, basis.df)
+        else:
+            by_buckets = self.jackknifed()
+            yield from self._bounded(by_buckets.se, by_buckets.df)
+
+    def mapped(self, spread: Spread) -> Spread:
+        """The spread of the values, from that of what they are a function of."""
+        if self.map is None:
+            return spread
+        return Mapped(spread, self.map.function, self.map.back, self.map.rising)
+
+    def jackknifed(self) -> Jackknifed:
+        """The standard errors of the values, NaN where nothing is known."""
+        return by_buckets(self.figured.replicates[self.places], self.slices.buckets[self.places])
+
+    def jackknifed_basis(self) -> Jackknifed:
+        """The standard errors of what the values are a function of."""
+        replicates = self.figured.replicates[self.places]
+        if self.map is not None:
+            back = [self.map.back(value) for value in replicates.ravel().tolist()]
+            replicates = np.array(back, np.float64).reshape(replicates.shape)
+        return by_buckets(replicates, self.slices.buckets[self.places])
+
+    def shares(self, of: Counted) -> tuple[Bools, Share]:
+        """Shares in effective rows: of weights by their squares, of clusters by their spread.
+
+        The first array tells the shares of which something is known.
+        """
+        sampling = self.slices.sampling
+        share = of.hits / of.trials
+        outcomes = [
+            Outcome(of.hits, of.hit_squares, 1 - share),
+            Outcome(of.trials - of.hits, of.miss_squares, share),
+        ]
+        rows = worth(outcomes) if sampling.weighted else of.trials
+        # Weights so small that their squares have no room make no rows.
+        found = (of.trials > 0) & (rows > 0)
+        df: Any = math.inf
+        if sampling.clustered:
+            between = self.jackknifed_basis()
+            found &= ~np.isnan(between.se)
+            rows, df = between_rows(share * (1 - share), rows, between, self.slices)
+        elif sampling.weighted:
+            mean_weight = self.slices.weight[self.places] / self.slices.n[self.places]
+            df = degrees_of_freedom(outcomes, mean_weight)
+        return found, Share(share * rows, rows, df)
+
+    def _means(self, of: MomentsView) -> Parts:
+        """Student's t of the means themselves, whatever the metric makes of them."""
+        value = of.mean[:, 0]
+        found = of_rows(of) if simple(self.slices) else self.jackknifed_basis()
+        (low, high), by = self.metric.bounds, self.map
+        if by is not None:
+            low, high = sorted((by.back(low), by.back(high)))
+        known, inside = np.isfinite(found.se), (low < value) & (value < high)
+        for part, bounds in ((known & inside, (low, high)), (known & ~inside, REALS)):
+            at = np.flatnonzero(part)
+            if at.size:
+                spread = StudentT(value[at], found.se[at], found.df[at], bounds)
+                yield at, self.mapped(spread)
+
+    def _quantile(self, of: Ordered) -> Parts:
+        """A quantile is as sure as the share of rows below it (Woodruff 1952)."""
+        counted = _arrays(of.counted)
+        case = self
+        if self.slices.sampling.clustered:
+            below = np.asarray(of.below(), np.float64)[None]
+            replicates = np.full((len(self.figured), below.shape[1]), np.nan)
+            replicates[self.places] = below
+            case = replace(self, figured=replace(self.figured, replicates=replicates), map=None)
+        found, share = case.shares(counted)
+        if found[0]:
+            up_to = np.cumsum(of.weight) / of.weight.sum()
+            yield np.array([0]), QuantileOf(share.at(0), of.low, of.high, up_to)
+
+    def _bounded(self, se: Floats, df: Floats) -> Parts:
+        """Student's t on the scale of the metric's bounds, of which a value itself may be one."""
+        value, known = self.figured.centres[self.places], np.isfinite(se)
+        low, high = self.metric.bounds
+        width = high - low
+        inside = (low < value) & (value < high)
+        spreading = known & inside & ((se != 0) | (not math.isfinite(width)))
+        at = np.flatnonzero(spreading)
+        yield at, StudentT(value[at], se[at], df[at], self.metric.bounds)
+        outside = np.flatnonzero(known & ~inside)
+        if not outside.size:
+            return
+        if not math.isfinite(width):
+            yield outside, StudentT(value[outside], se[outside], df[outside])
+            return
+        rows = support_of(self.figured, self.slices)[self.places]
+        outside = outside[rows[outside] > 0]
+        rows = rows[outside]
+        share = Share(np.where(value[outside] >= high, rows, 0.0), rows)
+        yield outside, Moved(share, low, width)
+
+
+def by_buckets(replicates: Floats, sizes: Floats) -> Jackknifed:
+    """The jackknife's; NaN of numbers so large that their squares have no room."""
+    found = jackknives(replicates, sizes)
+    finite = np.isfinite(found.se)
+    return Jackknifed(np.where(finite, found.se, np.nan), found.df)
+
+
+def of_rows(of: MomentsView) -> Jackknifed:
+    """The standard errors of means over rows that stand for themselves."""
+    rows = of.weight[:, 0]
+    se = standard_errors(of)
+    known = (rows >= 2) & np.isfinite(se) & ~alike(se, rows)
+    return Jackknifed(np.where(known, se, np.nan), rows - 1)
+
+
+def alike(se: Floats, rows: Floats) -> Bools:
+    """Whether rows are all alike, and too few to take that for the truth."""
+    return np.asarray((se == 0) & (rows < MANY_ALIKE))
+
+
+def standard_errors(of: MomentsView) -> Floats:
+    """Those of the means, as if each row had the weight 1."""
+    rows = of.weight[:, 0]
+    return np.asarray(np.sqrt(of.m2[:, 0] / (rows - 1) / rows))
+
+
+def between_rows(
+    variance: Floats, rows: Floats, between: Jackknifed, slices: Slices
+) -> tuple[Floats, Floats]:
+    """How many rows shares of clustered rows are worth, and the degrees of freedom of that."""
+    squares = between.se**2
+    spreads = (squares * rows > NOISE * variance) & (variance > 0)
+    # Where nothing spreads, nothing says how alike the rows of a cluster are: quite alike.
+    few = rows / slices.sampling.rows_per_cluster
+    return np.where(spreads, variance / np.where(spreads, squares, 1.0), few), between.df
+
+
+def kept(basis: Basis | None, which: Bools) -> Basis | None:
+    """The basis of some of the slices."""
+    if isinstance(basis, Averaged):
+        view = basis.moments
+        return Averaged(MomentsView(*(getattr(view, f.name)[which] for f in fields(view))))
+    if isinstance(basis, Counted):
+        names = ("hits", "trials", "hit_squares", "miss_squares")
+        figures = (_of(getattr(basis, name), which) for name in names)
+        hits, trials, hit_squares, miss_squares = figures
+        return replace(
+            basis, hits=hits, trials=trials, hit_squares=hit_squares, miss_squares=miss_squares
+        )
+    if isinstance(basis, Known):
+        return Known(_of(basis.se, which), _of(basis.df, which))
+    return basis
+
+
+def _of(figures: Figures, which: Bools) -> Figures:
+    return figures[which] if np.ndim(figures) else figures
+
+
+def _arrays(of: Counted) -> Counted:
+    """The share of one slice among many."""
+    names = ("hits", "trials", "hit_squares", "miss_squares")
+    hits, trials, own, others = (np.array([getattr(of, name)], np.float64) for name in names)
+    return replace(of, hits=hits, trials=trials, hit_squares=own, miss_squares=others)
+
+
+def _some(of: Share, which: Bools) -> Share:
+    return Share(of.hits[which], of.trials[which], _of(of.df, which))

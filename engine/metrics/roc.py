@@ -1,0 +1,241 @@
+"""Metrics of the order of scores, read from score histograms.
+
+References: scikit-learn's `roc_auc_score` and `average_precision_score`. Exact while a slice has
+few distinct scores. On the grid the true order within a bin is unknown; the value takes its rows
+as tied, and the bound is the larger of what the best and the worst order could change.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.metrics.base import BINARY, MULTICLASS, Problem, Value, metric
+from engine.metrics.basis import Known
+from engine.states import Bools, Floats, Scores, ScoresView
+from engine.statistics import Figures
+
+UNIT = (0.0, 1.0)
+
+
+def _scores(problem: Problem) -> tuple[Scores]:
+    return (Scores(problem.positive),)
+
+
+def _scores_of_each(problem: Problem) -> tuple[Scores, ...]:
+    return tuple(Scores(k) for k in range(problem.n_classes))
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """Weights up to each score and with it, [replicate, score], and of all scores, [replicate]."""
+
+    positive: Floats
+    negative: Floats
+    positives: Floats
+    negatives: Floats
+
+    @classmethod
+    def of(cls, of: ScoresView) -> Below:
+        """Those of a view, which the metrics of many slices share."""
+        made = getattr(of, "made", None)
+        if made is None:
+            return cls._of(of)
+        if "below" not in made:
+            made["below"] = cls._of(of)
+        found: Below = made["below"]
+        return found
+
+    @classmethod
+    def _of(cls, of: ScoresView) -> Below:
+        positive, negative = (np.cumsum(each, axis=-1) for each in (of.positive, of.negative))
+        if of.positive.shape[-1] == 0:
+            nothing = np.zeros(of.positive.shape[:-1])
+            return cls(positive, negative, nothing, nothing)
+        return cls(positive, negative, positive[..., -1], negative[..., -1])
+
+    @property
+    def first(self) -> Below:
+        """Those of the first replicate, with no axis of replicates."""
+        return Below(
+            self.positive[..., 0, :],
+            self.negative[..., 0, :],
+            self.positives[..., 0],
+            self.negatives[..., 0],
+        )
+
+    @property
+    def one_class(self) -> Bools:
+        """Which replicates lack positives or negatives."""
+        return np.asarray((self.positives == 0) | (self.negatives == 0))
+
+
+def dot(left: Floats, right: Floats) -> Floats:
+    """The sum over the last axis of a product."""
+    return np.asarray(np.einsum("...s,...s->...", left, right))
+
+
+def area_under_roc(of: ScoresView) -> Floats:
+    """P(score of a positive > of a negative), ties half: [replicate]."""
+    below = Below.of(of)
+    wins = dot(of.positive, below.negative) - dot(of.positive, of.negative) / 2
+    pairs = below.positives * below.negatives
+    area: Floats = np.divide(wins, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+    return area
+
+
+def roc_bound(of: ScoresView) -> Figures:
+    """Pairs in one bin count half a win; each can have been none or a whole one."""
+    if of.exact:
+        return 0.0
+    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
+    pairs = positive.sum(-1) * negative.sum(-1)
+    tied = dot(positive, negative)
+    return np.where(pairs > 0, tied / np.where(pairs > 0, 2 * pairs, 1.0), 0.0)
+
+
+@metric(
+    "roc_auc",
+    tasks=BINARY,
+    needs=_scores,
+    aliases=["roc_auc_score"],
+    mlflow="roc_auc",
+    needs_scores=True,
+    bounds=UNIT,
+    many=True,
+)
+def roc_auc(problem: Problem, of: ScoresView) -> Value:
+    """The area under the ROC curve: how often a positive scores above a negative."""
+    return whole_area(of)
+
+
+def whole_area(of: ScoresView) -> Value:
+    """The area under the ROC curve, with DeLong's standard error."""
+    made = getattr(of, "made", {})
+    if "whole_area" not in made:
+        made["whole_area"] = Value(
+            area_under_roc(of),
+            (("one_class", Below.of(of).one_class),),
+            roc_bound(of),
+            basis=delong(of),
+            support=scarcest(of),
+        )
+    area: Value = made["whole_area"]
+    return area
+
+
+def scarcest(of: ScoresView) -> Figures:
+    """The weight of the class with less of it."""
+    return np.minimum(of.positive[..., 0, :].sum(-1), of.negative[..., 0, :].sum(-1))
+
+
+def delong(of: ScoresView) -> Known:
+    """The standard error of the area under the ROC curve of all rows.
+
+    DeLong, DeLong and Clarke-Pearson (1988). The degrees of freedom are those that Brunner and
+    Munzel (2000) give the same sum of two variances. NaN with fewer than two rows of a class.
+    """
+    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
+    up_to = Below.of(of).first
+    n, m = up_to.positives, up_to.negatives
+    with np.errstate(all="ignore"):
+        # How many of the other class each positive is above, and each negative below, ties half.
+        above = (up_to.negative - negative / 2) / m[..., None]
+        below = 1 - (up_to.positive - positive / 2) / n[..., None]
+        area = (dot(positive, above) / n)[..., None]
+        of_positive = dot(positive, (above - area) ** 2) / ((n - 1) * n)
+        of_negative = dot(negative, (below - area) ** 2) / ((m - 1) * m)
+        variance = of_positive + of_negative
+        few = of_positive**2 / (n - 1) + of_negative**2 / (m - 1)
+        df = np.where(variance == 0, math.inf, variance**2 / few)
+    enough = (n >= 2) & (m >= 2)
+    return Known(np.where(enough, np.sqrt(variance), np.nan), np.where(enough, df, np.nan))
+
+
+def _ovr(problem: Problem, views: tuple[ScoresView, ...], *, by_prevalence: bool) -> Value:
+    areas = np.stack([area_under_roc(of) for of in views])
+    shares = np.ones_like(areas)
+    if by_prevalence:
+        shares = np.stack([of.positive.sum(-1) for of in views])
+    shares = shares / shares.sum(0)
+    missing: Bools = np.any([Below.of(of).one_class for of in views], axis=0)
+    bound = sum(share * roc_bound(of) for share, of in zip(shares[:, 0], views, strict=True))
+    support = min(scarcest(of) for of in views)
+    values = (areas * shares).sum(0)
+    return Value(values, (("one_class", missing),), float(bound), support=support)
+
+
+@metric(
+    "roc_auc_ovr",
+    tasks=MULTICLASS,
+    needs=_scores_of_each,
+    aliases=["roc_auc_ovr_macro"],
+    needs_scores=True,
+    bounds=UNIT,
+)
+def roc_auc_ovr(problem: Problem, *views: ScoresView) -> Value:
+    """The mean area under the ROC curves of each class against the others."""
+    return _ovr(problem, views, by_prevalence=False)
+
+
+@metric(
+    "roc_auc_ovr_weighted",
+    tasks=MULTICLASS,
+    needs=_scores_of_each,
+    needs_scores=True,
+    mlflow="roc_auc",
+    bounds=UNIT,
+)
+def roc_auc_ovr_weighted(problem: Problem, *views: ScoresView) -> Value:
+    """The mean of the one-against-others ROC areas, weighted by how frequent the classes are."""
+    return _ovr(problem, views, by_prevalence=True)
+
+
+@metric(
+    "average_precision",
+    tasks=BINARY,
+    needs=_scores,
+    aliases=["average_precision_score"],
+    mlflow="precision_recall_auc",
+    needs_scores=True,
+    bounds=UNIT,
+    many=True,
+)
+def average_precision(problem: Problem, of: ScoresView) -> Value:
+    """The mean of the precisions at the scores of the positives, from the highest score down."""
+    below, total = Below.of(of), Below.of(of).positives
+    # What is at or above a score, itself with it.
+    hits = (total[..., None] - below.positive) + of.positive
+    taken = (below.negatives[..., None] - below.negative) + of.negative
+    taken += hits
+    hits = np.divide(hits, taken, out=hits, where=of.positive > 0)
+    sums = dot(of.positive, hits)
+    values = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
+    bound: Figures = 0.0
+    if not of.exact:
+        bound = _precision_bound(of, values[..., 0])
+    return Value(values, (("one_class", total == 0),), bound, support=total[..., 0])
+
+
+def _precision_bound(of: ScoresView, value: Floats) -> Floats:
+    """The larger gap of `value` to the average precision of the best and the worst order.
+
+    Best: in each bin the positives come first, tied. Worst: after the bin's negatives, one
+    infinitely small part at a time, hence the integral of (h + t) / (h + t + f) over the bin.
+    """
+    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
+    p, below = positive, Below.of(of).first
+    total = below.positives
+    # What is above a bin.
+    h = total[..., None] - below.positive
+    f = below.negatives[..., None] - below.negative
+    has = positive > 0
+    misses = f + negative
+    with np.errstate(all="ignore"):
+        best = np.where(has, p * (h + p) / (h + p + f), 0.0).sum(-1) / total
+        before = np.where(h + misses > 0, h + misses, 1.0)
+        worst = np.where(has, p - misses * np.log1p(p / before), 0.0).sum(-1) / total
+    bound = np.maximum(np.maximum(best - value, value - worst), 0.0)
+    return np.where(total > 0, bound, 0.0)

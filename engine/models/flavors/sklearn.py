@@ -1,0 +1,162 @@
+"""scikit-learn estimators, and everything that has their interface."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine.core.vocabulary import ColumnSpec, ModelVersion, Output, TaskKind
+from engine.errors import ModelError
+from engine.models.artifact import Artifact, add_code_paths
+from engine.models.features import matrix, read_arrays, read_frame
+from engine.models.flavors.base import Description, Runner, task_threads, unpickling_allowed
+
+_METHODS = {
+    Output.PROBABILITY: "predict_proba",
+    Output.LOGIT: "decision_function",
+    Output.LABEL: "predict",
+    Output.VALUE: "predict",
+}
+
+
+def open_model(artifact: Artifact) -> Any:
+    """Loads the estimator in the format that its `MLmodel` names.
+
+    MLflow's own loader is left for what is not known here, and for processes in which
+    unpickling is forbidden: it knows what to refuse.
+    """
+    options = artifact.flavors["sklearn"]
+    path = artifact.path / options["pickled_model"]
+    kind = options.get("serialization_format", "pickle")
+    add_code_paths(artifact)
+    if unpickling_allowed() and kind == "skops":
+        import skops.io  # type: ignore[import-untyped]
+
+        return skops.io.load(path, trusted=options.get("skops_trusted_types"))
+    if unpickling_allowed() and kind in ("pickle", "cloudpickle"):
+        # What cloudpickle writes is read by pickle.
+        with path.open("rb") as file:
+            return pickle.load(file)
+    import mlflow.sklearn
+
+    return mlflow.sklearn.load_model(str(artifact.path))
+
+
+def describe(native: Any, artifact: Artifact) -> Description:
+    """Reads `classes_`, and which of the prediction methods there are.
+
+    A classifier without `predict_proba` has the values of its `decision_function` taken for
+    logits, as softmax or sigmoid would turn them into probabilities: their order is the
+    estimator's, their calibration is not.
+    """
+    kind = type(native).__name__
+    names = tuple(str(name) for name in getattr(native, "feature_names_in_", ()))
+    classes = getattr(native, "classes_", None)
+    if classes is None:
+        return Description(kind, (Output.VALUE,), features=names)
+    of_classifiers = {each: how for each, how in _METHODS.items() if each is not Output.VALUE}
+    offered = [output for output, method in of_classifiers.items() if hasattr(native, method)]
+    multilabel = _is_multilabel(native, kind)
+    # The labels of an indicator matrix have places and no names.
+    known = tuple(map(str, range(len(classes)))) if multilabel else tuple(classes.tolist())
+    return Description(kind, tuple(offered), known, names, multilabel)
+
+
+def _is_multilabel(native: Any, kind: str) -> bool | None:
+    """Whether a classifier was fitted with a matrix of zeros and ones; None where nothing tells.
+
+    Some keep the classes of each column in a list, others the kind of what they were fitted with.
+    """
+    if isinstance(native.classes_, list):
+        targets = [np.asarray(each).tolist() for each in native.classes_]
+        if any(not set(each) <= {0, 1} for each in targets):
+            raise ModelError(
+                f"{kind} predicts {len(targets)} targets at once, expected one, or labels of which "
+                "each is 0 or 1"
+            )
+        return True
+    inner = _innermost(native)
+    if hasattr(inner, "multilabel_"):
+        return bool(inner.multilabel_)
+    fitted_with = getattr(getattr(inner, "_label_binarizer", None), "y_type_", None)
+    if fitted_with is not None:
+        return bool(fitted_with == "multilabel-indicator")
+    return False if type(inner).__module__.startswith("sklearn.") else None
+
+
+def _innermost(native: Any) -> Any:
+    """The estimator that predicts, at the end of pipelines and searches."""
+    while True:
+        if hasattr(native, "best_estimator_"):
+            native = native.best_estimator_
+        elif hasattr(native, "steps"):
+            native = native.steps[-1][1]
+        else:
+            return native
+
+
+def make_runner(native: Any, model: ModelVersion) -> Runner:
+    """Picks the method for `model.output`, and the container that the estimator was fitted with.
+
+    An estimator that predicts labels one by one gives a list of arrays, one for each label.
+    """
+    method = _METHODS[model.output]
+    predict = getattr(native, method, None)
+    if predict is None:
+        raise ModelError(
+            f"model {model.name!r}: output {model.output.value!r} needs {method}, "
+            f"which {type(native).__name__} does not have"
+        )
+    for part in _parts(native, set()):
+        part.n_jobs = task_threads()
+    # An estimator that was fitted with an array warns of the names of a frame.
+    nameless = hasattr(native, "n_features_in_") and not hasattr(native, "feature_names_in_")
+    tensors = bool(model.inputs) and not isinstance(model.inputs[0], ColumnSpec)
+
+    def run(table: pa.Table) -> Any:
+        if tensors:
+            found = predict(read_arrays(table, model)[0])
+        else:
+            frame = read_frame(table, model)
+            found = predict(matrix(frame) if nameless else frame)
+        one_by_one = isinstance(found, list) and model.task is TaskKind.MULTILABEL
+        return _of_ones(found, native.classes_) if one_by_one else found
+
+    return run
+
+
+def _of_ones(found: list[np.ndarray], classes: list[np.ndarray]) -> np.ndarray:
+    """The probability of 1 for each label, [rows, labels].
+
+    A label that was always the same when the estimator was fitted has one column only.
+    """
+    columns = [
+        probabilities[:, np.flatnonzero(np.asarray(known) == 1)].sum(axis=1)
+        for probabilities, known in zip(found, classes, strict=True)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Walks through a fitted estimator and yields each part of it that has an `n_jobs`."""
+    from sklearn.base import BaseEstimator
+
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, BaseEstimator):
+        if "n_jobs" in vars(value):
+            yield value
+        inner = list(vars(value).values())
+    elif isinstance(value, dict):
+        inner = list(value.values())
+    elif isinstance(value, list | tuple):
+        inner = list(value)
+    else:
+        return
+    for item in inner:
+        yield from _parts(item, seen)

@@ -1,0 +1,196 @@
+"""A model in a process of its own, which it can end, block or fill without harm to the worker.
+
+The worker starts a Python for the model, sends it batches as Arrow streams, and gets its
+predictions as arrays. A process that does not answer in time is killed. Nothing of it outlives the
+scan of a partition.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import json
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+
+from engine.core.redaction import Told, told
+from engine.core.vocabulary import ModelVersion
+from engine.models.isolation.limits import LOADING_SECONDS, Limits, ModelStopped, memory_limit, slow
+from engine.models.load import load
+from engine.models.outputs import Prediction
+
+_COMMAND = "from engine.models.isolation.child_process import main; main()"
+# Longer than the worker waits: this is for a process whose worker has gone.
+_GRACE_SECONDS = 60.0
+_LENGTH = struct.Struct("<Q")
+
+
+class Child:
+    """The process of one model; started when it is made, ended by `close`."""
+
+    def __init__(self, model: ModelVersion, limits: Limits) -> None:
+        self.model, self.limits = model, limits
+        self.loaded = self.expired = False
+        paths = [each for each in sys.path if each]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _COMMAND],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what the model prints may be data
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+
+    def predict(self, batch: pa.RecordBatch) -> Prediction:
+        """Predicts the rows of a batch.
+
+        Raises:
+            ModelStopped: when the process has ended, or was killed because it did not answer.
+            Told: what may be told of what the model raised.
+        """
+        if not self.loaded:
+            about = pickle.dumps((self.model, self.limits))
+            _checked(self._asked(about, self.limits.seconds + LOADING_SECONDS))
+            self.loaded = True
+        names = [name for name in self.model.features if name in batch.schema.names]
+        return _checked(self._asked(_to_bytes(batch.select(names)), self.limits.seconds))
+
+    def _asked(self, message: bytes, seconds: float) -> bytes:
+        process = self._process
+        assert process.stdin is not None and process.stdout is not None, "both are pipes"
+        timer = threading.Timer(seconds, self._expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            _send(process.stdin, message)
+            return _receive(process.stdout)
+        except (OSError, EOFError):
+            process.kill()
+            why = slow(seconds) if self.expired else _ended(process.wait())
+            raise ModelStopped(why) from None
+        finally:
+            timer.cancel()
+
+    def _expire(self) -> None:
+        self.expired = True
+        self._process.kill()
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:  # what was not sent yet has no reader
+                    continue
+        self._process.wait()
+
+
+def _ended(code: int) -> str:
+    """How a process ended that should not have."""
+    if code >= 0:
+        return f"ended its process with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    likely = ", most likely because memory ran out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{likely}"
+
+
+def _send(pipe: IO[bytes], message: bytes) -> None:
+    pipe.write(_LENGTH.pack(len(message)))
+    pipe.write(message)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> bytes:
+    return _exactly(pipe, *_LENGTH.unpack(_exactly(pipe, _LENGTH.size)))
+
+
+def _exactly(pipe: IO[bytes], size: int) -> bytes:
+    found = pipe.read(size)
+    if len(found) < size:
+        raise EOFError("the process has ended")
+    return found
+
+
+def _to_bytes(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    found: bytes = sink.getvalue().to_pybytes()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a model's process says: a prediction, or what may be told of an error, and its kind."""
+
+    prediction: Prediction | None = None
+    error: tuple[str, str] | None = None
+
+    def to_bytes(self) -> bytes:
+        out = io.BytesIO()
+        arrays = {} if self.prediction is None else {
+            "scores": self.prediction.scores, "labels": self.prediction.labels
+        }  # fmt: skip
+        made = {name: array for name, array in arrays.items() if array is not None}
+        np.savez(out, error=np.array(json.dumps(self.error)), **made)  # type: ignore[arg-type]
+        return out.getvalue()
+
+
+def _checked(answer: bytes) -> Prediction:
+    """The prediction in an answer; raises the error that it tells of."""
+    with np.load(io.BytesIO(answer), allow_pickle=False) as found:
+        error = json.loads(str(found["error"]))
+        if error is None:
+            return Prediction(**{name: found[name] for name in found.files if name != "error"})
+    name, message = error
+    raise ModelStopped(message) if name == ModelStopped.__name__ else Told(message)
+
+
+def main() -> None:
+    """Answers the worker that has started this process, until it hangs up."""
+    # What the model reads and prints must not get between the two.
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    try:
+        model, limits = pickle.loads(_receive(requests))
+        message = b""
+        while True:
+            more = 0.0 if message else LOADING_SECONDS
+            faulthandler.dump_traceback_later(limits.seconds + more + _GRACE_SECONDS, exit=True)
+            answer = _answer(model, limits, message).to_bytes()
+            faulthandler.cancel_dump_traceback_later()
+            _send(answers, answer)
+            message = _receive(requests)
+    except (EOFError, OSError):
+        return
+
+
+def _answer(model: ModelVersion, limits: Limits, message: bytes) -> _Answer:
+    """Loads the model, and predicts the batch in a message where there is one."""
+    try:
+        with memory_limit(limits.memory):
+            predictor = load(model)
+            if not message:
+                return _Answer()
+            with pa.ipc.open_stream(message) as reader:
+                table = reader.read_all()
+            return _Answer(predictor.predict(table))
+    except ModelStopped as stopped:
+        return _Answer(error=(ModelStopped.__name__, str(stopped)))
+    except BaseException as error:  # the worker makes an ERROR of it
+        return _Answer(error=(Told.__name__, told(error)))

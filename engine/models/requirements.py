@@ -1,0 +1,32 @@
+"""What a model needs to be loaded, and a look at a worker's Python that finds out what it has."""
+
+from __future__ import annotations
+
+from engine.core.vocabulary import ModelVersion
+from engine.models.artifact import Artifact, read_artifact
+
+_OF_FLAVOR = {
+    "sklearn": ("sklearn", "pip install scikit-learn"),
+    "tensorflow": ("tensorflow", "pip install 'evalmatrix[tensorflow]'"),
+    "pytorch": ("torch", "pip install 'evalmatrix[torch]'"),
+    "pyfunc": ("mlflow", "pip install mlflow-skinny"),
+}
+
+
+def needed(artifact: Artifact) -> dict[str, str]:
+    """The libraries that loading a model imports, each with the command that installs it."""
+    library, command = _OF_FLAVOR[artifact.flavor]
+    found = {library: command}
+    loader = str(artifact.flavors.get("python_function", {}).get("loader_module", ""))
+    own = loader.startswith("mlflow.") and not loader.startswith("mlflow.pyfunc")
+    if artifact.flavor == "pyfunc" and own:
+        library = loader.split(".")[1]
+        found[library] = f"pip install {library}"
+    if artifact.flavors.get("sklearn", {}).get("serialization_format") == "skops":
+        found["skops"] = "pip install skops"
+    return found
+
+
+def needed_by(model: ModelVersion) -> dict[str, str]:
+    """The same for a model whose folder is on this machine."""
+    return needed(read_artifact(model.path))

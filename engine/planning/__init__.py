@@ -1,0 +1,37 @@
+"""The plan: the matrix of (model version x slice set x test) on a pinned dataset version, as data.
+
+Running, resuming, showing and explaining are functions of a plan. It is plain, frozen and small,
+so that it travels to the workers as it is, and two equal plans have equal digests.
+"""
+
+from __future__ import annotations
+
+from engine.planning.fit import check_fit
+from engine.planning.needs import Need, code_of, libraries, needs
+from engine.planning.plan import ANY_THRESHOLD, Columns, EvaluationPlan, dump_plans, load_plans
+from engine.planning.problem import label_codes, make_problem, same_label
+from engine.planning.test_names import direction_mistake, expand_tests, free_name, metric_mistake
+from engine.states.rows import PREDICTIONS, ROWS, STATES_VERSION
+
+__all__ = [
+    "ANY_THRESHOLD",
+    "PREDICTIONS",
+    "ROWS",
+    "STATES_VERSION",
+    "Columns",
+    "EvaluationPlan",
+    "Need",
+    "check_fit",
+    "code_of",
+    "direction_mistake",
+    "dump_plans",
+    "expand_tests",
+    "free_name",
+    "label_codes",
+    "libraries",
+    "load_plans",
+    "make_problem",
+    "metric_mistake",
+    "needs",
+    "same_label",
+]

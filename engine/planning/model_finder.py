@@ -1,0 +1,79 @@
+"""Finds a suite's models while Spark starts and the data is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from engine.core.locations import Store
+from engine.core.vocabulary import ModelVersion
+from engine.errors import EvalMatrixError, TrackingError
+from engine.models import ModelRequest, resolve
+from engine.suite import Evaluation, ModelSource, Suite
+
+
+def short_waits() -> None:
+    """Lets MLflow give up on a server that is down within seconds, where nobody wants otherwise.
+
+    One that takes a request and never answers is given up after two minutes. MLflow's own defaults
+    are some four minutes, and a quarter of an hour.
+    """
+    for name, value in (("MAX_RETRIES", "3"), ("BACKOFF_FACTOR", "1"), ("TIMEOUT", "30")):
+        os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
+
+
+class ModelFinder:
+    """Finds the models of a suite in a thread of its own, while Spark starts and reads data.
+
+    Most of that time goes into importing MLflow and the models' frameworks. What comes `then` runs
+    in the same thread when the models are found; nobody asks how it ended.
+    """
+
+    def __init__(self, suite: Suite, then: Callable[[], object] | None = None) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="models")
+        self._found = {
+            evaluation.name: [
+                self._pool.submit(_model, suite, evaluation, source) for source in evaluation.models
+            ]
+            for evaluation in suite.evaluations
+        }
+        if then is not None:
+            self._pool.submit(then)
+        self._pool.shutdown(wait=False)
+
+    def of(self, evaluation: Evaluation) -> list[ModelVersion]:
+        """The models of an evaluation, in its order; waits until they are found.
+
+        Raises:
+            ModelError: for a model that is not found, or does not fit the task.
+            TrackingError: when the tracking server cannot be reached.
+        """
+        futures: list[Future[ModelVersion]] = self._found[evaluation.name]
+        try:
+            return [future.result() for future in futures]
+        except TrackingError as error:
+            raise TrackingError(
+                f"evaluation {evaluation.name!r}: {error}; nothing was evaluated"
+            ) from error
+        except EvalMatrixError as error:
+            raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
+
+    def stop(self) -> None:
+        """Looks for no more models, where something else went wrong."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:
+    dataset, store = evaluation.dataset, Store(suite.store)
+    request = ModelRequest(
+        uri=source.uri,
+        task=dataset.task,
+        tracking_uri=suite.mlflow.tracking_uri or store.tracking_uri,
+        cache_dir=store.files / "cache" / "models",
+        name=source.name,
+        output=source.output,
+        features=dataset.features,
+        classes=dataset.classes or None,
+    )
+    return resolve(request)

@@ -1,0 +1,78 @@
+"""The columns that a scan reads: the model's, the slices', the bucket, the key."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, VariantType
+
+from engine.planning import EvaluationPlan
+from engine.planning.scan_columns import BUCKET_COLUMN, KEY_COLUMN
+from engine.planning.slices import where_column
+from engine.spark.tables import column
+from engine.states import BUCKETS
+
+
+def column_names(plan: EvaluationPlan) -> list[str]:
+    """The columns that the scan reads, the bucket and the predicates among them."""
+    columns = plan.columns
+    names = {columns.label: None}
+    for model in plan.models:
+        names.update(dict.fromkeys(model.features))
+    for name in (columns.weight, columns.query):
+        if name is not None:
+            names[name] = None
+    for slice_set in plan.scanned_sets:
+        names.update({dimension.column: None for dimension in slice_set.dimensions})
+    key = [KEY_COLUMN] if plan.keep else []
+    return [*names, *_wheres(plan), BUCKET_COLUMN, *key]
+
+
+def _wheres(plan: EvaluationPlan) -> dict[str, str]:
+    """The predicates of the slice sets by the name of the column that holds them."""
+    return {
+        where_column(number): slice_set.where
+        for number, slice_set in enumerate(plan.scanned_sets)
+        if slice_set.where is not None
+    }
+
+
+def projected(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
+    """The columns that the scan reads and no others, under the names `c0`, `c1`, ...
+
+    Spark looks a frame's columns up by names in which a dot or a backtick means something.
+    """
+    made: dict[str, Column] = {
+        name: F.expr(where).cast("boolean") for name, where in _wheres(plan).items()
+    }
+    made[BUCKET_COLUMN] = _bucket(frame, plan)
+    if plan.keep:
+        made[KEY_COLUMN] = key_text(*plan.columns.key)
+    found = [made[name] if name in made else F.col(column(name)) for name in column_names(plan)]
+    return frame.select(*[each.alias(f"c{place}") for place, each in enumerate(found)])
+
+
+def key_text(*names: str) -> Column:
+    """The key of a row as one text, under which its predictions are kept."""
+    return F.to_json(F.struct(*[F.col(column(name)) for name in names]))
+
+
+def projected_column(plan: EvaluationPlan, name: str) -> str:
+    """The name that a column has in a projected frame."""
+    return f"c{column_names(plan).index(name)}"
+
+
+def _bucket(frame: DataFrame, plan: EvaluationPlan) -> Column:
+    """The bucket of a row, by a hash of what it belongs to: its cluster, its query, its key."""
+    hashed = F.xxhash64(*[hashable(frame.schema[name]) for name in plan.bucket_columns])
+    return F.pmod(hashed, F.lit(BUCKETS)).cast("int")
+
+
+def hashable(field: StructField) -> Column:
+    """A column whose equal values have equal bytes: one zero, one NaN, no maps."""
+    value = F.col(column(field.name))
+    if isinstance(field.dataType, (DoubleType, FloatType)):
+        return F.when(F.isnan(value), F.lit(float("nan"))).otherwise(value + F.lit(0.0))
+    if isinstance(field.dataType, (MapType, VariantType)):
+        return F.to_json(F.struct(value))
+    return value

@@ -1,0 +1,371 @@
+"""What a reader should see first of a run: one order, one wording, for every sink for people.
+
+The gate is read with one rule on top of its outcome: a gate that passed although nothing (or
+hardly anything) was decided never looks like a clean pass, and one that passed with some tests
+undecided says how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.core.vocabulary import (
+    Cell,
+    EvaluationResult,
+    Gate,
+    GateOutcome,
+    Severity,
+    Slice,
+    Verdict,
+)
+from engine.sinks import format as fmt
+
+SURE = 0.05
+"""The q-value up to which a difference counts as one: of those listed, this share is chance."""
+
+WARN = "WARN"
+"""The word for a FAIL of severity warn: it is told, and the gate does not fail with it."""
+
+_RANKS = {
+    Verdict.FAIL.value: 0,
+    Verdict.ERROR.value: 1,
+    WARN: 2,
+    Verdict.INCONCLUSIVE.value: 3,
+    Verdict.PASS.value: 4,
+    Verdict.RECORDED.value: 5,
+}
+
+
+class Tone(StrEnum):
+    """How a gate may look: only GOOD is green."""
+
+    GOOD = "good"
+    CAUTION = "caution"
+    UNDECIDED = "undecided"
+    BAD = "bad"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class GateReading:
+    """A gate in words: its tone, a headline, and what a reader must not overlook."""
+
+    tone: Tone
+    headline: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """All the tests of one metric on one slice for one model: one place in a table."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def worst(self) -> Cell:
+        """The cell whose verdict speaks for the spot."""
+        return min(self.cells, key=rank)
+
+    @property
+    def value(self) -> float | None:
+        return self.cells[0].measured.value
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """A model and the baseline on the rows of one slice.
+
+    `trend` is better, worse or differs (a metric without direction) where they can be told apart,
+    else unsure. `sureness` is q, or p where nothing was corrected; None without either.
+    """
+
+    cell: Cell
+    label: str
+    trend: str
+    sureness: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Cells that tell the same: one failure, or many errors with one reason."""
+
+    word: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def first(self) -> Cell:
+        return self.cells[0]
+
+    @property
+    def slices(self) -> list[str]:
+        return list(dict.fromkeys(cell.slice.name for cell in self.cells))
+
+    @property
+    def tests(self) -> list[str]:
+        return list(dict.fromkeys(test_label(cell) for cell in self.cells))
+
+
+def word(cell: Cell) -> str:
+    """The verdict in one word, where a FAIL of severity warn reads WARN."""
+    if cell.verdict is Verdict.FAIL and cell.test.severity is Severity.WARN:
+        return WARN
+    return cell.verdict.value
+
+
+def rank(cell: Cell) -> int:
+    """How early a cell is read: 0 for a failure, 5 for what was only recorded."""
+    return _RANKS[word(cell)]
+
+
+def is_overall(piece: Slice) -> bool:
+    """Whether a slice is all the rows."""
+    return piece.kind == "overall" or piece.name == "overall"
+
+
+def column_label(cell: Cell) -> str:
+    """A metric, with the column it compares between, and its variant if the data were perturbed.
+
+    As it is, so that two of them are never one; it goes on one line where it is shown.
+    """
+    metric = cell.test.metric
+    if cell.test.group:
+        metric += f" by {cell.test.group}"
+    return metric if cell.variant == "clean" else f"{metric} [{cell.variant}]"
+
+
+def test_label(cell: Cell) -> str:
+    """A test, with its variant where the data were perturbed."""
+    name = cell.test.name
+    return name if cell.variant == "clean" else f"{name} [{cell.variant}]"
+
+
+def read_gate(gate: Gate) -> GateReading:
+    """Puts a gate into words; a pass that rests on nothing is not read as one."""
+    seen = {verdict: gate.counts.get(verdict, 0) for verdict in Verdict}
+    decided = seen[Verdict.PASS] + seen[Verdict.FAIL]
+    undecided = seen[Verdict.INCONCLUSIVE] + seen[Verdict.ERROR]
+    if gate.outcome is GateOutcome.FAILED:
+        tone, headline = Tone.BAD, "Gate failed"
+    elif gate.outcome is GateOutcome.ERROR:
+        tone, headline = Tone.ERROR, "Gate in error"
+    elif decided == 0:
+        tone, headline = Tone.UNDECIDED, "Nothing was decided"
+    elif undecided > decided:
+        tone, headline = Tone.CAUTION, "Gate passed, most tests undecided"
+    elif undecided:
+        tested = decided + undecided
+        tone = Tone.GOOD
+        headline = f"Gate passed, {fmt.count(undecided)} of {fmt.count(tested)} undecided"
+    else:
+        tone, headline = Tone.GOOD, "Gate passed"
+    return GateReading(tone, headline, _gate_notes(gate, seen, decided))
+
+
+def _gate_notes(gate: Gate, seen: dict[Verdict, int], decided: int) -> tuple[str, ...]:
+    notes = []
+    if decided == 0 and gate.outcome is GateOutcome.PASSED:
+        notes.append(
+            "No test came to PASS or FAIL, so this pass says nothing about the models; "
+            "the exit code is 0."
+        )
+    if amount := seen[Verdict.INCONCLUSIVE]:
+        tested = fmt.plural(sum(seen.values()) - seen[Verdict.RECORDED], "test")
+        notes.append(
+            f"{fmt.count(amount)} of {tested} could not be decided (inconclusive): "
+            f"{'it is' if amount == 1 else 'they are'} neither passed nor failed."
+        )
+    if (amount := seen[Verdict.ERROR]) and gate.outcome is not GateOutcome.ERROR:
+        notes.append(f"{fmt.plural(amount, 'test')} could not be evaluated (error).")
+    if gate.warnings:
+        notes.append(
+            f"{fmt.plural(gate.warnings, 'warning')}: reported, but the gate does not fail on "
+            f"{'it' if gate.warnings == 1 else 'them'}."
+        )
+    return tuple(notes)
+
+
+def direction(evaluation: EvaluationResult, metric: str) -> bool | None:
+    """Whether more of a metric is better; None where neither metric nor condition says."""
+    known = evaluation.higher_is_better.get(metric)
+    if known is not None:
+        return known
+    told = {"min": True, "max_drop": True, "max": False, "max_rise": False}
+    for cell in evaluation.cells:
+        if cell.test.metric == metric:
+            for condition in cell.test.conditions:
+                if condition.kind in told:
+                    return told[condition.kind]
+    return None
+
+
+def spots(cells: Iterable[Cell]) -> dict[tuple[str, str, str], Spot]:
+    """Gathers cells by (model, slice, column label), in the order of the cells."""
+    gathered: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        key = (cell.model.name, cell.slice.name, column_label(cell))
+        gathered.setdefault(key, []).append(cell)
+    return {key: Spot(tuple(group)) for key, group in gathered.items()}
+
+
+def overall_spots(evaluation: EvaluationResult) -> dict[str, dict[str, Spot]]:
+    """The spots of all the rows: column label, then model, to spot."""
+    table: dict[str, dict[str, Spot]] = {}
+    whole = [cell for cell in evaluation.cells if is_overall(cell.slice)]
+    for (model, _, label), spot in spots(whole).items():
+        table.setdefault(label, {})[model] = spot
+    return table
+
+
+def findings(cells: Iterable[Cell], words: Sequence[str]) -> list[Finding]:
+    """What needs a reader, gravest first; errors and inconclusive cells with one reason are one.
+
+    Within a verdict `overall` comes first, then the slices with the most rows.
+    """
+    chosen = sorted((cell for cell in cells if word(cell) in words), key=_order)
+    gathered: dict[tuple[object, ...], list[Cell]] = {}
+    for place, cell in enumerate(chosen):
+        said = word(cell)
+        alike = said in (Verdict.ERROR.value, Verdict.INCONCLUSIVE.value)
+        tail = (cell.reason,) if alike else (place,)
+        gathered.setdefault((said, cell.evaluation, cell.model.name, *tail), []).append(cell)
+    return [Finding(word(group[0]), tuple(group)) for group in gathered.values()]
+
+
+def _order(cell: Cell) -> tuple[object, ...]:
+    return (
+        rank(cell),
+        not is_overall(cell.slice),
+        -cell.counts.n,
+        cell.evaluation,
+        cell.model.name,
+        cell.slice.name,
+        cell.test.name,
+        cell.variant,
+    )
+
+
+def trend(delta: float | None, better: bool | None) -> str:
+    """What a difference means: better, worse, same, or differs where no direction is known."""
+    if delta is None:
+        return ""
+    if delta == 0:
+        return "same"
+    if better is None:
+        return "differs"
+    return "better" if (delta > 0) == better else "worse"
+
+
+def paired(evaluation: EvaluationResult) -> list[Paired]:
+    """The differences to the baseline of which something is known, the surest first."""
+    if evaluation.baseline is None:
+        return []
+    metrics = dict.fromkeys(cell.test.metric for cell in evaluation.cells)
+    better = {metric: direction(evaluation, metric) for metric in metrics}
+    found = []
+    for (model, _, label), spot in spots(evaluation.cells).items():
+        known = [cell for cell in spot.cells if _is_compared(cell)]
+        if model == evaluation.baseline or not known:
+            continue
+        # Of several tests of one metric the one that asks for the difference speaks.
+        cell = min(known, key=lambda each: not _asks_for_difference(each))
+        found.append(_paired(cell, label, better[cell.test.metric]))
+    return sorted(found, key=_by_sureness)
+
+
+def _is_compared(cell: Cell) -> bool:
+    """Whether a difference has more to it than its number."""
+    known = (cell.p_value, cell.q_value, cell.delta_ci_low)
+    return cell.delta is not None and any(each is not None for each in known)
+
+
+def _asks_for_difference(cell: Cell) -> bool:
+    return any(condition.needs_baseline for condition in cell.test.conditions)
+
+
+def _paired(cell: Cell, label: str, better: bool | None) -> Paired:
+    sureness = cell.q_value if cell.q_value is not None else cell.p_value
+    apart = sureness is not None and sureness <= SURE
+    if sureness is None and cell.delta_ci_low is not None and cell.delta_ci_high is not None:
+        apart = cell.delta_ci_low > 0 or cell.delta_ci_high < 0
+    way = trend(cell.delta, better)
+    return Paired(cell, label, way if apart and way != "same" else "unsure", sureness)
+
+
+def _by_sureness(pair: Paired) -> tuple[object, ...]:
+    """q, then p; where both are alike, the difference that is largest for its interval."""
+    cell = pair.cell
+    width = (cell.delta_ci_high or 0.0) - (cell.delta_ci_low or 0.0)
+    return (
+        pair.sureness is None,
+        pair.sureness or 0.0,
+        cell.p_value or 0.0,
+        -abs(cell.delta or 0.0) / width if width > 0 else 0.0,
+        not is_overall(cell.slice),
+        -cell.counts.n,
+        cell.model.name,
+        cell.slice.name,
+        pair.label,
+    )
+
+
+def standing(evaluation: EvaluationResult) -> list[tuple[str, dict[str, int]]]:
+    """For each model but the baseline how many differences are better, worse, differs, unsure."""
+    tally: dict[str, dict[str, int]] = {}
+    for pair in paired(evaluation):
+        counts = tally.setdefault(pair.cell.model.name, {})
+        counts[pair.trend] = counts.get(pair.trend, 0) + 1
+    return [(model.name, tally[model.name]) for model in evaluation.models if model.name in tally]
+
+
+def tally_words(counts: Mapping[str, int]) -> str:
+    """The counts of `standing` in words: `better on 12, worse on 3, not told apart on 85`."""
+    names = {
+        "better": "better on",
+        "worse": "worse on",
+        "differs": "different on",
+        "unsure": "not told apart on",
+    }
+    return ", ".join(
+        f"{text} {fmt.count(counts.get(name, 0))}"
+        for name, text in names.items()
+        if name != "differs" or counts.get(name, 0)
+    )
+
+
+def evidence(cell: Cell) -> list[str]:
+    """What a verdict rests on beside the value's own sentence, each figure with its name."""
+    measured, facts = cell.measured, []
+    if measured.value is not None and measured.ci_low is not None:
+        facts.append(f"value {fmt.measured(measured.value, measured.ci_low, measured.ci_high)}")
+    if cell.delta is not None:
+        text = fmt.change(cell.delta, cell.delta_ci_low, cell.delta_ci_high)
+        facts.append(f"difference {text}")
+    if cell.p_value is not None:
+        facts.append(f"p {fmt.chance(cell.p_value)}")
+    if cell.q_value is not None:
+        facts.append(f"q {fmt.chance(cell.q_value)}")
+    if cell.violation_q_value is not None:
+        facts.append(f"q of meeting the condition {fmt.chance(cell.violation_q_value)}")
+    return facts
+
+
+def sureness(spot: Spot) -> str:
+    """How sure a spot's difference is, ` (q 0.003)`; nothing where that is not known."""
+    for cell in spot.cells:
+        if cell.delta is not None:
+            if cell.q_value is not None:
+                return f" (q {fmt.chance(cell.q_value)})"
+            return f" (p {fmt.chance(cell.p_value)})" if cell.p_value is not None else ""
+    return ""
+
+
+def difference(spot: Spot, baseline: Spot | None) -> float | None:
+    """Value minus the baseline's, as the verdicts have it or else from the two values."""
+    for cell in spot.cells:
+        if cell.delta is not None:
+            return cell.delta
+    if baseline is None or baseline.value is None or spot.value is None:
+        return None
+    return spot.value - baseline.value

@@ -1,0 +1,12 @@
+"""MLflow: a parent run for each evaluation, a child run for each model version.
+
+Of the slices as many are logged as a cap allows, since the results table has them all. Writing
+again changes nothing: a run that is there already is found by its tags, and what it lacks is added.
+"""
+
+from __future__ import annotations
+
+from engine.sinks.mlflow.existing import lacking
+from engine.sinks.mlflow.sending import FILES, Target, log_outcome, reach
+
+__all__ = ["FILES", "Target", "lacking", "log_outcome", "reach"]

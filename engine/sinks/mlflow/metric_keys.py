@@ -1,0 +1,175 @@
+"""Which of a run's numbers go to MLflow, and under which keys.
+
+A key that MLflow's own evaluation has is used where there is one, so that its pages compare. Two
+things never share a key: where replaced characters would make them alike, both get a mark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.core.vocabulary import Cell, MetricValue, Verdict
+from engine.metrics import METRICS
+
+MAX_KEY = 250
+_REFUSED = re.compile(r"[^\w.\- :]")
+# Parts of keys that are not slices; a slice of such a name is marked.
+_OWN = frozenset({"worst", "verdicts", "cost"})
+_MARK = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number with the parts of its key; `identity` tells it from another with the same key."""
+
+    parts: tuple[str, ...]
+    value: float
+    identity: tuple[str, ...] = ()
+    is_slice: bool = False
+
+
+def metric_key(*parts: str) -> str:
+    """A key that MLflow takes: refused characters replaced, no empty part, at most 250 long."""
+    return _key(parts, "")
+
+
+def _key(parts: Sequence[str], mark: str) -> str:
+    """The parts joined by `/`, of which the first is marked, and shortened where it is too long."""
+    first, *others = [_clean(part) for part in parts]
+    tail = "".join(f"/{part[: MAX_KEY // 2]}" for part in others)
+    room = MAX_KEY - len(tail) - _MARK
+    if len(first) > room:
+        first, mark = first[:room], mark or _digest(parts)
+    return f"{first}.{mark}{tail}" if mark else first + tail
+
+
+def _clean(part: str) -> str:
+    """One part without what MLflow refuses, and without what a path would leave out."""
+    cleaned = _REFUSED.sub("_", part).strip()
+    if not cleaned.strip("."):
+        return "_"
+    # MLflow takes no key that begins like a path upwards.
+    return f"_{cleaned}" if cleaned.startswith("..") else cleaned
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[
+        : _MARK - 1
+    ]
+
+
+def keyed(numbers: Iterable[Number]) -> dict[str, float]:
+    """Numbers by their keys, each its own; what is not finite is left out."""
+    found: dict[str, dict[tuple[str, ...], Number]] = defaultdict(dict)
+    for number in numbers:
+        if math.isfinite(number.value):
+            identity = ("slice" if number.is_slice else "", *number.identity, "", *number.parts)
+            found[metric_key(*number.parts)].setdefault(identity, number)
+    values: dict[str, float] = {}
+    for key, alike in found.items():
+        own = sum(not number.is_slice for number in alike.values())
+        for identity, number in alike.items():
+            reserved = number.is_slice and number.parts[0] in _OWN
+            # A slice gives way to what is not one.
+            shared = len(alike) > 1 if number.is_slice else own > 1
+            mark = _digest(identity) if reserved or shared else ""
+            values[_key(number.parts, mark) if mark else key] = number.value
+    return values
+
+
+def model_numbers(cells: Sequence[Cell], limit: int) -> list[Number]:
+    """All that is logged of a model: overall, worst slices, verdicts, and slices up to `limit`."""
+    return [
+        *overall_numbers(cells),
+        *worst_numbers(cells),
+        *verdict_numbers(cells),
+        *slice_numbers(cells, limit),
+    ]
+
+
+def _metric_name(cell: Cell) -> str:
+    """A metric's key; a metric between groups has one for each column, `<metric>.<column>`."""
+    metric = METRICS.find(cell.test.metric)
+    name = metric.mlflow_key if metric else cell.test.metric
+    return f"{name}.{cell.test.group}" if cell.test.group else name
+
+
+def _with_interval(parts: tuple[str, ...], measured: MetricValue) -> Iterable[Number]:
+    *before, name = parts
+    ends = (("", measured.value), (".ci_low", measured.ci_low), (".ci_high", measured.ci_high))
+    for end, value in ends:
+        if value is not None:
+            yield Number((*before, f"{name}{end}"), value)
+
+
+def overall_numbers(cells: Iterable[Cell]) -> list[Number]:
+    """Values and intervals on all rows, differences to the baseline, and how many rows that are."""
+    numbers: list[Number] = []
+    for cell in cells:
+        if cell.slice.kind == "overall":
+            name = _metric_name(cell)
+            numbers.append(Number(("example_count",), float(cell.counts.n)))
+            numbers += _with_interval((name,), cell.measured)
+            if cell.delta is not None:
+                numbers.append(Number((f"{name}.delta",), cell.delta))
+    return numbers
+
+
+def worst_numbers(cells: Iterable[Cell]) -> list[Number]:
+    """For each metric the worst value of a slice, as `worst/<metric>`, and that slice's rows."""
+    worst: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.slice.kind == "overall" or cell.measured.value is None:
+            continue
+        key = _metric_name(cell)
+        if key not in worst or _is_worse(cell, worst[key]):
+            worst[key] = cell
+    numbers: list[Number] = []
+    for key, cell in worst.items():
+        assert cell.measured.value is not None, "only cells with a value are looked at"
+        numbers.append(Number(("worst", key), cell.measured.value))
+        numbers.append(Number(("worst", f"{key}.n"), float(cell.counts.n)))
+    return numbers
+
+
+def _is_worse(cell: Cell, than: Cell) -> bool:
+    metric = METRICS.find(cell.test.metric)
+    assert cell.measured.value is not None and than.measured.value is not None
+    if metric is not None and metric.higher_is_better is False:
+        return cell.measured.value > than.measured.value
+    return cell.measured.value < than.measured.value
+
+
+def verdict_numbers(cells: Iterable[Cell]) -> list[Number]:
+    """How many cells have each verdict, as `verdicts/<verdict>`."""
+    counts = dict.fromkeys(Verdict, 0)
+    for cell in cells:
+        counts[cell.verdict] += 1
+    return [Number(("verdicts", each.value), float(count)) for each, count in counts.items()]
+
+
+def slice_numbers(cells: Iterable[Cell], limit: int) -> list[Number]:
+    """Values by slice as `<slice>/<metric>`, of what failed first, at most `limit` of them."""
+    first = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.RECORDED)
+    sliced = [each for each in cells if each.slice.kind != "overall"]
+    found: dict[tuple[str, str, str], Number] = {}
+    for cell in sorted(sliced, key=lambda cell: first.index(cell.verdict)):
+        if cell.measured.value is None:
+            continue
+        if len(found) >= limit:
+            break
+        name = _metric_name(cell)
+        found[cell.slice.set_name, cell.slice.name, name] = Number(
+            (cell.slice.name, name), cell.measured.value, (cell.slice.set_name,), is_slice=True
+        )
+    return list(found.values())
+
+
+def cost_numbers(timings: Mapping[str, float]) -> list[Number]:
+    """What an evaluation cost, as `cost/<what>`."""
+    return [Number(("cost", name), value) for name, value in timings.items()]

@@ -1,0 +1,147 @@
+"""From values to places on a line: an axis with round numbers, and bars upon it.
+
+Places are percentages of the width, so that a picture stretches with the page and its marks do not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from engine.core.vocabulary import Condition
+from engine.sinks import format as fmt
+
+_TAIL = 0.05
+_MARGIN = 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The values at the left and the right end of a line."""
+
+    low: float
+    high: float
+
+    def at(self, value: float) -> float:
+        """The place of a value in percent, at the end where it lies beyond; never NaN."""
+        if math.isnan(value):
+            return 0.0
+        share = (value - self.low) / (self.high - self.low)
+        return round(100 * min(max(share, 0.0), 1.0), 1)
+
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def ticks(self, most: int = 4) -> list[tuple[float, str]]:
+        """Places and texts of at most `most` round values."""
+        width = self.high - self.low
+        step = 10.0 ** math.floor(math.log10(width / most))
+        step *= next(factor for factor in (1, 2, 5, 10) if width / (factor * step) <= most)
+        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+        return [
+            (self.at(place * step), _tick(place * step, decimals))
+            for place in range(first, last + 1)
+        ]
+
+
+def _tick(value: float, decimals: int) -> str:
+    text = f"{value:z.{decimals}f}" if decimals <= 6 and abs(value) < 1e7 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """Where a condition is broken: from a limit to one end of the line."""
+
+    start: float
+    width: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """An interval with its point, as places on a line; `start` is None without an interval.
+
+    `beyond` tells on which side the point itself lies outside of the line: left, right or nothing.
+    """
+
+    point: float
+    start: float | None
+    width: float
+    beyond: str
+
+
+def fitted(spans: Iterable[tuple[float, float]], keep: Sequence[float]) -> Scale | None:
+    """A line that holds the bulk of some spans and all of `keep`; None where there is nothing.
+
+    A few tiny slices have intervals as wide as the metric's range: the outer twentieth on each
+    side does not stretch the line, and is drawn as leaving it.
+    """
+    finite = [(low, high) for low, high in spans if math.isfinite(low) and math.isfinite(high)]
+    known = [value for value in keep if math.isfinite(value)]
+    lows, highs = sorted(low for low, _ in finite), sorted(high for _, high in finite)
+    cut = int(_TAIL * len(finite))
+    ends = [*known, *(lows[cut : cut + 1]), *(highs[len(highs) - 1 - cut :][:1])]
+    if not ends:
+        return None
+    low, high = min(ends), max(ends)
+    room = (high - low) * _MARGIN or abs(high) * 0.05 or 1.0
+    return Scale(low - room, high + room)
+
+
+def around_zero(spans: Iterable[tuple[float, float]], keep: Sequence[float]) -> Scale | None:
+    """A line like `fitted` with 0 in its middle."""
+    found = fitted(spans, [*keep, 0.0])
+    if found is None:
+        return None
+    reach = max(abs(found.low), abs(found.high))
+    return Scale(-reach, reach)
+
+
+def bar(scale: Scale, value: float, low: float | None, high: float | None) -> Bar:
+    """Lays a value and its interval on a line."""
+    beyond = "" if scale.holds(value) else "left" if value < scale.low else "right"
+    if low is None or high is None:
+        return Bar(scale.at(value), None, 0.0, beyond)
+    start = scale.at(low)
+    return Bar(scale.at(value), start, round(max(scale.at(high) - start, 0.3), 1), beyond)
+
+
+def limit_of(condition: Condition, baseline: float | None) -> float | None:
+    """The value that a condition names: of the metric, or of the difference to the baseline."""
+    if condition.kind == "no_worse":
+        return 0.0
+    size = condition.bound
+    if condition.relative:
+        if baseline is None:
+            return None
+        size *= abs(baseline)
+    return -size if condition.kind == "max_drop" else size
+
+
+def zone(scale: Scale, condition: Condition, limit: float, better: bool | None) -> Zone:
+    """Where on a line a condition is broken; no width where no side is the worse one."""
+    place = scale.at(limit)
+    below = {"min": True, "max_drop": True, "max": False, "max_rise": False}.get(
+        condition.kind, better
+    )
+    if below is None:
+        return Zone(place, 0.0, place)
+    return Zone(0.0, place, place) if below else Zone(place, round(100 - place, 1), place)
+
+
+def minus(text: str) -> str:
+    """Writes signs as a page does: a minus instead of a hyphen."""
+    return text.replace("-", "−")
+
+
+def interval_text(value: float | None, low: float | None, high: float | None) -> str:
+    """A value with its interval for a page."""
+    return minus(fmt.measured(value, low, high, "–"))
+
+
+def change_text(delta: float | None, low: float | None, high: float | None) -> str:
+    """A difference with its interval for a page."""
+    return minus(fmt.change(delta, low, high, "–"))

@@ -1,0 +1,295 @@
+"""What stands on the page, in words and in order; the template only lays it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.core.vocabulary import (
+    EvaluationResult,
+    Gate,
+    GateOutcome,
+    ModelVersion,
+    RunOutcome,
+    Verdict,
+)
+from engine.sinks import format as fmt
+from engine.sinks import highlights
+from engine.sinks.highlights import GateReading
+from engine.sinks.report import figures
+from engine.sinks.report.comparison import Comparison, compare
+from engine.sinks.report.differences import Differences, differences
+from engine.sinks.report.forest import Forest, forests
+from engine.sinks.report.heatmap import HeatMap, heat_map
+from engine.sinks.report.problems import Trouble, trouble
+
+DASH = "–"
+
+_CHIPS = {
+    Verdict.FAIL: ("failed", "the value breaks the test's condition"),
+    Verdict.ERROR: ("error", "the value could not be computed, e.g. the model raised"),
+    Verdict.INCONCLUSIVE: (
+        "inconclusive",
+        "not enough evidence to say: the interval of the value contains the limit, the rows are "
+        "too few, or the value is undefined there",
+    ),
+    Verdict.PASS: ("passed", "the value keeps the test's condition"),
+    Verdict.RECORDED: ("recorded", "measured only: no condition was set"),
+}
+_COUNTED = frozenset({"rows", "predictions", "loads", "batches"})
+_KINDS = {
+    "binary": "two classes",
+    "multiclass": "several classes",
+    "regression": "a number is predicted",
+    "multilabel": "several labels at once",
+    "ranking": "items are put in order",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A verdict with how often it came."""
+
+    verdict: str
+    name: str
+    amount: int
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name and a value; `code` is for values that are copied rather than read."""
+
+    name: str
+    value: str
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGate:
+    """One model of one evaluation at a glance."""
+
+    evaluation: str
+    anchor: str
+    model: str
+    tone: str
+    headline: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One evaluation."""
+
+    anchor: str
+    name: str
+    kind: str
+    data: str
+    left_out: str
+    model_errors: tuple[tuple[str, str], ...]
+    not_deterministic: tuple[tuple[str, str], ...]
+    comparison: Comparison
+    trouble: Trouble
+    differences: Differences | None
+    forests: tuple[Forest, ...]
+    heat: HeatMap
+    pictures: tuple[figures.Picture, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where everything came from."""
+
+    models: tuple[tuple[str, ModelVersion], ...]
+    datasets: tuple[EvaluationResult, ...]
+    versions: tuple[Fact, ...]
+    timings: tuple[Fact, ...]
+    suite: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The whole report."""
+
+    title: str
+    suite: str
+    gate: GateReading
+    reason: str
+    chips: tuple[Chip, ...]
+    shares: tuple[tuple[str, int], ...]
+    facts: tuple[Fact, ...]
+    glance: tuple[ModelGate, ...]
+    sections: tuple[Section, ...]
+    provenance: Provenance
+
+
+def page(outcome: RunOutcome) -> Page:
+    """Turns a run into what its report says."""
+    reading = highlights.read_gate(outcome.gate)
+    suite = fmt.one_line(outcome.info.suite)
+    return Page(
+        title=f"{reading.headline}: {suite}",
+        suite=suite,
+        gate=reading,
+        reason=fmt.one_line(outcome.gate.reason),
+        chips=_chips(outcome.gate),
+        shares=_shares(outcome.gate),
+        facts=_facts(outcome),
+        glance=_glance(outcome),
+        sections=tuple(
+            _section(evaluation, f"e{place}")
+            for place, evaluation in enumerate(outcome.evaluations, start=1)
+        ),
+        provenance=_provenance(outcome),
+    )
+
+
+def _chips(gate: Gate) -> tuple[Chip, ...]:
+    return tuple(
+        Chip(verdict.value, name, gate.counts.get(verdict, 0), meaning)
+        for verdict, (name, meaning) in _CHIPS.items()
+    )
+
+
+def _shares(gate: Gate) -> tuple[tuple[str, int], ...]:
+    """What was tested, by verdict, to be drawn as one bar."""
+    order = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS)
+    return tuple((each.value, gate.counts[each]) for each in order if gate.counts.get(each))
+
+
+def _facts(outcome: RunOutcome) -> tuple[Fact, ...]:
+    info = outcome.info
+    pinned = dict.fromkeys(
+        f"{fmt.one_line(e.dataset.name)} version {e.dataset.version}" for e in outcome.evaluations
+    )
+    facts = [
+        Fact("Run", fmt.one_line(info.run_id), code=True),
+        Fact("Started", fmt.moment(info.started_at)),
+        Fact("Took", fmt.duration(outcome.seconds)),
+        Fact("Datasets", fmt.joined(list(pinned), 4) or DASH),
+        Fact("Store", fmt.one_line(info.store), code=True),
+    ]
+    if info.user:
+        facts.append(Fact("By", fmt.one_line(info.user)))
+    return tuple(facts)
+
+
+def _glance(outcome: RunOutcome) -> tuple[ModelGate, ...]:
+    cards = []
+    for place, evaluation in enumerate(outcome.evaluations, start=1):
+        for model in evaluation.models:
+            gate = outcome.model_gates.get((evaluation.name, model.name))
+            gate = gate or _counted(evaluation, model.name)
+            reading = highlights.read_gate(gate)
+            only_recorded = set(_present(gate)) <= {Verdict.RECORDED}
+            cards.append(
+                ModelGate(
+                    evaluation=fmt.one_line(evaluation.name),
+                    anchor=f"e{place}",
+                    model=fmt.one_line(model.name),
+                    tone="untested" if only_recorded else reading.tone.value,
+                    headline=_short(gate, reading),
+                    sentence=_sentence(gate),
+                )
+            )
+    return tuple(cards)
+
+
+def _counted(evaluation: EvaluationResult, model: str) -> Gate:
+    """A model's counts where the run brought no gate for it."""
+    counts: dict[Verdict, int] = {}
+    hard = 0
+    for cell in evaluation.cells:
+        if cell.model.name == model:
+            counts[cell.verdict] = counts.get(cell.verdict, 0) + 1
+            hard += highlights.word(cell) == Verdict.FAIL.value
+    failed = hard > 0
+    error = counts.get(Verdict.ERROR, 0) > 0
+    outcome = GateOutcome.ERROR if error else GateOutcome.FAILED if failed else GateOutcome.PASSED
+    return Gate(outcome, "", counts, counts.get(Verdict.FAIL, 0) - hard)
+
+
+def _present(gate: Gate) -> list[Verdict]:
+    return [verdict for verdict in Verdict if gate.counts.get(verdict, 0)]
+
+
+def _short(gate: Gate, reading: GateReading) -> str:
+    if reading.tone is highlights.Tone.UNDECIDED:
+        return "Not decided" if set(_present(gate)) - {Verdict.RECORDED} else "Recorded only"
+    undecided = gate.counts.get(Verdict.INCONCLUSIVE, 0) + gate.counts.get(Verdict.ERROR, 0)
+    passed = f"Passed, {fmt.count(undecided)} undecided" if undecided else "Passed"
+    return {"bad": "Failed", "error": "Error", "caution": "Mostly undecided"}.get(
+        reading.tone.value, passed
+    )
+
+
+def _sentence(gate: Gate) -> str:
+    present = _present(gate)
+    parts = [f"{fmt.count(gate.counts[v])} {_CHIPS[v][0]}" for v in _CHIPS if v in present]
+    return ", ".join(parts) or "no tests"
+
+
+def _section(evaluation: EvaluationResult, anchor: str) -> Section:
+    data = evaluation.dataset
+    return Section(
+        anchor=anchor,
+        name=fmt.one_line(evaluation.name),
+        kind=_KINDS.get(evaluation.task.value, evaluation.task.value),
+        data=f"{fmt.one_line(data.name)}, version {data.version}, {fmt.plural(data.rows, 'row')}",
+        left_out=_left_out(evaluation),
+        model_errors=_lines(evaluation.model_errors),
+        not_deterministic=_lines(evaluation.not_deterministic),
+        comparison=compare(evaluation),
+        trouble=trouble(evaluation),
+        differences=differences(evaluation),
+        forests=forests(evaluation, anchor),
+        heat=heat_map(evaluation, anchor),
+        pictures=tuple(figures.pictures(evaluation, anchor)),
+    )
+
+
+def _left_out(evaluation: EvaluationResult) -> str:
+    """Which rows no metric of `overall` rests on; nothing is left out in silence."""
+    worst = {"null_labels": 0, "bad_scores": 0, "unknown_labels": 0}
+    for cell in evaluation.cells:
+        if highlights.is_overall(cell.slice):
+            for name, seen in worst.items():
+                worst[name] = max(seen, getattr(cell.counts, name))
+    words = (
+        ("null_labels", "without a label"),
+        ("bad_scores", "with a prediction that is not a number"),
+        ("unknown_labels", "with a label that the model does not know"),
+    )
+    parts = [f"{fmt.plural(worst[name], 'row')} {text}" for name, text in words if worst[name]]
+    return f"Left out: {', '.join(parts)}." if parts else ""
+
+
+def _provenance(outcome: RunOutcome) -> Provenance:
+    timings = [Fact("whole run", fmt.duration(outcome.seconds))]
+    for evaluation in outcome.evaluations:
+        for step, amount in evaluation.timings.items():
+            timings.append(_timing(fmt.one_line(evaluation.name), fmt.one_line(step), amount))
+    return Provenance(
+        models=tuple((fmt.one_line(e.name), m) for e in outcome.evaluations for m in e.models),
+        datasets=tuple(outcome.evaluations),
+        versions=tuple(
+            Fact(fmt.one_line(name), fmt.one_line(version))
+            for name, version in sorted(outcome.info.versions.items())
+        ),
+        timings=tuple(timings),
+        suite=fmt.clean(outcome.info.suite_resolved),
+    )
+
+
+def _timing(evaluation: str, step: str, amount: float) -> Fact:
+    """A length of time, or one of the counts that stand among them."""
+    if step in _COUNTED:
+        return Fact(f"{evaluation}: {step}", fmt.count(round(amount)))
+    # `predict_seconds/claims-v3` is written as `predict, claims-v3`.
+    words = step.replace("_seconds", "").replace("/", ", ", 1)
+    return Fact(f"{evaluation}: {words}", fmt.duration(amount))
+
+
+def _lines(told: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What is told of models by their names, each in one line."""
+    return tuple((fmt.one_line(name), fmt.one_line(text)) for name, text in told.items())

@@ -1,0 +1,1 @@
+"""Spark and Delta: the session, tables, and their errors in a user's words."""

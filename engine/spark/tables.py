@@ -1,0 +1,312 @@
+"""Delta tables: pinned reads, writes that happen once, and errors in a user's words."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from delta.tables import DeltaTable
+from pyspark import StorageLevel
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+
+from engine.core.locks import sole_writer
+from engine.core.paths import local_path
+from engine.core.vocabulary import DatasetVersion
+from engine.errors import DataError, EvalMatrixError
+from engine.spark.delta_sql import SqlTable, is_table
+from engine.spark.error_messages import first_line
+from engine.spark.internals import is_connect, table_head
+from engine.spark.table_errors import unwritten
+
+T = TypeVar("T")
+
+_CATALOG_NAME = re.compile(r"[\w`-]+(\.[\w`-]+){1,2}")
+_CONFLICT = re.compile(r"Concurrent\w*Exception|DELTA_CONCURRENT|ProtocolChangedException")
+
+
+def is_catalog_name(table: str) -> bool:
+    """Whether `table` is `schema.table` or `catalog.schema.table`, not a path."""
+    return bool(_CATALOG_NAME.fullmatch(table)) and "/" not in table
+
+
+def column(name: str) -> str:
+    """A column's name quoted for Spark SQL, whatever it holds."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def escaped(path: str) -> str:
+    """A path in which Spark's reader of files finds no pattern."""
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
+
+
+def delta_table(spark: SparkSession, table: str) -> DeltaTable:
+    """The Delta table at a path or under a catalog name.
+
+    Raises:
+        DataError: when there is none.
+    """
+    catalog = is_catalog_name(table)
+    try:
+        if is_connect(spark):
+            return SqlTable(spark, table, catalog=catalog)
+        return DeltaTable.forName(spark, table) if catalog else DeltaTable.forPath(spark, table)
+    except (AnalysisException, PySparkException) as error:
+        raise DataError(
+            f"no Delta table at {table!r}; expected a path, a URI or a catalog table of one "
+            f"({first_line(error)})"
+        ) from error
+
+
+def exists(spark: SparkSession, table: str) -> bool:
+    """Whether there is a Delta table at a path or under a catalog name."""
+    if is_catalog_name(table):
+        return bool(spark.catalog.tableExists(table))
+    if is_connect(spark):
+        return is_table(spark, table)
+    return bool(DeltaTable.isDeltaTable(spark, table))
+
+
+def read(spark: SparkSession, table: str, version: int | None = None) -> DataFrame:
+    """The rows of a Delta table, at a version or as it is now."""
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", version)
+    return reader.table(table) if is_catalog_name(table) else reader.load(table)
+
+
+def newest_version(spark: SparkSession, table: str) -> int | None:
+    """The version that a Delta table has now; None when there is no table."""
+    head = None if is_catalog_name(table) else table_head(spark, table)
+    if head is not None:
+        return head.version
+    if not exists(spark, table):
+        return None
+    return int(delta_table(spark, table).history(1).select("version").collect()[0][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A table at a version: enough to read the same rows again."""
+
+    table: str
+    version: int
+    timestamp: dt.datetime
+    table_id: str
+    catalog: bool
+
+    def dataset(self, name: str, rows: int, frame: DataFrame) -> DatasetVersion:
+        schema = tuple((f.name, f.dataType.simpleString()) for f in frame.schema.fields)
+        return DatasetVersion(
+            name,
+            self.table,
+            self.version,
+            self.table_id,
+            rows,
+            self.timestamp,
+            self.catalog,
+            schema,
+        )
+
+
+def pin(spark: SparkSession, table: str, version: str | int | dt.datetime) -> Pin:
+    """Pins `latest`, a number or a time to a version number.
+
+    Raises:
+        DataError: when there is no such table or version; the message has those there are.
+    """
+    head = None if is_catalog_name(table) else table_head(spark, table)
+    if head is not None and version in ("latest", head.version):
+        return Pin(table, head.version, head.timestamp, head.table_id, catalog=False)
+    delta = delta_table(spark, table)
+    row = delta.detail().select("id").first()
+    found = _find_version(delta, table, version)
+    return Pin(
+        table,
+        int(found["version"]),
+        found["timestamp"].astimezone(dt.UTC),
+        str(row["id"]) if row else "",
+        is_catalog_name(table),
+    )
+
+
+def _find_version(delta: DeltaTable, table: str, version: str | int | dt.datetime) -> Row:
+    """The row of a table's history that has a version's number and time."""
+    if version == "latest":
+        newest: Row = delta.history(1).select("version", "timestamp").collect()[0]
+        return newest
+    # Each call of history() reads the log anew.
+    history: list[Row] = delta.history().select("version", "timestamp").collect()
+    if isinstance(version, int):
+        fitting = [row for row in history if row["version"] == version]
+    else:
+        when = _moment(version, table)
+        fitting = [row for row in history if row["timestamp"].astimezone(dt.UTC) <= when]
+    if not fitting:
+        oldest, newest = history[-1], history[0]
+        raise DataError(
+            f"the Delta table {table!r} has no version {_shown(version)}; it has the versions "
+            f"{oldest['version']} ({_shown(oldest['timestamp'])}) to {newest['version']} "
+            f"({_shown(newest['timestamp'])})"
+        )
+    return fitting[0]
+
+
+def _moment(version: str | dt.datetime, table: str) -> dt.datetime:
+    try:
+        when = version if isinstance(version, dt.datetime) else dt.datetime.fromisoformat(version)
+    except ValueError as error:
+        raise DataError(
+            f"the version of the Delta table {table!r} is {version!r}; expected latest, a number "
+            "or a time such as 2026-11-23T06:00:00Z"
+        ) from error
+    return when if when.tzinfo is not None else when.replace(tzinfo=dt.UTC)
+
+
+def _shown(version: str | int | dt.datetime) -> str:
+    if isinstance(version, dt.datetime):
+        # Spark gives naive times of this machine's zone.
+        return f"{version.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return repr(version)
+
+
+def append_once(
+    frame: DataFrame,
+    table: str,
+    *,
+    token: str,
+    options: Mapping[str, str] | None = None,
+    long: bool = False,
+) -> None:
+    """Appends rows unless an append with the same token has been made; tried again on conflicts.
+
+    Args:
+        frame: the rows.
+        table: the table, which is made if need be.
+        token: names this append for good.
+        options: more options of Delta's writer, table properties of a new table among them.
+        long: the rows take long to compute; no other writer of the table waits for that.
+    """
+    if not long or folder_of(table) is None:
+        _append(frame, table, token, options)
+        return
+    kept = frame.persist(StorageLevel.DISK_ONLY)
+    try:
+        _computed(kept, table)
+        _append(kept, table, token, options)
+    finally:
+        kept.unpersist()
+
+
+def _computed(frame: DataFrame, table: str) -> None:
+    try:
+        frame.count()
+    except Exception as error:
+        raise unwritten(table, error) from error
+
+
+def _append(frame: DataFrame, table: str, token: str, options: Mapping[str, str] | None) -> None:
+    def write() -> None:
+        writer = (
+            frame.write.format("delta")
+            .mode("append")
+            .options(**(options or {}))
+            .option("txnAppId", token)
+            .option("txnVersion", "1")
+        )
+        if is_catalog_name(table):
+            writer.saveAsTable(table)
+        else:
+            writer.save(table)
+
+    retried(write, table)
+
+
+def update_rows(
+    spark: SparkSession, table: str, *, where: Column, values: Mapping[str, Column]
+) -> None:
+    """Sets columns of the rows that a condition chooses; tried again on conflicts."""
+    retried(lambda: delta_table(spark, table).update(where, dict(values)), table)
+
+
+def delete_rows(spark: SparkSession, table: str, *, where: Column) -> None:
+    """Deletes the rows that a condition chooses; tried again on conflicts."""
+    retried(lambda: delta_table(spark, table).delete(where), table)
+
+
+def delete_matching(spark: SparkSession, table: str, rows: DataFrame) -> None:
+    """Deletes the rows that have the values of one of `rows` in its columns; nulls are alike."""
+    same = " AND ".join(f"t.{column(name)} <=> s.{column(name)}" for name in rows.columns)
+
+    def delete() -> None:
+        target = delta_table(spark, table).alias("t")
+        target.merge(rows.distinct().alias("s"), same).whenMatchedDelete().execute()
+
+    retried(delete, table)
+
+
+def compact(spark: SparkSession, table: str) -> None:
+    """Puts the small files of a table together; its rows stay as they are."""
+    retried(lambda: delta_table(spark, table).optimize().executeCompaction(), table)
+
+
+def vacuum(spark: SparkSession, table: str, hours: float | None = None) -> None:
+    """Removes files that no version of the last `hours` needs; None is the table's own retention.
+
+    Less than that is for what must not be there any longer: a reader of an older version, or a
+    writer that has not committed yet, would miss its files.
+    """
+    # By itself VACUUM lists a table's files in 10,000 tasks, however few there are, unless the
+    # session is one of ours.
+    settings = {"spark.sql.sources.parallelPartitionDiscovery.parallelism": "8"}
+    if hours is not None:
+        settings["spark.databricks.delta.retentionDurationCheck.enabled"] = "false"
+    with _set(spark, settings):
+        retried(lambda: delta_table(spark, table).vacuum(hours), table)
+
+
+@contextmanager
+def _set(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
+    """Settings of a session for the block."""
+    before = {name: spark.conf.get(name, None) for name in settings}
+    try:
+        for name, value in settings.items():
+            spark.conf.set(name, value)
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, old)
+
+
+def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:
+    """Runs a write again when another writer came between, with growing, random pauses.
+
+    Raises:
+        StoreError: when it failed for another reason, or each time.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            with sole_writer(folder_of(table)):
+                return action()
+        except EvalMatrixError:
+            raise
+        except Exception as error:
+            if attempt == attempts or not _CONFLICT.search(f"{type(error).__name__} {error}"):
+                raise unwritten(table, error) from error
+            time.sleep(random.uniform(0, 0.2 * 2**attempt))
+    raise AssertionError("unreachable")
+
+
+def folder_of(table: str) -> Path | None:
+    """Where a table lies on this machine's disk; None for a catalog's tables and other URIs."""
+    return None if is_catalog_name(table) else local_path(table)

@@ -1,0 +1,272 @@
+"""A histogram of scores by label: exact while scores are few, on a fixed monotone grid beyond.
+
+A group with at most `EXACT_SCORES` distinct scores keeps each of them. Beyond, scores are rounded
+on a grid that is part of the code, not of the data, so that it does not matter in which order, or
+at which step of adding, a group passes the cap: the sum is the same. The grid is relative at both
+ends of [0, 1]: within [2^-(j+1), 2^-j] and its mirror image below 1 it has 2^bits equal steps.
+It is fine for the value itself and coarse for the buckets, from which only a spread is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from engine.states import codec
+from engine.states.base import (
+    BUCKETS,
+    Bools,
+    Family,
+    Floats,
+    Ints,
+    NotInvertible,
+    Scored,
+    States,
+    sums_by_cell,
+    with_left_out,
+)
+from engine.states.distinct_sample import Seen, hashes_of
+from engine.states.histogram_build import Ranked, histogram_of
+from engine.states.histogram_entries import (
+    CELLS,
+    EVERYBODY,
+    NOTHING,
+    Entries,
+    Grid,
+    Rule,
+    joined,
+    of_keys,
+    rounded,
+    total,
+)
+from engine.states.subtract import FOREIGN
+
+EXACT_SCORES = 4096
+FINE_BITS = 10
+COARSE_BITS = 5
+# From so many on, replicates are coarser than the value.
+MANY_SCORES = 1024
+
+
+def on_grid(scores: Floats, bits: int) -> Floats:
+    """Scores in [0, 1] rounded on the grid: monotone, and idempotent."""
+    mask = np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(52 - bits)
+    upper = scores > 0.5
+    mirrored = np.ascontiguousarray(np.where(upper, 1.0 - scores, scores), np.float64)
+    rounded = (mirrored.view(np.uint64) & mask).view(np.float64)
+    return np.where(upper, 1.0 - rounded, rounded)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreHistogram(States):
+    """Weights by score, label and bucket.
+
+    `gridded` tells the groups that are on the grid; of their scores `seen` knows how many there
+    are at least, so that rows can be taken away.
+    """
+
+    kind = "scores"
+    grid: ClassVar[Grid] = staticmethod(on_grid)
+    # Whether label 1 is no label, but has what the squared weights of label 0 are more.
+    squares: ClassVar[bool] = False
+
+    entries: Entries
+    gridded: Bools
+    seen: Seen
+
+    @classmethod
+    def rule(cls) -> Rule:
+        """When the histogram leaves its exact scores, and for what."""
+        return Rule(cls.grid, EXACT_SCORES, FINE_BITS, COARSE_BITS, cls.squares)
+
+    @classmethod
+    def none(cls, n_groups: int) -> Self:
+        """Of groups without rows."""
+        return cls(NOTHING, np.zeros(n_groups, bool), Seen.none(n_groups))
+
+    @property
+    def n_groups(self) -> int:
+        return len(self.gridded)
+
+    def merge(self, *others: Self) -> Self:
+        self.refuse_unlike(*others)
+        all_ = (self, *others)
+        n_groups = max(each.n_groups for each in all_)
+        on = np.zeros(n_groups, bool)
+        for each in all_:
+            on[: each.n_groups] |= each.gridded
+        some = [each for each in all_ if len(each.entries)]
+        if len(some) == 1:
+            # Nothing is added to one that has all.
+            seen = Seen.none(n_groups).merge(some[0].seen, cap=EXACT_SCORES)
+            return type(self)(some[0].entries, on, seen)
+        pieces = [each._pieces(on) for each in some]
+        seens = [each for states in some for each in states._all_seen(on)]
+        exact = total(*(each for each, _ in pieces))
+        beyond = exact.beyond(EXACT_SCORES, n_groups)
+        gridded = [each for _, grids in pieces for each in grids]
+        if beyond.any():
+            passing = beyond[exact.group]
+            turned = exact.where(passing)
+            exact = exact.where(~passing)
+            gridded += turned.on_grid(self.rule())
+            seens.append(self._seen(turned, n_groups))
+        entries = joined(exact, total(*gridded))
+        seen = Seen.none(n_groups).merge(*seens, cap=EXACT_SCORES)
+        return type(self)(entries, on | beyond, seen)
+
+    def minus(self, other: Self) -> Self:
+        self.refuse_unlike(other)
+        n_groups = max(self.n_groups, other.n_groups)
+        on = np.zeros(n_groups, bool)
+        on[: self.n_groups] = self.gridded
+        if (other.gridded & ~on[: other.n_groups]).any():
+            raise NotInvertible(FOREIGN)
+        exact, gridded = other._pieces(on)
+        theirs = joined(exact, total(*gridded))
+        entries = self.entries.less(theirs, squares=self.squares)
+        gone = Seen.none(n_groups).merge(*other._all_seen(on), cap=EXACT_SCORES)
+        seen = Seen.none(n_groups).merge(self.seen, cap=EXACT_SCORES).minus(gone)
+        # A group without rows is exact again.
+        on &= np.bincount(entries.group, minlength=n_groups) > 0
+        touched = np.bincount(theirs.group, minlength=n_groups) > 0
+        if (on & touched & ~seen.surely_beyond(EXACT_SCORES)).any():
+            raise NotInvertible(f"{self.kind}: too few are left to tell whether all can be kept")
+        return type(self)(entries, on, seen.only(on))
+
+    def _pieces(self, on: Bools) -> tuple[Entries, list[Entries]]:
+        """The entries of exact groups, and those of the groups `on`, on the grid."""
+        entries = self.entries
+        if not on.any():
+            return entries, []
+        to_grid, gridded = on[entries.group], self.gridded[entries.group]
+        if gridded.all():
+            return NOTHING, [entries]
+        turned = entries.where(to_grid & ~gridded)
+        grids = turned.on_grid(self.rule()) if len(turned) else ()
+        return entries.where(~to_grid), [entries.where(gridded), *grids]
+
+    def _all_seen(self, on: Bools) -> tuple[Seen, ...]:
+        """What is seen of the groups `on`, of which some may be exact here."""
+        turning = on[: self.n_groups] & ~self.gridded
+        mask = turning[self.entries.group] if turning.any() else turning[:0]
+        if not mask.any():
+            return (self.seen,)
+        return (self.seen, self._seen(self.entries.where(mask), self.n_groups))
+
+    @classmethod
+    def _seen(cls, exact: Entries, n_groups: int) -> Seen:
+        groups, scores, weights = exact.by_score(label=0 if cls.squares else None)
+        levels = np.zeros(n_groups, np.int64)
+        return Seen.of(groups, (hashes_of(scores), weights), levels, EXACT_SCORES)
+
+    def take(self, group: int) -> Self:
+        return type(self)(
+            self.entries.between(group * CELLS, (group + 1) * CELLS),
+            np.array([group < self.n_groups and self.gridded[group]]),
+            self.seen.take(group),
+        )
+
+    def chosen(self, groups: Ints) -> Self:
+        marks = np.append(self.gridded, False)[np.minimum(groups, self.n_groups)]
+        return type(self)(self.entries.chosen(groups), marks, self.seen.chosen(groups))
+
+    def encode(self) -> bytes:
+        entries = self.entries.used()
+        arrays = {
+            "gridded": self.gridded,
+            "scores": entries.scores,
+            "steps": codec.steps(entries.keys),
+            "weights": codec.small(entries.weight),
+            **self.seen.arrays(),
+        }
+        return codec.encode(self.kind, {"grid": _grid()}, arrays)
+
+    @classmethod
+    def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+        grid = params.get("grid")
+        codec.refuse_unless(grid == _grid(), f"grid is {grid}, expected {_grid()}")
+        gridded = codec.array_of(arrays, "gridded", np.bool_)
+        scores = codec.array_of(arrays, "scores", np.float64)
+        keys = codec.ascending_of(arrays, "steps", len(gridded) * CELLS * len(scores))
+        weights = codec.weights_of(arrays, "weights")
+        codec.refuse_unless(len(keys) == len(weights), "arrays differ in length")
+        codec.refuse_unless(not bool((scores[1:] <= scores[:-1]).any()), "scores are out of order")
+        return cls(of_keys(scores, keys, weights), gridded, Seen.decoded(arrays, len(gridded)))
+
+
+def _grid() -> list[int]:
+    return [EXACT_SCORES, FINE_BITS, COARSE_BITS]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores(Family):
+    """The score histogram of one class against the others."""
+
+    class_index: int
+
+    @property
+    def key(self) -> str:
+        return f"scores({self.class_index})"
+
+    def zero(self, n_groups: int = 0) -> ScoreHistogram:
+        return ScoreHistogram.none(n_groups)
+
+    def of(self, batch: Scored, groups: Ints, n_groups: int) -> ScoreHistogram:
+        if len(batch) == 0:
+            return self.zero(n_groups)
+        ranked = batch.once(self.key, lambda: self._ranked(batch))
+        return ScoreHistogram(*histogram_of(ranked, ScoreHistogram.rule(), groups, n_groups))
+
+    def _ranked(self, batch: Scored) -> Ranked:
+        assert batch.scores is not None, "a score histogram needs scores"
+        return Ranked.of(
+            batch.scores[:, self.class_index],
+            2 * batch.bucket + (batch.truth == self.class_index),
+            None if batch.unweighted else batch.weight,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoresView:
+    """Weights of positives and negatives by ascending score: arrays of [replicate, score].
+
+    There is a single replicate here, that of all rows; `left_out` gives the others, which take as
+    much room as a histogram for each bucket.
+    """
+
+    scores: Floats
+    positive: Floats
+    negative: Floats
+    exact: bool
+    state: ScoreHistogram
+
+    @classmethod
+    def of(cls, states: ScoreHistogram) -> ScoresView:
+        entries, gridded = states.entries, bool(states.gridded[0])
+        if gridded:
+            entries = entries.between(EVERYBODY, CELLS)
+        entries = entries.used()
+        count = len(entries.scores)
+        cells = (entries.place & 1) * count + entries.rank
+        negative, positive = sums_by_cell(cells, entries.weight, 2 * count).reshape(2, 1, -1)
+        return cls(entries.scores, positive, negative, not gridded, states)
+
+    def left_out(self) -> ScoresView:
+        """The same with a replicate for all rows, then one with each bucket left out.
+
+        Of many scores it is on the coarse grid, the first replicate too, so that they compare: only
+        a spread is wanted of them.
+        """
+        entries = self.state.entries.between(0, EVERYBODY).used()
+        scores, rank = entries.scores, entries.rank
+        if len(self.scores) > MANY_SCORES:
+            scores, coarse = rounded(scores, on_grid, COARSE_BITS)
+            rank = coarse[rank]
+        cells = entries.place * len(scores) + rank
+        table = sums_by_cell(cells, entries.weight, 2 * BUCKETS * len(scores))
+        replicates = with_left_out(table.reshape(BUCKETS, 2, len(scores)))
+        return ScoresView(scores, replicates[:, 1], replicates[:, 0], self.exact, self.state)

@@ -1,0 +1,1 @@
+"""What a store keeps: one file for each of its tables, and their maintenance."""

@@ -1,0 +1,124 @@
+"""The error budget of a suite: how sure a failure must be, given all that was judged before.
+
+A suite that runs every night would raise a false alarm sooner or later, however few each night
+has. An online procedure gives each evaluation of each run its share of one budget; what it has
+spent, and what it found, is kept in the store. The same tests on the same states are judged once:
+repeating them spends nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from engine.core.locks import sole_writer
+from engine.core.vocabulary import EvaluationResult, OverRuns
+from engine.planning import EvaluationPlan
+from engine.spark import table_errors, tables
+from engine.statistics import PastTest, next_level
+
+_DDL = (
+    "suite string, evaluation string, run_id string, judged string, p_value double, alpha double, "
+    "rejected boolean, judged_at timestamp, method string, level double"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one evaluation was judged at, by the digest of what was judged, and what it found."""
+
+    judged: str
+    p: float
+    alpha: float
+    rejected: bool
+
+
+def judged_digest(plan: EvaluationPlan, earlier: Sequence[EvaluationResult]) -> str:
+    """The digest of what is judged: tests and states, and the thresholds chosen before."""
+    named = {test.threshold.evaluation for test in plan.tests if test.threshold is not None}
+    chosen = [sorted(each.thresholds.items()) for each in earlier if each.name in named]
+    about = f"{plan.judging_digest} {chosen}" if named else plan.judging_digest
+    return hashlib.sha256(about.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The error budget of a suite, in a Delta table of the store."""
+
+    spark: SparkSession
+    table: str
+    suite: str
+
+    def level(self, plan: EvaluationPlan, judged: str) -> float | None:
+        """The share of false alarms for an evaluation; None where no budget is kept.
+
+        `judged` is the digest of what is judged, see `judged_digest`.
+        """
+        if plan.over_runs is OverRuns.NONE:
+            return None
+        past = self._past(plan)
+        known = next((each.alpha for each in past if each.judged == judged), None)
+        return self._next(plan, past) if known is None else known
+
+    def spend(self, plan: EvaluationPlan, result: EvaluationResult, of: tuple[str, str]) -> None:
+        """Keeps what an evaluation was judged at, once for the same tests on the same states.
+
+        `of` is the run's id and the digest of what was judged.
+        """
+        run_id, judged = of
+        if plan.over_runs is OverRuns.NONE:
+            return
+        if any(each.judged == judged for each in self._past(plan)):
+            return
+        now = dt.datetime.now(dt.UTC)
+        row = (
+            self.suite,
+            plan.name,
+            run_id,
+            judged,
+            result.p_value,
+            result.alpha,
+            result.rejected,
+            now,
+            plan.over_runs.value,
+            1 - plan.confidence,
+        )
+        tables.append_once(
+            self.spark.createDataFrame([row], _DDL),
+            self.table,
+            token=f"budget {run_id} {plan.name}",
+        )
+
+    @contextmanager
+    def turn(self, plan: EvaluationPlan) -> Iterator[None]:
+        """Lets no other process of this machine spend of the budget while the block judges."""
+        folder = None if plan.over_runs is OverRuns.NONE else tables.folder_of(self.table)
+        # Not the table's own lock, which the block takes to write.
+        with sole_writer(None if folder is None else folder.with_name(f"{folder.name}-turn")):
+            yield
+
+    def _past(self, plan: EvaluationPlan) -> list[Spent]:
+        """What was judged before by the same procedure at the same level, which is one budget."""
+        with table_errors.reading(self.table):
+            if not tables.exists(self.spark, self.table):
+                return []
+            rows = (
+                tables.read(self.spark, self.table)
+                .where((F.col("suite") == self.suite) & (F.col("method") == plan.over_runs.value))
+                .where(F.col("level") == 1 - plan.confidence)
+                .orderBy("judged_at", "run_id", "evaluation")
+                .select("judged", "p_value", "alpha", "rejected")
+                .collect()
+            )
+        return [Spent(row.judged, row.p_value, row.alpha, row.rejected) for row in rows]
+
+    @staticmethod
+    def _next(plan: EvaluationPlan, past: Sequence[Spent]) -> float:
+        tests = [PastTest(each.p, each.alpha, each.rejected) for each in past]
+        return next_level(tests, level=1 - plan.confidence, method=plan.over_runs.value)

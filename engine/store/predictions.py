@@ -1,0 +1,194 @@
+"""Predictions that are kept by the key of their row, in a table of the store.
+
+A row has a model's scores for a row of a dataset version, and no feature. The versions at which
+rows were predicted form a chain: all rows at its first version, then those that came since. The
+newest of the chain is what holds for a key.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from engine.errors import DataError, InputError
+from engine.planning import EvaluationPlan, Need, needs
+from engine.planning.projection import projected_column
+from engine.planning.scan_columns import KEY_COLUMN, kept_column
+from engine.spark import tables
+from engine.states.rows import MERGED_DDL, PREDICTIONS
+from engine.store.prediction_rows import PREDICTED, unpack
+from engine.store.state_writer import Target
+from engine.store.states import Kept
+
+PREDICTIONS_VERSION = 1
+
+_UNPACKED_DDL = "model int, key string, scores array<double>"
+
+
+def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: str) -> None:
+    """Stores the predictions that a scan has made, once for a run, evaluation and step.
+
+    Raises:
+        DataError: when two rows of the dataset have one key.
+        StoreError: when the table cannot be written.
+    """
+    names = F.array(*[F.lit(need.state) for need in kept_needs(plan)])
+    found = (
+        scanned.where(F.col("family") == PREDICTED)
+        .select("model", "payload")
+        .mapInArrow(unpack, _UNPACKED_DDL)
+    )
+    rows = found.select(
+        F.lit(plan.dataset.name).alias("dataset"),
+        F.lit(plan.dataset.table_id).alias("dataset_id"),
+        F.lit(plan.dataset.version).cast("long").alias("dataset_version"),
+        F.element_at(names, F.col("model") + 1).alias("predictions"),
+        F.element_at(
+            F.array(*[F.lit(each.digest) for each in plan.models]), F.col("model") + 1
+        ).alias("model_digest"),
+        "key",
+        "scores",
+        F.lit(target.run_id).alias("run_id"),
+        F.lit(PREDICTIONS_VERSION).alias("schema_version"),
+        F.lit(target.now).cast("timestamp").alias("created_at"),
+    )
+    token = f"predictions {target.run_id} {plan.name!r} {target.step}".rstrip()
+    # What is deleted must be gone from the files, not only marked.
+    options = {"delta.enableDeletionVectors": "false"}
+    tables.append_once(rows, table, token=token, options=options)
+
+
+def kept_needs(plan: EvaluationPlan) -> list[Need]:
+    """The predictions that an evaluation keeps, by the number of the model."""
+    return [need for need in needs(plan) if need.family == PREDICTIONS]
+
+
+def check_keys(frame: DataFrame, plan: EvaluationPlan) -> None:
+    """Raises DataError when a key of the dataset does not say which row it is."""
+    key = projected_column(plan, KEY_COLUMN)
+    counted = frame.groupBy(key).count().where(F.col("count") > 1)
+    twice = counted.count()
+    if twice:
+        named = " and ".join(map(repr, plan.columns.key))
+        raise DataError(
+            f"evaluation {plan.name!r}: predictions: keep needs a key that identifies a row, and "
+            f"{twice:,} values of {named} stand in more than one row of the dataset "
+            f"{plan.dataset.name!r}; name more columns in dataset.key, or drop the predictions"
+        )
+
+
+def joined(
+    frame: DataFrame,
+    plan: EvaluationPlan,
+    kept: Mapping[int, Kept],
+    *,
+    table: str,
+    stale: DataFrame | None = None,
+) -> tuple[DataFrame, tuple[str, ...]]:
+    """A projected frame with what is kept of models' predictions, and the names of what was added.
+
+    `stale` are projected rows whose predictions, if there are any, were made of other values.
+    """
+    spark = frame.sparkSession
+    key = projected_column(plan, KEY_COLUMN)
+    columns = frame.columns
+    for number, of in sorted(kept.items()):
+        scores = _scores(spark, of, table=table).withColumnRenamed("scores", f"kept{number}")
+        scores = scores.withColumnRenamed("key", key)
+        if stale is not None:
+            scores = scores.join(stale.select(key).distinct(), key, "left_anti")
+        frame = frame.join(scores, key, "left")
+    added = [f"kept{number}" for number in sorted(kept)]
+    return frame.select(*columns, *added), tuple(kept_column(number) for number in sorted(kept))
+
+
+def _scores(spark: SparkSession, of: Kept, *, table: str) -> DataFrame:
+    """The scores that hold for each key at the end of a chain."""
+    chain = F.array(*[F.lit(version).cast("long") for version in of.chain])
+    place = F.array_position(chain, F.col("dataset_version"))
+    rows = (
+        tables.read(spark, table)
+        .where(F.col("predictions") == F.lit(of.state))
+        .where(F.col("schema_version") == PREDICTIONS_VERSION)
+        .where(F.col("dataset_version").isin(list(of.chain)))
+    )
+    newest = F.max_by("scores", F.struct(place, F.col("created_at")))
+    return rows.groupBy("key").agg(newest.alias("scores"))
+
+
+def forget(spark: SparkSession, keys: Sequence[str], *, table: str) -> int:
+    """Erases the predictions of rows by their keys, from the table's old files too.
+
+    Args:
+        spark: the session.
+        keys: `column=value`, several of them joined by commas where the key has several columns;
+            a JSON object; or the value alone, where the key has one column.
+        table: the table of predictions.
+
+    Returns:
+        How many predictions were erased.
+
+    Raises:
+        InputError: when nothing is kept, or a key is not written so.
+        StoreError: when the table cannot be written.
+    """
+    if not tables.exists(spark, table):
+        raise InputError(f"no predictions are kept at {table!r}; nothing can be forgotten")
+    condition = F.lit(False)
+    for key in keys:
+        condition = condition | _matches(key)
+    rows = tables.read(spark, table).where(condition)
+    count = rows.count()
+    if count:
+        tables.delete_rows(spark, table, where=condition)
+    tables.vacuum(spark, table, 0)
+    return count
+
+
+def _matches(key: str) -> Column:
+    """Whether a row of the table has a key."""
+    values = F.from_json(F.col("key"), "map<string,string>")
+    wanted = _read_key(key)
+    if wanted is None:
+        return F.map_values(values) == F.array(F.lit(key))
+    found: Column = F.size(values) == F.lit(len(wanted))
+    for name, value in wanted.items():
+        found = found & (values[name] == F.lit(value))
+    return found
+
+
+def _read_key(key: str) -> dict[str, str] | None:
+    """The columns and values of a key; None of a value alone."""
+    if key.lstrip().startswith("{"):
+        try:
+            named = json.loads(key)
+        except ValueError as error:
+            raise InputError(f"a key is {key!r}, which is no JSON: {error}") from error
+        return {
+            str(name): value if type(value) is str else json.dumps(value)
+            for name, value in named.items()
+        }
+    if "=" not in key:
+        return None
+    parts = [part.partition("=") for part in key.split(",")]
+    if any(not sign or not name.strip() for name, sign, _ in parts):
+        raise InputError(
+            f"a key is {key!r}; expected column=value, several of them joined by commas, a JSON "
+            "object, or a value alone"
+        )
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def chain_rows(
+    spark: SparkSession, plan: EvaluationPlan, chains: Mapping[int, Sequence[int]]
+) -> DataFrame:
+    """Rows that say which predictions are kept, see `engine.store.predictions`, by model."""
+    states = {need.model: need.state for need in needs(plan) if need.family == PREDICTIONS}
+    rows: list[tuple[object, ...]] = [
+        ("", 0, 1, model, PREDICTIONS, states[model], [], bytearray(json.dumps(chain).encode()))
+        for model, chain in chains.items()
+    ]
+    return spark.createDataFrame(rows, MERGED_DDL)

@@ -1,0 +1,191 @@
+"""The results and runs tables: one row for each cell, one for each run, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from engine.core.vocabulary import Cell, EvaluationResult, RunInfo
+from engine.spark import table_errors, tables
+from engine.store.runs import _FEW_STATISTICS, _TIME, _frame
+
+RESULTS_VERSION = 1
+_BATCH = 100_000
+RESULTS_SCHEMA = pa.schema(
+    [
+        ("run_id", pa.string()),
+        ("suite", pa.string()),
+        ("evaluation", pa.string()),
+        ("started_at", _TIME),
+        ("model", pa.string()),
+        ("model_uri", pa.string()),
+        ("model_version", pa.string()),
+        ("model_digest", pa.string()),
+        ("dataset", pa.string()),
+        ("dataset_version", pa.int64()),
+        ("slice", pa.string()),
+        ("slice_columns", pa.map_(pa.string(), pa.string())),
+        ("slice_kind", pa.string()),
+        ("test", pa.string()),
+        ("metric", pa.string()),
+        ("variant", pa.string()),
+        ("n", pa.int64()),
+        ("weight_sum", pa.float64()),
+        ("value", pa.float64()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("error_bound", pa.float64()),
+        ("baseline_model", pa.string()),
+        ("baseline_value", pa.float64()),
+        ("delta", pa.float64()),
+        ("delta_ci_low", pa.float64()),
+        ("delta_ci_high", pa.float64()),
+        ("p_value", pa.float64()),
+        ("q_value", pa.float64()),
+        ("condition", pa.string()),
+        ("verdict", pa.string()),
+        ("reason", pa.string()),
+        ("severity", pa.string()),
+        ("n_null_label", pa.int64()),
+        ("n_bad_score", pa.int64()),
+        ("undefined", pa.string()),
+        ("position", pa.int64()),
+        ("schema_version", pa.int32()),
+        ("violation_p_value", pa.float64()),
+        ("violation_q_value", pa.float64()),
+    ]
+)
+_CONSTANT: Mapping[str, Callable[[RunInfo], Any]] = {
+    "run_id": lambda info: info.run_id,
+    "suite": lambda info: info.suite,
+    "started_at": lambda info: info.started_at,
+    "schema_version": lambda info: RESULTS_VERSION,
+}
+
+_OF_CELL: Mapping[str, Callable[[Cell], Any]] = {
+    **{
+        name: attrgetter(path)
+        for name, path in {
+            "evaluation": "evaluation",
+            "model": "model.name",
+            "model_uri": "model.uri",
+            "model_version": "model.version",
+            "model_digest": "model.digest",
+            "dataset": "dataset.name",
+            "dataset_version": "dataset.version",
+            "slice": "slice.name",
+            "slice_kind": "slice.kind",
+            "test": "test.name",
+            "metric": "test.metric",
+            "variant": "variant",
+            "n": "counts.n",
+            "weight_sum": "counts.weight_sum",
+            "value": "measured.value",
+            "ci_low": "measured.ci_low",
+            "ci_high": "measured.ci_high",
+            "error_bound": "measured.error_bound",
+            "condition": "test.condition",
+            "verdict": "verdict.value",
+            "reason": "reason",
+            "severity": "test.severity.value",
+            "n_null_label": "counts.null_labels",
+            "n_bad_score": "counts.bad_scores",
+            "undefined": "measured.reason",
+        }.items()
+    },
+    # What compares a cell has the same names in the table.
+    **{
+        name: attrgetter(name)
+        for name in (
+            "baseline_model",
+            "baseline_value",
+            "delta",
+            "delta_ci_low",
+            "delta_ci_high",
+            "p_value",
+            "q_value",
+            "violation_p_value",
+            "violation_q_value",
+        )
+    },
+    "slice_columns": lambda cell: list(cell.slice.values),
+}
+
+
+def cells_table(cells: Sequence[Cell], info: RunInfo, *, first: int = 0) -> pa.Table:
+    """Cells as an Arrow table of `RESULTS_SCHEMA`.
+
+    `position` is a cell's place among them, where that of the first of them is `first`.
+    """
+
+    def column(name: str) -> Iterable[Any]:
+        if name == "position":
+            return range(first, first + len(cells))
+        if name in _CONSTANT:
+            return repeat(_CONSTANT[name](info), len(cells))
+        return map(_OF_CELL[name], cells)
+
+    columns = [pa.array(column(field.name), field.type) for field in RESULTS_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=RESULTS_SCHEMA)
+
+
+def tables_of(cells: Sequence[Cell], info: RunInfo) -> Iterator[pa.Table]:
+    """Cells as Arrow tables of some rows each, so that millions are never held twice; at least one.
+
+    `position` is a cell's place among all of them.
+    """
+    for start in range(0, max(len(cells), 1), _BATCH):
+        yield cells_table(cells[start : start + _BATCH], info, first=start)
+
+
+def write_parquet(cells: Sequence[Cell], info: RunInfo, path: Path) -> None:
+    """Writes cells as one Parquet file of `RESULTS_SCHEMA`."""
+    with pq.ParquetWriter(path, RESULTS_SCHEMA) as writer:
+        for table in tables_of(cells, info):
+            writer.write_table(table)
+
+
+def write_results(
+    spark: SparkSession, result: EvaluationResult, info: RunInfo, *, table: str
+) -> None:
+    """Appends the cells of an evaluation, once for a run however often it is resumed.
+
+    Raises:
+        StoreError: when the table cannot be written.
+    """
+    for number, part in enumerate(tables_of(result.cells, info)):
+        token = f"results {info.run_id} {result.name} {number * _BATCH}"
+        # A store of an older version gets the columns that have come since.
+        options = {"mergeSchema": "true", **_FEW_STATISTICS}
+        tables.append_once(_frame(spark, part), table, token=token, options=options)
+
+
+def read_results(spark: SparkSession, run_id: str, *, table: str) -> pa.Table:
+    """The cells of a run: by evaluation, and in the order of the suite within it.
+
+    Raises:
+        StoreError: when the table cannot be read.
+    """
+    with table_errors.reading(table):
+        if not tables.exists(spark, table):
+            return RESULTS_SCHEMA.empty_table()
+        frame = tables.read(spark, table).where(F.col("run_id") == run_id)
+        known = [name for name in RESULTS_SCHEMA.names if name in frame.columns]
+        found = completed(frame.select(*known).toArrow())
+    return found.sort_by([("evaluation", "ascending"), ("position", "ascending")])
+
+
+def completed(found: pa.Table) -> pa.Table:
+    """Rows in the form of today; a column that came after they were written is null."""
+    for field in RESULTS_SCHEMA:
+        if field.name not in found.column_names:
+            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+    return found.select(RESULTS_SCHEMA.names).cast(RESULTS_SCHEMA)

@@ -1,0 +1,344 @@
+"""The states that a store keeps, and which of them an evaluation can use.
+
+A state is known by its name (`engine.planning.Need`) and the version of the dataset it was made of;
+it does not matter which run made it. What a run itself made is known by its place as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from engine.errors import InputError
+from engine.planning import EvaluationPlan, Need, needs
+from engine.spark import table_errors, tables
+from engine.spark.internals import rows_by_partition
+from engine.states.rows import (
+    CHANCE,
+    FAILURE,
+    IRREVERSIBLE,
+    METER,
+    PREDICTIONS,
+    STATES_VERSION,
+    StateRow,
+    read_failures,
+)
+
+Place = tuple[int, str, str]
+
+_WRITER = ("run_id", "evaluation", "step")
+_MAPPING = (
+    "state string, run_id string, evaluation string, step string, model int, slice_set string, "
+    "of_model int, of_set string"
+)
+_ROW = ("slice_set", "block", "model", "family", "slice_keys", "payload")
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Which scan wrote states: of a run, of an evaluation, and which of its scans."""
+
+    run_id: str
+    evaluation: str
+    step: str
+
+    def is_of(self, run_id: str, plan: EvaluationPlan) -> bool:
+        return (self.run_id, self.evaluation) == (run_id, plan.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One state that is kept: its name, what it was made of, and who wrote it.
+
+    Of predictions, `chain` are the versions at which they were made, see `store.predictions`.
+    """
+
+    state: str | None
+    place: Place
+    version: int
+    writer: Writer
+    blocks: int
+    chain: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Stock:
+    """What a store keeps of a dataset, as far as an evaluation could use it.
+
+    `failed` are the reasons of this run's own failures by model and family; `lost` are the places
+    of states that could not be taken from others, with the reason. `unread` is set where a scan has
+    just written what is believed to be kept, and its notes have not been read.
+    """
+
+    plan: EvaluationPlan
+    run_id: str
+    kept: list[Kept] = field(default_factory=list)
+    failed: dict[tuple[int, str], str] = field(default_factory=dict)
+    lost: dict[Place, str] = field(default_factory=dict)
+    unread: bool = False
+    needs: tuple[Need, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.needs = needs(self.plan)
+
+    def usable(self, version: int, without: Iterable[Writer] = ()) -> dict[Place, Kept]:
+        """The kept state of each need at a version of the dataset, where there is one.
+
+        Of several that are the same, the run's own comes first, then the oldest.
+        """
+        passed = set(without)
+        by_state: dict[str, Kept] = {}
+        by_place: dict[Place, Kept] = {}
+        for each in self.kept:
+            if each.version != version or each.writer in passed:
+                continue
+            if each.writer.is_of(self.run_id, self.plan):
+                by_place[each.place] = each
+            if each.state is not None:
+                by_state.setdefault(each.state, each)
+        found = {}
+        for need in self.needs:
+            kept = by_place.get(need.place)
+            if kept is None and need.state is not None:
+                kept = by_state.get(need.state)
+            if kept is not None:
+                found[need.place] = kept
+        return _alike(found)
+
+    def has_failed(self, need: Need) -> bool:
+        """Whether this run has tried, and the model or what is made of it failed."""
+        places = {(need.model, ""), (need.model, need.family)}
+        if need.paired and self.plan.base is not None:
+            places.add((self.plan.base, ""))
+        return not self.failed.keys().isdisjoint(places)
+
+    def add_own(self, made: Mapping[Place, int], step: str) -> None:
+        """Adds what a scan of the run has just written, by place, with the number of its parts."""
+        writer, version = Writer(self.run_id, self.plan.name, step), self.plan.dataset.version
+        states = {need.place: need.state for need in self.needs}
+        self.kept += [
+            Kept(states[place], place, version, writer, blocks) for place, blocks in made.items()
+        ]
+        self.unread = True
+
+    def forget_others(self) -> None:
+        """Leaves only what the run itself has made."""
+        self.kept = [each for each in self.kept if each.writer.is_of(self.run_id, self.plan)]
+
+    @property
+    def versions(self) -> list[int]:
+        """The versions of the dataset that there are states of, the nearest first."""
+        pinned = self.plan.dataset.version
+        return sorted({each.version for each in self.kept}, key=lambda v: (abs(v - pinned), -v))
+
+
+def blocks_of(kept: Mapping[Place, Kept]) -> dict[str, int]:
+    """Into how many parts the states of each slice set go."""
+    return {slice_set: each.blocks for (_, slice_set, _), each in kept.items()}
+
+
+class NotUpdatedError(Exception):
+    """Kept states could not be brought up to date, for the reason that is told."""
+
+
+def _alike(kept: Mapping[Place, Kept]) -> dict[Place, Kept]:
+    """Those that lie in as many parts as most of their slice set: others do not fit beside them."""
+    counts: dict[str, Counter[int]] = {}
+    for (_, slice_set, _), each in kept.items():
+        counts.setdefault(slice_set, Counter())[each.blocks] += 1
+    usual = {name: max(of, key=lambda blocks: (of[blocks], blocks)) for name, of in counts.items()}
+    return {place: each for place, each in kept.items() if each.blocks == usual[place[1]]}
+
+
+def take_stock(spark: SparkSession, plan: EvaluationPlan, *, table: str, run_id: str) -> Stock:
+    """Looks up what a store keeps that an evaluation of a run could use."""
+    stock = Stock(plan, run_id)
+    with table_errors.reading(table, spares=True):
+        _sort_out(stock, _told(spark, plan, table))
+    return stock
+
+
+def _told(spark: SparkSession, plan: EvaluationPlan, table: str) -> list[dict[str, Any]]:
+    """What the states of a dataset and its models are of, and what the notes on them say."""
+    if not tables.exists(spark, table):
+        return []
+    states = tables.read(spark, table)
+    if "state" not in states.columns:  # a store of an older version
+        return []
+    digests = [model.digest for model in plan.models]
+    rows = (
+        states.where(F.col("dataset_id") == plan.dataset.table_id)
+        .where(F.col("schema_version") == STATES_VERSION)
+        .where(F.col("model_digest").isin(digests))
+        .select(
+            *("state", "slice_set", "model", "family", "blocks", "dataset_version", *_WRITER),
+            F.when(F.col("slice_set") == "", F.col("payload")).alias("note"),
+            F.when(F.col("slice_set") == "", F.col("slice_keys")).alias("about"),
+        )
+        .orderBy("created_at", *_WRITER)
+        .toArrow()
+        .to_pylist()
+    )
+    return list(rows)
+
+
+def _sort_out(stock: Stock, rows: Sequence[Mapping[str, Any]]) -> None:
+    failed: set[tuple[Writer, int, str]] = set()
+    found: dict[tuple[Writer, Place], Kept] = {}
+    for row in rows:
+        writer = Writer(*(row[name] for name in _WRITER))
+        model, family = row["model"], row["family"]
+        own = writer.is_of(stock.run_id, stock.plan)
+        if family == FAILURE:
+            reasons = read_failures(row["note"])
+            failed |= {(writer, model, each) for each in reasons}
+            if own:
+                stock.failed |= {(model, each): why for each, why in reasons.items()}
+        elif family == IRREVERSIBLE and own:
+            slice_set, _, of = row["about"]
+            stock.lost[model, slice_set, of] = row["note"].decode()
+        elif family == CHANCE and not own:
+            # Sums of such a model are no sums of what it says the next time.
+            failed.add((writer, model, ""))
+        elif family not in (METER, IRREVERSIBLE, CHANCE):
+            place = (model, row["slice_set"], family)
+            chain = tuple(json.loads(row["note"])) if family == PREDICTIONS else ()
+            kept = Kept(row["state"], place, row["dataset_version"], writer, row["blocks"], chain)
+            found[writer, place] = kept
+    paired = {need.family for need in stock.needs if need.paired}
+    # Where any model failed, the pairs of all may lack rows; the run's own were measured so.
+    broken = {
+        writer
+        for writer, _, family in failed
+        if not family and not writer.is_of(stock.run_id, stock.plan)
+    }
+    stock.kept = [
+        each
+        for (writer, (model, _, family)), each in found.items()
+        if failed.isdisjoint([(writer, model, ""), (writer, model, family)])
+        and not (family in paired and writer in broken)
+    ]
+
+
+def rows_of(spark: SparkSession, chosen: Mapping[Place, Kept], *, table: str) -> DataFrame:
+    """The kept states of these places, under the places' own numbers and names."""
+    mapping = [
+        (kept.state, *_of(kept.writer), *kept.place[:2], *place[:2])
+        for place, kept in chosen.items()
+    ]
+    wanted = spark.createDataFrame(mapping, _MAPPING)
+    versions = sorted({kept.version for kept in chosen.values()})
+    runs = sorted({kept.writer.run_id for kept in chosen.values()})
+    states = (
+        tables.read(spark, table)
+        .where(F.col("dataset_version").isin(versions) & F.col("run_id").isin(runs))
+        .where((F.col("slice_set") != "") & (F.col("schema_version") == STATES_VERSION))
+    )
+    joined = states.join(F.broadcast(wanted), ["state", *_WRITER, "model", "slice_set"])
+    renamed = joined.drop("model", "slice_set").withColumnsRenamed(
+        {"of_model": "model", "of_set": "slice_set"}
+    )
+    return renamed.select(*_ROW)
+
+
+def _of(writer: Writer) -> tuple[str, str, str]:
+    return writer.run_id, writer.evaluation, writer.step
+
+
+def state_rows(spark: SparkSession, stock: Stock, *, table: str) -> Iterator[StateRow]:
+    """All that an evaluation of a run is measured from, sorted; few are held at a time.
+
+    Raises:
+        NotUpdatedError: where the scan of an unread stock tells that.
+        StoreError: when the table cannot be read.
+    """
+    with table_errors.reading(table, spares=True):
+        yield from _state_rows(spark, stock, table)
+
+
+def _state_rows(spark: SparkSession, stock: Stock, table: str) -> Iterator[StateRow]:
+    own = (
+        tables.read(spark, table)
+        .where((F.col("run_id") == stock.run_id) & (F.col("evaluation") == stock.plan.name))
+        .where(F.col("schema_version") == STATES_VERSION)
+    )
+    usable = stock.usable(stock.plan.dataset.version)
+    others = {
+        place: kept
+        for place, kept in usable.items()
+        if not kept.writer.is_of(stock.run_id, stock.plan)
+    }
+    steps = {kept.writer.step for place, kept in usable.items() if place not in others}
+    chosen = (F.col("slice_set") == "") | F.col("step").isin(sorted(steps))
+    rows = own.where(chosen).select(*_ROW)
+    if others:
+        rows = rows.unionByName(rows_of(spark, others, table=table))
+    ordered = _in_parts(rows, usable).sortWithinPartitions("slice_set", "block", "model", "family")
+    for row in rows_by_partition(ordered):
+        if row.family == IRREVERSIBLE and stock.unread:
+            raise NotUpdatedError(bytes(row.payload).decode())
+        yield StateRow(
+            row.slice_set,
+            row.block,
+            row.model,
+            row.family,
+            row.slice_keys or (),
+            bytes(row.payload),
+        )
+
+
+def _in_parts(rows: DataFrame, chosen: Mapping[Place, Kept]) -> DataFrame:
+    """States in partitions that reach the driver one by one; the notes on them are in the first.
+
+    Those of many slices, of which Java would not hold all at once, are spread by their blocks.
+    """
+    blocks = blocks_of(chosen)
+    if max(blocks.values(), default=1) == 1:
+        return rows.coalesce(1)
+    notes = rows.where(F.col("slice_set") == "").coalesce(1)
+    states = rows.where(F.col("slice_set") != "")
+    return notes.unionByName(states.repartition(sum(blocks.values()), "slice_set", "block"))
+
+
+def missing(stock: Stock, without: Iterable[Writer] = ()) -> list[Need]:
+    """What an evaluation needs, has not found, and has not tried in vain."""
+    usable = stock.usable(stock.plan.dataset.version, without)
+    return [need for need in stock.needs if need.place not in usable and not stock.has_failed(need)]
+
+
+def refuse_unfinished(spark: SparkSession, stock: Stock, *, table: str) -> None:
+    """Raises InputError where the store lacks what a run's evaluation was measured from."""
+    if not missing(stock):
+        return
+    name, run_id = stock.plan.name, stock.run_id
+    old = _other_version(spark, stock, table=table)
+    if old is not None:
+        raise InputError(
+            f"the run {run_id!r} keeps states of version {old}, expected version "
+            f"{STATES_VERSION}: another version of evalmatrix made them; run the suite anew (the "
+            "results table still has its results)"
+        )
+    raise InputError(
+        f"the store lacks states of the evaluation {name!r} of the run {run_id!r}: it was stopped "
+        f"before they were finished (complete it with --resume {run_id}), or they have expired "
+        "(the results table still has its results)"
+    )
+
+
+def _other_version(spark: SparkSession, stock: Stock, *, table: str) -> int | None:
+    if not tables.exists(spark, table):
+        return None
+    found = (
+        tables.read(spark, table)
+        .where((F.col("run_id") == stock.run_id) & (F.col("evaluation") == stock.plan.name))
+        .where(F.col("schema_version") != STATES_VERSION)
+        .select("schema_version")
+        .first()
+    )
+    return None if found is None else int(found.schema_version)

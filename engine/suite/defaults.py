@@ -1,0 +1,164 @@
+"""A valid suite file as the typed nouns, with the defaults that depend on other keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from engine.core.vocabulary import Condition, Dimension, ModelTest, ThresholdFrom
+from engine.suite.default_names import (
+    OVERALL,
+    default_test_names,
+    last_part,
+    model_name,
+    slice_set_name,
+)
+from engine.suite.schema import (
+    DatasetFile,
+    EvaluationFile,
+    ModelTestFile,
+    SliceFile,
+    SuiteFile,
+    ThresholdFile,
+)
+from engine.suite.suite import (
+    DatasetSource,
+    Evaluation,
+    FalseAlarms,
+    GateConfig,
+    MlflowConfig,
+    ModelSource,
+    SliceRule,
+    Suite,
+)
+
+
+def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
+    """Makes the suite; `metric` gives a metric's own name for an alias."""
+    return Suite(
+        name=file.name,
+        evaluations=tuple(_evaluation(item, file, metric) for item in file.evaluations),
+        store=file.store,
+        mlflow=MlflowConfig(file.mlflow.tracking_uri, file.mlflow.max_slice_metrics),
+        gate=GateConfig(file.gate.on_inconclusive, file.gate.on_error),
+        confidence=file.confidence,
+        decide=file.decide,
+        false_alarms=FalseAlarms(file.false_alarms.within, file.false_alarms.over_runs),
+        plugins=tuple(file.plugins),
+        reuse=file.reuse,
+        checkpoint_rows=file.checkpoint_rows,
+    )
+
+
+def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], str]) -> Evaluation:
+    slices = tuple(_slice_rule(item) for item in file.slices)
+    if not any(rule.kind == OVERALL for rule in slices):
+        slices = (SliceRule(OVERALL, OVERALL), *slices)
+    return Evaluation(
+        name=file.name,
+        dataset=_dataset(file.dataset, file.name),
+        models=tuple(
+            ModelSource(item.name or model_name(item.uri), item.uri, item.output)
+            for item in file.models
+        ),
+        slices=slices,
+        tests=tuple(
+            replace(test, decide=own.decide or suite.decide)
+            for test, own in zip(
+                _tests(file.tests, metric, tuple(rule.name for rule in slices)),
+                file.tests,
+                strict=True,
+            )
+        ),
+        baseline=file.baseline,
+        min_slice_rows=file.min_slice_rows,
+        max_slices=file.max_slices,
+        costs=tuple(tuple(row) for row in file.costs or ()),
+        predictions=file.predictions,
+        timeout=file.timeout,
+        memory=file.memory,
+    )
+
+
+def _dataset(file: DatasetFile, evaluation: str) -> DatasetSource:
+    sources = {"delta": file.delta, "csv": file.csv, "parquet": file.parquet}
+    kind, uri = next((kind, uri) for kind, uri in sources.items() if uri is not None)
+    return DatasetSource(
+        format=kind,
+        uri=uri,
+        name=file.name or (last_part(uri) if kind == "delta" else evaluation),
+        task=file.task,
+        label=file.label,
+        version=file.version,
+        positive_label=file.positive_label,
+        classes=tuple(file.classes or ()),
+        features=None if file.features is None else tuple(file.features),
+        key=tuple(file.key or ()),
+        cluster=file.cluster,
+        query=file.query,
+        weight=file.weight,
+        sensitive=tuple(file.sensitive or ()),
+    )
+
+
+def _slice_rule(file: SliceFile) -> SliceRule:
+    bins, quantiles = file.bins or {}, file.quantiles or {}
+    dimensions = (
+        *(Dimension(column) for column in file.by or ()),
+        *(Dimension(column, tuple(edges)) for column, edges in bins.items()),
+        *(Dimension(column) for column in quantiles),
+    )
+    name = file.name or slice_set_name([item.column for item in dimensions], file.where)
+    given = {"quantiles": quantiles, "bins": bins, "by": file.by, "where": file.where}
+    kind = next((kind for kind, rule in given.items() if rule), OVERALL)
+    return SliceRule(name, kind, dimensions, file.where, tuple(quantiles.items()))
+
+
+def _tests(
+    files: list[ModelTestFile], metric: Callable[[str], str], all_slices: tuple[str, ...]
+) -> tuple[ModelTest, ...]:
+    conditions = [_conditions(file) for file in files]
+    metrics = [_at(file, metric(file.metric)) for file in files]
+    kinds = [[condition.kind for condition in listed] for listed in conditions]
+    names = default_test_names(
+        (file.name, own, kind) for file, own, kind in zip(files, metrics, kinds, strict=True)
+    )
+    return tuple(
+        ModelTest(
+            name=name,
+            metric=own,
+            conditions=listed,
+            slice_sets=all_slices if file.slices is None else tuple(file.slices),
+            severity=file.severity,
+            corrected=file.corrected,
+            group=file.group,
+            threshold=_chosen(file.threshold),
+        )
+        for file, name, own, listed in zip(files, names, metrics, conditions, strict=True)
+    )
+
+
+def _at(file: ModelTestFile, metric: str) -> str:
+    """The metric at the test's threshold, where that is a number."""
+    at: object = file.threshold
+    return f"{metric}_at_threshold_{at!r}" if isinstance(at, float) else metric
+
+
+def _chosen(threshold: object) -> ThresholdFrom | None:
+    if not isinstance(threshold, ThresholdFile):
+        return None
+    return ThresholdFrom(threshold.best, threshold.evaluation)
+
+
+def _conditions(file: ModelTestFile) -> tuple[Condition, ...]:
+    absolute = (("min", file.min), ("max", file.max))
+    margins = (("max_drop", file.max_drop), ("max_rise", file.max_rise))
+    return (
+        *(Condition(kind, bound) for kind, bound in absolute if bound is not None),
+        *(
+            Condition(kind, margin.bound, margin.relative)
+            for kind, margin in margins
+            if margin is not None
+        ),
+        *([Condition("no_worse", 0.0)] if file.no_worse else []),
+    )

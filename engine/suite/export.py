@@ -1,0 +1,135 @@
+"""A resolved suite as YAML again, and the JSON Schema of the file."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import yaml
+
+from engine.core.vocabulary import Condition, DecideBy, ModelTest
+from engine.suite.fields import percent
+from engine.suite.schema import SuiteFile
+from engine.suite.suite import DatasetSource, Evaluation, SliceRule, Suite
+from engine.suite.yaml_document import SuiteDumper
+
+
+def dump_suite(suite: Suite) -> str:
+    """Writes a suite as YAML with every default in it; it loads again to an equal suite."""
+    data = {
+        "name": suite.name,
+        "store": suite.store,
+        "mlflow": _given(
+            tracking_uri=suite.mlflow.tracking_uri,
+            max_slice_metrics=suite.mlflow.max_slice_metrics,
+        ),
+        "confidence": suite.confidence,
+        "decide": suite.decide.value,
+        "false_alarms": {
+            "within": suite.false_alarms.within.value,
+            "over_runs": suite.false_alarms.over_runs.value,
+        },
+        "plugins": list(suite.plugins),
+        "reuse": suite.reuse,
+        "checkpoint_rows": suite.checkpoint_rows,
+        "evaluations": [_evaluation(item, suite.decide) for item in suite.evaluations],
+        "gate": {
+            "on_inconclusive": suite.gate.on_inconclusive.value,
+            "on_error": suite.gate.on_error.value,
+        },
+    }
+    text: str = yaml.dump(data, Dumper=SuiteDumper, allow_unicode=True, sort_keys=False, width=100)
+    return text
+
+
+def schema() -> dict[str, Any]:
+    """Gives the JSON Schema (draft 2020-12) of the suite file, for editors and validators.
+
+    It knows types, keys and ranges; what names refer to is checked by `load_suite` alone.
+    """
+    made = SuiteFile.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _given(**keys: Any) -> dict[str, Any]:
+    """Leaves out the keys that were not given."""
+    return {key: value for key, value in keys.items() if value is not None and value != []}
+
+
+def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
+    return _given(
+        name=item.name,
+        dataset=_dataset(item.dataset),
+        models=[
+            _given(uri=model.uri, name=model.name, output=model.output and model.output.value)
+            for model in item.models
+        ],
+        baseline=item.baseline,
+        costs=[list(row) for row in item.costs],
+        slices=[_slices(rule) for rule in item.slices],
+        min_slice_rows=item.min_slice_rows,
+        max_slices=item.max_slices,
+        predictions=item.predictions.value,
+        timeout=item.timeout,
+        memory=item.memory,
+        tests=[_test(test, decide) for test in item.tests],
+    )
+
+
+def _dataset(item: DatasetSource) -> dict[str, Any]:
+    version = item.version
+    return _given(
+        **{item.format: item.uri},
+        name=item.name,
+        version=version.isoformat() if isinstance(version, dt.datetime) else version,
+        task=item.task.value,
+        label=item.label,
+        positive_label=item.positive_label,
+        classes=list(item.classes),
+        features=None if item.features is None else list(item.features),
+        key=list(item.key),
+        cluster=item.cluster,
+        query=item.query,
+        weight=item.weight,
+        sensitive=list(item.sensitive),
+    )
+
+
+def _slices(rule: SliceRule) -> str | dict[str, Any]:
+    if rule.kind == "overall":
+        return "overall"
+    quantiles = dict(rule.quantiles)
+    bins = {item.column: list(item.edges) for item in rule.dimensions if item.edges is not None}
+    return _given(
+        name=rule.name,
+        where=rule.where,
+        by=[
+            item.column
+            for item in rule.dimensions
+            if item.edges is None and item.column not in quantiles
+        ],
+        bins=bins or None,
+        quantiles=quantiles or None,
+    )
+
+
+def _test(test: ModelTest, decide: DecideBy) -> dict[str, Any]:
+    return _given(
+        name=test.name,
+        metric=test.metric,
+        **{condition.kind: _bound(condition) for condition in test.conditions},
+        slices=list(test.slice_sets),
+        severity=test.severity.value,
+        # The suite's own way is said once, so that it can be changed in one place.
+        decide=None if test.decide is decide else test.decide.value,
+        threshold=test.threshold
+        and {"best": test.threshold.best, "evaluation": test.threshold.evaluation},
+        corrected=test.corrected,
+        group=test.group,
+    )
+
+
+def _bound(condition: Condition) -> float | str | bool:
+    if condition.kind == "no_worse":
+        return True
+    return percent(condition.bound) if condition.relative else condition.bound

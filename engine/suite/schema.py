@@ -1,0 +1,317 @@
+"""The suite file as pydantic models: each key with its type, its default and what it means.
+
+They hold what a file says, one by one. What its parts say of each other is in `checks`, and the
+typed nouns that the engine works with are in `suite`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+
+from engine.core.vocabulary import DecideBy, GateRule, OverRuns, Severity, Within
+from engine.suite.default_names import OVERALL
+from engine.suite.fields import (
+    BestField,
+    Columns,
+    DecideField,
+    Edges,
+    LabelField,
+    Labels,
+    MarginField,
+    Module,
+    Name,
+    Number,
+    Or,
+    OutputField,
+    OverRunsField,
+    Predicate,
+    PredictionsField,
+    QuantileCount,
+    RuleField,
+    SeverityField,
+    TaskField,
+    Text,
+    TextList,
+    VersionField,
+    WithinField,
+    expected,
+)
+from engine.suite.suite import CHECKPOINT_ROWS, Predictions
+from engine.suite.wording import suggestion
+
+_MAX_COUNT = 2**31 - 1
+_MAX_SECONDS = 31 * 86_400.0
+
+
+class FileModel(BaseModel):
+    """A mapping of a suite file: frozen, strict, and without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class DatasetFile(FileModel):
+    """The rows that models are evaluated on: exactly one of delta, csv and parquet."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [source]} for source in ("delta", "csv", "parquet")]
+        }
+    )
+
+    delta: Text | None = Field(None, description="A Delta table: a path, a URI or a table's name.")
+    csv: Text | None = Field(None, description="CSV files by a glob, taken into Delta.")
+    parquet: Text | None = Field(None, description="Parquet files by a glob, taken into Delta.")
+    name: Name | None = Field(
+        None, description="The dataset's name; default: the table's, or the evaluation's."
+    )
+    version: VersionField = Field(
+        "latest", description="latest, a version number, or a timestamp (UTC without a zone)."
+    )
+    task: TaskField = Field(
+        description="What is predicted: binary, multiclass, regression, multilabel or ranking."
+    )
+    label: Text = Field(description="The column that has the true values.")
+    positive_label: LabelField | None = Field(
+        None, description="The label that counts as positive in a binary task."
+    )
+    classes: Labels | None = Field(None, description="A classifier's labels, in its order.")
+    features: TextList | None = Field(
+        None, description="The columns that models read; default: the model's signature."
+    )
+    key: Columns | None = Field(
+        None, description="The column or columns that identify a row; default: all columns."
+    )
+    cluster: Text | None = Field(
+        None, description="The column of rows that belong together; default: the key."
+    )
+    query: Text | None = Field(
+        None, description="The column of the query that a row belongs to, in a ranking task."
+    )
+    weight: Text | None = Field(None, description="The column of the rows' weights.")
+    sensitive: TextList | None = Field(
+        None, description="Columns whose values never leave the data."
+    )
+
+
+class ModelFile(FileModel):
+    """A model version to evaluate."""
+
+    uri: Text = Field(description="models:/name/3, models:/name@alias, runs:/..., or a path.")
+    name: Name | None = Field(None, description="The model's name; default: from the URI.")
+    output: OutputField | None = Field(
+        None, description="What the model returns; default: what it was logged with."
+    )
+
+
+class SliceFile(FileModel):
+    """A set of slices: by columns, bins and quantiles (crossed), or one by a predicate."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["where"]},
+                {"anyOf": [{"required": [rule]} for rule in ("by", "bins", "quantiles")]},
+            ]
+        }
+    )
+
+    name: Name | None = Field(
+        None, description="How tests refer to the set; default: its columns or its predicate."
+    )
+    by: Columns | None = Field(None, description="A slice for each value of these columns.")
+    bins: Annotated[dict[Text, Edges], Field(min_length=1)] | None = Field(
+        None, description="Columns cut at increasing edges; an edge belongs to the bin above it."
+    )
+    quantiles: Annotated[dict[Text, QuantileCount], Field(min_length=1)] | None = Field(
+        None, description="Columns cut into this many parts of about equal size, 2 to 100."
+    )
+    where: Predicate | None = Field(None, description="A SQL predicate: the rows where it holds.")
+
+
+def _slice_or_overall(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    if value == OVERALL:
+        return SliceFile()
+    if not isinstance(value, dict):
+        near = suggestion(value, [OVERALL]).removeprefix("one of ")
+        raise expected(f"a mapping with by, bins, quantiles or where, or {near}")
+    return handler(value)
+
+
+SliceField = Annotated[
+    SliceFile,
+    WrapValidator(_slice_or_overall),
+    Or({"const": OVERALL, "description": "All rows."}),
+]
+
+
+class ThresholdFile(FileModel):
+    """A threshold that is chosen on an earlier evaluation, for each model its own."""
+
+    best: BestField = Field(description="What it is best for there: f1, youden or cost.")
+    evaluation: Name = Field(description="The evaluation that it is chosen on, on all its rows.")
+
+
+def _number_or_choice(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, dict):
+        return handler(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise expected("a number from 0 to 1, or a mapping with best and evaluation")
+
+
+# A number stays one.
+ThresholdField = Annotated[
+    ThresholdFile,
+    WrapValidator(_number_or_choice),
+    Or({"type": "number", "minimum": 0, "maximum": 1}),
+]
+
+
+class ModelTestFile(FileModel):
+    """A metric on slices, with what is demanded of it; without a demand it is recorded only."""
+
+    metric: Name = Field(description="The metric's name, as scikit-learn's scoring calls it.")
+    name: Name | None = Field(None, description="The test's name; default: from the metric.")
+    min: Number | None = Field(None, description="The least value that passes.")
+    max: Number | None = Field(None, description="The greatest value that passes.")
+    max_drop: MarginField | None = Field(
+        None, description="How far below the baseline the value may be: a number, or like '1%'."
+    )
+    max_rise: MarginField | None = Field(
+        None, description="How far above the baseline the value may be: a number, or like '1%'."
+    )
+    no_worse: bool | None = Field(
+        None, description="true: fails only when significantly worse than the baseline."
+    )
+    group: Text | None = Field(
+        None, description="The column between whose values a fairness metric compares."
+    )
+    threshold: ThresholdField | None = Field(
+        None,
+        description="From which score on a row is positive: a number, or chosen on an evaluation.",
+    )
+    decide: DecideField | None = Field(
+        None, description="interval or point: what is held against the limit; default: the suite's."
+    )
+    corrected: bool = Field(
+        True, description="false: each slice is judged as if it were the only one."
+    )
+    slices: TextList | None = Field(
+        None, description="Names of the slice sets to test on; default: all of the evaluation."
+    )
+    severity: SeverityField = Field(
+        Severity.FAIL, description="fail: the gate fails with it; warn: it is only reported."
+    )
+
+
+class EvaluationFile(FileModel):
+    """Model versions on the slices of one dataset, and the tests they take."""
+
+    name: Name = Field(description="The evaluation's name, once in the suite.")
+    dataset: DatasetFile = Field(description="The rows to evaluate on.")
+    models: list[ModelFile] = Field(min_length=1, description="The model versions to evaluate.")
+    baseline: Name | None = Field(
+        None, description="The name of the model that the others are compared with."
+    )
+    costs: list[list[Number]] | None = Field(
+        None,
+        min_length=2,
+        description="What a row of each true class (lists) costs by the predicted class (items).",
+    )
+    slices: list[SliceField] = Field(
+        default_factory=list, description="The slice sets; overall is always one of them."
+    )
+    min_slice_rows: int = Field(
+        1, ge=0, le=_MAX_COUNT, description="Slices with fewer rows are not judged."
+    )
+    max_slices: int = Field(
+        10_000, ge=1, le=_MAX_COUNT, description="The most slices that the sets may make."
+    )
+    predictions: PredictionsField = Field(
+        Predictions.DROP,
+        description="keep or drop: whether the scores are stored by the key of their row.",
+    )
+    timeout: Number = Field(
+        1800.0, gt=0, le=_MAX_SECONDS, description="The most seconds a model may take for a batch."
+    )
+    memory: int | None = Field(
+        None, ge=2**20, le=2**50, description="The most bytes a model may add for a batch."
+    )
+    tests: list[ModelTestFile] = Field(min_length=1, description="What is measured and demanded.")
+
+
+class MlflowFile(FileModel):
+    """Where runs are tracked."""
+
+    tracking_uri: Text | None = Field(
+        None, description="The tracking server; default: SQLite in the store."
+    )
+    max_slice_metrics: int = Field(
+        1000, ge=0, le=_MAX_COUNT, description="The most slice metrics to log for a model."
+    )
+
+
+class GateFile(FileModel):
+    """What the gate makes of verdicts that are neither PASS nor FAIL."""
+
+    on_inconclusive: RuleField = Field(
+        GateRule.WARN, description="What an INCONCLUSIVE cell does: pass, warn or fail."
+    )
+    on_error: RuleField = Field(
+        GateRule.FAIL, description="What a cell in ERROR does: pass, warn or fail."
+    )
+
+
+class FalseAlarmsFile(FileModel):
+    """How the number of false alarms is kept down where much is judged."""
+
+    within: WithinField = Field(
+        Within.BH,
+        description="Over the slices of a test: bh (Benjamini-Hochberg), by (Yekutieli) or none.",
+    )
+    over_runs: OverRunsField = Field(
+        OverRuns.NONE,
+        description="Over the suite's runs: lord or saffron keep them all within one budget.",
+    )
+
+
+class SuiteFile(FileModel):
+    """A suite of evalmatrix: what to evaluate, on which data, and what to demand."""
+
+    name: Name = Field(description="The suite's name, and the MLflow experiment's.")
+    store: Text = Field(
+        "./store", description="The root of all that is written: a path, a URI or catalog.schema."
+    )
+    mlflow: MlflowFile = Field(
+        default_factory=MlflowFile, description="The tracking server, and how much is logged."
+    )
+    confidence: Number = Field(
+        0.95, gt=0, lt=1, description="The confidence level of intervals, between 0 and 1."
+    )
+    decide: DecideField = Field(
+        DecideBy.INTERVAL,
+        description="interval or point: what tests hold against their limits.",
+    )
+    false_alarms: FalseAlarmsFile = Field(
+        default_factory=FalseAlarmsFile, description="How false alarms are kept down."
+    )
+    plugins: list[Module] = Field(
+        default_factory=list, description="Python modules that register a user's own metrics."
+    )
+    reuse: bool = Field(
+        True, description="Whether states that earlier runs kept are used; false computes all anew."
+    )
+    checkpoint_rows: int = Field(
+        CHECKPOINT_ROWS,
+        ge=1,
+        le=_MAX_COUNT,
+        description="A scan of more rows writes its states in chunks of about so many.",
+    )
+    evaluations: list[EvaluationFile] = Field(
+        min_length=1, description="What is evaluated, one dataset each."
+    )
+    gate: GateFile = Field(
+        default_factory=GateFile, description="What the run's verdicts decide together."
+    )

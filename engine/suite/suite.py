@@ -1,0 +1,157 @@
+"""A suite as the engine works with it: frozen, typed, with every default filled in."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.core.vocabulary import (
+    DecideBy,
+    Dimension,
+    GateRule,
+    Label,
+    ModelTest,
+    Output,
+    OverRuns,
+    SliceSet,
+    TaskKind,
+    Within,
+)
+
+# A scan of more rows writes its states in chunks of about so many.
+CHECKPOINT_ROWS = 20_000_000
+
+
+class Predictions(StrEnum):
+    """What becomes of a model's predictions once states are made of them."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSource:
+    """Where an evaluation's rows come from, and what their columns mean.
+
+    `format` is delta, csv or parquet and `uri` the path, glob or table. `version` is `latest`,
+    a number or a time in UTC. `key` is empty where all columns identify a row, `cluster` None
+    where the key does; `features` is None where the model's signature names them.
+    """
+
+    format: str
+    uri: str
+    name: str
+    task: TaskKind
+    label: str
+    version: str | int | dt.datetime = "latest"
+    positive_label: Label | None = None
+    classes: tuple[Label, ...] = ()
+    features: tuple[str, ...] | None = None
+    key: tuple[str, ...] = ()
+    cluster: str | None = None
+    query: str | None = None
+    weight: str | None = None
+    sensitive: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model version by its URI; `output` is None where the model itself tells."""
+
+    name: str
+    uri: str
+    output: Output | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRule:
+    """A slice set as the suite gives it, before the edges of its quantiles are known.
+
+    `quantiles` has (column, number of parts) for the dimensions that are cut at quantiles;
+    these dimensions have no edges yet. `pinned` makes the SliceSet.
+    """
+
+    name: str
+    kind: str
+    dimensions: tuple[Dimension, ...] = ()
+    where: str | None = None
+    quantiles: tuple[tuple[str, int], ...] = ()
+
+    def pinned(self, edges: Mapping[str, tuple[float, ...]] | None = None) -> SliceSet:
+        """Makes the slice set, with the edges of its quantiles by column.
+
+        Raises:
+            KeyError: a column of `quantiles` has no edges.
+        """
+        cut = {column for column, _ in self.quantiles}
+        dimensions = tuple(
+            Dimension(dimension.column, (edges or {})[dimension.column])
+            if dimension.column in cut
+            else dimension
+            for dimension in self.dimensions
+        )
+        return SliceSet(self.name, self.kind, dimensions, self.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Model versions on the slices of one dataset, and the tests they take.
+
+    `timeout` is how many seconds a model may take for a batch, `memory` how many bytes it may add.
+    """
+
+    name: str
+    dataset: DatasetSource
+    models: tuple[ModelSource, ...]
+    slices: tuple[SliceRule, ...]
+    tests: tuple[ModelTest, ...]
+    baseline: str | None = None
+    min_slice_rows: int = 1
+    max_slices: int = 10_000
+    costs: tuple[tuple[float, ...], ...] = ()
+    predictions: Predictions = Predictions.DROP
+    timeout: float = 1800.0
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """What the gate makes of verdicts that are neither PASS nor FAIL."""
+
+    on_inconclusive: GateRule = GateRule.WARN
+    on_error: GateRule = GateRule.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class FalseAlarms:
+    """How the number of false alarms is kept down, over slices and over runs."""
+
+    within: Within = Within.BH
+    over_runs: OverRuns = OverRuns.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class MlflowConfig:
+    """Where runs are tracked; without a URI it is SQLite in the store."""
+
+    tracking_uri: str | None = None
+    max_slice_metrics: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A whole suite: what to evaluate, on which data, and what to demand."""
+
+    name: str
+    evaluations: tuple[Evaluation, ...]
+    store: str = "./store"
+    mlflow: MlflowConfig = MlflowConfig()
+    gate: GateConfig = GateConfig()
+    confidence: float = 0.95
+    decide: DecideBy = DecideBy.INTERVAL
+    false_alarms: FalseAlarms = FalseAlarms()
+    plugins: tuple[str, ...] = ()
+    reuse: bool = True
+    checkpoint_rows: int = CHECKPOINT_ROWS

@@ -1,0 +1,276 @@
+"""A small world for runs on the real Spark, Delta and MLflow: tables, models and a store."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from engine.commands.run_result import RunResult
+
+ROWS = 60_000
+FEATURES = ["f0", "f1", "f2"]
+KINDS = ["ash", "birch", "cedar"]
+
+
+def make_rows(rows: int, seed: int = 7) -> pd.DataFrame:
+    """Rows with weights, nulls, a country of one class, and a label for each task."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, len(FEATURES)))
+    frame = pd.DataFrame(x, columns=FEATURES)
+    frame.insert(0, "id", np.arange(rows))
+    frame["country"] = rng.choice(
+        ["DE", "FR", "US", "XX", None], rows, p=[0.4, 0.3, 0.2, 0.05, 0.05]
+    )
+    frame["device"] = rng.choice(["ios", "web"], rows)
+    frame["age"] = rng.integers(16, 80, rows).astype(float)
+    frame.loc[rng.random(rows) < 0.02, "age"] = np.nan
+    frame["w"] = np.round(rng.gamma(2.0, 1.0, rows), 3)
+    signal = x @ [1.2, -0.7, 0.4] + rng.normal(size=rows)
+    fraud = (signal > 0.8).astype(float)
+    fraud[(frame["country"] == "XX").to_numpy()] = 0.0
+    fraud[rng.random(rows) < 0.01] = np.nan
+    frame["fraud"] = pd.array(fraud, dtype="Int64")
+    frame["kind"] = np.array(KINDS)[np.digitize(signal + rng.normal(size=rows), [-0.8, 0.7])]
+    frame["amount"] = 10 * x[:, 0] - 3 * x[:, 2] + rng.normal(size=rows) * 5 + 40
+    return frame
+
+
+@dataclass(frozen=True)
+class World:
+    """Where everything lies. `rows` is the big table's content, `few` the small one's."""
+
+    folder: Path
+    rows: pd.DataFrame
+    few: pd.DataFrame
+    fitted: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.store / 'mlflow.db'}"
+
+    def table(self, name: str) -> str:
+        return str(self.folder / "tables" / name)
+
+    def model(self, name: str) -> str:
+        """The path of a model that is in no registry."""
+        return str(self.folder / "models" / name)
+
+    def journal(self, name: str) -> list[int]:
+        """The sizes of the batches that a scripted model has predicted."""
+        path = self.folder / "journals" / name
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+    def forget(self, name: str) -> None:
+        (self.folder / "journals" / name).unlink(missing_ok=True)
+
+    def hook(self, name: str, command: str) -> None:
+        """Lets a scripted model run a shell command when it is asked next."""
+        (self.folder / "journals" / f"{name}.hook").write_text(command)
+
+    def write(self, name: str, suite: Mapping[str, Any]) -> Path:
+        path = self.folder / "suites" / f"{name}.yml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(dict(suite), sort_keys=False, allow_unicode=True))
+        return path
+
+
+def _fit(world: World) -> None:
+    """Two binary models, one of three classes and one of amounts, registered in MLflow."""
+    import mlflow
+    from mlflow.models import infer_signature
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.tree import DecisionTreeClassifier
+
+    train = make_rows(5_000, seed=1).dropna(subset=["fraud"])
+    x = train[FEATURES]
+    tree = DecisionTreeClassifier(max_depth=7, random_state=0)
+    fits = [
+        ("claims", tree, "fraud"),
+        ("claims", LogisticRegression(), "fraud"),
+        ("kinds", LogisticRegression(), "kind"),
+        ("amounts", LinearRegression(), "amount"),
+    ]
+    world.store.mkdir()
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(world.tracking_uri)
+    place = (world.store / "artifacts").as_uri()
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment("training", place))
+    for name, model, label in fits:
+        target = train[label].astype(int) if label == "fraud" else train[label]
+        model.fit(x, target)
+        info = mlflow.sklearn.log_model(
+            model,
+            name=name,
+            signature=infer_signature(x, model.predict(x)),
+            registered_model_name=name,
+            serialization_format="cloudpickle",
+            pip_requirements=["scikit-learn"],
+        )
+        world.fitted[f"{name}-v{info.registered_model_version}"] = model
+    mlflow.set_tracking_uri(before)
+
+
+def loaded(name: str) -> Any:
+    """A module beside this file, under its own name, as models that are saved refer to it."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _script(world: World, code: Path) -> None:
+    """Models by path whose predictions are counted, and that fail as told."""
+    import mlflow
+    from mlflow.models import infer_signature
+
+    module = loaded("scripted_models")
+    (world.folder / "journals").mkdir()
+    x = world.few[["f0", "f1"]]
+    scripts = {"good": 1e9, "other": 1e9, "third": 1e9, "nan": 2.0, "raise": 2.5, "slow": 1e9}
+    for name, limit in scripts.items():
+        behaviour = name if name in ("nan", "raise", "slow") else "good"
+        model = module.Scripted(str(world.folder / "journals" / name), behaviour, limit).fit(
+            x, None
+        )
+        mlflow.sklearn.save_model(
+            model,
+            world.model(name),
+            signature=infer_signature(x, np.array([0, 1])),
+            serialization_format="cloudpickle",
+            pip_requirements=["scikit-learn"],
+            code_paths=[str(code)],
+        )
+        world.forget(name)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    world = World(folder, make_rows(ROWS), make_rows(400, seed=3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _fit(world)
+        _script(world, Path(__file__).with_name("scripted_models.py"))
+    path = folder / "rows.parquet"
+    world.rows.to_parquet(path, index=False)
+    frame = spark.read.parquet(str(path))
+    frame.coalesce(1).write.format("delta").save(world.table("claims"))
+    frame.repartition(7).write.format("delta").save(world.table("claims7"))
+    for part in (world.few[:100], world.few[100:]):
+        part.to_parquet(folder / "few.parquet", index=False)
+        few = spark.read.parquet(str(folder / "few.parquet"))
+        few.write.format("delta").mode("append").save(world.table("few"))
+    yield world
+    sys.modules.pop("scripted_models", None)
+
+
+@pytest.fixture(scope="session")
+def small(world: World) -> Callable[..., dict[str, Any]]:
+    """A suite of one small evaluation; keywords go over its keys, `dataset` is merged."""
+
+    def make(**over: Any) -> dict[str, Any]:
+        evaluation = {
+            "name": "few",
+            "dataset": {
+                "delta": world.table("few"),
+                "task": "binary",
+                "label": "fraud",
+                "key": ["id"],
+                "version": 1,
+            },
+            "models": [{"uri": world.model("good")}],
+            "slices": ["overall"],
+            "tests": [{"metric": "accuracy"}],
+        }
+        # All tests share a store, and most count what a run by itself costs.
+        top = {"reuse": False}
+        keys = ("store", "mlflow", "gate", "reuse", "checkpoint_rows")
+        top |= {key: over.pop(key) for key in keys if key in over}
+        evaluation["dataset"] |= over.pop("dataset", {})
+        evaluation |= over
+        suite = {"name": "small", "store": str(world.store), "evaluations": [evaluation], **top}
+        return copy.deepcopy(suite)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def evaluated(world: World, spark: SparkSession) -> Callable[..., RunResult]:
+    """Runs a suite that is given as data, with the tests' session."""
+    from engine.commands.context import RunOptions
+    from engine.commands.run import run_suite
+
+    def go(suite: Mapping[str, Any], name: str = "any", **options: Any) -> RunResult:
+        return run_suite(world.write(name, suite), RunOptions(**options), spark=spark)
+
+    return go
+
+
+@pytest.fixture(scope="session")
+def leaks() -> Callable[..., Any]:
+    """Makes a search for values, see `leak_search`: `leaks("CANARY-1", 7041776193)`.
+
+    At the end of a test of some fault: `assert leaks(*values).in_folder(store) == []`.
+    """
+    module = loaded("leak_search")
+    return lambda *values: module.Leaks(values)
+
+
+@pytest.fixture(scope="session")
+def all_gone() -> Callable[[int], None]:
+    """Waits for the end of all processes of a session, such as workers whose JVM was killed."""
+
+    def left(session: int) -> list[str]:
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                # Behind the name: the state, the parent, the group, the session.
+                state, _, _, of, *_ = stat.read_text().rpartition(")")[2].split()
+                if int(of) == session and state != "Z":
+                    found.append(stat.parent.name)
+        return found
+
+    def wait(session: int) -> None:
+        until = time.monotonic() + 120
+        while processes := left(session):
+            assert time.monotonic() < until, f"still there: {processes}"
+            time.sleep(0.1)
+
+    return wait
+
+
+@pytest.fixture
+def command(world: World) -> Callable[..., Any]:
+    """The command line in this process, on the tests' session: gives click's result."""
+    from typer.testing import CliRunner
+
+    from engine.cli.app import app
+
+    def call(*args: str | Path) -> Any:
+        result = CliRunner().invoke(app, list(map(str, args)))
+        assert "Traceback" not in result.stderr, result.stderr
+        return result
+
+    return call

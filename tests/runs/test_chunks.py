@@ -1,0 +1,224 @@
+"""A long scan in chunks: the same results, and after a kill only the chunk that was going on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.errors import WorkerDiedError
+from engine.execution import checkpoints, evaluate
+from engine.store.state_writer import store_states
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from engine.commands.run_result import RunResult
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+
+Suites = Callable[..., dict[str, Any]]
+Runs = Callable[..., "RunResult"]
+
+SLICES = ["overall", {"by": ["country", "device"]}, {"bins": {"age": [30]}}]
+TESTS = [{"metric": name} for name in ("accuracy", "recall", "roc_auc", "log_loss", "flip_rate")]
+
+
+class Killed(BaseException):
+    """What ends a run here where a signal would."""
+
+
+@pytest.fixture
+def parts(world: Any, spark: SparkSession, tmp_path: Any) -> Callable[..., str]:
+    """A table of some rows in files of the sizes that are told, a version for each."""
+
+    def make(*sizes: int, name: str = "parts") -> str:
+        start = 0
+        for size in sizes:
+            world.rows[start : start + size].to_parquet(tmp_path / "rows.parquet", index=False)
+            rows = spark.read.parquet(str(tmp_path / "rows.parquet"))
+            rows.coalesce(1).write.format("delta").mode("append").save(str(tmp_path / name))
+            start += size
+        return str(tmp_path / name)
+
+    return make
+
+
+@pytest.fixture
+def suite(world: Any, small: Suites, tmp_path: Any) -> Callable[..., dict[str, Any]]:
+    def make(table: str, version: int, **over: Any) -> dict[str, Any]:
+        over.setdefault("store", str(tmp_path / "store"))
+        return small(
+            dataset={"delta": table, "version": version},
+            models=[{"uri": world.model(name)} for name in ("good", "other")],
+            baseline="good",
+            slices=SLICES,
+            tests=TESTS,
+            mlflow={"tracking_uri": world.tracking_uri},
+            **over,
+        )
+
+    return make
+
+
+def figures(result: RunResult) -> pd.DataFrame:
+    cells = result.outcome.cells
+    frame = pd.DataFrame(
+        [
+            (c.model.name, c.slice.name, c.test.name, c.measured.value, c.counts.n, c.verdict.value)
+            for c in cells
+        ],
+        columns=["model", "slice", "test", "value", "n", "verdict"],
+    )
+    return frame.set_index(["model", "slice", "test"]).sort_index()
+
+
+def same(mine: pd.DataFrame, theirs: pd.DataFrame) -> None:
+    assert not mine.index.duplicated().any() and len(mine) > 20
+    assert mine[["n", "verdict"]].equals(theirs[["n", "verdict"]])
+    np.testing.assert_allclose(
+        mine["value"].astype(float), theirs["value"].astype(float), rtol=0, atol=1e-9
+    )
+
+
+def labelled(world: Any, rows: int) -> int:
+    return int(world.rows["fraud"][:rows].notna().sum())
+
+
+def die_after(
+    scans: int, monkeypatch: pytest.MonkeyPatch, error: Callable[..., BaseException] = Killed
+) -> list[str]:
+    """Lets the scan after some fail before it begins; gives the steps that were written."""
+    store, steps = store_states, []
+
+    def dying(states: Any, plan: Any, target: Any) -> None:
+        if len(steps) == scans:
+            steps.append("dead")
+            raise error("gone")
+        store(states, plan, target)
+        steps.append(target.step)
+
+    monkeypatch.setattr(evaluate, "store_states", dying)
+    return steps
+
+
+@pytest.mark.parametrize("sizes", [(300, 300, 300), (700, 200)], ids=["files", "hash"])
+def test_a_killed_scan_goes_on_after_its_last_chunk(
+    world: Any,
+    parts: Callable[..., str],
+    suite: Callable[..., dict[str, Any]],
+    evaluated: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    spark: SparkSession,
+    sizes: tuple[int, ...],
+) -> None:
+    table = parts(*sizes)
+    last = len(sizes) - 1
+    whole = evaluated(suite(table, last), "whole")
+    for name in ("good", "other"):
+        world.forget(name)
+    made = suite(table, last, checkpoint_rows=300)
+    with monkeypatch.context() as patch:
+        steps = die_after(2, patch)
+        with pytest.raises(Killed):
+            evaluated(made, "chunks", run_id="killed")
+    assert [step[:9] for step in steps[:2]] == ["part 1 of", "part 2 of"]
+    done = sum(world.journal("good"))
+    assert 0 < done < labelled(world, 900)
+    states = spark.read.format("delta").load(f"{made['store']}/states")
+    assert states.where("run_id = 'killed'").count() == 0, "chunks are nobody's results"
+
+    again = evaluated(made, "chunks", resume="killed")
+
+    for name in ("good", "other"):
+        assert sum(world.journal(name)) == labelled(world, 900), "each row was predicted once"
+    same(figures(again), figures(whole))
+    checkpoints = spark.read.format("delta").load(f"{made['store']}/chunks")
+    assert checkpoints.count() == 0
+
+
+def test_a_run_that_is_killed_between_its_states_and_its_chunks_leaves_none(
+    world: Any,
+    parts: Callable[..., str],
+    suite: Callable[..., dict[str, Any]],
+    evaluated: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    spark: SparkSession,
+) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed("gone")
+
+    made = suite(parts(200, 200), 1, checkpoint_rows=200)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "forget", die)
+        with pytest.raises(Killed):
+            evaluated(made, "left", run_id="left")
+    world.forget("good")
+    left = spark.read.format("delta").load(f"{made['store']}/chunks")
+    assert left.count() > 0
+    evaluated(made, "left", resume="left")
+    assert not world.journal("good"), "what was finished is not predicted again"
+    assert spark.read.format("delta").load(f"{made['store']}/chunks").count() == 0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_rows_that_changed_are_taken_in_chunks(
+    world: Any,
+    parts: Callable[..., str],
+    suite: Callable[..., dict[str, Any]],
+    evaluated: Runs,
+    spark: SparkSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from delta.tables import DeltaTable
+
+    table = parts(600, 600)
+    made = suite(table, 1, reuse=True, predictions="keep")
+    evaluated(made, "first")
+    DeltaTable.forPath(spark, table).update("id < 400", {"f0": "f0 + 1.0"})
+    for name in ("good", "other"):
+        world.forget(name)
+    made |= {"checkpoint_rows": 200}
+    made["evaluations"][0]["dataset"]["version"] = 2
+    with monkeypatch.context() as patch:
+        steps = die_after(3, patch)
+        with pytest.raises(Killed):
+            evaluated(made, "second", run_id="changed")
+    assert all(" of 4 " in step for step in steps[:3])
+    # The second part had not said yet that its predictions are kept.
+    finished, cut_off = world.journal("good")
+    again = evaluated(made, "second", resume="changed")
+    assert world.journal("good")[2] == cut_off
+    # Each changed row came and went, and is predicted as it was and as it is.
+    assert sum(world.journal("good")[2:]) + finished == 2 * labelled(world, 400)
+    more = {"metric": "brier_score"}
+    made["evaluations"][0]["tests"].append(more)
+    world.forget("good")
+    wider = evaluated(made, "third")
+    assert not world.journal("good"), "all predictions are kept"
+    fresh = suite(table, 2, store=made["store"] + "2")
+    fresh["evaluations"][0]["tests"].append(more)
+    whole = figures(evaluated(fresh, "fresh"))
+    same(figures(wider), whole)
+    same(figures(again), whole.drop("brier_score", level="test"))
+
+
+def test_a_worker_that_dies_costs_its_chunk(
+    world: Any,
+    parts: Callable[..., str],
+    suite: Callable[..., dict[str, Any]],
+    evaluated: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = parts(200, 200)
+    made = suite(table, 1, checkpoint_rows=200)
+    world.forget("good")
+    steps = die_after(1, monkeypatch, WorkerDiedError)
+    result = evaluated(made, "worker")
+    assert steps[1] == "dead" and len(set(steps)) == len(steps) == 4
+    assert sum(world.journal("good")) == labelled(world, 400)
+    assert figures(result)["n"].loc["good", "overall", "accuracy"] == labelled(world, 400)

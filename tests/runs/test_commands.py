@@ -1,0 +1,189 @@
+"""The commands as a user runs them: what goes to which stream, and how they end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from engine.commands.run_result import RunResult
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+
+Suites = Callable[..., dict[str, Any]]
+Command = Callable[..., Any]
+
+
+def environment(root: Path, **more: str) -> dict[str, str]:
+    """What a process of its own needs, without the tests' own Spark."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK"))}
+    return {**kept, "PYTHONPATH": str(root), **more}
+
+
+def start(root: Path, *args: str | Path, **more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "engine.cli.app", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(root, **more),
+        start_new_session=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def judged(world: Any, small: Suites, evaluated: Callable[..., RunResult]) -> RunResult:
+    suite = small(name="judged", tests=[{"metric": "accuracy", "min": 0.1}, {"metric": "recall"}])
+    return evaluated(suite, "judged", run_id="judged-1")
+
+
+@pytest.mark.parametrize(
+    ("test", "code", "word"),
+    [
+        ({"metric": "accuracy", "min": 0.1}, 0, "PASSED"),
+        ({"metric": "accuracy", "min": 1}, 1, "FAILED"),
+    ],
+)
+def test_run_ends_with_the_gates_exit_code(
+    world: Any, small: Suites, command: Command, test: dict[str, Any], code: int, word: str
+) -> None:
+    path = world.write("gate", small(tests=[test]))
+    result = command("run", path)
+    assert result.exit_code == code
+    assert f"GATE {word}" in result.stdout and str(world.store / "results") in result.stdout
+
+
+def test_json_and_set(world: Any, small: Suites, command: Command) -> None:
+    path = world.write("json", small(tests=[{"metric": "accuracy", "min": 0.1}]))
+    key = "evaluations.few.tests.0.min=0.999"
+    result = command("run", path, "--json", "--run-id", "json-1", "--set", key)
+    assert result.exit_code == 1, result.stderr
+    told = json.loads(result.stdout)
+    assert told["run_id"] == "json-1" and told["gate"] == "failed" and told["exit_code"] == 1
+    assert told["counts"]["FAIL"] == 1 and told["tracking_error"] is None
+    assert Path(told["places"]["report"]).exists()
+
+
+def test_plan_runs_nothing(world: Any, small: Suites, command: Command) -> None:
+    world.forget("good")
+    path = world.write("plan", small(slices=["overall", {"by": ["device"]}]))
+    result = command("plan", path)
+    assert result.exit_code == 0
+    assert "version 1, 400 rows" in result.stdout
+    assert "1 scan; nothing was run" in result.stdout and not world.journal("good")
+
+
+def test_results_in_three_formats(world: Any, judged: RunResult, command: Command) -> None:
+    from engine.store.results import RESULTS_SCHEMA
+
+    args = ("results", "--store", world.store, "--run", "judged-1", "--format")
+    table = command(*args, "table")
+    assert table.exit_code == 0 and "accuracy" in table.stdout and "PASS" in table.stdout
+    rows = list(csv.DictReader(io.StringIO(command(*args, "csv").stdout)))
+    assert list(rows[0]) == RESULTS_SCHEMA.names and len(rows) == 2
+    records = json.loads(command(*args, "json").stdout)
+    values = {record["test"]: record["value"] for record in records}
+    assert values == {c.test.name: c.measured.value for c in judged.outcome.cells}
+    assert float(next(r["value"] for r in rows if r["test"] == "recall")) == values["recall"]
+
+
+def test_report_is_built_again_from_the_store(
+    world: Any, judged: RunResult, command: Command, tmp_path: Path
+) -> None:
+    args = ("report", "--store", world.store, "--run", "judged-1")
+    result = command(*args, "--out", tmp_path / "again")
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(tmp_path / "again" / "index.html")
+    assert (tmp_path / "again" / "junit.xml").exists()
+    first = (world.store / "reports" / "judged-1" / "summary.md").read_text()
+    again = (tmp_path / "again" / "summary.md").read_text()
+    assert first.splitlines()[:3] == again.splitlines()[:3]
+    latest = command("report", "--store", world.store, "--out", tmp_path / "latest")
+    assert latest.exit_code == 0 and (tmp_path / "latest" / "index.html").exists()
+
+
+def test_doctor_and_schema(world: Any, command: Command) -> None:
+    well = command("doctor", "--store", world.store)
+    assert well.exit_code == 0, well.stdout
+    for what in ("Python", "Java", "store", "Spark+Delta", "MLflow"):
+        assert f"ok  {what}" in well.stdout
+    (world.folder / "plain-file").write_text("")
+    ill = command("doctor", "--store", world.folder / "plain-file" / "store")
+    assert ill.exit_code == 4 and "NO  store" in ill.stdout
+    schema = json.loads(command("schema").stdout)
+    assert schema["type"] == "object" and "evaluations" in schema["properties"]
+
+
+def test_train_refuses_what_is_no_model(world: Any, command: Command, tmp_path: Path) -> None:
+    result = command("train", tmp_path / "nothing", "--store", world.store)
+    assert result.exit_code == 2 and "nothing" in result.stderr
+
+
+def test_a_process_is_quiet_and_leaves_sparks_words_in_a_file(
+    root: Path, world: Any, small: Suites, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    suite = small(
+        store=str(store), slices=[{"by": ["device"]}], tests=[{"metric": "roc_auc", "min": 0.1}]
+    )
+    process = start(root, "run", world.write("quiet", suite), "--run-id", "quiet-1")
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    lines = err.splitlines()
+    ours = ("starting Spark", "run quiet-1", "few: ", "writing the report", "logging to MLflow")
+    assert lines and all(line.startswith(ours) for line in lines), err
+    assert out.strip().startswith("GATE PASSED") and "report" in out
+    assert (store / "logs" / "spark.log").exists()
+
+
+def test_a_machine_without_java(root: Path, world: Any, small: Suites) -> None:
+    path = world.write("no-java", small())
+    process = start(root, "run", path, PATH="", JAVA_HOME="")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 4 and out == ""
+    lines = [line for line in err.splitlines() if line != "starting Spark"]
+    assert len(lines) == 1, err
+    assert lines[0].startswith("evalmatrix: Spark needs Java 17 or newer: no `java` on the PATH")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_a_scan_and_says_how_to_go_on(
+    root: Path, world: Any, small: Suites, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    world.forget("slow")
+    suite = small(store=str(tmp_path / "store"), models=[{"uri": world.model("slow")}])
+    path = world.write("slow", suite)
+    process = start(root, "run", path, "--run-id", "slow-1")
+    try:
+        deadline = time.monotonic() + 400
+        while not world.journal("slow"):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        if number == signal.SIGINT:
+            # What a terminal does: every process of the group gets the signal.
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid, number)
+        pressed = time.monotonic()
+        out, err = process.communicate(timeout=60)
+        seconds = time.monotonic() - pressed
+    finally:
+        if process.poll() is None:
+            process.kill()
+    assert process.returncode == code, err
+    assert seconds < 10
+    assert out == "" and "Traceback" not in err, err
+    assert err.splitlines()[-1].startswith("evalmatrix: stopped; what was finished is in the store")
+    assert "--resume slow-1" in err.splitlines()[-1]

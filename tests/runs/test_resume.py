@@ -1,0 +1,142 @@
+"""A run that was stopped between two evaluations is completed: nothing twice, nothing missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine.errors import InputError, StoreError
+from engine.execution import distribute
+
+if TYPE_CHECKING:
+    from engine.commands.run_result import RunResult
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+
+Suites = Callable[..., dict[str, Any]]
+Runs = Callable[..., "RunResult"]
+
+
+def two(world: Any, small: Suites) -> dict[str, Any]:
+    suite = small(name="first", models=[{"uri": world.model("good")}], slices=[{"by": ["device"]}])
+    second = small(name="second", models=[{"uri": world.model("other")}])
+    return suite | {"evaluations": [*suite["evaluations"], *second["evaluations"]]}
+
+
+def stop_at(name: str, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Lets the scan of one evaluation fail hard."""
+    scan = distribute.scan
+
+    def failing(plan: Any, parts: Any) -> Any:
+        if plan.name == name:
+            raise error
+        return scan(plan, parts)
+
+    monkeypatch.setattr(distribute, "scan", failing)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(world: Any, small: Suites, evaluated: Runs) -> RunResult:
+    return evaluated(two(world, small), "two", run_id="undisturbed")
+
+
+def test_a_stopped_run_is_completed(
+    world: Any,
+    small: Suites,
+    evaluated: Runs,
+    undisturbed: RunResult,
+    monkeypatch: pytest.MonkeyPatch,
+    spark: Any,
+) -> None:
+    for name in ("good", "other"):
+        world.forget(name)
+    with monkeypatch.context() as patch:
+        stop_at("second", patch, StoreError("the cluster is gone"))
+        with pytest.raises(StoreError, match="the cluster is gone") as caught:
+            evaluated(two(world, small), "two", run_id="stopped")
+    assert "--resume stopped" in caught.value.__notes__[0]
+    predicted = sum(world.journal("good"))
+    assert predicted == int(world.few["fraud"].notna().sum()) and not world.journal("other")
+    runs = spark.read.format("delta").load(str(world.store / "runs"))
+    assert runs.where("run_id = 'stopped'").first()["status"] == "running"
+
+    result = evaluated(two(world, small), "two", resume="stopped")
+
+    assert sum(world.journal("good")) == predicted, "what was finished is not predicted again"
+    assert sum(world.journal("other")) == predicted
+    assert result.run_id == "stopped" and result.exit_code == undisturbed.exit_code
+    table = spark.read.format("delta").load(str(world.store / "results")).toPandas()
+    key = ["evaluation", "model", "slice", "test"]
+    mine, theirs = (
+        table[table["run_id"] == run].set_index(key).sort_index()
+        for run in ("stopped", "undisturbed")
+    )
+    assert not mine.index.duplicated().any()
+    same = ["value", "n", "weight_sum", "error_bound", "verdict", "reason", "dataset_version"]
+    assert mine[same].equals(theirs[same])
+    runs = spark.read.format("delta").load(str(world.store / "runs"))
+    rows = runs.where("run_id = 'stopped'").collect()
+    assert len(rows) == 1 and rows[0]["status"] == "finished"
+
+
+def test_resuming_a_finished_run_changes_nothing(
+    world: Any, small: Suites, evaluated: Runs, undisturbed: RunResult, spark: Any
+) -> None:
+    from mlflow import MlflowClient
+
+    def state() -> tuple[Any, ...]:
+        table = spark.read.format("delta").load(str(world.store / "results"))
+        client = MlflowClient(world.tracking_uri)
+        experiment = client.get_experiment_by_name("small").experiment_id
+        query = "tags.`evalmatrix.run_id` = 'undisturbed'"
+        runs = client.search_runs([experiment], query)
+        return (
+            table.where("run_id = 'undisturbed'").count(),
+            sorted(run.info.run_id for run in runs),
+            {run.info.run_id: run.data.metrics for run in runs}.keys(),
+        )
+
+    world.forget("good")
+    before = state()
+    again = evaluated(two(world, small), "two", resume="undisturbed")
+    assert state() == before and not world.journal("good")
+    assert [cell.measured for cell in again.outcome.cells] == [
+        cell.measured for cell in undisturbed.outcome.cells
+    ]
+
+
+def test_an_id_is_taken_once(
+    world: Any, small: Suites, evaluated: Runs, undisturbed: RunResult
+) -> None:
+    with pytest.raises(InputError, match="has a run 'undisturbed' already") as caught:
+        evaluated(two(world, small), "two", run_id="undisturbed")
+    assert "--resume undisturbed" in str(caught.value)
+
+
+def test_a_run_is_resumed_with_the_suite_it_was_begun_with(
+    world: Any, small: Suites, evaluated: Runs, undisturbed: RunResult
+) -> None:
+    with pytest.raises(InputError, match="begun with another suite"):
+        evaluated(small(min_slice_rows=3), "other", resume="undisturbed")
+    with pytest.raises(InputError, match="has no run 'never' to resume"):
+        evaluated(two(world, small), "two", resume="never")
+    with pytest.raises(InputError, match=r"a run id is '\.\./up'"):
+        evaluated(two(world, small), "two", run_id="../up")
+
+
+def test_the_report_of_a_stopped_run_says_how_to_complete_it(
+    world: Any,
+    small: Suites,
+    evaluated: Runs,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., Any],
+) -> None:
+    stop_at("second", monkeypatch, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        evaluated(two(world, small), "two", run_id="half")
+    found = command("report", "--store", world.store, "--run", "half")
+    assert found.exit_code == 2
+    assert "the run 'half' was stopped before it was finished" in found.stderr
+    assert "--resume half" in found.stderr
