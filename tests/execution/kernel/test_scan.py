@@ -715,7 +715,7 @@ def test_an_infinite_target_is_an_error_where_it_lies(models: Models) -> None:
     assert overall.counts.null_labels == sum(v is None or math.isnan(v) for v in target)
 
 
-TOO_SURE = r"the metric failed: RuntimeError: too sure \(test_kernel.py:[0-9]+\)"
+TOO_SURE = r"the metric failed: RuntimeError: too sure \(test_scan.py:[0-9]+\)"
 
 
 @pytest.fixture
