@@ -66,10 +66,10 @@ class Timed(Reporter):
         self.seconds = 0.0
 
     @contextmanager
-    def scanning(self, *args: Any, **options: Any) -> Iterator[None]:
+    def show_scan(self, *args: Any, **options: Any) -> Iterator[None]:
         """Times the block."""
         started = time.perf_counter()
-        with super().scanning(*args, **options):
+        with super().show_scan(*args, **options):
             yield
         self.seconds += time.perf_counter() - started
 

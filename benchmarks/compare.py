@@ -92,7 +92,7 @@ def scikit_learn(task: Task) -> tuple[float, str]:
 
 
 def mlflow_evaluate(task: Task, sample: int = 2) -> tuple[float, str]:
-    """`mlflow.models.evaluate` of each model on each slice, for a few slices."""
+    """`mlflow.models.evaluate_plan` of each model on each slice, for a few slices."""
     data = task.rows()
     masks = slice_masks(data, task.size.slices)
     chosen = masks[1 : 1 + sample]

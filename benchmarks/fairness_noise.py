@@ -110,7 +110,7 @@ def simulate(world: World, draws: int, rng: np.random.Generator) -> Outcome:
             ratio_covered = least - ROUNDING <= world.ratio <= most + ROUNDING
         covered = low - ROUNDING <= world.gap <= high + ROUNDING
         decided = (raw > LIMIT + ROUNDING, low > LIMIT, high <= LIMIT)
-        seen.append((raw, spread.debiased, covered, ratio_covered, *decided))
+        seen.append((raw, spread.debiased_value, covered, ratio_covered, *decided))
     return Outcome(world, *(float(mean) for mean in np.array(seen, np.float64).mean(axis=0)))
 
 

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.app import configure_logging, reported
+from engine.cli.app import configure_logging, handle_errors
 from engine.data.ingest import ingest
 from engine.spark.session import get_session
 
 
-@reported
+@handle_errors
 def main(
     files: Annotated[str, typer.Argument(metavar="GLOB", help="Files, e.g. 'data/*.csv'.")],
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Path, URI or catalog table.")],

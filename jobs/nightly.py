@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.app import configure_logging, print_result, reported
+from engine.cli.app import configure_logging, handle_errors, print_result
 from engine.commands.context import RunOptions
 from engine.commands.prepare import provide_models, provide_tables, read_provision
 from engine.commands.progress import Reporter
@@ -20,7 +20,7 @@ from engine.core.locations import Store
 from engine.spark.session import get_session
 
 
-@reported
+@handle_errors
 def main(
     suite: Annotated[Path, typer.Argument(metavar="SUITE.yml", help="The suite file.")],
     prepare: Annotated[

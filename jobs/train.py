@@ -10,12 +10,12 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.app import configure_logging, reported
+from engine.cli.app import configure_logging, handle_errors
 from engine.commands.stored_runs import DEFAULT_STORE
 from engine.commands.train import train
 
 
-@reported
+@handle_errors
 def main(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="models/<name>")],
     set_: Annotated[

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +82,31 @@ BY_NAME = frozenset({"engine", "engine.core.registry", "engine.execution.workers
 SPARK_INTERNALS = frozenset(
     {"sparkContext", "SparkContext", "rdd", "_jvm", "_jdf", "_jsc", "_jsparkSession"}
 )
+
+
+# A function that does something is called by a verb, one that gives something by a noun: never by a
+# participle alone, or one with what belongs to it (`told_of_waiting`).
+PARTICIPLE = re.compile(
+    r"\w+(ed|ing)|found|made|told|kept|seen|begun|taken|given|written|lost|left|held|known|shown"
+    r"|drawn|chosen|built|sent|spent|done|gone|met|meant|hidden|broken|grown"
+)
+BELONGS = frozenset(
+    ["anew", "as", "at", "by", "for", "from", "how", "in", "of", "on", "out", "to", "up", "with"]
+)
+# Nouns and verbs that end like one.
+NO_PARTICIPLES = frozenset(
+    {"feed", "finding", "heading", "listing", "mapping", "need", "nothing", "ranking", "reading",
+     "sampling", "seed", "setting", "speed", "string", "timing", "warning", "wording"}
+)  # fmt: skip
+KEPT_NAMES = {
+    "of": "how a state, or a view of states, is made: `Scores.of(batch)`",
+    "expected": "`raise expected(...)`: what a value of the suite should have been",
+    "held_out_metrics": "a noun, of rows that are held out",
+    "redacted": "a decorator and the manager of a block: what is under it is redacted",
+    "reused": "a number of a plan beside `predictions`, public",
+}
+# Names that say nothing of what they hold.
+VAGUE = frozenset({"each", "found", "made", "of"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +299,45 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
         pytest.fail(f"import cycle: {' <- '.join(error.args[1])}")
+
+
+def is_participle(name: str) -> bool:
+    first, *rest = name.strip("_").split("_")
+    alone = not rest or rest[0] in BELONGS
+    return alone and first not in NO_PARTICIPLES and PARTICIPLE.fullmatch(first) is not None
+
+
+def test_no_function_is_called_by_a_participle() -> None:
+    problems = []
+    for module in modules().values():
+        problems += [
+            f"{place(module, node.lineno)}: {node.name}"
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.FunctionDef)
+            and (is_participle(node.name) or node.name == "of")
+            and node.name not in KEPT_NAMES
+        ]
+    check_none(problems)
+
+
+def test_parameters_and_locals_say_what_they_hold() -> None:
+    problems = []
+    for module in modules().values():
+        fields = {
+            id(field.target)
+            for node in ast.walk(module.tree)
+            if isinstance(node, ast.ClassDef)
+            for field in node.body
+            if isinstance(field, ast.AnnAssign)
+        }
+        for node in ast.walk(module.tree):
+            if id(node) in fields:
+                continue
+            name = node.arg if isinstance(node, ast.arg) else getattr(node, "id", None)
+            bound = isinstance(node, ast.arg) or isinstance(getattr(node, "ctx", None), ast.Store)
+            if bound and name in VAGUE:
+                problems.append(f"{place(module, node.lineno)}: {name}")
+    check_none(problems)
 
 
 def test_modules_are_short() -> None:

@@ -21,11 +21,11 @@ import typer
 from rich.console import Console
 
 from engine._version import __version__
-from engine.core.signals import stopping_in_time
+from engine.core.signals import stop_on_signal
 from engine.errors import EvalMatrixError
 from engine.sinks import format as fmt
 from engine.sinks import listing
-from engine.spark.error_messages import unexpected
+from engine.spark.error_messages import failure_message
 
 P = ParamSpec("P")
 
@@ -58,13 +58,13 @@ StoreOption = Annotated[str, typer.Option("--store", help="The store's root.")]
 RunOption = Annotated[str, typer.Option("--run", metavar="ID|latest", help="Which run.")]
 
 
-def reported(command: Callable[P, int]) -> Callable[P, None]:
+def handle_errors(command: Callable[P, int]) -> Callable[P, None]:
     """Turns our errors into a message and an exit code, never a traceback."""
 
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            with stopping_in_time():
+            with stop_on_signal():
                 code = command(*args, **kwargs)
         except EvalMatrixError as error:
             _tell(str(error), error)
@@ -77,7 +77,7 @@ def reported(command: Callable[P, int]) -> Callable[P, None]:
             code = 0
         except Exception as error:  # exit code 1 would say that the gate failed
             code = EvalMatrixError.exit_code
-            _tell(unexpected(error), error)
+            _tell(failure_message(error), error)
         raise typer.Exit(code)
 
     return wrapper
@@ -134,7 +134,7 @@ def _main(
 
 
 @app.command()
-@reported
+@handle_errors
 def run(
     suite: Suite,
     set_: Set = None,
@@ -164,23 +164,23 @@ def print_result(result: Any, *, as_json: bool = False) -> None:
 
 
 @app.command()
-@reported
+@handle_errors
 def plan(suite: Suite, set_: Set = None) -> int:
     """Show the pinned matrix and the scans it takes, without running it."""
     from engine.commands.plan import plan as plan_suite
-    from engine.execution.incremental import of_base
+    from engine.execution.incremental import base_note
 
     planned = plan_suite(suite, overrides=set_ or ())
     out = listing.wide()
-    for each in planned:
-        out.print(listing.planned(each, told=of_base(each.steps)))
-    scans = sum(not each.steps.nothing_to_do for each in planned)
+    for evaluation in planned:
+        out.print(listing.plan_table(evaluation, reuse_note=base_note(evaluation.steps)))
+    scans = sum(not evaluation.steps.nothing_to_do for evaluation in planned)
     typer.echo(f"{scans} scan{'' if scans == 1 else 's'}; nothing was run")
     return 0
 
 
 @app.command()
-@reported
+@handle_errors
 def results(
     store: StoreOption = DEFAULT_STORE,
     run: RunOption = "latest",
@@ -203,7 +203,7 @@ def results(
 
 
 @app.command()
-@reported
+@handle_errors
 def report(
     store: StoreOption = DEFAULT_STORE,
     run: RunOption = "latest",
@@ -217,7 +217,7 @@ def report(
 
 
 @app.command()
-@reported
+@handle_errors
 def explain(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or latest.")],
     cell: Annotated[
@@ -236,7 +236,7 @@ def explain(
 
 
 @app.command()
-@reported
+@handle_errors
 def judge(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or latest.")],
     set_: Set = None,
@@ -260,7 +260,7 @@ def judge(
 
 
 @app.command()
-@reported
+@handle_errors
 def forget(
     key: Annotated[
         list[str],
@@ -277,7 +277,7 @@ def forget(
 
 
 @app.command()
-@reported
+@handle_errors
 def maintain(
     store: StoreOption = DEFAULT_STORE,
     days: Annotated[float, typer.Option("--days", help="How long a run's states are kept.")] = 90,
@@ -295,7 +295,7 @@ def maintain(
 
 
 @app.command()
-@reported
+@handle_errors
 def sync(
     store: StoreOption = DEFAULT_STORE,
     run: Annotated[str, typer.Option("--run", metavar="ID|latest|all", help="Which run.")] = "all",
@@ -315,7 +315,7 @@ def sync(
 
 
 @app.command()
-@reported
+@handle_errors
 def train(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="models/<name>")],
     set_: Set = None,
@@ -335,7 +335,7 @@ def train(
 
 
 @app.command()
-@reported
+@handle_errors
 def doctor(store: StoreOption = DEFAULT_STORE) -> int:
     """Check Python, Java, Spark with Delta, MLflow and the store."""
     from engine.commands.doctor import examine
@@ -348,7 +348,7 @@ def doctor(store: StoreOption = DEFAULT_STORE) -> int:
 
 
 @app.command()
-@reported
+@handle_errors
 def warmup() -> int:
     """Keep what Spark loads at each start in an archive, so that runs here start seconds sooner."""
     from engine.spark.class_archive import write_archive
@@ -368,7 +368,7 @@ def warmup() -> int:
 
 
 @app.command()
-@reported
+@handle_errors
 def schema() -> int:
     """Print the JSON Schema of the suite file."""
     from engine.suite import schema as suite_schema

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from engine.commands.progress import Reporter
 from engine.commands.stored_runs import tracking_uri, utc
-from engine.core.background import Beside
+from engine.core.background import BackgroundWriter
 from engine.core.locations import Store
 from engine.core.locks import sole_process
 from engine.core.vocabulary import RunInfo
@@ -48,7 +48,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RunContext:
     """A run that is going on: who it is, where it writes, and how it tells.
 
     `beside` are writes of the run that nothing waits for yet.
@@ -61,13 +61,13 @@ class Job:
     tell: Reporter
     resumed: dict[str, object] | None = None
     finder: ModelFinder | None = None
-    beside: Beside = field(default_factory=Beside)
+    beside: BackgroundWriter = field(default_factory=BackgroundWriter)
 
 
 @contextmanager
-def begun(
+def open_run(
     path: str | Path, options: RunOptions, *, spark: SparkSession | None, tell: Reporter
-) -> Iterator[Job]:
+) -> Iterator[RunContext]:
     """Reads the suite, checks the store, starts Spark, and names the run, which is the block's own.
 
     Raises:
@@ -89,7 +89,7 @@ def begun(
         options = replace(options, resume=run_id)
     with sole_process(store.local, run_id):
         begin = _Begin(suite, store, options, run_id, now)
-        yield _job(begin, spark, tell)
+        yield _make_context(begin, spark, tell)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ class _Begin:
     now: dt.datetime
 
 
-def _job(of: _Begin, spark: SparkSession | None, tell: Reporter) -> Job:
-    suite, store, options, run_id = of.suite, of.store, of.options, of.run_id
+def _make_context(begin: _Begin, spark: SparkSession | None, tell: Reporter) -> RunContext:
+    suite, store, options, run_id = begin.suite, begin.store, begin.options, begin.run_id
     short_waits()
     reach = partial(mlflow.reach, tracking_uri(suite, store), suite.name)
     finder = None if options.resume else ModelFinder(suite, then=reach)
@@ -114,7 +114,7 @@ def _job(of: _Begin, spark: SparkSession | None, tell: Reporter) -> Job:
         info = RunInfo(
             run_id=run_id,
             suite=suite.name,
-            started_at=utc(resumed["started_at"]) if resumed else of.now,
+            started_at=utc(resumed["started_at"]) if resumed else begin.now,
             store=suite.store,
             suite_resolved=dump_suite(suite),
             versions=versions(),
@@ -130,7 +130,7 @@ def _job(of: _Begin, spark: SparkSession | None, tell: Reporter) -> Job:
             finder.stop()
         raise
     tell.say(f"run {run_id}" + (" resumed" if resumed else ""))
-    return Job(suite, store, spark, info, tell, resumed, finder)
+    return RunContext(suite, store, spark, info, tell, resumed, finder)
 
 
 def _session(store: Store, tell: Reporter) -> SparkSession:
@@ -143,15 +143,15 @@ def _resumable(spark: SparkSession, store: Store, options: RunOptions) -> dict[s
     wanted = options.resume or options.run_id
     if wanted is None:
         return None
-    found = find_run(spark, wanted, table=store.table("runs"))
-    if options.resume and found is None:
+    row = find_run(spark, wanted, table=store.table("runs"))
+    if options.resume and row is None:
         raise InputError(f"the store {store.root!r} has no run {wanted!r} to resume")
-    if not options.resume and found is not None:
+    if not options.resume and row is not None:
         raise InputError(
             f"the store {store.root!r} has a run {wanted!r} already; complete it with "
             f"--resume {wanted}, or choose another id"
         )
-    return found
+    return row
 
 
 def _check_run_id(run_id: str) -> None:
@@ -173,13 +173,13 @@ def _newest(spark: SparkSession, store: Store) -> str:
 
 def versions() -> dict[str, str]:
     """The versions of what a result can depend on."""
-    found = {"python": platform.python_version()}
+    by_name = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:
-            found[library] = version(library)
+            by_name[library] = version(library)
         except PackageNotFoundError:
             continue
-    return found
+    return by_name
 
 
 def _user() -> str:

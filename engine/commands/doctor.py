@@ -42,11 +42,11 @@ def doctor(store: str = "./store") -> list[Finding]:
 def examine(store: str) -> Iterator[Finding]:
     """The findings, each as soon as it is known."""
     place = Store(store)
-    yield _checked("Python", _python)
-    yield _checked("Java", _java)
-    yield _checked("store", lambda: _store(place))
-    yield _checked("Spark+Delta", lambda: _spark(place))
-    yield _checked("MLflow", lambda: _mlflow(place))
+    yield _check("Python", _python)
+    yield _check("Java", _java)
+    yield _check("store", lambda: _store(place))
+    yield _check("Spark+Delta", lambda: _spark(place))
+    yield _check("MLflow", lambda: _mlflow(place))
     for name, package in (
         ("scikit-learn", "sklearn"),
         ("TensorFlow", "tensorflow"),
@@ -55,7 +55,7 @@ def examine(store: str) -> Iterator[Finding]:
         yield _framework(name, package)
 
 
-def _checked(what: str, check: Callable[[], str]) -> Finding:
+def _check(what: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, check())
     except EvalMatrixError as error:
@@ -65,10 +65,12 @@ def _checked(what: str, check: Callable[[], str]) -> Finding:
 
 
 def _python() -> str:
-    found = ".".join(map(str, sys.version_info[:3]))
+    python_version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < MIN_PYTHON:
-        raise EvalMatrixError(f"{found}; evalmatrix needs {'.'.join(map(str, MIN_PYTHON))}+")
-    return f"{found} ({sys.executable})"
+        raise EvalMatrixError(
+            f"{python_version}; evalmatrix needs {'.'.join(map(str, MIN_PYTHON))}+"
+        )
+    return f"{python_version} ({sys.executable})"
 
 
 def _java() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.commands.redacted import discreet
+from engine.commands.redacted import redacted
 from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run
 from engine.core.locations import Store
 from engine.planning.suites import stored_suite
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-@discreet()
+@redacted()
 def explain(
     run: str,
     cell: str,
@@ -34,12 +34,12 @@ def explain(
     Raises:
         InputError: when the store has no such run, or the run not exactly one such cell.
     """
-    found, session = find_finished_run(store, run, spark)
+    run_row, session = find_finished_run(store, run, spark)
     table = results_sink.read_results(
-        session, str(found["run_id"]), table=Store(store).table("results")
+        session, str(run_row["run_id"]), table=Store(store).table("results")
     )
     row = explaining.find(table.to_pylist(), cell)
-    suite = stored_suite(str(found["suite_resolved"]))
+    suite = stored_suite(str(run_row["suite_resolved"]))
     return explaining.explain(
         row,
         confidence=suite.confidence,

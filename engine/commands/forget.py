@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.commands.redacted import discreet
+from engine.commands.redacted import redacted
 from engine.commands.stored_runs import DEFAULT_STORE, open_store
 from engine.store import predictions
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-@discreet()
+@redacted()
 def forget(
     keys: Sequence[str], *, store: str = DEFAULT_STORE, spark: SparkSession | None = None
 ) -> int:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
 
-from engine.commands.redacted import discreet
+from engine.commands.redacted import redacted
 from engine.commands.run_result import RunResult
-from engine.commands.stored_runs import DEFAULT_STORE, concluded, find_finished_run, run_info
+from engine.commands.stored_runs import DEFAULT_STORE, conclude_run, find_finished_run, run_info
 from engine.core.locations import Store
 from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
 from engine.errors import InputError
@@ -31,7 +31,7 @@ from engine.planning import (
 from engine.planning.suites import read_suite, stored_suite
 from engine.states.rows import ROWS
 from engine.store.error_budget import judged_digest
-from engine.store.states import Stock, missing, refuse_unfinished, state_rows, take_stock
+from engine.store.states import StateCatalog, check_complete, find_states, missing_needs, state_rows
 from engine.suite import Evaluation, Suite, dump_suite
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Replay:
         return str(self.row["run_id"])
 
 
-def rejudged(replay: Replay) -> RunOutcome:
+def judge_again(replay: Replay) -> RunOutcome:
     """The outcome of a run under another suite, from its stored states; nothing is written.
 
     Raises:
@@ -65,23 +65,23 @@ def rejudged(replay: Replay) -> RunOutcome:
     """
     METRICS.load(replay.after.plugins)
     plans = list(_plans(replay))
-    stocks = []
+    catalogs = []
     for stored, plan in plans:
         check_fit(plan)
-        stocks.append(_stock(replay, stored, plan))
+        catalogs.append(_catalog(replay, stored, plan))
     results: list[EvaluationResult] = []
-    for (stored, _), stock in zip(plans, stocks, strict=True):
-        results.append(_result(replay, stored, stock, results))
+    for (stored, _), catalog in zip(plans, catalogs, strict=True):
+        results.append(_result(replay, stored, catalog, results))
     info = replace(run_info(replay.row, replay.store), suite_resolved=dump_suite(replay.after))
     # The run took the time it took, whenever it is judged.
     finished = replay.row["finished_at"] or replay.row["started_at"]
-    return concluded(replay.after, info, results, finished.astimezone(dt.UTC))
+    return conclude_run(replay.after, info, results, finished.astimezone(dt.UTC))
 
 
 def _plans(replay: Replay) -> Iterator[tuple[EvaluationPlan, EvaluationPlan]]:
     """Each plan as it was run, and as it is judged now."""
-    before = {each.name: each for each in replay.before.evaluations}
-    after = {each.name: each for each in replay.after.evaluations}
+    before = {entry.name: entry for entry in replay.before.evaluations}
+    after = {entry.name: entry for entry in replay.after.evaluations}
     stored = {plan.name: plan for plan in load_plans(str(replay.row["evaluations"]))}
     unknown = sorted(after.keys() - stored.keys())
     if unknown:
@@ -91,7 +91,7 @@ def _plans(replay: Replay) -> Iterator[tuple[EvaluationPlan, EvaluationPlan]]:
         )
     for name, evaluation in after.items():
         _check_same(replay.run_id, before[name], evaluation)
-        yield stored[name], _judged_by(replay.after, evaluation, stored[name])
+        yield stored[name], _revised_plan(replay.after, evaluation, stored[name])
 
 
 def _check_same(run_id: str, before: Evaluation, after: Evaluation) -> None:
@@ -104,7 +104,7 @@ def _check_same(run_id: str, before: Evaluation, after: Evaluation) -> None:
             )
 
 
-def _judged_by(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) -> EvaluationPlan:
+def _revised_plan(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) -> EvaluationPlan:
     problem = replace(plan.problem, costs=evaluation.costs)
     judged = replace(
         plan,
@@ -119,30 +119,33 @@ def _judged_by(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) -> Ev
     return replace(judged, code=code_of(judged))
 
 
-def _stock(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> Stock:
+def _catalog(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> StateCatalog:
     """What is kept for a plan; refuses tests whose states are not, all of them at once."""
     table = replay.store.table("states")
-    before = take_stock(replay.spark, stored, table=table, run_id=replay.run_id)
-    refuse_unfinished(replay.spark, before, table=table)
-    stock = take_stock(replay.spark, plan, table=table, run_id=replay.run_id)
-    found = lacking(plan, missing(stock))
-    if found:
-        listed = "; ".join(f"test {name!r} needs {what}" for name, what in found.items())
+    before = find_states(replay.spark, stored, table=table, run_id=replay.run_id)
+    check_complete(replay.spark, before, table=table)
+    catalog = find_states(replay.spark, plan, table=table, run_id=replay.run_id)
+    unmet = unmet_needs(plan, missing_needs(catalog))
+    if unmet:
+        listed = "; ".join(f"test {name!r} needs {what}" for name, what in unmet.items())
         raise InputError(
             f"evaluation {plan.name!r}: the run {replay.run_id!r} did not keep the states for "
             f"{listed}; run the suite to compute them"
         )
-    return stock
+    return catalog
 
 
-def lacking(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:
+def unmet_needs(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:
     """What is absent of what a plan's tests cannot do without, by the test that needs it."""
     without: dict[str, set[str]] = {}
     for slice_set in plan.scanned_sets:
         families = {need.family for need in absent if need.slice_set == slice_set.name}
         for test in plan.tests_reading(slice_set):
             metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
-            own = {each.key for each in metric.families(plan.problem, compared=metric.against)}
+            own = {
+                own_family.key
+                for own_family in metric.families(plan.problem, compared=metric.against)
+            }
             for family in sorted(families & (own | {ROWS})):
                 what = f"{family} on the slices by {slice_set.name!r}"
                 without.setdefault(test.name, set()).add(what)
@@ -150,10 +153,13 @@ def lacking(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:
 
 
 def _result(
-    replay: Replay, stored: EvaluationPlan, stock: Stock, earlier: Sequence[EvaluationResult]
+    replay: Replay,
+    stored: EvaluationPlan,
+    catalog: StateCatalog,
+    earlier: Sequence[EvaluationResult],
 ) -> EvaluationResult:
-    plan = stock.plan
-    rows = state_rows(replay.spark, stock, table=replay.store.table("states"))
+    plan = catalog.plan
+    rows = state_rows(replay.spark, catalog, table=replay.store.table("states"))
     alpha = None
     if plan.over_runs is not OverRuns.NONE:
         # The run's own share of the budget: to look again costs nothing and gains nothing.
@@ -163,7 +169,7 @@ def _result(
     return measure(plan, rows, alpha=alpha, earlier=earlier)
 
 
-@discreet()
+@redacted()
 def judge(
     run: str = "latest",
     *,
@@ -185,12 +191,12 @@ def judge(
         InputError: when there is no such run, when the suite differs in more than what is
             demanded, or when it needs states that the run did not keep.
     """
-    found, session = find_finished_run(store, run, spark)
-    before = stored_suite(str(found["suite_resolved"]))
+    run_row, session = find_finished_run(store, run, spark)
+    before = stored_suite(str(run_row["suite_resolved"]))
     if suite is None:
-        after = stored_suite(str(found["suite_resolved"]), overrides)
+        after = stored_suite(str(run_row["suite_resolved"]), overrides)
     else:
         after = read_suite(suite, tuple(overrides))
     place = Store(store)
-    outcome = rejudged(Replay(session, place, found, before, after))
+    outcome = judge_again(Replay(session, place, run_row, before, after))
     return RunResult(outcome, place, "", judged_into=Path())

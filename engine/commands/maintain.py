@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from engine.commands.redacted import discreet
+from engine.commands.redacted import redacted
 from engine.commands.stored_runs import DEFAULT_STORE, open_store
 from engine.store import maintenance
 from engine.store.maintenance import Maintained
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-@discreet()
+@redacted()
 def maintain(
     *,
     store: str = DEFAULT_STORE,

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.commands.redacted import discreet
+from engine.commands.redacted import redacted
 from engine.core.locations import Store
-from engine.execution.incremental import Steps, steps
+from engine.execution.incremental import StatePlan, plan_states
 from engine.planning import EvaluationPlan
 from engine.planning import planner as preparing
 from engine.planning.model_finder import ModelFinder, short_waits
 from engine.planning.suites import read_suite
 from engine.spark.session import get_session
-from engine.store.states import take_stock
+from engine.store.states import find_states
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,7 +27,7 @@ class PlannedEvaluation:
 
     plan: EvaluationPlan
     slices: int
-    steps: Steps
+    steps: StatePlan
 
     @property
     def cells(self) -> int:
@@ -45,7 +45,7 @@ class PlannedEvaluation:
         return self.steps.reused
 
 
-@discreet()
+@redacted()
 def plan(
     suite: str | Path,
     *,
@@ -65,19 +65,22 @@ def plan(
     try:
         session = spark or get_session(log_file=store.log_file)
         prepared = [
-            preparing.prepare(session, loaded, each, finder=finder) for each in loaded.evaluations
+            preparing.prepare(session, loaded, evaluation, finder=finder)
+            for evaluation in loaded.evaluations
         ]
     finally:
         finder.stop()
-    return [_planned(session, store, each, reuse=loaded.reuse) for each in prepared]
+    return [
+        _plan_evaluation(session, store, evaluation, reuse=loaded.reuse) for evaluation in prepared
+    ]
 
 
-def _planned(
-    spark: SparkSession, store: Store, of: preparing.Prepared, *, reuse: bool
+def _plan_evaluation(
+    spark: SparkSession, store: Store, prepared: preparing.Prepared, *, reuse: bool
 ) -> PlannedEvaluation:
-    stock = take_stock(spark, of.plan, table=store.table("states"), run_id="")
+    catalog = find_states(spark, prepared.plan, table=store.table("states"), run_id="")
     if not reuse:
-        stock.forget_others()
-    todo = steps(spark, stock)
+        catalog.forget_others()
+    todo = plan_states(spark, catalog)
     todo.release()
-    return PlannedEvaluation(of.plan, of.slices, todo)
+    return PlannedEvaluation(prepared.plan, prepared.slices, todo)

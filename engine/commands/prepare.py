@@ -59,16 +59,16 @@ def read_provision(path: str | Path) -> Provision:
 def provide_tables(spark: SparkSession, wanted: Provision, tell: Reporter) -> list[Ingested]:
     """Takes the files into the lake."""
     store, done = Store(wanted.store), []
-    for each in wanted.tables:
-        pattern, fmt = (each.csv, "csv") if each.csv else (each.parquet, "parquet")
+    for files in wanted.tables:
+        pattern, fmt = (files.csv, "csv") if files.csv else (files.parquet, "parquet")
         if pattern is None:
-            raise InputError(f"table {each.table!r}: expected `csv:` or `parquet:` with a glob")
-        found = ingest(spark, pattern, table=store.table(f"lake/{each.table}"), fmt=fmt)
+            raise InputError(f"table {files.table!r}: expected `csv:` or `parquet:` with a glob")
+        ingested = ingest(spark, pattern, table=store.table(f"lake/{files.table}"), fmt=fmt)
         tell.say(
-            f"{each.table}: {len(found.added)} files added, {len(found.known)} known, "
-            f"version {found.version}"
+            f"{files.table}: {len(ingested.added)} files added, {len(ingested.known)} known, "
+            f"version {ingested.version}"
         )
-        done.append(found)
+        done.append(ingested)
     return done
 
 
@@ -79,8 +79,8 @@ def provide_models(wanted: Provision, tell: Reporter) -> list[Trained]:
     store = Store(wanted.store)
     uri = wanted.tracking_uri or store.tracking_uri
     trained = []
-    for each in train_all(wanted.models, tracking_uri=uri, if_changed=True):
-        word = "unchanged" if each.reused else "trained"
-        tell.say(f"{each.name} version {each.version} {word}")
-        trained.append(each)
+    for model in train_all(wanted.models, tracking_uri=uri, if_changed=True):
+        word = "unchanged" if model.reused else "trained"
+        tell.say(f"{model.name} version {model.version} {word}")
+        trained.append(model)
     return trained

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engine.sinks import format as fmt
-from engine.spark.internals import described, task_progress
+from engine.spark.internals import job_description, task_progress
 
 log = logging.getLogger("evalmatrix")
 
@@ -36,10 +36,10 @@ class Reporter:
             log.info(text)
 
     @contextmanager
-    def scanning(self, spark: SparkSession, text: str, rows: int) -> Iterator[None]:
+    def show_scan(self, spark: SparkSession, text: str, rows: int) -> Iterator[None]:
         """Shows a scan's rows and seconds while the block runs."""
         started = time.monotonic()
-        with described(spark, text):
+        with job_description(spark, text):
             if self.console.is_terminal:
                 with self._bar(spark, text, rows):
                     yield
@@ -63,9 +63,9 @@ class Reporter:
 
             def poll() -> None:
                 while not done.wait(_POLL_SECONDS):
-                    found = task_progress(spark)
-                    if found is not None:
-                        bar.update(task, completed=rows * found[0] / found[1])
+                    progress = task_progress(spark)
+                    if progress is not None:
+                        bar.update(task, completed=rows * progress[0] / progress[1])
 
             thread = threading.Thread(target=poll, daemon=True)
             thread.start()

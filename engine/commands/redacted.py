@@ -19,7 +19,7 @@ _LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 
 
 @contextmanager
-def discreet() -> Iterator[None]:
+def redacted() -> Iterator[None]:
     """Lets no value of the data out of a block by what it raises or PySpark logs.
 
     Raises:
@@ -46,10 +46,10 @@ def discreet() -> Iterator[None]:
 
 def _forget_causes(error: BaseException) -> None:
     """Takes from an error the causes that quote data, and what lies below them."""
-    each: BaseException | None = error
-    while each is not None:
-        below = each.__cause__ or each.__context__
+    current: BaseException | None = error
+    while current is not None:
+        below = current.__cause__ or current.__context__
         if below is not None and quotes_data(below):
-            each.__cause__ = each.__context__ = None
+            current.__cause__ = current.__context__ = None
             return
-        each = below
+        current = below

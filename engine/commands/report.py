@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.commands.redacted import discreet
-from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run, rebuilt
+from engine.commands.redacted import redacted
+from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run, rebuild_outcome
 from engine.core.locations import Store
 from engine.planning.suites import stored_suite
 from engine.sinks.files import write_report
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-@discreet()
+@redacted()
 def report(
     *,
     store: str = DEFAULT_STORE,
@@ -28,9 +28,9 @@ def report(
     Raises:
         InputError: when the store has no such run.
     """
-    found, session = find_finished_run(store, run, spark)
-    suite = stored_suite(str(found["suite_resolved"]))
-    outcome = rebuilt(session, Store(store), suite, found)
+    run_row, session = find_finished_run(store, run, spark)
+    suite = stored_suite(str(run_row["suite_resolved"]))
+    outcome = rebuild_outcome(session, Store(store), suite, run_row)
     folder = Path(out) if out is not None else Store(store).report_folder(outcome.info.run_id)
     write_report(outcome, folder)
     return folder / "index.html"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.commands.redacted import discreet
+from engine.commands.redacted import redacted
 from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run
 from engine.core.locations import Store
 from engine.store import results as results_sink
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-@discreet()
+@redacted()
 def results(
     *, store: str = DEFAULT_STORE, run: str = "latest", spark: SparkSession | None = None
 ) -> pd.DataFrame:
@@ -23,9 +23,9 @@ def results(
     Raises:
         InputError: when the store has no such run.
     """
-    found, session = find_finished_run(store, run, spark)
+    run_row, session = find_finished_run(store, run, spark)
     table = results_sink.read_results(
-        session, str(found["run_id"]), table=Store(store).table("results")
+        session, str(run_row["run_id"]), table=Store(store).table("results")
     )
     frame: pd.DataFrame = table.to_pandas(maps_as_pydicts="strict")
     return frame

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
-from engine.commands.context import Job, RunOptions, begun
+from engine.commands.context import RunContext, RunOptions, open_run
 from engine.commands.progress import Reporter
-from engine.commands.redacted import discreet
+from engine.commands.redacted import redacted
 from engine.commands.run_result import RunResult
-from engine.commands.stored_runs import concluded, send, told_how_to_resume, tracking_uri
+from engine.commands.stored_runs import conclude_run, send, tell_how_to_resume, tracking_uri
 from engine.core.vocabulary import EvaluationResult, RunOutcome
 from engine.errors import TrackingError
 from engine.execution import checkpoints
-from engine.execution.evaluate import Computing, evaluated
+from engine.execution.evaluate import Computation, evaluate
 from engine.execution.shipping import ship
 from engine.execution.workers import check_cluster
 from engine.planning import EvaluationPlan, dump_plans, load_plans
@@ -27,7 +27,7 @@ from engine.sinks.files import write_report
 from engine.spark import table_errors, tables
 from engine.store import results as results_sink
 from engine.store.runs import FINISHED, finish_run, start_run
-from engine.store.states import refuse_unfinished, take_stock
+from engine.store.states import check_complete, find_states
 
 
 def run_suite(
@@ -49,54 +49,54 @@ def run_suite(
         InputError: when the suite or its inputs are wrong; nothing was evaluated.
         StoreError: when the machinery failed; what was finished is in the store.
     """
-    beginning = begun(suite, options or RunOptions(), spark=spark, tell=tell or Reporter())
-    with beginning as job:
-        plans = pinned(job)
-        with told_how_to_resume(job.info.run_id), job.beside:
+    beginning = open_run(suite, options or RunOptions(), spark=spark, tell=tell or Reporter())
+    with beginning as context:
+        plans = pin_plans(context)
+        with tell_how_to_resume(context.info.run_id), context.beside:
             results: list[EvaluationResult] = []
             for plan, frame in plans:
-                results.append(evaluate(job, plan, frame, results))
-            if job.resumed is not None:
+                results.append(evaluate_plan(context, plan, frame, results))
+            if context.resumed is not None:
                 # Who was killed when the states were written had no time to do this.
                 checkpoints.forget(
-                    job.spark, run_id=job.info.run_id, table=job.store.table("chunks")
+                    context.spark, run_id=context.info.run_id, table=context.store.table("chunks")
                 )
-            outcome = conclude(job, results)
-            job.beside.do(finish, job, outcome, outcome.gate.outcome.exit_code)
-            job.tell.say("writing the report")
-            write_report(outcome, job.store.report_folder(job.info.run_id))
-            tracked = track(job, outcome)
+            outcome = conclude(context, results)
+            context.beside.do(finish, context, outcome, outcome.gate.outcome.exit_code)
+            context.tell.say("writing the report")
+            write_report(outcome, context.store.report_folder(context.info.run_id))
+            tracked = track(context, outcome)
             if tracked.exit_code != outcome.gate.outcome.exit_code:
-                job.beside.do(finish, job, outcome, tracked.exit_code)
+                context.beside.do(finish, context, outcome, tracked.exit_code)
         return tracked
 
 
-def pinned(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
+def pin_plans(context: RunContext) -> list[tuple[EvaluationPlan, DataFrame]]:
     """The plans of all evaluations with the rows they read; a resumed run's as it pinned them.
 
     The workers are looked at, and given the models, before any of them is needed.
     """
-    plans = _resumed(job) if job.resumed is not None else _prepared(job)
+    plans = _resume_plans(context) if context.resumed is not None else _prepare_plans(context)
     models = [model for plan, _ in plans for model in plan.models]
-    check_cluster(job.spark, models)
-    ship(job.spark, models)
-    if job.resumed is None:
+    check_cluster(context.spark, models)
+    ship(context.spark, models)
+    if context.resumed is None:
         text = dump_plans([plan for plan, _ in plans])
-        table = job.store.table("runs")
-        job.beside.do(start_run, job.spark, job.info, text, table=table)
+        table = context.store.table("runs")
+        context.beside.do(start_run, context.spark, context.info, text, table=table)
     return plans
 
 
-def _resumed(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
-    assert job.resumed is not None, "a run is resumed from its row"
-    plans = load_plans(str(job.resumed["evaluations"]))
-    if job.resumed["status"] == FINISHED:
-        table, run_id = job.store.table("states"), job.info.run_id
+def _resume_plans(context: RunContext) -> list[tuple[EvaluationPlan, DataFrame]]:
+    assert context.resumed is not None, "a run is resumed from its row"
+    plans = load_plans(str(context.resumed["evaluations"]))
+    if context.resumed["status"] == FINISHED:
+        table, run_id = context.store.table("states"), context.info.run_id
         for plan in plans:
             # What has expired since is not computed anew: the run's results are written.
-            stock = take_stock(job.spark, plan, table=table, run_id=run_id)
-            refuse_unfinished(job.spark, stock, table=table)
-    return [(plan, _frame(job.spark, plan)) for plan in plans]
+            catalog = find_states(context.spark, plan, table=table, run_id=run_id)
+            check_complete(context.spark, catalog, table=table)
+    return [(plan, _frame(context.spark, plan)) for plan in plans]
 
 
 def _frame(spark: SparkSession, plan: EvaluationPlan) -> DataFrame:
@@ -112,63 +112,69 @@ def _frame(spark: SparkSession, plan: EvaluationPlan) -> DataFrame:
     return frame
 
 
-def _prepared(job: Job) -> list[tuple[EvaluationPlan, DataFrame]]:
-    assert job.finder is not None, "a new run looks for its models"
+def _prepare_plans(context: RunContext) -> list[tuple[EvaluationPlan, DataFrame]]:
+    assert context.finder is not None, "a new run looks for its models"
     try:
         prepared = [
-            prepare(job.spark, job.suite, evaluation, finder=job.finder, say=job.tell.say)
-            for evaluation in job.suite.evaluations
+            prepare(
+                context.spark,
+                context.suite,
+                evaluation,
+                finder=context.finder,
+                say=context.tell.say,
+            )
+            for evaluation in context.suite.evaluations
         ]
     finally:
-        job.finder.stop()
-    return [(each.plan, each.frame) for each in prepared]
+        context.finder.stop()
+    return [(item.plan, item.frame) for item in prepared]
 
 
-def evaluate(
-    job: Job, plan: EvaluationPlan, frame: DataFrame, earlier: Sequence[EvaluationResult]
+def evaluate_plan(
+    context: RunContext, plan: EvaluationPlan, frame: DataFrame, earlier: Sequence[EvaluationResult]
 ) -> EvaluationResult:
     """Scans an evaluation unless the run has its states already, and measures its cells."""
     started = time.monotonic()
-    of = Computing(
-        job.spark,
-        job.store,
-        job.suite.name,
-        job.info.run_id,
-        job.tell,
-        reuse=job.suite.reuse,
-        checkpoint_rows=job.suite.checkpoint_rows,
-        wait=job.beside.wait,
+    computation = Computation(
+        context.spark,
+        context.store,
+        context.suite.name,
+        context.info.run_id,
+        context.tell,
+        reuse=context.suite.reuse,
+        checkpoint_rows=context.suite.checkpoint_rows,
+        wait=context.beside.wait,
     )
-    result = evaluated(of, plan, frame, earlier)
+    result = evaluate(computation, plan, frame, earlier)
     seconds = time.monotonic() - started
     result = replace(result, timings={**result.timings, "seconds": seconds})
-    table = job.store.table("results")
-    job.beside.do(results_sink.write_results, job.spark, result, job.info, table=table)
+    table = context.store.table("results")
+    context.beside.do(results_sink.write_results, context.spark, result, context.info, table=table)
     return result
 
 
-def conclude(job: Job, results: Sequence[EvaluationResult]) -> RunOutcome:
+def conclude(context: RunContext, results: Sequence[EvaluationResult]) -> RunOutcome:
     """Decides the gate, for the run and for each model."""
-    return concluded(job.suite, job.info, results, dt.datetime.now(dt.UTC))
+    return conclude_run(context.suite, context.info, results, dt.datetime.now(dt.UTC))
 
 
-def track(job: Job, outcome: RunOutcome) -> RunResult:
+def track(context: RunContext, outcome: RunOutcome) -> RunResult:
     """Sends the run to MLflow; a server that is down costs no result."""
-    job.tell.say("logging to MLflow")
-    uri = tracking_uri(job.suite, job.store)
+    context.tell.say("logging to MLflow")
+    uri = tracking_uri(context.suite, context.store)
     try:
-        parents = send(outcome, job.suite, job.store, uri)
+        parents = send(outcome, context.suite, context.store, uri)
     except TrackingError as error:
-        return RunResult(outcome, job.store, uri, tracking_error=str(error))
-    return RunResult(outcome, job.store, uri, parents=parents)
+        return RunResult(outcome, context.store, uri, tracking_error=str(error))
+    return RunResult(outcome, context.store, uri, parents=parents)
 
 
-def finish(job: Job, outcome: RunOutcome, exit_code: int) -> None:
+def finish(context: RunContext, outcome: RunOutcome, exit_code: int) -> None:
     """Completes the run's row in the store."""
-    finish_run(job.spark, outcome, table=job.store.table("runs"), exit_code=exit_code)
+    finish_run(context.spark, outcome, table=context.store.table("runs"), exit_code=exit_code)
 
 
-@discreet()
+@redacted()
 def run(
     suite: str | Path,
     *,

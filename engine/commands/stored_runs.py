@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import SparkSession
 
 from engine.core.locations import Store
-from engine.core.locks import going_on
+from engine.core.locks import run_holder
 from engine.core.paths import is_folder
 from engine.core.vocabulary import EvaluationResult, RunInfo, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.verdicts import gate
-from engine.execution.evaluate import budget_of, measured
+from engine.execution.evaluate import budget_of, measure_states
 from engine.planning import load_plans
 from engine.sinks import mlflow
 from engine.spark.session import get_session
 from engine.store.runs import FINISHED, find_run, with_timings
-from engine.store.states import refuse_unfinished, take_stock
+from engine.store.states import check_complete, find_states
 from engine.suite import Suite
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def find_finished_run(
     store: str, run: str, spark: SparkSession | None
 ) -> tuple[dict[str, Any], SparkSession]:
     place, session = open_store(store, spark)
-    found = find_run(session, run, table=place.table("runs"))
-    if found is None:
+    row = find_run(session, run, table=place.table("runs"))
+    if row is None:
         what = "no run yet" if run == "latest" else f"no run {run!r}"
         raise InputError(f"the store {store!r} has {what}; `evalmatrix run SUITE.yml` makes one")
-    check_finished(found, place)
-    return found, session
+    check_finished(row, place)
+    return row, session
 
 
 def tracking_uri(suite: Suite, store: Store) -> str:
@@ -60,7 +60,7 @@ def utc(when: object) -> dt.datetime:
 
 
 @contextmanager
-def told_how_to_resume(run_id: str) -> Iterator[None]:
+def tell_how_to_resume(run_id: str) -> Iterator[None]:
     """Adds to whatever stops a run how it is completed; wrong data would be as wrong again."""
     try:
         yield
@@ -74,7 +74,7 @@ def told_how_to_resume(run_id: str) -> Iterator[None]:
         raise
 
 
-def concluded(
+def conclude_run(
     suite: Suite, info: RunInfo, results: Sequence[EvaluationResult], now: dt.datetime
 ) -> RunOutcome:
     """The outcome of a run: what its verdicts decide together."""
@@ -104,23 +104,25 @@ def send(outcome: RunOutcome, suite: Suite, store: Store, uri: str) -> dict[str,
     return mlflow.log_outcome(outcome, target)
 
 
-def rebuilt(spark: SparkSession, store: Store, suite: Suite, row: dict[str, object]) -> RunOutcome:
+def rebuild_outcome(
+    spark: SparkSession, store: Store, suite: Suite, row: dict[str, object]
+) -> RunOutcome:
     """The outcome of an earlier run, from what the store keeps of it."""
     run_id, table = str(row["run_id"]), store.table("states")
     check_finished(row, store)
-    stocks = [
-        take_stock(spark, plan, table=table, run_id=run_id)
+    catalogs = [
+        find_states(spark, plan, table=table, run_id=run_id)
         for plan in load_plans(str(row["evaluations"]))
     ]
-    for stock in stocks:
-        refuse_unfinished(spark, stock, table=table)
+    for catalog in catalogs:
+        check_complete(spark, catalog, table=table)
     budget = budget_of(spark, store, str(row["suite"]))
     results: list[EvaluationResult] = []
-    for stock in stocks:
-        results.append(measured(budget, store, stock, results))
+    for catalog in catalogs:
+        results.append(measure_states(budget, store, catalog, results))
     results = with_timings(results, row)
     finished = row["finished_at"] or row["started_at"]
-    return concluded(suite, run_info(row, store), results, utc(finished))
+    return conclude_run(suite, run_info(row, store), results, utc(finished))
 
 
 def check_finished(row: Mapping[str, object], store: Store) -> None:
@@ -128,7 +130,7 @@ def check_finished(row: Mapping[str, object], store: Store) -> None:
     if row["status"] == FINISHED:
         return
     run_id = str(row["run_id"])
-    place = going_on(store.local, run_id)
+    place = run_holder(store.local, run_id)
     if place is not None:
         raise InputError(f"the run {run_id!r} is going on in {place}; wait for its end")
     raise InputError(

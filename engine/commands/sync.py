@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import SparkSession
 
 from engine.commands.progress import Reporter
-from engine.commands.redacted import discreet
-from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run, open_store, rebuilt, send
+from engine.commands.redacted import redacted
+from engine.commands.stored_runs import (
+    DEFAULT_STORE,
+    find_finished_run,
+    open_store,
+    rebuild_outcome,
+    send,
+)
 from engine.core.locations import Store
 from engine.core.vocabulary import GateOutcome, RunOutcome
 from engine.errors import InputError, TrackingError
@@ -85,20 +91,22 @@ class SyncResult:
         refused = any(run.state is Sent.REFUSED for run in self.runs)
         return 4 if self.errors or refused else 0
 
-    def of(self, state: Sent) -> list[SyncedRun]:
+    def in_state(self, state: Sent) -> list[SyncedRun]:
         """The runs that stand so."""
         return [run for run in self.runs if run.state is state]
 
     def __str__(self) -> str:
         """A line for each run that was not there already."""
         lines = [str(run) for run in self.runs if run.state is not Sent.THERE]
-        if not (self.errors or self.of(Sent.SENT) or self.of(Sent.REFUSED)):
-            lines.append("nothing is missing" if not self.of(Sent.LOST) else "nothing can be sent")
+        if not (self.errors or self.in_state(Sent.SENT) or self.in_state(Sent.REFUSED)):
+            lines.append(
+                "nothing is missing" if not self.in_state(Sent.LOST) else "nothing can be sent"
+            )
         return "\n".join(lines)
 
 
 @dataclass(slots=True)
-class CatchUp:
+class Sync:
     """A store whose runs are sent, and what has been found on the way.
 
     `tracking_uri` is where MLflow is now; None is where each run's suite says. `down` are the
@@ -111,9 +119,9 @@ class CatchUp:
     tracking_uri: str | None = None
     down: dict[str, str] = field(default_factory=dict)
 
-    def place(self, of: Outline) -> str:
+    def place(self, suite: Outline) -> str:
         """Where MLflow is for the runs of a suite."""
-        return self.tracking_uri or of.tracking_uri or self.store.tracking_uri
+        return self.tracking_uri or suite.tracking_uri or self.store.tracking_uri
 
     @property
     def table(self) -> str:
@@ -133,60 +141,62 @@ class _Run:
         return str(self.row["run_id"])
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         return bool(self.row["status"] == FINISHED)
 
     def stands(self, state: Sent, reason: str = "", **more: Any) -> SyncedRun:
         return SyncedRun(self.id, state, self.uri, reason, **more)
 
 
-def caught_up(of: CatchUp, rows: Iterable[Mapping[str, Any]]) -> SyncResult:
+def sync_runs(sync: Sync, rows: Iterable[Mapping[str, Any]]) -> SyncResult:
     """Sends what MLflow lacks of some runs of a store, those that began first before the others.
 
     Args:
-        of: the store, and where MLflow is.
+        sync: the store, and where MLflow is.
         rows: the runs, as `results_sink.list_runs` gives them.
     """
     read = cache(outline)
     runs = []
     for row in rows:
         suite = read(str(row["suite_resolved"]))
-        runs.append(_Run(row, suite, of.place(suite)))
-    lacking = _lacking(of, [run for run in runs if run.finished])
-    done = [_brought(of, run, lacking) for run in runs]
+        runs.append(_Run(row, suite, sync.place(suite)))
+    lacking = _find_lacking(sync, [run for run in runs if run.is_finished])
+    done = [_sync_run(sync, run, lacking) for run in runs]
     codes = {
         run.id: GateOutcome(run.row["gate"]).exit_code
-        for run, found in zip(runs, done, strict=True)
-        if found is not None and found.state in (Sent.SENT, Sent.THERE)
+        for run, synced in zip(runs, done, strict=True)
+        if synced is not None and synced.state in (Sent.SENT, Sent.THERE)
     }
     wrong = {run.id: codes[run.id] for run in runs if run.id in codes and run.row["exit_code"] == 4}
-    correct_exit_codes(of.spark, wrong, table=of.table)
-    return SyncResult(tuple(found for found in done if found is not None), tuple(of.down.values()))
+    correct_exit_codes(sync.spark, wrong, table=sync.table)
+    return SyncResult(
+        tuple(synced for synced in done if synced is not None), tuple(sync.down.values())
+    )
 
 
-def _lacking(of: CatchUp, runs: Sequence[_Run]) -> dict[str, bool]:
+def _find_lacking(sync: Sync, runs: Sequence[_Run]) -> dict[str, bool]:
     """Whether MLflow lacks something of each run; those of a server that is down are left out."""
     groups: dict[tuple[str, str], list[_Run]] = defaultdict(list)
     for run in runs:
         groups[run.uri, run.suite.name].append(run)
-    found: dict[str, bool] = {}
+    lacking: dict[str, bool] = {}
     for (uri, experiment), alike in groups.items():
-        if uri in of.down:
+        if uri in sync.down:
             continue
-        of.tell.say(f"looking for {fmt.plural(len(alike), 'run')} of {experiment!r} in {uri}")
+        sync.tell.say(f"looking for {fmt.plural(len(alike), 'run')} of {experiment!r} in {uri}")
         wanted = {run.id: run.suite.evaluations for run in alike}
         try:
-            absent = mlflow.lacking(uri, experiment, wanted)
+            absent = mlflow.incomplete_runs(uri, experiment, wanted)
         except Exception as error:  # whatever a transport, a database or the server raises
-            of.down[uri] = _down(uri, error)
+            sync.down[uri] = _down(uri, error)
             continue
-        found |= {run.id: run.id in absent for run in alike}
-    return found
+        lacking |= {run.id: run.id in absent for run in alike}
+    return lacking
 
 
-def _brought(of: CatchUp, run: _Run, lacking: Mapping[str, bool]) -> SyncedRun | None:
+def _sync_run(sync: Sync, run: _Run, lacking: Mapping[str, bool]) -> SyncedRun | None:
     """How a run stands after it was sent where need be; None where MLflow could not be asked."""
-    if not run.finished:
+    if not run.is_finished:
         return run.stands(
             Sent.UNFINISHED,
             "it is not finished; complete it with `evalmatrix run SUITE.yml --resume "
@@ -196,48 +206,48 @@ def _brought(of: CatchUp, run: _Run, lacking: Mapping[str, bool]) -> SyncedRun |
         return None
     if not lacking[run.id]:
         return run.stands(Sent.THERE)
-    if run.uri in of.down:
-        return run.stands(Sent.REFUSED, of.down[run.uri])
-    of.tell.say(f"sending {run.id}")
+    if run.uri in sync.down:
+        return run.stands(Sent.REFUSED, sync.down[run.uri])
+    sync.tell.say(f"sending {run.id}")
     try:
-        return run.stands(Sent.SENT, parents=_sent(of, run))
+        return run.stands(Sent.SENT, parents=_send_run(sync, run))
     except TrackingError as error:
-        _ask_again(of, run)
+        _ask_again(sync, run)
         return run.stands(Sent.REFUSED, str(error))
     except (InputError, CodecError, ValueError) as error:
         return run.stands(Sent.LOST, " ".join(str(error).split()))
 
 
-def _sent(of: CatchUp, run: _Run) -> dict[str, str]:
-    row = find_run(of.spark, run.id, table=of.table)
+def _send_run(sync: Sync, run: _Run) -> dict[str, str]:
+    row = find_run(sync.spark, run.id, table=sync.table)
     assert row is not None, "the runs are the table's own"
     suite = stored_suite(str(row["suite_resolved"]))
-    outcome = rebuilt(of.spark, of.store, suite, row)
-    _complete_report(of, outcome)
-    return send(outcome, suite, of.store, run.uri)
+    outcome = rebuild_outcome(sync.spark, sync.store, suite, row)
+    _complete_report(sync, outcome)
+    return send(outcome, suite, sync.store, run.uri)
 
 
-def _complete_report(of: CatchUp, outcome: RunOutcome) -> None:
+def _complete_report(sync: Sync, outcome: RunOutcome) -> None:
     """Writes the report where files of it are not on this machine."""
-    folder = of.store.report_folder(outcome.info.run_id)
+    folder = sync.store.report_folder(outcome.info.run_id)
     if not all((folder / name).is_file() for name in mlflow.FILES):
-        of.tell.say(f"writing the report of {outcome.info.run_id}")
+        sync.tell.say(f"writing the report of {outcome.info.run_id}")
         write_report(outcome, folder)
 
 
-def _ask_again(of: CatchUp, run: _Run) -> None:
+def _ask_again(sync: Sync, run: _Run) -> None:
     """Finds out whether a server refused one run, or is down for all."""
     try:
         mlflow.reach(run.uri, run.suite.name)
     except Exception as error:  # whatever a transport, a database or the server raises
-        of.down[run.uri] = _down(run.uri, error)
+        sync.down[run.uri] = _down(run.uri, error)
 
 
 def _down(uri: str, error: Exception) -> str:
     return f"{unreachable(uri, error)}; all results are safe in the store"
 
 
-@discreet()
+@redacted()
 def sync(
     *,
     store: str = DEFAULT_STORE,
@@ -263,8 +273,8 @@ def sync(
         rows = list_runs(session, table=place.table("runs"))
     else:
         rows = [find_finished_run(store, run, session)[0]]
-    result = caught_up(CatchUp(session, place, Reporter(), tracking_uri), rows)
-    for each in result.runs if run != "all" else ():
-        if each.state is Sent.LOST:
-            raise InputError(f"the run {each.run_id!r} cannot be sent to MLflow: {each.reason}")
+    result = sync_runs(Sync(session, place, Reporter(), tracking_uri), rows)
+    for synced in result.runs if run != "all" else ():
+        if synced.state is Sent.LOST:
+            raise InputError(f"the run {synced.run_id!r} cannot be sent to MLflow: {synced.reason}")
     return result

@@ -13,7 +13,7 @@ from typing import ParamSpec
 P = ParamSpec("P")
 
 
-class Beside:
+class BackgroundWriter:
     """Actions in the order in which they are given; after one that failed, none is begun.
 
     As a context manager it waits at the end, and raises what an action raised. A block that fails
@@ -40,7 +40,7 @@ class Beside:
         if self._last is not None:
             self._last.result()
 
-    def __enter__(self) -> Beside:
+    def __enter__(self) -> BackgroundWriter:
         return self
 
     def __exit__(

@@ -40,7 +40,7 @@ _SIGNS: Mapping[Kind, re.Pattern[str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class DiskError:
     """What happened, and to which file where that is told."""
 
     kind: Kind
@@ -56,7 +56,7 @@ class Fault:
         return words[self.kind] + (f" ({self.file})" if self.file else "")
 
 
-def fault_of(error: BaseException | None) -> Fault | None:
+def disk_error_of(error: BaseException | None) -> DiskError | None:
     """What an error says of disks and files; None where it is of something else."""
     lines = [] if error is None else f"{type(error).__name__}: {error}".splitlines()
     # Names of Java's classes stand in its stacks, whatever went wrong.
@@ -64,5 +64,5 @@ def fault_of(error: BaseException | None) -> Fault | None:
     for kind, sign in _SIGNS.items():
         if sign.search(text):
             file = _FILE.search(text)
-            return Fault(kind, file[1] if file else None)
+            return DiskError(kind, file[1] if file else None)
     return None

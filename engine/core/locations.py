@@ -56,11 +56,13 @@ class Store:
         """
         if self.is_catalog:
             fits = re.fullmatch(r"\w+", dataset) is not None
-            return self.table(f"lake/{dataset if fits else _marked(dataset, r'[^a-z0-9_]', '_')}")
+            return self.table(
+                f"lake/{dataset if fits else _path_part(dataset, r'[^a-z0-9_]', '_')}"
+            )
         taken = dataset in _NO_FOLDERS or "/" in dataset or "\0" in dataset
         long = len(dataset.encode("utf-8", "replace")) > _FOLDER_BYTES
         if (taken or long) and not self._made_before(dataset):
-            dataset = _marked(dataset, r"[^\w .+,@=-]", "-")
+            dataset = _path_part(dataset, r"[^\w .+,@=-]", "-")
         return self.table(f"lake/{dataset}")
 
     def _made_before(self, dataset: str) -> bool:
@@ -117,7 +119,7 @@ class Store:
             ) from error
 
 
-def _marked(name: str, other: str, sign: str) -> str:
+def _path_part(name: str, other: str, sign: str) -> str:
     """A name as a part of a path: `sign` for each `other`, cut, and a mark of the whole name."""
     mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     plain = re.sub(other, sign, name.lower() if sign == "_" else name)

@@ -44,7 +44,7 @@ def sole_writer(folder: Path | None, *, patience: float = PATIENCE) -> Iterator[
     Raises:
         StoreError: when another writer took longer.
     """
-    file = None if folder is None else _opened(folder.parent, folder.name)
+    file = None if folder is None else _open_lock(folder.parent, folder.name)
     if folder is None or file is None:
         yield
         return
@@ -67,12 +67,12 @@ def sole_process(store: Path | None, run_id: str) -> Iterator[None]:
         InputError: when the run goes on in another process, or elsewhere in this one.
     """
     name = f"run-{run_id}"
-    file = None if store is None else _opened(store, name)
+    file = None if store is None else _open_lock(store, name)
     if store is None or file is None:
         yield
         return
     try:
-        if not _locked(file):
+        if not _try_lock(file):
             raise InputError(
                 f"the run {run_id!r} is going on in {_holder(file)}; wait for its end, or choose "
                 "another id"
@@ -88,7 +88,7 @@ def sole_process(store: Path | None, run_id: str) -> Iterator[None]:
         os.close(file)
 
 
-def going_on(store: Path | None, run_id: str) -> str | None:
+def run_holder(store: Path | None, run_id: str) -> str | None:
     """Where a run goes on, in words; None where it does not, or nothing tells."""
     place = None if store is None else _place(store, f"run-{run_id}")
     if place is None or not place.exists():
@@ -112,7 +112,7 @@ def _place(folder: Path, name: str) -> Path:
     return folder / ".locks" / f"{name}.lock"
 
 
-def _opened(folder: Path, name: str) -> int | None:
+def _open_lock(folder: Path, name: str) -> int | None:
     """The open file to lock; a table's stays there, since removing it would let two in."""
     place = _place(folder, name)
     try:
@@ -122,7 +122,7 @@ def _opened(folder: Path, name: str) -> int | None:
         return None
 
 
-def _locked(file: int) -> bool:
+def _try_lock(file: int) -> bool:
     """Locks an open file and says in it by which process; False where another one has it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,7 +139,7 @@ def _locked(file: int) -> bool:
 def _wait(file: int, folder: Path, patience: float) -> None:
     started = time.monotonic()
     told = False
-    while not _locked(file):
+    while not _try_lock(file):
         waited = time.monotonic() - started
         if waited > patience:
             raise StoreError(

@@ -19,13 +19,13 @@ def local_path(place: str) -> Path | None:
     >>> local_path("file:///data/a%20b"), local_path("s3://bucket/a")
     (PosixPath('/data/a b'), None)
     """
-    found = _URI.fullmatch(place)
-    if found is None:
+    match = _URI.fullmatch(place)
+    if match is None:
         # Unlike pathlib's, it takes `~nobody` for what it is where there is no such user.
         return Path(os.path.expanduser(place)).absolute()  # noqa: PTH111
-    if found[1].lower() != "file":
+    if match[1].lower() != "file":
         return None
-    return Path("/" + unquote(found[2]))
+    return Path("/" + unquote(match[2]))
 
 
 def is_there(place: str | Path) -> bool:

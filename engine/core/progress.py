@@ -12,5 +12,5 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """One step, in a line."""
 
-    def scanning(self, spark: Any, text: str, rows: int) -> AbstractContextManager[None]:
+    def show_scan(self, spark: Any, text: str, rows: int) -> AbstractContextManager[None]:
         """Shows a scan's rows and seconds while the block runs."""

@@ -101,7 +101,7 @@ class _Frame:
         return bool(_INSTALLED & set(Path(path).parts)) or path.startswith((_STANDARD, "<frozen"))
 
 
-def told(error: BaseException) -> str:
+def redacted_message(error: BaseException) -> str:
     """What may be told of an error, in one line: its type, what its code says, and where.
 
     The engine's own errors are told as they are: none of them quotes a row or a prediction.
@@ -111,7 +111,7 @@ def told(error: BaseException) -> str:
     >>> try:
     ...     check("Ada Lovelace")
     ... except ValueError as error:
-    ...     told(error).partition(" (")[0]
+    ...     redacted_message(error).partition(" (")[0]
     'ValueError: expected an age below 150, found …'
     """
     if isinstance(error, Told):
@@ -119,7 +119,7 @@ def told(error: BaseException) -> str:
     frames = list(_frames(error.__traceback__))
     kind = _known_name(type(error))
     message = _message(error)
-    if isinstance(error, EvalMatrixError) and all(each.is_ours for each in frames):
+    if isinstance(error, EvalMatrixError) and all(frame.is_ours for frame in frames):
         return f"{kind}: {_cut(message or '')}"
     place = _place(frames)
     if message == "":
@@ -143,17 +143,17 @@ def _known_name(kind: type[BaseException]) -> str:
 
     A class that was made while the code ran may have a name that was made of data.
     """
-    return next(each.__name__ for each in kind.__mro__ if _is_known(each))
+    return next(base.__name__ for base in kind.__mro__ if _is_known(base))
 
 
 def _is_known(kind: type) -> bool:
     try:
-        found: object = sys.modules.get(kind.__module__)
+        value: object = sys.modules.get(kind.__module__)
         for part in kind.__qualname__.split("."):
-            found = getattr(found, part)
+            value = getattr(value, part)
     except Exception:  # a module may make its attributes as it likes
         return False
-    return found is kind and kind.__name__.isidentifier() and len(kind.__name__) <= _MAX_NAME
+    return value is kind and kind.__name__.isidentifier() and len(kind.__name__) <= _MAX_NAME
 
 
 def _message(error: BaseException) -> str | None:
@@ -180,8 +180,8 @@ def _place(frames: Iterable[_Frame]) -> str:
     Where no step is the user's own it is the last one.
     """
     every = list(frames)
-    theirs = [each for each in every if not each.is_ours] or every
-    own = [each for each in theirs if not each.is_installed] or theirs
+    theirs = [frame for frame in every if not frame.is_ours] or every
+    own = [frame for frame in theirs if not frame.is_installed] or theirs
     if not own:
         return ""
     file = Path(own[-1].code.co_filename).name
@@ -191,18 +191,22 @@ def _place(frames: Iterable[_Frame]) -> str:
 
 def _safe(message: str, error: BaseException, frames: Iterable[_Frame]) -> str | None:
     """The message with an ellipsis for what is no text of the code; None where nothing is left."""
-    known = sorted((each for each in _fragments(error, frames) if each in message), key=len)
+    known = sorted(
+        (fragment for fragment in _fragments(error, frames) if fragment in message), key=len
+    )
     parts: list[str] = []
     hidden, at = "", 0
     while at < len(message):
-        found = next((each for each in reversed(known) if _stands(message, each, at)), None)
-        if found is None:
+        longest = next(
+            (fragment for fragment in reversed(known) if _stands(message, fragment, at)), None
+        )
+        if longest is None:
             hidden += message[at]
             at += 1
             continue
-        parts += [_veiled(hidden), found]
-        hidden, at = "", at + len(found)
-    return "".join([*parts, _veiled(hidden)]).strip() if parts else None
+        parts += [_redact(hidden), longest]
+        hidden, at = "", at + len(longest)
+    return "".join([*parts, _redact(hidden)]).strip() if parts else None
 
 
 def _stands(message: str, fragment: str, at: int) -> bool:
@@ -210,16 +214,16 @@ def _stands(message: str, fragment: str, at: int) -> bool:
     end = at + len(fragment)
     return (
         message.startswith(fragment, at)
-        and not _joined(message[at - 1 : at], fragment[0])
-        and not _joined(fragment[-1], message[end : end + 1])
+        and not _is_one_word(message[at - 1 : at], fragment[0])
+        and not _is_one_word(fragment[-1], message[end : end + 1])
     )
 
 
-def _joined(left: str, right: str) -> bool:
+def _is_one_word(left: str, right: str) -> bool:
     return (left.isalpha() and right.isalpha()) or (left.isdigit() and right.isdigit())
 
 
-def _veiled(text: str) -> str:
+def _redact(text: str) -> str:
     """What is not told of a message; a bracket or a comma between two parts stays."""
     plain = len(text) <= 2 and text.isascii() and not any(map(str.isalnum, text))
     return text if plain else HIDDEN
@@ -227,19 +231,19 @@ def _veiled(text: str) -> str:
 
 def _fragments(error: BaseException, frames: Iterable[_Frame]) -> Iterator[str]:
     """The pieces of text that the code has from which the error's message was made."""
-    codes = {each.code for each in frames}
+    codes = {frame.code for frame in frames}
     for kind in type(error).__mro__:
         makers = (vars(kind).get(name) for name in ("__init__", "__str__"))
-        codes |= {code for made in makers if isinstance(code := _code_of(made), CodeType)}
+        codes |= {code for maker in makers if isinstance(code := _code_of(maker), CodeType)}
     texts = {text for code in codes for text in _texts(code)}
     for text in [*texts, *_WELL_KNOWN]:
         for piece in (text, *_FIELD.split(text)):
             flat = _SPACE.sub(" ", piece)
-            yield from {each for each in (flat, flat.strip()) if _says_something(each)}
+            yield from {part for part in (flat, flat.strip()) if _says_something(part)}
 
 
-def _code_of(made: object) -> object:
-    return getattr(made, "__code__", None)
+def _code_of(maker: object) -> object:
+    return getattr(maker, "__code__", None)
 
 
 def _texts(code: CodeType) -> Iterator[str]:

@@ -41,7 +41,7 @@ class _Stop:
 
 
 @contextmanager
-def stopping_in_time() -> Iterator[None]:
+def stop_on_signal() -> Iterator[None]:
     """Raises Interrupted in the block on Ctrl-C and SIGTERM, and sees to it that it ends.
 
     Clean-up that takes longer than GRACE_SECONDS, and a second signal, end the process at once:
@@ -54,7 +54,7 @@ def stopping_in_time() -> Iterator[None]:
         yield
         return
     stop = _Stop()
-    before = {each: signal.signal(each, stop) for each in _SIGNALS}
+    before = {signum: signal.signal(signum, stop) for signum in _SIGNALS}
     try:
         yield
     except Exception as error:
@@ -72,12 +72,12 @@ def stopping_in_time() -> Iterator[None]:
 
 
 @contextmanager
-def keeping_handlers() -> Iterator[None]:
-    """Puts the handlers of `stopping_in_time` back after the block.
+def keep_handlers() -> Iterator[None]:
+    """Puts the handlers of `stop_on_signal` back after the block.
 
     Spark's Python sets one of its own for Ctrl-C when a session starts, which waits for the JVM.
     """
-    ours = {each: signal.getsignal(each) for each in _SIGNALS}
+    ours = {signum: signal.getsignal(signum) for signum in _SIGNALS}
     try:
         yield
     finally:

@@ -37,7 +37,7 @@ def scratch_folder(root: Path | None = None) -> Path:
         StoreError: when nothing can be written there, or too little.
     """
     try:
-        folder = _made(root)
+        folder = _make_folder(root)
         disk = shutil.disk_usage(folder)
     except OSError as error:
         why = str(error.strerror or error) + (f" ({error.filename})" if error.filename else "")
@@ -51,7 +51,7 @@ def scratch_folder(root: Path | None = None) -> Path:
     return folder
 
 
-def _made(root: Path | None) -> Path:
+def _make_folder(root: Path | None) -> Path:
     if root is None:
         root = Path(tempfile.gettempdir(), f"evalmatrix-{os.getuid()}")
     root.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ from engine.errors import DataError, EvalMatrixError, StoreError
 from engine.spark import tables
 from engine.spark.error_messages import first_line
 from engine.spark.internals import committed_tokens
-from engine.spark.tables import column, escaped
+from engine.spark.tables import column, escape_glob
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,8 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
     if fmt not in FORMATS:
         raise DataError(f"files are {fmt!r}, expected one of {FORMATS}")
     files = _files(spark, pattern)
-    _check_named(table)
-    known_before = _known(spark, table, [identity for _, identity in files])
+    _check_table_path(table)
+    known_before = _known_identities(spark, table, [identity for _, identity in files])
     for name, identity in files:
         if identity not in known_before:
             _check_file(name, fmt)
@@ -118,7 +118,7 @@ def _names(kind: DataType) -> Iterator[str]:
         yield from _names(kind.valueType)
 
 
-def _known(spark: SparkSession, table: str, identities: Sequence[str]) -> set[str]:
+def _known_identities(spark: SparkSession, table: str, identities: Sequence[str]) -> set[str]:
     """Which of the files have been ingested.
 
     Where only the history can tell, those of commits that have left it are missing; Delta's own
@@ -133,7 +133,7 @@ def _known(spark: SparkSession, table: str, identities: Sequence[str]) -> set[st
     return {row["userMetadata"] for row in history if row["userMetadata"]}
 
 
-def _check_named(table: str) -> None:
+def _check_table_path(table: str) -> None:
     if not tables.is_catalog_name(table) and Path(table).is_file():
         raise DataError(f"the table's place {table!r} is a file; expected a folder or none")
 
@@ -142,22 +142,22 @@ def _files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
     """The files of a glob with what identifies each, sorted by name."""
     if "://" in pattern:
         return _remote_files(spark, pattern)
-    found = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
-    if not found and is_there(pattern) and not is_folder(pattern):
+    paths = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
+    if not paths and is_there(pattern) and not is_folder(pattern):
         # A file whose own name looks like a pattern.
-        found = [pattern]
-    if not found:
+        paths = [pattern]
+    if not paths:
         raise DataError(f"no file matches {pattern!r}, seen from {Path.cwd()}")
-    for path in found:
+    for path in paths:
         if any(unicodedata.category(char) == "Cs" for char in path):
-            raise _refused(path, "a name that is not UTF-8: rename it")
-    return [(path, f"{Path(path).name} {_sha256(path)}") for path in found]
+            raise _file_error(path, "a name that is not UTF-8: rename it")
+    return [(path, f"{Path(path).name} {_sha256(path)}") for path in paths]
 
 
 def _check_file(path: str, fmt: str) -> None:
     """Refuses a file that Spark would read as something else, before any file is taken."""
     name, wrong = Path(path).name, None
-    if fmt == "csv" and escaped(place := _place(path)) != place:
+    if fmt == "csv" and escape_glob(place := _place(path)) != place:
         # To infer the types of multi-line CSV, Spark looks for files once more, now by pattern.
         wrong = "one of []{}*?\\ in its path, which Spark takes for a pattern: rename it"
     elif "://" in path:
@@ -169,10 +169,10 @@ def _check_file(path: str, fmt: str) -> None:
     elif fmt == "csv" and not name.endswith(_PACKED) and not _is_text(path):
         wrong = "content that is not UTF-8: convert it, for example by iconv"
     if wrong is not None:
-        raise _refused(path, wrong)
+        raise _file_error(path, wrong)
 
 
-def _refused(path: str, wrong: str) -> DataError:
+def _file_error(path: str, wrong: str) -> DataError:
     return DataError(f"the file {path!r} has {wrong}, or let the glob leave it out")
 
 
@@ -192,7 +192,7 @@ def _is_text(path: str) -> bool:
 def _remote_files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
     """Files of an object store, identified by name, length and time, without reading them."""
     try:
-        found = (
+        rows = (
             spark.read.format("binaryFile")
             .load(pattern)
             .select("path", "length", F.col("modificationTime").cast("string").alias("time"))
@@ -201,9 +201,9 @@ def _remote_files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
         )
     except PySparkException as error:
         raise DataError(f"no file matches {pattern!r} ({first_line(error)})") from error
-    if not found:
+    if not rows:
         raise DataError(f"no file matches {pattern!r}")
-    return [(row.path, f"{row.path} {row.length} {row.time}") for row in found]
+    return [(row.path, f"{row.path} {row.length} {row.time}") for row in rows]
 
 
 def _place(path: str) -> str:
@@ -218,7 +218,7 @@ def _sha256(path: str) -> str:
 
 def _read(spark: SparkSession, path: str, fmt: str, table: str, version: int | None) -> DataFrame:
     schema = tables.read(spark, table).schema if version is not None else None
-    place = escaped(_place(path))
+    place = escape_glob(_place(path))
     try:
         return _csv(spark, place, schema) if fmt == "csv" else _parquet(spark, place, schema)
     except EvalMatrixError:
@@ -258,9 +258,9 @@ def _parquet(spark: SparkSession, path: str, schema: StructType | None) -> DataF
     return frame
 
 
-def _same_columns(path: str, found: Sequence[str], expected: Sequence[str]) -> None:
-    missing = [name for name in expected if name not in found]
-    extra = [name for name in found if name not in expected]
+def _same_columns(path: str, columns: Sequence[str], expected: Sequence[str]) -> None:
+    missing = [name for name in expected if name not in columns]
+    extra = [name for name in columns if name not in expected]
     if missing or extra:
         raise DataError(
             f"{path!r} does not have the table's columns: missing {missing}, unexpected {extra}"

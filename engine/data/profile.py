@@ -126,7 +126,7 @@ def _check_types(frame: DataFrame, evaluation: Evaluation) -> None:
 
 
 def _check_label_type(label: DataType, evaluation: Evaluation) -> None:
-    found = (
+    message = (
         f"evaluation {evaluation.name!r}: the label column {evaluation.dataset.label!r} is "
         f"{label.simpleString()}"
     )
@@ -134,14 +134,14 @@ def _check_label_type(label: DataType, evaluation: Evaluation) -> None:
         entry = label.elementType if isinstance(label, ArrayType) else None
         if not isinstance(entry, (NumericType, BooleanType)):
             raise DataError(
-                f"{found}; the task multilabel expects an array with a 0 or a 1 for each label, "
+                f"{message}; the task multilabel expects an array with a 0 or a 1 for each label, "
                 "such as array<int>"
             )
     elif not isinstance(label, (NumericType, StringType, BooleanType)):
         hint = ""
         if isinstance(label, ArrayType):
             hint = "; arrays with a 0 or a 1 for each label are for the task multilabel"
-        raise DataError(f"{found}, expected numbers, text or booleans{hint}")
+        raise DataError(f"{message}, expected numbers, text or booleans{hint}")
 
 
 def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
@@ -157,13 +157,13 @@ def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
             )
         try:
             predicate = F.expr(rule.where)
-            kind = _analysed(frame.select(predicate.alias("found")))["found"].dataType
+            kind = _analyze(frame.select(predicate.alias("found")))["found"].dataType
             if not isinstance(kind, BooleanType):
                 raise InputError(
                     f"{place}, which is {kind.simpleString()}; expected a predicate, true or false"
                 )
             # What is no question to a single row, such as count(*) > 1, is refused by this only.
-            _analysed(frame.where(predicate))
+            _analyze(frame.where(predicate))
         except PySparkException as error:
             raise InputError(f"{place}, which Spark cannot read: {first_line(error)}") from error
 
@@ -174,7 +174,7 @@ def _substitutes(frame: DataFrame) -> bool:
     return str(setting).lower() != "false"
 
 
-def _analysed(frame: DataFrame) -> StructType:
+def _analyze(frame: DataFrame) -> StructType:
     """The schema of a frame: Spark Connect finds out what is wrong with it only when asked."""
     return frame.schema
 
@@ -216,55 +216,55 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
     by = sorted({d.column for rule in evaluation.slices for d in rule.dimensions if not d.edges})
     for number, name in enumerate(by):
         sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"by_{number}"))
-    found = frame.agg(*sums).collect()[0].asDict()
-    if found["rows"] == 0:
+    stats = frame.agg(*sums).collect()[0].asDict()
+    if stats["rows"] == 0:
         raise DataError(f"{named} has no rows at this version")
-    if found["labelled"] == 0:
-        raise DataError(f"{named} has no label in {found['rows']:,} rows of {dataset.label!r}")
-    if dataset.weight is not None and found["bad_weights"]:
+    if stats["labelled"] == 0:
+        raise DataError(f"{named} has no label in {stats['rows']:,} rows of {dataset.label!r}")
+    if dataset.weight is not None and stats["bad_weights"]:
         raise DataError(
-            f"{named} has {found['bad_weights']:,} rows whose weight {dataset.weight!r} is null, "
+            f"{named} has {stats['bad_weights']:,} rows whose weight {dataset.weight!r} is null, "
             "NaN, infinite or negative; expected finite numbers >= 0"
         )
     for number, name in enumerate(whole):
         use = "cluster" if name == dataset.cluster else "query"
-        if found[f"null_{number}"]:
+        if stats[f"null_{number}"]:
             raise DataError(
-                f"{named} has {found[f'null_{number}']:,} rows without a value in the {use} column "
+                f"{named} has {stats[f'null_{number}']:,} rows without a value in the {use} column "
                 f"{name!r}; expected one in every row"
             )
     for number, name in enumerate(groups):
-        if found[f"group_{number}"] < 2:
+        if stats[f"group_{number}"] < 2:
             raise DataError(
                 f"{named} has one value only in the group column {name!r}; fairness compares two "
                 "or more"
             )
     edges = {
-        (name, parts): _distinct(found[f"cut_{number}"], name, named)
+        (name, parts): _distinct(stats[f"cut_{number}"], name, named)
         for number, (name, parts) in enumerate(cuts)
     }
-    sets = tuple(_pinned(rule, edges) for rule in evaluation.slices)
-    values = {name: int(found[f"by_{number}"]) for number, name in enumerate(by)}
+    sets = tuple(_slice_set(rule, edges) for rule in evaluation.slices)
+    values = {name: int(stats[f"by_{number}"]) for number, name in enumerate(by)}
     per_cluster = 1.0
     if dataset.cluster is not None:
-        units = found["rows"]
+        units = stats["rows"]
         if dataset.query is not None:
-            units = found[f"units_{whole.index(dataset.query)}"]
-            _check_nested(frame, evaluation, named)
-        per_cluster = max(units / found[f"units_{whole.index(dataset.cluster)}"], 1.0)
+            units = stats[f"units_{whole.index(dataset.query)}"]
+            _check_query_clusters(frame, evaluation, named)
+        per_cluster = max(units / stats[f"units_{whole.index(dataset.cluster)}"], 1.0)
     multilabel = dataset.task is TaskKind.MULTILABEL
     return Profile(
-        int(found["rows"]),
-        _places(found, evaluation, named) if multilabel else _labels(found, named),
+        int(stats["rows"]),
+        _places(stats, evaluation, named) if multilabel else _labels(stats, named),
         sets,
         _count(sets, values, evaluation),
         per_cluster,
-        {**values, **{name: int(found[f"group_{number}"]) for number, name in enumerate(groups)}},
+        {**values, **{name: int(stats[f"group_{number}"]) for number, name in enumerate(groups)}},
     )
 
 
-def _labels(found: Mapping[str, Any], named: str) -> tuple[Label, ...]:
-    labels = found.get("labels", [])
+def _labels(stats: Mapping[str, Any], named: str) -> tuple[Label, ...]:
+    labels = stats.get("labels", [])
     if len(labels) > MAX_LABELS:
         raise DataError(f"{named} has {len(labels):,} different labels; expected classes")
     real = [label for label in labels if label == label]
@@ -284,9 +284,9 @@ def _array_sums(label: Column) -> list[Column]:
     ]
 
 
-def _places(found: Mapping[str, Any], evaluation: Evaluation, named: str) -> tuple[Label, ...]:
+def _places(stats: Mapping[str, Any], evaluation: Evaluation, named: str) -> tuple[Label, ...]:
     """The places in the arrays of a multilabel task, which are the labels' names without better."""
-    column, short, long = evaluation.dataset.label, found["shortest"], found["longest"]
+    column, short, long = evaluation.dataset.label, stats["shortest"], stats["longest"]
     if short != long or long == 0:
         sizes = f"arrays of {short} to {long} entries" if long else "empty arrays only"
         raise DataError(
@@ -294,15 +294,15 @@ def _places(found: Mapping[str, Any], evaluation: Evaluation, named: str) -> tup
         )
     if long > MAX_LABELS:
         raise DataError(f"{named} has arrays of {long:,} entries in {column!r}; expected labels")
-    if found["odd"]:
+    if stats["odd"]:
         raise DataError(
-            f"{named} has {found['odd']:,} rows with an entry of {column!r} that is null, NaN or "
+            f"{named} has {stats['odd']:,} rows with an entry of {column!r} that is null, NaN or "
             "another number; expected a 0 or a 1 for each label"
         )
     return tuple(map(str, range(long)))
 
 
-def _check_nested(frame: DataFrame, evaluation: Evaluation, named: str) -> None:
+def _check_query_clusters(frame: DataFrame, evaluation: Evaluation, named: str) -> None:
     """Refuses queries of several clusters: a query is one unit, so it belongs to one."""
     cluster, query = str(evaluation.dataset.cluster), str(evaluation.dataset.query)
     if cluster == query:
@@ -327,8 +327,8 @@ def _distinct(edges: list[float] | None, name: str, named: str) -> tuple[float, 
     return tuple(sorted({float(edge) for edge in edges}))
 
 
-def _pinned(rule: SliceRule, edges: dict[tuple[str, int], tuple[float, ...]]) -> SliceSet:
-    return rule.pinned({name: edges[name, parts] for name, parts in rule.quantiles})
+def _slice_set(rule: SliceRule, edges: dict[tuple[str, int], tuple[float, ...]]) -> SliceSet:
+    return rule.make_slice_set({name: edges[name, parts] for name, parts in rule.quantiles})
 
 
 def _count(sets: Sequence[SliceSet], values: dict[str, int], evaluation: Evaluation) -> int:

@@ -14,26 +14,26 @@ from engine.states.rows import ROWS, StateRow
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class FamilyStates:
     """The states of some slices, and the place of each slice in them."""
 
     states: States
     places: Mapping[str, int]
 
-    def of(self, slice_keys: Sequence[str]) -> States:
+    def select(self, slice_keys: Sequence[str]) -> States:
         """The states of these slices in their order, zero where there is none."""
         if list(self.places) == list(slice_keys):
             return self.states
         beyond = self.states.n_groups
         places = [self.places.get(key, beyond) for key in slice_keys]
-        return self.states.chosen(np.array(places, np.int64))
+        return self.states.select(np.array(places, np.int64))
 
 
 @dataclass(slots=True)
 class Block:
     """The states of a block by model and family."""
 
-    held: dict[int, dict[str, Held]] = field(default_factory=dict)
+    held: dict[int, dict[str, FamilyStates]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: Iterable[StateRow]) -> Block:
@@ -45,22 +45,25 @@ class Block:
             named = tuple(row.slice_keys)
             if named not in known:
                 known[named] = {key: place for place, key in enumerate(named)}
-            held = Held(decode(row.payload), known[named])
+            held = FamilyStates(decode(row.payload), known[named])
             block.held.setdefault(row.model, {})[row.family] = held
         return block
 
     def slice_keys(self) -> list[str]:
         """The slices that have rows, in the order of their names."""
-        counted = (found[ROWS].places for found in self.held.values() if ROWS in found)
+        counted = (families[ROWS].places for families in self.held.values() if ROWS in families)
         return sorted(set().union(*counted))
 
     def slices(self, plan: EvaluationPlan, slice_keys: Sequence[str]) -> dict[int, Slices]:
         """The states of each model on these slices, by its number."""
-        found = {}
+        by_model = {}
         for number, held in sorted(self.held.items()):
             if ROWS in held:
-                families = {family: each.of(slice_keys) for family, each in held.items()}
+                families = {
+                    family: family_states.select(slice_keys)
+                    for family, family_states in held.items()
+                }
                 rows = families[ROWS]
                 assert isinstance(rows, Sums), "rows are counted by sums"
-                found[number] = Slices(RowsOf.of(rows), families, sampling=plan.sampling)
-        return found
+                by_model[number] = Slices(RowsOf.of(rows), families, sampling=plan.sampling)
+        return by_model

@@ -10,14 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from engine.core.redaction import told
+from engine.core.redaction import redacted_message
 from engine.core.vocabulary import Cell, MetricValue, ModelTest, RowCounts, Slice
-from engine.evaluation.estimates import NO_DIFFERENCE, Difference, Found, Many, found_of
-from engine.evaluation.verdicts import Evidence, Measurement, by_point, decide
+from engine.evaluation.estimates import (
+    NO_DIFFERENCE,
+    Difference,
+    SliceEstimate,
+    SliceEstimates,
+    estimate_metric,
+)
+from engine.evaluation.verdicts import Evidence, Measurement, decide, is_decided_by_point
 from engine.metrics import METRICS, Metric, Slices, SliceStates
 from engine.planning import EvaluationPlan
 
-__all__ = ["Failures", "Found", "Judge"]
+__all__ = ["Failures", "Judge", "SliceEstimate"]
 
 Failures = Mapping[tuple[int, str], str]
 
@@ -49,12 +55,14 @@ class Judge:
         """The cells of a slice, from the states of each model by its number."""
         base = states.get(self.base) if self.base is not None else None
         if base is None or (self.base, "") in self.failures:
-            return self._judged([where], {number: Slices.one(on) for number, on in states.items()})
+            return self._judge_slices(
+                [where], {number: Slices.one(on) for number, on in states.items()}
+            )
         other = Slices.one(base)
         own = {
             number: other if on is base else Slices.one(on, other) for number, on in states.items()
         }
-        return self._judged([where], own)
+        return self._judge_slices([where], own)
 
     def block(self, slices: Sequence[Slice], states: Mapping[int, Slices]) -> Iterator[Cell]:
         """The cells of slices of one set, from the states of each model by its number.
@@ -69,91 +77,101 @@ class Judge:
             some = {
                 number: other
                 if other is not None and number == base
-                else of.some(first, last, other)
-                for number, of in states.items()
+                else model_states.some(first, last, other)
+                for number, model_states in states.items()
             }
-            yield from self._judged(slices[first:last], some)
+            yield from self._judge_slices(slices[first:last], some)
 
-    def _judged(self, slices: Sequence[Slice], states: Mapping[int, Slices]) -> list[Cell]:
+    def _judge_slices(self, slices: Sequence[Slice], states: Mapping[int, Slices]) -> list[Cell]:
         tests = [test for test in self.plan.tests_on(slices[0].set_name) if test.group is None]
         columns: dict[tuple[int, int], list[Cell]] = {}
-        of_base: dict[int, Many] = {}
+        of_base: dict[int, SliceEstimates] = {}
         # The others are compared with the baseline, so it goes first.
         for number in sorted(states, key=lambda number: number != self.base):
             for place, test in enumerate(tests):
-                found = self._found(test, number, states[number])
+                estimates = self._estimate(test, number, states[number])
                 if number == self.base:
-                    of_base[place] = found
+                    of_base[place] = estimates
                 baseline, counts = of_base.get(place), states[number].counts
                 column = self._column(test, number)
-                cells = self._cells(column, slices, found, baseline, counts)
+                cells = self._cells(column, slices, estimates, baseline, counts)
                 columns[place, number] = list(cells)
             states[number].forget_views()
         listed = [columns[place, number] for place in range(len(tests)) for number in states]
         return [cell for of_slice in zip(*listed, strict=True) for cell in of_slice]
 
-    def judged(
+    def group_cells(
         self,
         where: Slice,
         test: ModelTest,
-        found: Mapping[int, Found],
+        estimates: Mapping[int, SliceEstimate],
         counts: Mapping[int, RowCounts],
     ) -> Iterator[Cell]:
         """The cells of a test on a slice, from what it found of each model by itself."""
-        base_found = None if self.base is None else found.get(self.base)
-        baseline = None if base_found is None else base_found.value
-        for number, of in found.items():
+        base_estimate = None if self.base is None else estimates.get(self.base)
+        baseline = None if base_estimate is None else base_estimate.value
+        for number, estimate in estimates.items():
             column = self._column(test, number)
             base = None if column.metric.against else baseline
-            measurement = column.measurement(where, counts[number], of.value, base, of.failure)
-            measurement.spread = of.spread
+            measurement = column.measurement(
+                where, counts[number], estimate.value, base, estimate.failure
+            )
+            measurement.spread = estimate.spread
             yield column.cell(where, measurement, NO_DIFFERENCE)
 
-    def _found(self, test: ModelTest, number: int, on: Slices) -> Many:
+    def _estimate(self, test: ModelTest, number: int, on: Slices) -> SliceEstimates:
         """A test's figures on slices, or for each the reason why it could not be computed."""
         count = len(on)
         if (number, "") in self.failures:
-            return Many.failed(count, f"the model failed: {self.failures[number, '']}")
+            return SliceEstimates.repeat_failure(
+                count, f"the model failed: {self.failures[number, '']}"
+            )
         metric = self._metric(test, number)
         if metric is None:
             assert test.threshold is not None, "only a threshold can be lacking"
-            return Many.failed(
+            return SliceEstimates.repeat_failure(
                 count,
                 f"the evaluation {test.threshold.evaluation!r} has no threshold that is "
                 f"best for {test.threshold.best} of this model",
             )
         if metric.against and number == self.base:
-            return Many.undefined(count, MetricValue(None, "is_baseline"))
+            return SliceEstimates.repeat_value(count, MetricValue(None, "is_baseline"))
         try:
-            return self._measured(test, number, metric, on)
+            return self._estimate_metric(test, number, metric, on)
         except Exception as error:  # a user's own metric costs its own cells only
             if count == 1:
-                return Many.failed(1, f"the metric failed: {told(error)}")
+                return SliceEstimates.repeat_failure(
+                    1, f"the metric failed: {redacted_message(error)}"
+                )
         # Of many slices some may have a value: each is tried by itself.
         other = on.baseline
-        alone = [
+        singles = [
             on.some(at, at + 1, None if other is None else other.some(at, at + 1))
             for at in range(count)
         ]
-        return Many.joined([self._found(test, number, each) for each in alone])
+        return SliceEstimates.concat([self._estimate(test, number, single) for single in singles])
 
-    def _measured(self, test: ModelTest, number: int, metric: Metric, on: Slices) -> Many:
+    def _estimate_metric(
+        self, test: ModelTest, number: int, metric: Metric, on: Slices
+    ) -> SliceEstimates:
         for family in metric.families(self.plan.problem, compared=metric.against):
             if (number, family.key) in self.failures:
                 reason = self.failures[number, family.key]
-                return Many.failed(len(on), f"the metric failed: {reason}")
+                return SliceEstimates.repeat_failure(len(on), f"the metric failed: {reason}")
         if metric.against and on.baseline is None:
             reason = "the baseline failed, with which this one is compared"
-            return Many.failed(len(on), reason)
-        alone = metric.against or test.threshold is not None or self._lost(metric, number)
-        found = found_of(metric, self.plan, on, alone=alone)
+            return SliceEstimates.repeat_failure(len(on), reason)
+        alone = (
+            metric.against or test.threshold is not None or self._is_comparison_lost(metric, number)
+        )
+        estimates = estimate_metric(metric, self.plan, on, alone=alone)
         if metric.against and on.baseline is not None:
             bad = MetricValue(None, "nan_input", detail="those of the baseline")
             places = [at for at, rows in enumerate(on.baseline.counts) if rows.bad_scores]
-            found = found.without(places, bad)
-        return found
+            estimates = estimates.without(places, bad)
+        return estimates
 
-    def _lost(self, metric: Metric, number: int) -> bool:
+    def _is_comparison_lost(self, metric: Metric, number: int) -> bool:
         """Whether what compares a model with the baseline failed, of either: none of it is whole.
 
         The states of other partitions may still be there.
@@ -162,7 +180,9 @@ class Judge:
             return False
         families = metric.families(self.plan.problem, compared=True)
         return any(
-            (each, of.key) in self.failures for of in families for each in (number, self.base)
+            (model_number, family.key) in self.failures
+            for family in families
+            for model_number in (number, self.base)
         )
 
     def _metric(self, test: ModelTest, number: int) -> Metric | None:
@@ -177,8 +197,8 @@ class Judge:
         return Column(self.plan, test, number, METRICS.get(test.metric), number == self.base)
 
     def _cells(
-        self, column: Column, slices: Sequence[Slice], found: Many, baseline: Many | None,
-        counts: Sequence[RowCounts],
+        self, column: Column, slices: Sequence[Slice], estimates: SliceEstimates,
+        baseline: SliceEstimates | None, counts: Sequence[RowCounts],
     ) -> Iterator[Cell]:  # fmt: skip
         """The cells of a test of a model on slices."""
         test, metric = column.test, column.metric
@@ -187,14 +207,14 @@ class Judge:
         values = [] if baseline is None or metric.against else baseline.values
         if values:
             others = values
-        if test.conditions and not by_point(test, has_interval=metric.intervals):
-            evidence = found.evidence(test.conditions, values, metric, self.plan.confidence)
-        for where, rows, value, other, failure, difference, held in zip(
-            slices, counts, found.values, others, found.failures, found.differences, evidence,
-            strict=True,
+        if test.conditions and not is_decided_by_point(test, has_interval=metric.intervals):
+            evidence = estimates.evidence(test.conditions, values, metric, self.plan.confidence)
+        for where, rows, value, other, failure, difference, slice_evidence in zip(
+            slices, counts, estimates.values, others, estimates.failures, estimates.differences,
+            evidence, strict=True,
         ):  # fmt: skip
             measurement = column.measurement(where, rows, value, other, failure)
-            measurement.evidence = held
+            measurement.evidence = slice_evidence
             yield column.cell(where, measurement, difference)
 
 
@@ -220,17 +240,17 @@ class Column:
             self.metric.higher_is_better,
         )  # fmt: skip
 
-    def cell(self, where: Slice, of: Measurement, difference: Difference) -> Cell:
+    def cell(self, where: Slice, measurement: Measurement, difference: Difference) -> Cell:
         """The cell of a slice with its verdict."""
-        decision = decide(self.test, of)
+        decision = decide(self.test, measurement)
         plan, name, base, delta = self.plan, None, None, None
-        if of.baseline is not None and not self.is_baseline:
-            name, base = plan.baseline, of.baseline.value
-            if base is not None and of.value.value is not None:
-                delta = of.value.value - base
+        if measurement.baseline is not None and not self.is_baseline:
+            name, base = plan.baseline, measurement.baseline.value
+            if base is not None and measurement.value.value is not None:
+                delta = measurement.value.value - base
         low, high, p = NO_DIFFERENCE if delta is None else difference
         return Cell(
-            plan.name, plan.models[self.number], plan.dataset, where, self.test, of.rows,
-            of.value, decision.verdict, decision.reason, name, base, delta, low, high, p,
+            plan.name, plan.models[self.number], plan.dataset, where, self.test, measurement.rows,
+            measurement.value, decision.verdict, decision.reason, name, base, delta, low, high, p,
             None, decision.p,
         )  # fmt: skip

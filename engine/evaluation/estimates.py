@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.core.vocabulary import Condition, MetricValue
-from engine.evaluation.verdicts import Evidence, Weighed, slack, weigh
+from engine.evaluation.verdicts import Estimate, Evidence, evidence_for, slack
 from engine.metrics import Comparison, Figured, Metric, Slices, comparisons_of, spreads_of
 from engine.planning import EvaluationPlan
 from engine.states import Bools, Floats
-from engine.statistics import Several, Spread, two_sided
+from engine.statistics import Several, Spread, two_sided_p
 
 FAILED = MetricValue(None, "failed")
 # An undefined value of one reason is one object, however many cells have it.
@@ -22,11 +22,11 @@ _UNDEFINED: dict[str, MetricValue] = {}
 Difference = tuple[float | None, float | None, float | None]
 NO_DIFFERENCE: Difference = (None, None, None)
 
-Held = list[Evidence | None]
+EvidenceList = list[Evidence | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SliceEstimate:
     """What a test found of one model on one slice; `failure` is why it found nothing."""
 
     value: MetricValue
@@ -45,31 +45,36 @@ class Part:
     def evidence(
         self, condition: Condition, values: Sequence[MetricValue], others: Sequence[MetricValue],
         metric: Metric, level: float,
-    ) -> Held:  # fmt: skip
+    ) -> EvidenceList:  # fmt: skip
         """What a condition is held against on each slice; `others` are the baseline's values."""
         spread = self.spread if self.comparison is None else self.comparison.spread
         spread = spread if condition.needs_baseline else self.spread
         if not isinstance(spread, Several):
             return [None] * self.size
-        of = Weighed(
-            np.array([each.value for each in values], np.float64),
-            np.array([slack(each) for each in values]),
+        estimate = Estimate(
+            np.array([value.value for value in values], np.float64),
+            np.array([slack(value) for value in values]),
             self.spread,
-            np.array([slack(each) for each in others]) if others else 0.0,
+            np.array([slack(value) for value in others]) if others else 0.0,
             self.comparison,
         )
-        found = weigh(condition, of, level=level, higher_is_better=metric.higher_is_better)
-        if found is None:
+        condition_evidence = evidence_for(
+            condition, estimate, level=level, higher_is_better=metric.higher_is_better
+        )
+        if condition_evidence is None:
             return [None] * self.size
-        columns = [np.broadcast_to(np.asarray(each), self.size).tolist() for each in found]
+        columns = [
+            np.broadcast_to(np.asarray(figures), self.size).tolist()
+            for figures in condition_evidence
+        ]
         return [
-            Evidence._make(each) if known else None
-            for known, each in zip(spread.known.tolist(), zip(*columns, strict=True), strict=True)
+            Evidence._make(row) if known else None
+            for known, row in zip(spread.is_known.tolist(), zip(*columns, strict=True), strict=True)
         ]
 
 
 @dataclass(frozen=True, slots=True)
-class Many:
+class SliceEstimates:
     """What a test found of one model on many slices, one after the other."""
 
     values: list[MetricValue]
@@ -78,26 +83,26 @@ class Many:
     parts: tuple[Part, ...]
 
     @classmethod
-    def failed(cls, count: int, reason: str) -> Many:
+    def repeat_failure(cls, count: int, reason: str) -> SliceEstimates:
         """Slices on which it found nothing."""
-        return replace(cls.undefined(count, FAILED), failures=[reason] * count)
+        return replace(cls.repeat_value(count, FAILED), failures=[reason] * count)
 
     @classmethod
-    def undefined(cls, count: int, value: MetricValue) -> Many:
+    def repeat_value(cls, count: int, value: MetricValue) -> SliceEstimates:
         """Slices of one value that is not defined."""
         return cls([value] * count, [None] * count, [NO_DIFFERENCE] * count, (Part(count),))
 
     @classmethod
-    def joined(cls, parts: Sequence[Many]) -> Many:
+    def concat(cls, parts: Sequence[SliceEstimates]) -> SliceEstimates:
         """The slices of each, one after the other."""
         return cls(
-            [value for each in parts for value in each.values],
-            [failure for each in parts for failure in each.failures],
-            [difference for each in parts for difference in each.differences],
-            tuple(part for each in parts for part in each.parts),
+            [value for estimates in parts for value in estimates.values],
+            [failure for estimates in parts for failure in estimates.failures],
+            [difference for estimates in parts for difference in estimates.differences],
+            tuple(part for estimates in parts for part in estimates.parts),
         )
 
-    def without(self, places: Iterable[int], value: MetricValue) -> Many:
+    def without(self, places: Iterable[int], value: MetricValue) -> SliceEstimates:
         """The same with a value that is not defined at some places."""
         values = list(self.values)
         for at in places:
@@ -109,7 +114,7 @@ class Many:
         level: float,
     ) -> list[tuple[Evidence | None, ...]]:  # fmt: skip
         """What each condition is held against, for each slice."""
-        held: list[Held] = [[] for _ in conditions]
+        held: list[EvidenceList] = [[] for _ in conditions]
         first = 0
         for part in self.parts:
             values = self.values[first : first + part.size]
@@ -120,36 +125,44 @@ class Many:
         return list(zip(*held, strict=True))
 
 
-def found_of(metric: Metric, plan: EvaluationPlan, on: Slices, *, alone: bool) -> Many:
+def estimate_metric(
+    metric: Metric, plan: EvaluationPlan, on: Slices, *, alone: bool
+) -> SliceEstimates:
     """A metric of a model on slices; `alone` without a comparison with the baseline."""
-    figured = on.figured(metric, plan.problem)
+    figured = on.figures(metric, plan.problem)
     spread = spreads_of(metric, plan.problem, on)
     values = list(_values(figured, spread, metric, plan.confidence))
     count = len(on)
     comparison = None
     differences = [NO_DIFFERENCE] * count
     if not alone and on.baseline is not None:
-        theirs = on.baseline.figured(metric, plan.problem)
+        theirs = on.baseline.figures(metric, plan.problem)
         comparison = comparisons_of(metric, plan.problem, on)
         if comparison is not None:
-            differences = _differences(comparison, figured.defined & theirs.defined, plan)
-    return Many(values, [None] * count, differences, (Part(count, spread, comparison),))
+            differences = _differences(comparison, figured.is_defined & theirs.is_defined, plan)
+    return SliceEstimates(values, [None] * count, differences, (Part(count, spread, comparison),))
 
 
 def _values(
-    of: Figured, spread: Several | None, metric: Metric, level: float
+    metric_values: Figured, spread: Several | None, metric: Metric, level: float
 ) -> Iterator[MetricValue]:
     """The values with their intervals, which stay within the metric's bounds."""
-    count = len(of)
+    count = len(metric_values)
     lows: list[float | None] = [None] * count
     highs: list[float | None] = [None] * count
     if spread is not None:
         low, high = spread.interval(level)
-        lows = _known(np.maximum(low, metric.bounds[0]), spread.known)
-        highs = _known(np.minimum(high, metric.bounds[1]), spread.known)
-    details = of.details or [None] * count
+        lows = _optional_floats(np.maximum(low, metric.bounds[0]), spread.is_known)
+        highs = _optional_floats(np.minimum(high, metric.bounds[1]), spread.is_known)
+    details = metric_values.details or [None] * count
     for value, reason, bound, low_, high_, detail in zip(
-        of.values.tolist(), of.reasons, of.bounds.tolist(), lows, highs, details, strict=True
+        metric_values.values.tolist(),
+        metric_values.reasons,
+        metric_values.bounds.tolist(),
+        lows,
+        highs,
+        details,
+        strict=True,
     ):
         if reason is None:
             yield MetricValue(value, None, bound, low_, high_)
@@ -159,7 +172,7 @@ def _values(
             yield _UNDEFINED.setdefault(reason, MetricValue(None, reason))
 
 
-def _known(figures: Floats, known: Bools) -> list[float | None]:
+def _optional_floats(figures: Floats, known: Bools) -> list[float | None]:
     """The figures as floats, None where nothing is known."""
     listed: list[float | None] = figures.tolist()
     for place in np.flatnonzero(~known).tolist():
@@ -167,14 +180,14 @@ def _known(figures: Floats, known: Bools) -> list[float | None]:
     return listed
 
 
-def _differences(of: Comparison, defined: Bools, plan: EvaluationPlan) -> list[Difference]:
-    assert isinstance(of.spread, Several), "the spreads of many slices"
-    known = of.spread.known & defined
-    low, high = of.spread.interval(plan.confidence)
-    p = two_sided(of.spread)
+def _differences(comparison: Comparison, defined: Bools, plan: EvaluationPlan) -> list[Difference]:
+    assert isinstance(comparison.spread, Several), "the spreads of many slices"
+    known = comparison.spread.is_known & defined
+    low, high = comparison.spread.interval(plan.confidence)
+    p = two_sided_p(comparison.spread)
     if known.all():
         return list(zip(low.tolist(), high.tolist(), p.tolist(), strict=True))
-    columns = (_known(each, known) for each in (low, high, p))
+    columns = (_optional_floats(figures, known) for figures in (low, high, p))
     return list(zip(*columns, strict=True))
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
-from engine.core.redaction import told
+from engine.core.redaction import redacted_message
 from engine.core.vocabulary import Cell, ModelTest, RowCounts, Slice, SliceSet
 from engine.evaluation.cells import Judge
-from engine.evaluation.estimates import FAILED, Found, with_interval
+from engine.evaluation.estimates import FAILED, SliceEstimate, with_interval
 from engine.metrics import METRICS, SliceStates, measure_groups
 from engine.planning.slices import Values, group_text, slice_of
 
@@ -38,27 +38,31 @@ class GroupedSlice:
     def cells(self, judge: Judge) -> Iterator[Cell]:
         """The cells of the tests that compare these groups."""
         for test in judge.plan.tests_reading(self.slice_set):
-            found = {number: _found(judge, test, number, on) for number, on in self.groups.items()}
-            counts = {number: _together(on) for number, on in self.groups.items()}
-            yield from judge.judged(self.where, test, found, counts)
+            estimates = {
+                number: _estimate(judge, test, number, on) for number, on in self.groups.items()
+            }
+            counts = {number: _total_counts(on) for number, on in self.groups.items()}
+            yield from judge.group_cells(self.where, test, estimates, counts)
 
 
-def _found(judge: Judge, test: ModelTest, number: int, groups: Groups) -> Found:
+def _estimate(judge: Judge, test: ModelTest, number: int, groups: Groups) -> SliceEstimate:
     plan, metric = judge.plan, METRICS.get(test.metric)
     keys = ["", *(family.key for family in metric.families(plan.problem, compared=False))]
     for key in keys:
         if (number, key) in judge.failures:
             what = "metric" if key else "model"
-            return Found(FAILED, failure=f"the {what} failed: {judge.failures[number, key]}")
+            return SliceEstimate(
+                FAILED, failure=f"the {what} failed: {judge.failures[number, key]}"
+            )
     try:
         measured = measure_groups(test.metric, plan.problem, groups)
         value = with_interval(measured.value, measured.spread, metric.bounds, plan.confidence)
     except Exception as error:  # a user's own rate costs its own cells only
-        return Found(FAILED, failure=f"the metric failed: {told(error)}")
-    return Found(value, measured.spread)
+        return SliceEstimate(FAILED, failure=f"the metric failed: {redacted_message(error)}")
+    return SliceEstimate(value, measured.spread)
 
 
-def _together(groups: Groups) -> RowCounts:
+def _total_counts(groups: Groups) -> RowCounts:
     """The rows of all groups."""
     return reduce(
         lambda left, right: RowCounts(

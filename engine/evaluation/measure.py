@@ -24,10 +24,10 @@ from engine.core.vocabulary import (
 )
 from engine.evaluation.blocks import Block
 from engine.evaluation.cells import Judge
-from engine.evaluation.estimates import Found
+from engine.evaluation.estimates import SliceEstimate
 from engine.evaluation.groups import GroupedSlice
-from engine.evaluation.order import Order, told_apart
-from engine.evaluation.verdicts import Correction, corrected
+from engine.evaluation.order import Order, with_unique_names
+from engine.evaluation.verdicts import Correction, correct_verdicts
 from engine.metrics import METRICS, Metric, Problem, SliceStates, confusion, curves
 from engine.planning import EvaluationPlan
 from engine.planning.plan import refuse_many
@@ -41,7 +41,7 @@ NOT_DETERMINISTIC = "the model is not deterministic: another run may find anothe
 
 
 @dataclass(slots=True)
-class Measured:
+class PartialResult:
     """What the states of an evaluation say so far."""
 
     plan: EvaluationPlan
@@ -73,59 +73,61 @@ def measure(
     Raises:
         DataError: when there are more slices than the plan allows.
     """
-    of = Measured(plan)
-    judge = Judge(plan, of.failures, {each.name: each.thresholds for each in earlier})
-    groups = {each.name: each for each in plan.group_sets}
+    result = PartialResult(plan)
+    judge = Judge(plan, result.failures, {before.name: before.thresholds for before in earlier})
+    groups = {group_set.name: group_set for group_set in plan.group_sets}
     sets = plan.sets_by_name
     chosen: dict[Slice, dict[int, RowCounts]] = {}
     slices: Counter[str] = Counter()
     for (set_name, _), in_block in groupby(rows, key=lambda row: (row.slice_set, row.block)):
         if set_name == "":
-            _read_meta(of, in_block)
+            _read_meta(result, in_block)
             continue
         block = Block.of(in_block)
         if set_name in groups:
-            of.cells += _compared_groups(judge, groups[set_name], block)
+            result.cells += _compared_groups(judge, groups[set_name], block)
             continue
         keys = block.slice_keys()
         slices[set_name] += len(keys)
         refuse_many(plan, set_name, slices[set_name])
         places = [from_key(sets, set_name, key) for key in keys]
         states = block.slices(plan, keys)
-        of.cells += judge.block(places, states)
+        result.cells += judge.block(places, states)
         for at, where in enumerate(places):
             if where.kind == "where" and groups:
                 chosen[where] = {number: on.counts[at] for number, on in states.items()}
             if where.kind == "overall":
                 alone = {number: on.slices[at] for number, on in states.items()}
-                _draw(of, where, alone)
-                of.thresholds.update(_best_thresholds(of, alone))
-    of.cells += list(_unmatched_groups(judge, of.cells, chosen)) if chosen else []
+                _draw(result, where, alone)
+                result.thresholds.update(_best_thresholds(result, alone))
+    result.cells += list(_unmatched_groups(judge, result.cells, chosen)) if chosen else []
     order = Order(plan)
     level = 1 - plan.confidence if alpha is None else alpha
     how = Correction(plan.correction, level, whole=alpha is not None)
-    judged = corrected(order.sorted(of.cells), how)
+    verdicts = correct_verdicts(order.sort(result.cells), how)
     return EvaluationResult(
         name=plan.name,
         task=plan.problem.task,
         dataset=plan.dataset,
         models=plan.models,
         baseline=plan.baseline,
-        cells=told_apart(_doubted(judged.cells, of.doubts)),
-        curves=of.curves,
-        confusion=of.confusion,
-        timings=of.meters,
-        model_errors={plan.models[n].name: why for (n, key), why in of.failures.items() if not key},
+        cells=with_unique_names(_note_doubts(verdicts.cells, result.doubts)),
+        curves=result.curves,
+        confusion=result.confusion,
+        timings=result.meters,
+        model_errors={
+            plan.models[n].name: why for (n, key), why in result.failures.items() if not key
+        },
         higher_is_better={t.metric: METRICS.get(t.metric).higher_is_better for t in plan.tests},
-        p_value=judged.p,
+        p_value=verdicts.p,
         alpha=level,
-        rejected=judged.rejected,
-        thresholds=of.thresholds,
-        not_deterministic=of.doubts,
+        rejected=verdicts.rejected,
+        thresholds=result.thresholds,
+        not_deterministic=result.doubts,
     )
 
 
-def _doubted(cells: Sequence[Cell], doubts: Mapping[str, str]) -> Sequence[Cell]:
+def _note_doubts(cells: Sequence[Cell], doubts: Mapping[str, str]) -> Sequence[Cell]:
     """The cells, of which those of a model that is not deterministic say so."""
     if not doubts:
         return cells
@@ -158,58 +160,58 @@ def _unmatched_groups(
     judge: Judge, cells: Sequence[Cell], chosen: Mapping[Slice, Mapping[int, RowCounts]]
 ) -> Iterator[Cell]:
     """The cells of tests that compare groups on slices without a row: no group has a state."""
-    made = {(cell.slice, cell.test.name) for cell in cells}
+    cell_keys = {(cell.slice, cell.test.name) for cell in cells}
     for where, counts in chosen.items():
         for test in judge.plan.tests_on(where.set_name):
-            if test.group is not None and (where, test.name) not in made:
-                empty = {number: Found(MetricValue(None, "empty")) for number in counts}
-                yield from judge.judged(where, test, empty, counts)
+            if test.group is not None and (where, test.name) not in cell_keys:
+                empty = {number: SliceEstimate(MetricValue(None, "empty")) for number in counts}
+                yield from judge.group_cells(where, test, empty, counts)
 
 
-def _read_meta(of: Measured, rows: Iterable[StateRow]) -> None:
+def _read_meta(result: PartialResult, rows: Iterable[StateRow]) -> None:
     for row in rows:
         if row.family == FAILURE:
             for family, reason in read_failures(row.payload).items():
-                of.failures[row.model, family] = reason
+                result.failures[row.model, family] = reason
         elif row.family == CHANCE:
-            of.doubts[of.plan.models[row.model].name] = row.payload.decode()
+            result.doubts[result.plan.models[row.model].name] = row.payload.decode()
         elif row.family == METER:
             sums = decode(row.payload)
             assert isinstance(sums, Sums), "costs are sums"
             meter = dict(zip(METER_COLUMNS, sums.values.sum(axis=(0, 1)).tolist(), strict=True))
-            name = f"predict_seconds/{of.plan.models[row.model].name}"
-            for each, cost in {**meter, name: meter["predict_seconds"]}.items():
-                of.meters[each] = of.meters.get(each, 0.0) + cost
+            name = f"predict_seconds/{result.plan.models[row.model].name}"
+            for meter_name, cost in {**meter, name: meter["predict_seconds"]}.items():
+                result.meters[meter_name] = result.meters.get(meter_name, 0.0) + cost
 
 
 def _best_thresholds(
-    of: Measured, states: Mapping[int, SliceStates]
+    result: PartialResult, states: Mapping[int, SliceStates]
 ) -> dict[tuple[str, str], float]:
     """The threshold that is best for each aim and model, where its scores were kept."""
-    found = {}
-    problem = of.plan.problem
+    thresholds = {}
+    problem = result.plan.problem
     for best in ("f1", "youden", "cost") if problem.task is TaskKind.BINARY else ():
         metric = METRICS.get(f"best_threshold_{best}")
         for number, on in states.items():
-            lost = any((number, key) in of.failures for key in ("", *_keys(metric, problem)))
+            lost = any((number, key) in result.failures for key in ("", *_keys(metric, problem)))
             if lost or any(key not in on for key in _keys(metric, problem)):
                 continue
             value = metric.value(problem, on).value
             if value is not None:
-                found[best, of.plan.models[number].digest] = value
-    return found
+                thresholds[best, result.plan.models[number].digest] = value
+    return thresholds
 
 
 def _keys(metric: Metric, problem: Problem) -> list[str]:
     return [family.key for family in metric.needs(problem)]
 
 
-def _draw(of: Measured, where: Slice, states: Mapping[int, SliceStates]) -> None:
+def _draw(result: PartialResult, where: Slice, states: Mapping[int, SliceStates]) -> None:
     for number, on in states.items():
-        if (number, "") in of.failures:
+        if (number, "") in result.failures:
             continue
-        model = of.plan.models[number].name
-        of.curves += curves(of.plan.problem, on, model=model, slice_name=where.name)
-        matrix = confusion(of.plan.problem, on, model=model, slice_name=where.name)
+        model = result.plan.models[number].name
+        result.curves += curves(result.plan.problem, on, model=model, slice_name=where.name)
+        matrix = confusion(result.plan.problem, on, model=model, slice_name=where.name)
         if matrix is not None:
-            of.confusion.append(matrix)
+            result.confusion.append(matrix)

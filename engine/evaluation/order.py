@@ -12,7 +12,7 @@ from engine.planning import EvaluationPlan, free_name
 from engine.planning.slices import interval_texts
 
 
-def told_apart(cells: Sequence[Cell]) -> list[Cell]:
+def with_unique_names(cells: Sequence[Cell]) -> list[Cell]:
     """Gives slices of different sets that would share a name names of their own.
 
     `where: "age < 18"` and a bin below 18 do; the set that the suite names first keeps the name.
@@ -43,17 +43,17 @@ class Order:
     """The order of cells in every output: by slice set, slice, test and model, as in the suite."""
 
     def __init__(self, plan: EvaluationPlan) -> None:
-        self.sets = {each.name: place for place, each in enumerate(plan.slice_sets)}
+        self.sets = {slice_set.name: place for place, slice_set in enumerate(plan.slice_sets)}
         self.tests = {test.name: place for place, test in enumerate(plan.tests)}
         self.models = {model.name: place for place, model in enumerate(plan.models)}
         self.edges = {
-            (each.name, dimension.column): interval_texts(dimension.edges)
-            for each in plan.slice_sets
-            for dimension in each.dimensions
+            (slice_set.name, dimension.column): interval_texts(dimension.edges)
+            for slice_set in plan.slice_sets
+            for dimension in slice_set.dimensions
             if dimension.edges is not None
         }
 
-    def sorted(self, cells: Sequence[Cell]) -> list[Cell]:
+    def sort(self, cells: Sequence[Cell]) -> list[Cell]:
         """The cells in this order."""
         distinct = {id(cell.slice): cell.slice for cell in cells}
         places = {at: self._place(where) for at, where in distinct.items()}

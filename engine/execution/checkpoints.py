@@ -21,7 +21,7 @@ from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
 from engine.data.changes.delta_log import File
 from engine.data.changes.files import Layout, layout_of, rows_by_file, rows_of_files
 from engine.execution.distribute import Part
-from engine.execution.incremental import Steps
+from engine.execution.incremental import StatePlan
 from engine.planning import EvaluationPlan, needs
 from engine.planning.projection import column_names, hashable, projected_column
 from engine.spark import table_errors, tables
@@ -33,7 +33,7 @@ KEPT = "kept"
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class Checkpoint:
     """One share of a scan: its step, how it is told, and what is scanned.
 
     Its states are written as if its rows had come, and are taken away where `part` says so when
@@ -45,44 +45,46 @@ class Chunk:
     part: Part
 
 
-def in_chunks(
-    todo: Steps, frame: DataFrame, *, predictions: str, rows: int, step: str
-) -> list[Chunk]:
+def plan_checkpoints(
+    todo: StatePlan, frame: DataFrame, *, predictions: str, rows: int, step: str
+) -> list[Checkpoint]:
     """The chunks of a scan, of about so many rows each; none where one scan does.
 
     A run that is resumed finds the same ones: the dataset is pinned, and so are the models.
     """
     if todo.rows <= rows:
         return []
-    shares = list(_moved(todo, rows))
+    shares = list(_changed_shares(todo, rows))
     if todo.full:
-        shares = [*_whole(todo, frame, predictions, rows), *shares]
+        shares = [*_whole_shares(todo, frame, predictions, rows), *shares]
     about = _about(todo)
-    found = []
+    checkpoints = []
     for number, (share, part) in enumerate(shares, 1):
         title = f"part {number} of {len(shares)}"
-        text = json.dumps([about, share, step, _wanted(todo.plan, part)])
+        text = json.dumps([about, share, step, _needed_states(todo.plan, part)])
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-        found.append(Chunk(f"{step} {title} {digest}".lstrip(), title, part))
-    return found
+        checkpoints.append(Checkpoint(f"{step} {title} {digest}".lstrip(), title, part))
+    return checkpoints
 
 
-def _about(todo: Steps) -> list[object]:
+def _about(todo: StatePlan) -> list[object]:
     """What the states of all chunks depend on beside the rows and their own names."""
     dataset = todo.plan.dataset
     blocks = sorted(todo.blocks.items())
     return [STATES_VERSION, dataset.table_id, dataset.version, todo.base, blocks]
 
 
-def _wanted(plan: EvaluationPlan, part: Part) -> list[object]:
+def _needed_states(plan: EvaluationPlan, part: Part) -> list[object]:
     wanted = part.work.wanted or frozenset()
-    return [[*each.place, each.state] for each in needs(plan) if each.place in wanted]
+    return [[*need.place, need.state] for need in needs(plan) if need.place in wanted]
 
 
 Share = tuple[list[object], Part]
 
 
-def _whole(todo: Steps, frame: DataFrame, predictions: str, rows: int) -> Iterator[Share]:
+def _whole_shares(
+    todo: StatePlan, frame: DataFrame, predictions: str, rows: int
+) -> Iterator[Share]:
     """The shares of all rows: by files where they are small enough, else by hash."""
     dataset = todo.plan.dataset
     count = math.ceil(dataset.rows / rows)
@@ -93,7 +95,7 @@ def _whole(todo: Steps, frame: DataFrame, predictions: str, rows: int) -> Iterat
     by_file = None if todo.plan.columns.query else _files(todo, frame, count)
     if by_file is None:
         whole = todo.whole(frame, dataset.rows, predictions=predictions)
-        yield from _hashed(todo.plan, whole, "all", count)
+        yield from _hash_shares(todo.plan, whole, "all", count)
         return
     layout, shares = by_file
     for files in shares:
@@ -105,7 +107,7 @@ def _whole(todo: Steps, frame: DataFrame, predictions: str, rows: int) -> Iterat
         )
 
 
-def _files(todo: Steps, frame: DataFrame, count: int) -> tuple[Layout, list[list[File]]] | None:
+def _files(todo: StatePlan, frame: DataFrame, count: int) -> tuple[Layout, list[list[File]]] | None:
     """The dataset's files in shares of about equal rows; None where they cannot be told apart."""
     dataset = todo.plan.dataset
     try:
@@ -118,7 +120,7 @@ def _files(todo: Steps, frame: DataFrame, count: int) -> tuple[Layout, list[list
         return None
     if max((file.rows or 0 for file in files), default=0) > 2 * share:
         return None
-    return layout, [each for each in _spread(files, count, share) if each]
+    return layout, [group for group in _spread(files, count, share) if group]
 
 
 def _spread(files: Sequence[File], count: int, share: float) -> list[list[File]]:
@@ -132,14 +134,14 @@ def _spread(files: Sequence[File], count: int, share: float) -> list[list[File]]
     return shares
 
 
-def _moved(todo: Steps, rows: int) -> Iterator[Share]:
+def _changed_shares(todo: StatePlan, rows: int) -> Iterator[Share]:
     """The shares of the rows that came, and of those that went."""
-    for part in todo.moved():
+    for part in todo.change_parts():
         kind = "came" if part.work.sign > 0 else "gone"
-        yield from _hashed(todo.plan, part, kind, max(math.ceil(part.rows / rows), 1))
+        yield from _hash_shares(todo.plan, part, kind, max(math.ceil(part.rows / rows), 1))
 
 
-def _hashed(plan: EvaluationPlan, part: Part, kind: str, count: int) -> Iterator[Share]:
+def _hash_shares(plan: EvaluationPlan, part: Part, kind: str, count: int) -> Iterator[Share]:
     """Shares by a hash of what is read of a row; the rows of a query are in one of them."""
     if count == 1:
         yield [kind], part
@@ -156,8 +158,13 @@ def _hashed(plan: EvaluationPlan, part: Part, kind: str, count: int) -> Iterator
         yield [kind, number, count], some
 
 
-def finished(
-    spark: SparkSession, chunks: Iterable[Chunk], *, of: tuple[str, str], table: str, keeps: bool
+def finished_steps(
+    spark: SparkSession,
+    checkpoints: Iterable[Checkpoint],
+    *,
+    owner: tuple[str, str],
+    table: str,
+    keeps: bool,
 ) -> set[str]:
     """The steps of the chunks that a run's evaluation has finished before.
 
@@ -166,25 +173,25 @@ def finished(
     with table_errors.reading(table, spares=True):
         if not tables.exists(spark, table):
             return set()
-        rows = tables.read(spark, table).where(_of_run(of))
+        rows = tables.read(spark, table).where(_of_run(owner))
         there = {row["step"] for row in rows.select("step").distinct().collect()}
     return {
-        each.step
-        for each in chunks
-        if each.step in there and (not keeps or f"{each.step}{KEPT}" in there)
+        checkpoint.step
+        for checkpoint in checkpoints
+        if checkpoint.step in there and (not keeps or f"{checkpoint.step}{KEPT}" in there)
     }
 
 
 def states_of(
-    spark: SparkSession, chunks: Sequence[Chunk], *, of: tuple[str, str], table: str
+    spark: SparkSession, checkpoints: Sequence[Checkpoint], *, owner: tuple[str, str], table: str
 ) -> DataFrame:
     """The states of all chunks, with the sign that they have in the sum."""
-    gone = [each.step for each in chunks if each.part.work.sign < 0]
+    gone = [checkpoint.step for checkpoint in checkpoints if checkpoint.part.work.sign < 0]
     less = (F.col("slice_set") != "") & F.col("step").isin(gone)
     rows = (
         tables.read(spark, table)
-        .where(_of_run(of) & (F.col("schema_version") == STATES_VERSION))
-        .where(F.col("step").isin([each.step for each in chunks]))
+        .where(_of_run(owner) & (F.col("schema_version") == STATES_VERSION))
+        .where(F.col("step").isin([checkpoint.step for checkpoint in checkpoints]))
     )
     return rows.withColumn("sign", F.when(less, F.lit(-1)).otherwise(F.lit(1))).select(
         *_ROW, "sign"
@@ -197,5 +204,5 @@ def forget(spark: SparkSession, *, run_id: str, table: str) -> None:
         tables.delete_rows(spark, table, where=F.col("run_id") == F.lit(run_id))
 
 
-def _of_run(of: tuple[str, str]) -> Column:
-    return (F.col("run_id") == F.lit(of[0])) & (F.col("evaluation") == F.lit(of[1]))
+def _of_run(owner: tuple[str, str]) -> Column:
+    return (F.col("run_id") == F.lit(owner[0])) & (F.col("evaluation") == F.lit(owner[1]))

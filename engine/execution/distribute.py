@@ -49,10 +49,10 @@ class Part:
 
 def scan(plan: EvaluationPlan, parts: Sequence[Part]) -> DataFrame:
     """What the scans of the parts give: states that are not merged yet, and predictions to keep."""
-    return reduce(DataFrame.unionByName, [_scanned(part, plan) for part in parts])
+    return reduce(DataFrame.unionByName, [_scan_part(part, plan) for part in parts])
 
 
-def merged(
+def merge_states(
     spark: SparkSession, plan: EvaluationPlan, parts: Sequence[Part], states: Sequence[DataFrame]
 ) -> DataFrame:
     """The sums of states, one row for each model, slice set, block and family.
@@ -66,11 +66,11 @@ def merged(
     return ordered.mapInArrow(partial(_merge, names=names, blocks=_blocks(parts)), MERGED_DDL)
 
 
-def _scanned(part: Part, plan: EvaluationPlan) -> DataFrame:
+def _scan_part(part: Part, plan: EvaluationPlan) -> DataFrame:
     query = plan.columns.query
     by = None if query is None else projected_column(plan, query)
     names = [*column_names(plan), *part.extra]
-    return _partitioned(part, by).mapInArrow(
+    return _repartition(part, by).mapInArrow(
         partial(_scan, plan=plan, names=names, work=part.work), SCANNED_DDL
     )
 
@@ -96,13 +96,13 @@ def _merge(
         places = zip(models, sets, families, strict=True)
         columns = {
             **{name: batch.column(name) for name in batch.schema.names if name != "sign"},
-            "blocks": pa.array([blocks.get(each, 1) for each in sets], pa.int32()),
+            "blocks": pa.array([blocks.get(slice_set, 1) for slice_set in sets], pa.int32()),
             "state": pa.array([names.get(place) for place in places], pa.string()),
         }
         yield pa.RecordBatch.from_pydict({name: columns[name] for name in _MERGED})
 
 
-_MERGED = tuple(each.split()[0] for each in MERGED_DDL.split(", "))
+_MERGED = tuple(column.split()[0] for column in MERGED_DDL.split(", "))
 
 
 def _blocks(parts: Sequence[Part]) -> dict[str, int]:
@@ -110,7 +110,7 @@ def _blocks(parts: Sequence[Part]) -> dict[str, int]:
     return {name: count for part in parts for name, count in part.work.blocks.items()}
 
 
-def _partitioned(part: Part, by: str | None) -> DataFrame:
+def _repartition(part: Part, by: str | None) -> DataFrame:
     """Partitions of about equal rows, some for each core, however the files lie.
 
     The rows of one value of the column `by` come one after the other.

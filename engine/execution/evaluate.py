@@ -14,13 +14,13 @@ from engine.core.progress import Progress
 from engine.core.vocabulary import EvaluationResult
 from engine.evaluation.measure import measure
 from engine.execution import checkpoints, distribute
-from engine.execution.checkpoints import Chunk
-from engine.execution.incremental import Steps, of_base, steps
-from engine.execution.retry import watched
+from engine.execution.checkpoints import Checkpoint
+from engine.execution.incremental import StatePlan, base_note, plan_states
+from engine.execution.retry import scan_with_retry
 from engine.metrics import METRICS
 from engine.models import Guard
 from engine.planning import EvaluationPlan
-from engine.planning.projection import projected
+from engine.planning.projection import select_columns
 from engine.states.codec import CodecError
 from engine.store import predictions
 from engine.store.error_budget import Budget, judged_digest
@@ -29,18 +29,18 @@ from engine.store.predictions import chain_rows
 from engine.store.state_writer import Target, store_states
 from engine.store.states import (
     NotUpdatedError,
-    Stock,
+    StateCatalog,
     Writer,
-    missing,
+    find_states,
+    missing_needs,
     rows_of,
     state_rows,
-    take_stock,
 )
 from engine.suite import CHECKPOINT_ROWS
 
 
 @dataclass(frozen=True, slots=True)
-class Computing:
+class Computation:
     """A run whose states are computed: where they lie, and how it tells.
 
     Without `reuse`, what other runs have left is not looked at. A scan of more than
@@ -58,40 +58,50 @@ class Computing:
     wait: Callable[[], None] = lambda: None
 
 
-def evaluated(
-    of: Computing, plan: EvaluationPlan, frame: DataFrame, earlier: Sequence[EvaluationResult]
+def evaluate(
+    computation: Computation,
+    plan: EvaluationPlan,
+    frame: DataFrame,
+    earlier: Sequence[EvaluationResult],
 ) -> EvaluationResult:
     """The cells of an evaluation of a run, after computing what the store does not keep of it.
 
     `earlier` are the evaluations of the run that came before this one.
     """
-    budget = budget_of(of.spark, of.store, of.suite)
-    stock = computed(of, plan, frame)
+    budget = budget_of(computation.spark, computation.store, computation.suite)
+    catalog = compute_states(computation, plan, frame)
     try:
         try:
-            return _judged(of, budget, stock, earlier)
+            return _judge(computation, budget, catalog, earlier)
         except NotUpdatedError as error:
-            of.tell.say(f"{plan.name}: some states cannot be brought up to date: {error}")
-            stock = _computed_anew(of, plan, frame)
-            return _judged(of, budget, stock, earlier)
+            computation.tell.say(f"{plan.name}: some states cannot be brought up to date: {error}")
+            catalog = _recompute_states(computation, plan, frame)
+            return _judge(computation, budget, catalog, earlier)
     except CodecError as error:
         # What another run left is damaged: nothing of it is used.
-        of.tell.say(f"{plan.name}: stored states are damaged ({error}); computing them anew")
-        stock = computed(of, plan, frame, without=[each.writer for each in stock.kept])
-        return _judged(of, budget, stock, earlier)
+        computation.tell.say(
+            f"{plan.name}: stored states are damaged ({error}); computing them anew"
+        )
+        catalog = compute_states(
+            computation, plan, frame, without=[state.writer for state in catalog.kept]
+        )
+        return _judge(computation, budget, catalog, earlier)
 
 
-def _judged(
-    of: Computing, budget: Budget, stock: Stock, earlier: Sequence[EvaluationResult]
+def _judge(
+    computation: Computation,
+    budget: Budget,
+    catalog: StateCatalog,
+    earlier: Sequence[EvaluationResult],
 ) -> EvaluationResult:
     """The cells of an evaluation from its states, and what they cost of the error budget."""
-    plan = stock.plan
+    plan = catalog.plan
     with budget.turn(plan):
-        result = measured(budget, of.store, stock, earlier)
+        result = measure_states(budget, computation.store, catalog, earlier)
         _check_rows(result)
-        budget.spend(plan, result, (of.run_id, judged_digest(plan, earlier)))
+        budget.spend(plan, result, (computation.run_id, judged_digest(plan, earlier)))
     for name, why in result.not_deterministic.items():
-        of.tell.say(f"{plan.name}: {name!r} is not deterministic: {why}")
+        computation.tell.say(f"{plan.name}: {name!r} is not deterministic: {why}")
     return result
 
 
@@ -100,87 +110,102 @@ def _check_rows(result: EvaluationResult) -> None:
     rows = result.dataset.rows
     for cell in result.cells:
         if cell.slice.kind == "overall":
-            found = cell.counts.n + cell.counts.null_labels
-            if found != rows:
-                raise CodecError(f"they hold {found:,} rows, the dataset has {rows:,}")
+            n_rows = cell.counts.n + cell.counts.null_labels
+            if n_rows != rows:
+                raise CodecError(f"they hold {n_rows:,} rows, the dataset has {rows:,}")
             return
 
 
-def computed(
-    of: Computing, plan: EvaluationPlan, frame: DataFrame, *, without: Sequence[Writer] = ()
-) -> Stock:
+def compute_states(
+    computation: Computation,
+    plan: EvaluationPlan,
+    frame: DataFrame,
+    *,
+    without: Sequence[Writer] = (),
+) -> StateCatalog:
     """What an evaluation is measured from, after computing what the store does not keep of it."""
-    stock = _stock(of, plan)
-    todo = steps(of.spark, stock, without=without)
+    catalog = _catalog(computation, plan)
+    todo = plan_states(computation.spark, catalog, without=without)
     if todo.nothing_to_do:
-        of.tell.say(f"{plan.name}: all states are kept; no row is read")
-        return stock
+        computation.tell.say(f"{plan.name}: all states are kept; no row is read")
+        return catalog
     step = "damaged" if without else ""
-    _scan_watched(of, todo, frame, step=step)
-    stock.add_own(todo.made, step)
-    return stock
+    _run_scans(computation, todo, frame, step=step)
+    catalog.add_own(todo.outputs, step)
+    return catalog
 
 
-def _computed_anew(of: Computing, plan: EvaluationPlan, frame: DataFrame) -> Stock:
+def _recompute_states(
+    computation: Computation, plan: EvaluationPlan, frame: DataFrame
+) -> StateCatalog:
     """What an evaluation is measured from when states that a scan should update could not be."""
-    stock = _stock(of, plan)
-    if missing(stock):
-        _scan_watched(of, steps(of.spark, stock, anew=stock.lost), frame, step="anew")
-        stock = _stock(of, plan)
-    return stock
+    catalog = _catalog(computation, plan)
+    if missing_needs(catalog):
+        _run_scans(
+            computation,
+            plan_states(computation.spark, catalog, anew=catalog.lost),
+            frame,
+            step="anew",
+        )
+        catalog = _catalog(computation, plan)
+    return catalog
 
 
-def _stock(of: Computing, plan: EvaluationPlan) -> Stock:
-    table = of.store.table("states")
-    stock = take_stock(of.spark, plan, table=table, run_id=of.run_id)
-    if not of.reuse:
-        stock.forget_others()
-    return stock
+def _catalog(computation: Computation, plan: EvaluationPlan) -> StateCatalog:
+    table = computation.store.table("states")
+    catalog = find_states(computation.spark, plan, table=table, run_id=computation.run_id)
+    if not computation.reuse:
+        catalog.forget_others()
+    return catalog
 
 
-def _scan_watched(of: Computing, todo: Steps, frame: DataFrame, *, step: str) -> None:
+def _run_scans(computation: Computation, todo: StatePlan, frame: DataFrame, *, step: str) -> None:
     """Runs the scans of an evaluation's steps; again where a model has ended a worker."""
 
     def scan(guard: Guard) -> None:
-        _scan(of, replace(todo, guard=guard), frame, step=step)
+        _scan(computation, replace(todo, guard=guard), frame, step=step)
 
-    watched(of.spark, todo.plan, scan, of.tell.say)
+    scan_with_retry(computation.spark, todo.plan, scan, computation.tell.say)
 
 
-def _scan(of: Computing, todo: Steps, frame: DataFrame, *, step: str) -> None:
+def _scan(computation: Computation, todo: StatePlan, frame: DataFrame, *, step: str) -> None:
     """Runs the scans of an evaluation's steps, in chunks where they are long, and writes states."""
     plan = todo.plan
     if todo.reused or todo.why:
-        of.tell.say(f"{plan.name}: {todo.reused:,} predictions are reused{of_base(todo)}")
-    if plan.keep:
-        predictions.check_keys(projected(frame, plan), plan)
-    table = of.store.table("predictions")
-    target = Target(of.store.table("states"), of.run_id, dt.datetime.now(dt.UTC), step)
-    try:
-        found = checkpoints.in_chunks(
-            todo, frame, predictions=table, rows=of.checkpoint_rows, step=step
+        computation.tell.say(
+            f"{plan.name}: {todo.reused:,} predictions are reused{base_note(todo)}"
         )
-        if found:
-            _scan_chunks(of, todo, found, target)
+    if plan.keep:
+        predictions.check_keys(select_columns(frame, plan), plan)
+    table = computation.store.table("predictions")
+    target = Target(
+        computation.store.table("states"), computation.run_id, dt.datetime.now(dt.UTC), step
+    )
+    try:
+        planned = checkpoints.plan_checkpoints(
+            todo, frame, predictions=table, rows=computation.checkpoint_rows, step=step
+        )
+        if planned:
+            _scan_with_checkpoints(computation, todo, planned, target)
             return
         parts = todo.parts(frame, predictions=table)
-        with of.tell.scanning(of.spark, plan.name, todo.rows):
-            _scan_parts(of, todo, parts, target, _updated(of, todo))
+        with computation.tell.show_scan(computation.spark, plan.name, todo.rows):
+            _scan_parts(computation, todo, parts, target, _states_to_update(computation, todo))
     finally:
         todo.release()
 
 
-def _updated(of: Computing, todo: Steps) -> list[DataFrame]:
+def _states_to_update(computation: Computation, todo: StatePlan) -> list[DataFrame]:
     """The kept states that the scans bring up to date."""
     if not todo.updated:
         return []
-    kept = rows_of(of.spark, todo.updated, table=of.store.table("states"))
+    kept = rows_of(computation.spark, todo.updated, table=computation.store.table("states"))
     return [kept.withColumn("sign", F.lit(1))]
 
 
 def _scan_parts(
-    of: Computing,
-    todo: Steps,
+    computation: Computation,
+    todo: StatePlan,
     parts: Sequence[distribute.Part],
     target: Target,
     added: Sequence[DataFrame] | None = None,
@@ -196,64 +221,78 @@ def _scan_parts(
         if scanned is not None:
             if plan.keep:
                 scanned = scanned.persist()
-            made = scanned.where(F.col("family") != PREDICTED)
-            states.append(made if added is not None else made.withColumn("sign", F.lit(1)))
-        merged = distribute.merged(of.spark, plan, parts, states)
-        of.wait()
+            scanned_states = scanned.where(F.col("family") != PREDICTED)
+            states.append(
+                scanned_states if added is not None else scanned_states.withColumn("sign", F.lit(1))
+            )
+        merged = distribute.merge_states(computation.spark, plan, parts, states)
+        computation.wait()
         store_states(merged, plan, target)
         if plan.keep:
-            _keep_predictions(of, todo, scanned, target)
+            _keep_predictions(computation, todo, scanned, target)
     finally:
         if scanned is not None and plan.keep:
             scanned.unpersist()
 
 
-def _scan_chunks(of: Computing, todo: Steps, found: Sequence[Chunk], target: Target) -> None:
+def _scan_with_checkpoints(
+    computation: Computation, todo: StatePlan, planned: Sequence[Checkpoint], target: Target
+) -> None:
     """Scans the chunks that are not finished yet, each with its own states, and adds all up."""
-    plan, table, run = todo.plan, of.store.table("chunks"), (of.run_id, todo.plan.name)
+    plan, table, run = (
+        todo.plan,
+        computation.store.table("chunks"),
+        (computation.run_id, todo.plan.name),
+    )
     keeps = bool(todo.chains())
-    done = checkpoints.finished(of.spark, found, of=run, table=table, keeps=keeps)
+    done = checkpoints.finished_steps(
+        computation.spark, planned, owner=run, table=table, keeps=keeps
+    )
     if done:
-        of.tell.say(f"{plan.name}: {len(done)} of {len(found)} parts are kept; not scanned again")
-    for each in found:
-        if each.step not in done:
-            name = f"{plan.name} ({each.title})"
-            own = replace(target, table=table, step=each.step, now=dt.datetime.now(dt.UTC))
-            with of.tell.scanning(of.spark, name, each.part.rows):
-                _scan_parts(of, todo, [each.part], own)
-    states = checkpoints.states_of(of.spark, found, of=run, table=table)
-    parts = [each.part for each in found]
-    merged = distribute.merged(of.spark, plan, parts, [*_updated(of, todo), states])
+        computation.tell.say(
+            f"{plan.name}: {len(done)} of {len(planned)} parts are kept; not scanned again"
+        )
+    for checkpoint in planned:
+        if checkpoint.step not in done:
+            name = f"{plan.name} ({checkpoint.title})"
+            own = replace(target, table=table, step=checkpoint.step, now=dt.datetime.now(dt.UTC))
+            with computation.tell.show_scan(computation.spark, name, checkpoint.part.rows):
+                _scan_parts(computation, todo, [checkpoint.part], own)
+    states = checkpoints.states_of(computation.spark, planned, owner=run, table=table)
+    parts = [checkpoint.part for checkpoint in planned]
+    merged = distribute.merge_states(
+        computation.spark, plan, parts, [*_states_to_update(computation, todo), states]
+    )
     store_states(merged, plan, target)
     if plan.keep:
-        _keep_predictions(of, todo, None, target)
-    checkpoints.forget(of.spark, run_id=of.run_id, table=table)
+        _keep_predictions(computation, todo, None, target)
+    checkpoints.forget(computation.spark, run_id=computation.run_id, table=table)
 
 
 def _keep_predictions(
-    of: Computing, todo: Steps, scanned: DataFrame | None, target: Target
+    computation: Computation, todo: StatePlan, scanned: DataFrame | None, target: Target
 ) -> None:
     """Writes the predictions that a scan has made, and then that they are there."""
     if scanned is not None:
         # After the states: to write to a table drops what Spark holds of plans that read it.
-        predictions.write(scanned, todo.plan, target, table=of.store.table("predictions"))
+        predictions.write(scanned, todo.plan, target, table=computation.store.table("predictions"))
     chains = todo.chains()
     if chains:
-        told = chain_rows(of.spark, todo.plan, chains)
+        told = chain_rows(computation.spark, todo.plan, chains)
         store_states(told, todo.plan, replace(target, step=f"{target.step}kept"))
 
 
-def measured(
-    budget: Budget, store: Store, stock: Stock, earlier: Sequence[EvaluationResult]
+def measure_states(
+    budget: Budget, store: Store, catalog: StateCatalog, earlier: Sequence[EvaluationResult]
 ) -> EvaluationResult:
     """The cells of an evaluation from the states that are kept.
 
     `earlier` are the evaluations of the run that came before this one.
     """
-    plan = stock.plan
+    plan = catalog.plan
     METRICS.load(plan.plugins)
     alpha = budget.level(plan, judged_digest(plan, earlier))
-    rows = state_rows(budget.spark, stock, table=store.table("states"))
+    rows = state_rows(budget.spark, catalog, table=store.table("states"))
     return measure(plan, rows, alpha=alpha, earlier=earlier)
 
 

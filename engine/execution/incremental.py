@@ -17,15 +17,15 @@ from engine.execution.distribute import Part
 from engine.execution.kernel.model_task import Work
 from engine.models import UNWATCHED, Guard
 from engine.planning import EvaluationPlan, Need, needs
-from engine.planning.projection import projected, projected_column
+from engine.planning.projection import projected_column, select_columns
 from engine.spark import tables
 from engine.states.rows import PREDICTIONS
-from engine.store.predictions import joined
-from engine.store.states import Kept, Place, Stock, Writer, blocks_of, missing
+from engine.store.predictions import join_kept
+from engine.store.states import Kept, Place, StateCatalog, Writer, blocks_of, missing_needs
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class StatePlan:
     """How an evaluation gets its states: what it finds, what it updates, what it computes.
 
     Attributes:
@@ -58,11 +58,11 @@ class Steps:
         if self.changes is not None:
             moved = self.changes.rows_came + self.changes.rows_gone
         updated = [need for need in needs(self.plan) if need.place in self.updated]
-        full = _predicting(self.plan, self.full)
+        full = _predicting_models(self.plan, self.full)
         rows = self.plan.dataset.rows * len(full - self.scored.keys())
         if self.stale is not None:
             rows += self.stale.rows_came * len(full & self.scored.keys())
-        return rows + moved * len(_predicting(self.plan, updated))
+        return rows + moved * len(_predicting_models(self.plan, updated))
 
     @property
     def reused(self) -> int:
@@ -86,7 +86,7 @@ class Steps:
         return dict(self.plan.blocks) | blocks_of(self.updated) | blocks_of(self.found)
 
     @property
-    def made(self) -> dict[Place, int]:
+    def outputs(self) -> dict[Place, int]:
         """What the scans write, by place, with the number of its parts."""
         blocks = self.blocks
         places = [*self.updated, *(need.place for need in self.full)]
@@ -102,53 +102,55 @@ class Steps:
         whole = []
         if self.full:
             whole = [self.whole(frame, self.plan.dataset.rows, predictions=predictions)]
-        return whole + self.moved()
+        return whole + self.change_parts()
 
     def whole(self, frame: DataFrame, rows: int, *, predictions: str) -> Part:
         """The scan of what is computed from all rows, of those in a frame."""
         work = Work(frozenset(need.place for need in self.full), self.blocks, guard=self.guard)
-        found = projected(frame, self.plan)
-        kept = {n: self.scored[n] for n in _predicting(self.plan, self.full) & self.scored.keys()}
+        scan_frame = select_columns(frame, self.plan)
+        kept = {
+            n: self.scored[n] for n in _predicting_models(self.plan, self.full) & self.scored.keys()
+        }
         if not kept:
-            return Part(found, rows, work)
+            return Part(scan_frame, rows, work)
         stale = None if self.stale is None else self.stale.came
-        found, extra = joined(found, self.plan, kept, table=predictions, stale=stale)
-        return Part(found, rows, work, extra)
+        scan_frame, extra = join_kept(scan_frame, self.plan, kept, table=predictions, stale=stale)
+        return Part(scan_frame, rows, work, extra)
 
-    def moved(self) -> list[Part]:
+    def change_parts(self) -> list[Part]:
         """The scans of the rows that came and of those that went."""
         if self.changes is None:
             return []
-        found = []
+        parts = []
         wanted, blocks, moved = frozenset(self.updated), self.blocks, self.changes
         if moved.came is not None:
             work = Work(wanted, blocks, guard=self.guard)
-            found.append(Part(moved.came, moved.rows_came, work))
+            parts.append(Part(moved.came, moved.rows_came, work))
         if moved.gone is not None:
             work = Work(wanted, blocks, -1, self.guard)
-            found.append(Part(moved.gone, moved.rows_gone, work))
-        return found
+            parts.append(Part(moved.gone, moved.rows_gone, work))
+        return parts
 
     def release(self) -> None:
         """Lets go of what was held to find the changes."""
-        for each in (self.changes, self.stale):
-            if each is not None:
-                each.release()
+        for row_changes in (self.changes, self.stale):
+            if row_changes is not None:
+                row_changes.release()
 
     def chains(self) -> dict[int, tuple[int, ...]]:
         """The versions at which the predictions were made that are kept anew, by model."""
-        pinned, found = self.plan.dataset.version, {}
+        pinned, by_model = self.plan.dataset.version, {}
         for need in (need for need in needs(self.plan) if need.family == PREDICTIONS):
             before = self.updated.get(need.place)
-            if before is None and any(each.place == need.place for each in self.full):
+            if before is None and any(other.place == need.place for other in self.full):
                 before = self.scored.get(need.model)
-                found[need.model] = (*(before.chain if before else ()), pinned)
+                by_model[need.model] = (*(before.chain if before else ()), pinned)
             elif before is not None:
-                found[need.model] = (*before.chain, pinned)
-        return found
+                by_model[need.model] = (*before.chain, pinned)
+        return by_model
 
 
-def of_base(todo: Steps) -> str:
+def base_note(todo: StatePlan) -> str:
     """Where what is reused comes from, or why nothing is, to go behind a number."""
     if todo.why:
         return f": {todo.why}"
@@ -158,67 +160,69 @@ def of_base(todo: Steps) -> str:
     return ", from the same version" if todo.reused else ""
 
 
-def steps(
+def plan_states(
     spark: SparkSession,
-    stock: Stock,
+    catalog: StateCatalog,
     *,
     without: Iterable[Writer] = (),
     anew: Iterable[Place] = (),
-) -> Steps:
+) -> StatePlan:
     """Finds the cheapest way to the states that an evaluation needs.
 
     Args:
         spark: the session.
-        stock: what the store keeps.
+        catalog: what the store keeps.
         without: scans whose states are not to be used, because one of them was damaged.
         anew: states that cannot be brought up to date, and are computed from all rows.
     """
-    plan, without = stock.plan, set(without)
-    lacking = missing(stock, without)
-    found = stock.usable(plan.dataset.version, without)
+    plan, without = catalog.plan, set(without)
+    lacking = missing_needs(catalog, without)
+    usable = catalog.usable(plan.dataset.version, without)
     if not lacking:
-        return Steps(plan, found)
+        return StatePlan(plan, usable)
     # Predictions of this very version make any state without inference.
-    scored = _predictions_in(found)
-    base, updated = _nearest(stock, lacking, without, set(anew))
-    of_base = {} if base is None else _predictions_in(stock.usable(base, without))
-    if base is None or not (updated or of_base.keys() - scored.keys()):
-        return Steps(plan, found, full=tuple(lacking), scored=scored)
+    scored = _predictions_in(usable)
+    base, updated = _nearest(catalog, lacking, without, set(anew))
+    base_predictions = {} if base is None else _predictions_in(catalog.usable(base, without))
+    if base is None or not (updated or base_predictions.keys() - scored.keys()):
+        return StatePlan(plan, usable, full=tuple(lacking), scored=scored)
     try:
         moved = _changes(spark, plan, base)
     except CannotTell as reason:
         why = str(reason)
-        return Steps(plan, found, full=tuple(lacking), base=base, why=why, scored=scored)
+        return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
     if moved.rows_came + moved.rows_gone >= plan.dataset.rows:
         moved.release()
         why = (
             f"{moved.rows_came:,} rows came and {moved.rows_gone:,} went since version {base}: "
             "to compute all is less work"
         )
-        return Steps(plan, found, full=tuple(lacking), base=base, why=why, scored=scored)
+        return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
     full = tuple(need for need in lacking if need.place not in updated)
     changed = moved if updated else None
-    if not full or scored or not of_base:
-        return Steps(plan, found, updated, full, base, changed, scored=scored)
-    return Steps(plan, found, updated, full, base, changed, scored=of_base, stale=moved)
+    if not full or scored or not base_predictions:
+        return StatePlan(plan, usable, updated, full, base, changed, scored=scored)
+    return StatePlan(
+        plan, usable, updated, full, base, changed, scored=base_predictions, stale=moved
+    )
 
 
 def _predictions_in(kept: Mapping[Place, Kept]) -> dict[int, Kept]:
     """The predictions among what is kept, by model."""
-    return {place[0]: each for place, each in kept.items() if place[2] == PREDICTIONS}
+    return {place[0]: state for place, state in kept.items() if place[2] == PREDICTIONS}
 
 
 def _nearest(
-    stock: Stock, lacking: Sequence[Need], without: set[Writer], anew: set[Place]
+    catalog: StateCatalog, lacking: Sequence[Need], without: set[Writer], anew: set[Place]
 ) -> tuple[int | None, dict[Place, Kept]]:
     """The other version that has most of what is lacking, and what can be updated from there."""
     best: tuple[int | None, dict[Place, Kept]] = (None, {})
     most = 0
-    blocks = blocks_of(stock.usable(stock.plan.dataset.version, without))
-    for version in stock.versions:
-        if version == stock.plan.dataset.version:
+    blocks = blocks_of(catalog.usable(catalog.plan.dataset.version, without))
+    for version in catalog.versions:
+        if version == catalog.plan.dataset.version:
             continue
-        kept = stock.usable(version, without)
+        kept = catalog.usable(version, without)
         known = {
             need.place: kept[need.place]
             for need in lacking
@@ -226,30 +230,30 @@ def _nearest(
             and need.place not in anew
             and kept[need.place].blocks == blocks.get(need.slice_set, kept[need.place].blocks)
         }
-        found = _without_predicted(stock.plan, lacking, known)
+        updatable = _updatable_states(catalog.plan, lacking, known)
         # A model's predictions are worth more than any of its states.
-        worth = len(found) + len(stock.needs) * len(_predictions_in(kept))
+        worth = len(updatable) + len(catalog.needs) * len(_predictions_in(kept))
         if worth > most:
-            best, most = (version, found), worth
+            best, most = (version, updatable), worth
     return best
 
 
-def _without_predicted(
+def _updatable_states(
     plan: EvaluationPlan, lacking: Sequence[Need], known: Mapping[Place, Kept]
 ) -> dict[Place, Kept]:
     """What is worth an update: nothing of models that must predict all rows in any case."""
-    predicting = _predicting(plan, (need for need in lacking if need.place not in known))
-    return {place: each for place, each in known.items() if place[0] not in predicting}
+    predicting = _predicting_models(plan, (need for need in lacking if need.place not in known))
+    return {place: state for place, state in known.items() if place[0] not in predicting}
 
 
-def _predicting(plan: EvaluationPlan, of: Iterable[Need]) -> set[int]:
+def _predicting_models(plan: EvaluationPlan, needed: Iterable[Need]) -> set[int]:
     """The models that predict: the baseline too where others are compared with it row by row."""
-    found = set()
-    for need in of:
-        found.add(need.model)
+    models = set()
+    for need in needed:
+        models.add(need.model)
         if need.paired and plan.base is not None:
-            found.add(plan.base)
-    return found
+            models.add(plan.base)
+    return models
 
 
 def _changes(spark: SparkSession, plan: EvaluationPlan, base: int) -> Changes:
@@ -257,24 +261,28 @@ def _changes(spark: SparkSession, plan: EvaluationPlan, base: int) -> Changes:
     table, pinned = plan.dataset.uri, plan.dataset.version
 
     def project(frame: DataFrame) -> DataFrame:
-        return projected(frame, plan)
+        return select_columns(frame, plan)
 
-    found = changes(spark, table, base, pinned, project)
+    row_changes = changes(spark, table, base, pinned, project)
     query = plan.columns.query
-    if query is None or (found.came is None and found.gone is None):
-        return found
-    return _whole_queries(spark, plan, base, found)
+    if query is None or (row_changes.came is None and row_changes.gone is None):
+        return row_changes
+    return _whole_queries(spark, plan, base, row_changes)
 
 
-def _whole_queries(spark: SparkSession, plan: EvaluationPlan, base: int, found: Changes) -> Changes:
+def _whole_queries(
+    spark: SparkSession, plan: EvaluationPlan, base: int, row_changes: Changes
+) -> Changes:
     """The same changes with all rows of the queries of which any row came or went."""
     query = projected_column(plan, str(plan.columns.query))
-    moved = [each.select(query) for each in (found.came, found.gone) if each is not None]
+    moved = [
+        frame.select(query) for frame in (row_changes.came, row_changes.gone) if frame is not None
+    ]
     touched = (moved[0] if len(moved) == 1 else moved[0].union(moved[1])).distinct()
 
-    def of_touched(version: int) -> DataFrame:
-        rows = projected(tables.read(spark, plan.dataset.uri, version), plan)
+    def touched_rows(version: int) -> DataFrame:
+        rows = select_columns(tables.read(spark, plan.dataset.uri, version), plan)
         return rows.join(touched, query, "left_semi").select(*rows.columns)
 
-    came, gone = of_touched(plan.dataset.version), of_touched(base)
-    return Changes(came, gone, came.count(), gone.count(), found.how)
+    came, gone = touched_rows(plan.dataset.version), touched_rows(base)
+    return Changes(came, gone, came.count(), gone.count(), row_changes.how)

@@ -20,7 +20,7 @@ from engine.spark.internals import runs_here
 Scan = Callable[[Guard], None]
 
 
-def watched(
+def scan_with_retry(
     spark: SparkSession, plan: EvaluationPlan, scan: Scan, say: Callable[[str], None]
 ) -> None:
     """Runs a scan, and at most twice again: with the models to blame apart, then with all.

@@ -42,7 +42,7 @@ def ship(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="evalmatrix-shipping-"))
         finalize(spark, shutil.rmtree, folder, ignore_errors=True)
         name = shipped_name(model.digest)
-        archive = packed(Path(model.path), folder / f"{name}.zip")
+        archive = pack_folder(Path(model.path), folder / f"{name}.zip")
         try:
             spark.addArtifacts(f"{archive}#{name}", archive=True)
         except (PySparkException, OSError) as error:
@@ -53,7 +53,7 @@ def ship(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
         shipped.add(model.digest)
 
 
-def packed(folder: Path, archive: Path) -> Path:
+def pack_folder(folder: Path, archive: Path) -> Path:
     """Packs the files of a folder into a zip; weights do not compress, so nothing is."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as target:
         for path in sorted(folder.rglob("*")):

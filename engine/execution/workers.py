@@ -20,7 +20,7 @@ from pyspark.sql import Row, SparkSession
 from engine._version import __version__
 from engine.core.vocabulary import ModelVersion
 from engine.errors import InputError, StoreError
-from engine.models import needed_by
+from engine.models import model_requirements
 from engine.spark.internals import cores, runs_here, submitted_master
 from engine.spark.preflight import check_delta, check_versions
 
@@ -39,13 +39,13 @@ def check_cluster(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
         StoreError: when the workers cannot be asked.
     """
     check_versions(spark)
-    if not _configured(spark):
+    if not _has_delta(spark):
         check_delta(spark)
     if not runs_here(spark):
         check_workers(spark, models)
 
 
-def _configured(spark: SparkSession) -> bool:
+def _has_delta(spark: SparkSession) -> bool:
     """Whether the session is one of this process that was started with Delta."""
     extensions = str(spark.conf.get("spark.sql.extensions", "") or "")
     return runs_here(spark) and submitted_master() is None and "DeltaSparkSession" in extensions
@@ -58,24 +58,24 @@ def check_workers(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
         InputError: when one of them does not fit.
         StoreError: when the workers do not run Python at all.
     """
-    libraries = {lib: how for model in models for lib, how in needed_by(model).items()}
+    libraries = {lib: how for model in models for lib, how in model_requirements(model).items()}
     parts = min(2 * cores(spark), MAX_LOOKS)
     frame = spark.range(0, parts, 1, parts).mapInArrow(make_look(tuple(libraries)), LOOK_DDL)
     try:
-        with _told_of_waiting():
+        with _tell_of_waiting():
             rows = frame.distinct().collect()
     except Exception as error:  # of PySpark, or what it did not translate
-        raise _not_asked(str(error)) from error
+        raise _workers_error(str(error)) from error
     check_looks(rows, libraries)
 
 
-def _not_asked(text: str) -> InputError | StoreError:
+def _workers_error(text: str) -> InputError | StoreError:
     """Why the workers' Python did not answer, in a user's words."""
     versions = re.search(r"PYTHON_VERSION_MISMATCH|different versions? .{0,40}[Pp]ython", text)
     if versions:
-        found = re.search(r"[Pp]ython in worker has different version:? ?(\S+?)[,.]? ", text)
+        worker = re.search(r"[Pp]ython in worker has different version:? ?(\S+?)[,.]? ", text)
         return InputError(
-            f"the workers run Python {found[1] if found else 'of another version'}, the driver "
+            f"the workers run Python {worker[1] if worker else 'of another version'}, the driver "
             f"{platform.python_version()}; the two must be of one minor version: {_PACK}"
         )
     module = re.search(r"No module named '?([\w.]+)|PACKAGE_NOT_INSTALLED\] (\S+)", text)
@@ -113,20 +113,22 @@ def check_looks(rows: Sequence[Row], libraries: Mapping[str, str]) -> None:
                     f"{where} lacks the library {library!r}, which a model of the suite needs "
                     f"({command}); {_PACK}"
                 )
-    for library, version in _differing(rows):
+    for library, version in _version_differences(rows):
         log.warning("the workers have %s of another version than the driver: %s", library, version)
 
 
-def _differing(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+def _version_differences(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     """The libraries of which workers have another version than the driver, with that version."""
-    found = {pair for row in rows for pair in json.loads(row.found).items()}
-    (own,) = make_look(sorted({name for name, _ in found}))(())
+    worker_versions = {pair for row in rows for pair in json.loads(row.found).items()}
+    (own,) = make_look(sorted({name for name, _ in worker_versions}))(())
     here = json.loads(own.to_pylist()[0]["found"])
-    return ((name, version) for name, version in sorted(found) if here.get(name) != version)
+    return (
+        (name, version) for name, version in sorted(worker_versions) if here.get(name) != version
+    )
 
 
 @contextmanager
-def _told_of_waiting() -> Iterator[None]:
+def _tell_of_waiting() -> Iterator[None]:
     """Says so when a cluster gives no worker for a while: Spark would wait without a word."""
     timer = threading.Timer(
         PATIENCE_SECONDS,
@@ -166,7 +168,7 @@ def make_look(libraries: Sequence[str]) -> Look:
             importlib.import_module("engine.execution.distribute")
         except Exception as error:
             broken = f"{type(error).__name__}: {error}"
-        found = {}
+        versions = {}
         for name in wanted:
             if importlib.util.find_spec(name) is None:
                 continue
@@ -174,13 +176,13 @@ def make_look(libraries: Sequence[str]) -> Look:
                 version = importlib.metadata.version(distributions.get(name, name))
             except importlib.metadata.PackageNotFoundError:
                 version = ""
-            found[name] = version
+            versions[name] = version
         row = {
             "python": ".".join(map(str, sys.version_info[:3])),
             "executable": sys.executable,
             "engine": engine,
             "broken": broken,
-            "found": json.dumps(found),
+            "found": json.dumps(versions),
         }
         yield pa.RecordBatch.from_pylist([row], pa.schema([(name, pa.string()) for name in row]))
 

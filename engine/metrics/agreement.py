@@ -27,13 +27,15 @@ from engine.states import (
 )
 
 
-def sum_of(of: ConfusionView, number: Floats) -> Floats:
+def sum_of(confusion: ConfusionView, number: Floats) -> Floats:
     """The sum over rows of a number of the true and the predicted class: [replicate]."""
-    width = of.n_classes**2
-    bucket, cell = np.divmod(of.state.keys, width)
-    weighted = of.state.weights * number.reshape(-1)[cell]
-    buckets = sums_by_cell(bucket, weighted, of.state.n_groups * BUCKETS)
-    return with_left_out(buckets.reshape(*of.total.shape[:-1], BUCKETS), axis=of.total.ndim - 1)
+    width = confusion.n_classes**2
+    bucket, cell = np.divmod(confusion.state.keys, width)
+    weighted = confusion.state.weights * number.reshape(-1)[cell]
+    buckets = sums_by_cell(bucket, weighted, confusion.state.n_groups * BUCKETS)
+    return with_left_out(
+        buckets.reshape(*confusion.total.shape[:-1], BUCKETS), axis=confusion.total.ndim - 1
+    )
 
 
 # How far apart two classes are, by the distance of their places in the order of the classes.
@@ -44,12 +46,12 @@ _WEIGHTS: dict[str, tuple[Callable[[Floats], Floats], str]] = {
 }
 
 
-def _kappa(name: str, problem: Problem, of: ConfusionView) -> Value:
-    place = np.arange(of.n_classes, dtype=np.float64)
+def _kappa(name: str, problem: Problem, confusion: ConfusionView) -> Value:
+    place = np.arange(confusion.n_classes, dtype=np.float64)
     apart = _WEIGHTS[name][0](np.abs(place[:, None] - place))
-    by_chance = ((of.actual @ apart) * of.predicted).sum(-1)
-    values = 1 - sum_of(of, apart) * of.total / by_chance
-    return Value(values, (("zero_weight", of.total == 0), ("one_class", by_chance == 0)))
+    by_chance = ((confusion.actual @ apart) * confusion.predicted).sum(-1)
+    values = 1 - sum_of(confusion, apart) * confusion.total / by_chance
+    return Value(values, (("zero_weight", confusion.total == 0), ("one_class", by_chance == 0)))
 
 
 for _name, (_, _words) in _WEIGHTS.items():
@@ -91,17 +93,17 @@ def _pairs_of_costs(problem: Problem) -> tuple[PairedMean, ...]:
     higher_is_better=False,
     paired=_pairs_of_costs,
 )
-def cost(problem: Problem, of: ConfusionView) -> Value:
+def cost(problem: Problem, confusion: ConfusionView) -> Value:
     """The mean over rows of what the suite's `costs` say of their true and predicted class."""
     if not problem.costs:
-        none = np.full(of.total.shape, np.nan)
+        none = np.full(confusion.total.shape, np.nan)
         return Value(none, (("no_costs", np.ones(none.shape, bool)),))
     costs = np.array(problem.costs, np.float64)
-    means = sum_of(of, costs) / of.total
-    center = means[0] if of.total[0] > 0 else 0.0
-    m2 = sum_of(of, (costs - center) ** 2) - of.total * (means - center) ** 2
+    means = sum_of(confusion, costs) / confusion.total
+    center = means[0] if confusion.total[0] > 0 else 0.0
+    m2 = sum_of(confusion, (costs - center) ** 2) - confusion.total * (means - center) ** 2
     # The squared weights are known of all rows together only.
-    squares = np.full(of.total.shape, np.nan)
-    squares[0] = of.squares.sum()
-    moments = MomentsView(of.total, squares, means, np.maximum(m2, 0.0))
-    return Value(means, (("zero_weight", of.total == 0),), basis=Averaged(moments))
+    squares = np.full(confusion.total.shape, np.nan)
+    squares[0] = confusion.squares.sum()
+    moments = MomentsView(confusion.total, squares, means, np.maximum(m2, 0.0))
+    return Value(means, (("zero_weight", confusion.total == 0),), basis=Averaged(moments))

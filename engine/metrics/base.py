@@ -92,7 +92,7 @@ class Value:
                 return code
         return None if np.isfinite(self.values[0]) else "undefined"
 
-    def spreading(self) -> Floats:
+    def replicates(self) -> Floats:
         """The numbers of all replicates that an interval lies around, NaN where undefined."""
         values = np.array(self.values if self.centre is None else self.centre, np.float64)
         for _, mask in self.undefined:
@@ -174,7 +174,7 @@ class Metric:
         """The states to keep of a model; of one that is compared, those of its pairs as well."""
         own = tuple(self.needs(problem))
         if not compared:
-            return tuple(each for each in own if not isinstance(each, PairFamily))
+            return tuple(family for family in own if not isinstance(family, PairFamily))
         return (*own, *(self.paired(problem) if self.paired else ()))
 
     def value(self, problem: Problem, states: SliceStates) -> MetricValue:
@@ -182,13 +182,13 @@ class Metric:
         lacking = lacking_rows(states.rows)
         if lacking is not None:
             return MetricValue(None, lacking)
-        measured = self.measured(problem, states)
+        measured = self.measure(problem, states)
         why = measured.reason()
         if why is not None:
             return MetricValue(None, why, detail=measured.detail)
         return MetricValue(float(measured.values[0]), error_bound=float(measured.bound))
 
-    def measured(self, problem: Problem, states: SliceStates) -> Value:
+    def measure(self, problem: Problem, states: SliceStates) -> Value:
         """What the metric's function makes of the states, computed once for a slice."""
         return states.once(
             ("value", self.name), lambda: self.of_views(problem, self._views(states, problem))
@@ -204,22 +204,25 @@ class Metric:
     def _replicates(self, problem: Problem, states: SliceStates) -> Floats:
         views = self._views(states, problem)
         histograms = ScoresView | ValuesView
-        if not any(isinstance(each, histograms) for each in views):
-            return self.measured(problem, states).spreading()
+        if not any(isinstance(view, histograms) for view in views):
+            return self.measure(problem, states).replicates()
         left_out = [
             # The views are kept with the states, so each has an id of its own.
-            states.once(("left_out", id(each)), each.left_out)
-            if isinstance(each, histograms)
-            else each
-            for each in views
+            states.once(("left_out", id(view)), view.with_replicates)
+            if isinstance(view, histograms)
+            else view
+            for view in views
         ]
-        return self.of_views(problem, left_out).spreading()
+        return self.of_views(problem, left_out).replicates()
 
     def _views(self, states: SliceStates, problem: Problem) -> list[Any]:
         views = [states.view(family.key) for family in self.needs(problem)]
         if self.of_baseline is not None:
             assert states.baseline is not None, "a comparison has a baseline"
-            views += [states.baseline.view(each.key) for each in self.of_baseline(problem)]
+            views += [
+                states.baseline.view(baseline_family.key)
+                for baseline_family in self.of_baseline(problem)
+            ]
         return views
 
     def of_views(self, problem: Problem, views: Sequence[Any]) -> Value:
@@ -288,8 +291,8 @@ class SliceStates:
         """The value of `make`, computed once for this slice."""
         if key not in self._made:
             self._made[key] = make()
-        made: T = self._made[key]
-        return made
+        value: T = self._made[key]
+        return value
 
 
 METRICS: Registry[Metric] = Registry("metric", GROUP)
@@ -301,8 +304,8 @@ def metric(
     """Registers a function of states as the metric `name`; `more` are fields of `Metric`."""
 
     def register(function: Function) -> Function:
-        made = Metric(name, tasks, needs, function, **{"summary": summary_of(function), **more})
-        METRICS.add(name, made, aliases=aliases)
+        entry = Metric(name, tasks, needs, function, **{"summary": summary_of(function), **more})
+        METRICS.add(name, entry, aliases=aliases)
         return function
 
     return register
@@ -344,7 +347,7 @@ def mean_of(problem: Problem, moments: MomentsView) -> Value:
 def share_of(problem: Problem, moments: MomentsView) -> Value:
     """The metric that is a mean of zeros and ones, hence a share of the rows."""
     weight, squares, share = (
-        each[..., 0] for each in (moments.weight, moments.weight_squares, moments.mean)
+        array[..., 0] for array in (moments.weight, moments.weight_squares, moments.mean)
     )
     counted = Counted(weight * share, weight, squares * share, squares * (1 - share))
     return Value(moments.mean, (("zero_weight", moments.weight == 0),), basis=counted)
@@ -371,10 +374,10 @@ def mean_metric(
         def needs(problem: Problem) -> tuple[Mean]:
             return (mean(loss, problem, name=family),)
 
-        def paired(problem: Problem) -> tuple[PairedMean]:
+        def pairs(problem: Problem) -> tuple[PairedMean]:
             return (pairs_of(*needs(problem)),)
 
-        about = {"summary": summary_of(loss), "paired": paired, **more}
+        about = {"summary": summary_of(loss), "paired": pairs, **more}
         metric(name, tasks=tasks, needs=needs, aliases=aliases, many=True, **about)(mean_of)
         return loss
 

@@ -30,10 +30,10 @@ class Bins:
     @property
     def gap(self) -> Floats:
         """The mean score less the share of positives; NaN where a bin is empty."""
-        return share(self.score, self.weight) - self.observed
+        return share(self.score, self.weight) - self.positive_share
 
     @property
-    def observed(self) -> Floats:
+    def positive_share(self) -> Floats:
         """The share of positives."""
         return share(self.positive, self.weight)
 
@@ -43,15 +43,15 @@ class Bins:
         return share(self.weight, self.weight.sum(-1, keepdims=True))
 
 
-def binned(of: ScoresView, count: int, *, quantile: bool) -> Bins:
+def bin_scores(view: ScoresView, count: int, *, quantile: bool) -> Bins:
     """The view's rows in `count` bins, which are the same in all replicates."""
-    weight = of.positive + of.negative
-    place = middles(weight[0], count) if quantile else uniform_place(of.scores, count)
+    weight = view.positive + view.negative
+    place = middles(weight[0], count) if quantile else uniform_place(view.scores, count)
     replicates = len(weight)
     cells = (np.arange(replicates)[:, None] * count + place).reshape(-1)
     sums = [
-        sums_by_cell(cells, each.reshape(-1), replicates * count).reshape(replicates, count)
-        for each in (weight, weight * of.scores, of.positive)
+        sums_by_cell(cells, summand.reshape(-1), replicates * count).reshape(replicates, count)
+        for summand in (weight, weight * view.scores, view.positive)
     ]
     return Bins(*sums)
 
@@ -100,21 +100,21 @@ class Ranges:
         gaps = np.array([gap for gap, _, _ in ends]).reshape(count, 2).T
         gaps = np.stack([np.maximum(gaps[0] - apart, 0.0), gaps[1] + apart])
         rows = np.array([weight for _, weight, _ in ends]).reshape(count, 2).T
-        variance = np.array([each for _, _, each in ends]).reshape(count, 2).T
+        variance = np.array([variances for _, _, variances in ends]).reshape(count, 2).T
         spread = np.stack([share(variance[0], rows[1]), share(variance[1], rows[0])])
         return cls(gaps, rows / total, np.nan_to_num(spread, nan=np.inf))
 
 
-def _places(of: ScoresView, count: int, *, quantile: bool) -> tuple[Ints, Ints]:
+def _places(view: ScoresView, count: int, *, quantile: bool) -> tuple[Ints, Ints]:
     """The first and the last bin that rows of each step can be in."""
     if not quantile:
-        first, last = (uniform_place(each, count) for each in steps(of))
+        first, last = (uniform_place(scores, count) for scores in steps(view))
         return first, last
-    weight = of.positive[0] + of.negative[0]
+    weight = view.positive[0] + view.negative[0]
     upto = np.cumsum(weight)
     ends = np.stack([upto - weight, upto]) / upto[-1] * count
     # A score that is exact, such as 0, 0.5 or 1, holds all its rows.
-    low, high = steps(of)
+    low, high = steps(view)
     ends = np.where(low == high, ends.mean(0), ends)
     first, last = np.clip(ends + np.array([[_ROUNDING], [-_ROUNDING]]), 0, count - 1).astype(int)
     return first, np.maximum(first, last)

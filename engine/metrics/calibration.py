@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from engine.metrics.base import BINARY, METRICS, Function, Metric, Problem, Value, mean, metric
-from engine.metrics.bins import Bins, Ranges, binned
+from engine.metrics.bins import Bins, Ranges, bin_scores
 from engine.metrics.score_grid import UNIT, positive_scores
 from engine.states import Floats, Mean, MomentsView, Scored, Scores, ScoresView
 
@@ -39,30 +39,32 @@ class Bias:
 
     def less(self, bins: Bins) -> Floats:
         """The mean gap over the bins without it: [replicate]."""
-        own = bins.observed * (1 - bins.observed) / (bins.weight * self.per_weight)
+        own = bins.positive_share * (1 - bins.positive_share) / (bins.weight * self.per_weight)
         variance = np.where(bins.weight > 0, np.nan_to_num(own), 0.0)
         gaps = np.nan_to_num(np.abs(bins.gap))
         freed: Floats = np.nansum(bins.part * _less_bias(gaps, variance), axis=-1)
         return freed
 
 
-def _ece(count: int, quantile: bool, problem: Problem, of: ScoresView, rows: MomentsView) -> Value:
-    bins = binned(of, count, quantile=quantile)
+def _ece(
+    count: int, quantile: bool, problem: Problem, view: ScoresView, rows: MomentsView
+) -> Value:
+    bins = bin_scores(view, count, quantile=quantile)
     values = np.nansum(bins.part * np.abs(bins.gap), axis=-1)
     bound = 0.0
-    if not of.exact and len(values) == 1:
-        may = Ranges.of(of, count, quantile=quantile)
+    if not view.exact and len(values) == 1:
+        may = Ranges.of(view, count, quantile=quantile)
         bound = _farther(float(values[0]), (may.part * may.gap).sum(-1))
     undefined = (("zero_weight", bins.weight.sum(-1) == 0),)
-    return Value(values, undefined, bound, centre=Bias.of(rows, of).less(bins))
+    return Value(values, undefined, bound, centre=Bias.of(rows, view).less(bins))
 
 
-def _mce(count: int, quantile: bool, problem: Problem, of: ScoresView) -> Value:
-    bins = binned(of, count, quantile=quantile)
+def _mce(count: int, quantile: bool, problem: Problem, view: ScoresView) -> Value:
+    bins = bin_scores(view, count, quantile=quantile)
     values = np.nan_to_num(np.abs(bins.gap)).max(-1)
     bound = 0.0
-    if not of.exact and len(values) == 1:
-        may = Ranges.of(of, count, quantile=quantile)
+    if not view.exact and len(values) == 1:
+        may = Ranges.of(view, count, quantile=quantile)
         bound = _farther(float(values[0]), may.gap.max(-1))
     return Value(values, (("zero_weight", bins.weight.sum(-1) == 0),), bound)
 
@@ -105,20 +107,20 @@ def _scores_and_rows(problem: Problem) -> tuple[Scores, Mean]:
     higher_is_better=False,
     needs_scores=True,
 )
-def ece_debiased(problem: Problem, of: ScoresView, rows: MomentsView) -> Value:
+def ece_debiased(problem: Problem, view: ScoresView, rows: MomentsView) -> Value:
     """The ece of 15 uniform bins, less what chance alone adds to it; can fall below 0."""
-    bins = binned(of, BINS, quantile=False)
-    bias = Bias.of(rows, of)
+    bins = bin_scores(view, BINS, quantile=False)
+    bias = Bias.of(rows, view)
     values = bias.less(bins)
     bound = 0.0
-    if not of.exact and len(values) == 1:
-        bound = _debiased_bound(of, float(values[0]), float(bias.per_weight[0, 0]))
+    if not view.exact and len(values) == 1:
+        bound = _debiased_bound(view, float(values[0]), float(bias.per_weight[0, 0]))
     return Value(values, (("zero_weight", bins.weight.sum(-1) == 0),), bound)
 
 
-def _debiased_bound(of: ScoresView, value: float, per_weight: float) -> float:
+def _debiased_bound(view: ScoresView, value: float, per_weight: float) -> float:
     """The gap less its bias rises with the gap and falls with the noise."""
-    may = Ranges.of(of, BINS, quantile=False)
+    may = Ranges.of(view, BINS, quantile=False)
     noise = np.minimum(may.spread / per_weight, 0.25)
     least, most = (_less_bias(may.gap[i], noise[1 - i]) for i in (0, 1))
     lows = np.minimum(may.part[0] * least, may.part[1] * least).sum()
@@ -148,8 +150,8 @@ def _error(name: str, function: Function, count: int, words: str) -> Metric:
 def _of_bins(function: Function, stem: str, bins: str) -> Metric:
     """The metric `<stem>_<bins>`."""
     quantile = stem.endswith("quantile")
-    made = partial(function, int(bins), quantile)
-    return _error(f"{stem}_{bins}", made, int(bins), "quantile" if quantile else "uniform")
+    measure = partial(function, int(bins), quantile)
+    return _error(f"{stem}_{bins}", measure, int(bins), "quantile" if quantile else "uniform")
 
 
 def _register() -> None:
@@ -158,9 +160,9 @@ def _register() -> None:
         ("mce", _mce, "maximum_calibration_error"),
     ):
         for stem, words in ((short, "uniform"), (f"{short}_quantile", "quantile")):
-            made = partial(function, BINS, words == "quantile")
+            measure = partial(function, BINS, words == "quantile")
             aliases = [long] if stem == short else ["ace"] if stem == "ece_quantile" else []
-            METRICS.add(stem, _error(stem, made, BINS, words), aliases=aliases)
+            METRICS.add(stem, _error(stem, measure, BINS, words), aliases=aliases)
             METRICS.add_pattern(
                 rf"{stem}_(?P<bins>[1-9][0-9]{{0,2}})", partial(_of_bins, function, stem)
             )

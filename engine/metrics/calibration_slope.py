@@ -45,9 +45,9 @@ class Points:
         return cls(log_odds((low + high) / 2), view.positive, view.negative)
 
     @classmethod
-    def moved(cls, view: ScoresView, *, positives: Bools, negatives: Bools) -> Points:
+    def at_ends(cls, view: ScoresView, *, positives: Bools, negatives: Bools) -> Points:
         """Those of the first replicate with rows at one end of their step: the upper where true."""
-        low, high = (log_odds(each) for each in steps(view))
+        low, high = (log_odds(scores) for scores in steps(view))
         positive, negative = view.positive[:1], view.negative[:1]
         return cls(
             np.concatenate([np.where(positives, high, low), np.where(negatives, high, low)]),
@@ -106,7 +106,7 @@ class Fit:
         )
 
 
-def fitted(points: Points, *, slope: bool) -> Fit:
+def refit(points: Points, *, slope: bool) -> Fit:
     """The fit that makes the labels likeliest, by Newton's steps, halved while they overshoot.
 
     Without `slope`, b stays 1. NaN where there is no such fit.
@@ -159,20 +159,20 @@ def _moments(odds: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
     higher_is_better=None,
     needs_scores=True,
 )
-def calibration_slope(problem: Problem, of: ScoresView) -> Value:
+def calibration_slope(problem: Problem, view: ScoresView) -> Value:
     """The slope of a logistic refit of the labels on logit(score); 1 is best."""
-    points = Points.of(of)
-    fit = fitted(points, slope=True)
+    points = Points.of(view)
+    fit = refit(points, slope=True)
     separable, bound = points.separable, 0.0
-    if not of.exact and len(fit.b) == 1 and np.isfinite(fit.b[0]):
-        bound = _slope_bound(of, points, fit)
+    if not view.exact and len(fit.b) == 1 and np.isfinite(fit.b[0]):
+        bound = _slope_bound(view, points, fit)
         # Rows of the grid that may be separable have a slope without end.
         separable = separable | np.isnan(bound)
     undefined = (("one_class", points.one_class), ("separable", separable))
     return Value(fit.b, undefined, bound)
 
 
-def _slope_bound(of: ScoresView, points: Points, fit: Fit) -> float:
+def _slope_bound(view: ScoresView, points: Points, fit: Fit) -> float:
     """Twice the gap to the slope with each row at that end of its step which changes it most.
 
     Which end that is the derivative of the slope says. It is that of the first order, hence twice.
@@ -183,7 +183,7 @@ def _slope_bound(of: ScoresView, points: Points, fit: Fit) -> float:
     pull = own * fit.b[0] * (points.odds - center[0])
     up_positive, up_negative = pull - (1 - chance) < 0, pull + chance < 0
     ends = [
-        fitted(Points.moved(of, positives=positives, negatives=negatives), slope=True).b[0]
+        refit(Points.at_ends(view, positives=positives, negatives=negatives), slope=True).b[0]
         for positives, negatives in ((up_positive, up_negative), (~up_positive, ~up_negative))
     ]
     return 2 * float(np.abs(np.array(ends) - fit.b[0]).max())
@@ -197,16 +197,16 @@ def _slope_bound(of: ScoresView, points: Points, fit: Fit) -> float:
     higher_is_better=None,
     needs_scores=True,
 )
-def calibration_intercept(problem: Problem, of: ScoresView) -> Value:
+def calibration_intercept(problem: Problem, view: ScoresView) -> Value:
     """What logit(score) must be raised by to have the observed share of positives; 0 is best."""
-    points = Points.of(of)
-    values = fitted(points, slope=False).a
+    points = Points.of(view)
+    values = refit(points, slope=False).a
     bound = 0.0
-    if not of.exact and len(values) == 1 and np.isfinite(values[0]):
+    if not view.exact and len(values) == 1 and np.isfinite(values[0]):
         # It falls when any score rises.
-        everywhere = np.ones(len(of.scores), bool)
+        everywhere = np.ones(len(view.scores), bool)
         ends = [
-            fitted(Points.moved(of, positives=high, negatives=high), slope=False).a[0]
+            refit(Points.at_ends(view, positives=high, negatives=high), slope=False).a[0]
             for high in (everywhere, ~everywhere)
         ]
         bound = float(np.abs(np.array(ends) - values[0]).max())

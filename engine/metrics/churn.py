@@ -62,9 +62,9 @@ CHANGES = {
 }
 
 
-def _share_of(change: Change, problem: Problem, of: PairedView) -> Value:
-    by_outcome = with_left_out(of.by_bucket.sum(axis=1))
-    squares = of.squares.sum(axis=0)
+def _share_of(change: Change, problem: Problem, view: PairedView) -> Value:
+    by_outcome = with_left_out(view.by_bucket.sum(axis=1))
+    squares = view.squares.sum(axis=0)
     chosen = list(change.outcomes)
     own = float(squares[chosen].sum())
     return ratio(
@@ -92,23 +92,23 @@ for _name, _change in CHANGES.items():
     )
 
 
-def _edges(of: ScoresView) -> Floats:
+def _edges(view: ScoresView) -> Floats:
     """The scores up to which the bins reach, but for the last: tenths of the baseline's rows."""
-    found = of.scores[np.unique(_tenths(of))]
-    edges: Floats = found[found < of.scores[-1]]
+    tenths = view.scores[np.unique(_tenths(view))]
+    edges: Floats = tenths[tenths < view.scores[-1]]
     return edges
 
 
-def _tenths(of: ScoresView) -> Ints:
+def _tenths(view: ScoresView) -> Ints:
     """The places of the scores at which the tenths of the rows are reached."""
-    upto = np.cumsum(of.positive[0] + of.negative[0])
+    upto = np.cumsum(view.positive[0] + view.negative[0])
     tenths = np.arange(1, PSI_BINS) / PSI_BINS * upto[-1]
     # A tenth that is reached but for rounding is reached.
     return np.asarray(np.searchsorted(upto, tenths - 1e-9 * upto[-1]), np.int64)
 
 
-def _shares(of: ScoresView, place: Ints, count: int) -> Floats:
-    weight = of.positive + of.negative
+def _shares(view: ScoresView, place: Ints, count: int) -> Floats:
+    weight = view.positive + view.negative
     in_bin = np.stack([weight[:, place == k].sum(-1) for k in range(count)], axis=-1)
     return share(in_bin, in_bin.sum(-1, keepdims=True))
 
@@ -130,13 +130,13 @@ def _index(candidate: Floats, baseline: Floats) -> Floats:
 )
 def score_psi(problem: Problem, candidate: ScoresView, baseline: ScoresView) -> Value:
     """The population stability index of the candidate's scores against the baseline's."""
-    empty = [(each.positive + each.negative).sum(-1) == 0 for each in (candidate, baseline)]
+    empty = [(view.positive + view.negative).sum(-1) == 0 for view in (candidate, baseline)]
     undefined = (("zero_weight", empty[0] | empty[1]),)
     if min(len(candidate.scores), len(baseline.scores)) == 0:
         return Value(np.full(len(empty[0]), np.nan), undefined)
     edges = _edges(baseline)
     both = (candidate, baseline)
-    shares = [_shares(of, np.searchsorted(edges, of.scores), len(edges) + 1) for of in both]
+    shares = [_shares(view, np.searchsorted(edges, view.scores), len(edges) + 1) for view in both]
     values = _index(*shares)
     bound = 0.0
     if len(values) == 1 and not (candidate.exact and baseline.exact):
@@ -153,27 +153,27 @@ def _psi_bound(both: tuple[ScoresView, ScoresView], edges: Floats, value: float)
     low, high = steps(both[1])
     at_edge = np.isin(both[1].scores, edges)
     first, last = low[at_edge], high[at_edge]
-    (c_low, c_high), (b_low, b_high) = (_possible(of, first, last) for of in both)
-    most = np.maximum(_terms(c_high, b_low), _terms(c_low, b_high)).sum() + _hidden(both)
+    (c_low, c_high), (b_low, b_high) = (_possible(view, first, last) for view in both)
+    most = np.maximum(_terms(c_high, b_low), _terms(c_low, b_high)).sum() + _merged_bins_bound(both)
     apart = np.where(c_low > b_high, _terms(c_low, b_high), 0.0)
     apart = np.where(b_low > c_high, _terms(c_high, b_low), apart)
     return float(max(most - value, value - apart.sum(), 0.0))
 
 
-def _hidden(both: tuple[ScoresView, ScoresView]) -> float:
+def _merged_bins_bound(both: tuple[ScoresView, ScoresView]) -> float:
     """The most that the bins add whose edges lie in one step together.
 
     Several tenths in one step are one edge here, and those in the last step are none, while the
     scores themselves may tell them apart. What lies in the step may be in any of its bins.
     """
-    of = both[1]
-    low, high = steps(of)
-    places, counts = np.unique(_tenths(of), return_counts=True)
-    bins = np.where(places < len(of.scores) - 1, counts - 1, counts) * (high > low)[places]
+    baseline = both[1]
+    low, high = steps(baseline)
+    places, counts = np.unique(_tenths(baseline), return_counts=True)
+    bins = np.where(places < len(baseline.scores) - 1, counts - 1, counts) * (high > low)[places]
     inside = []
-    for each in both:
-        first, last = steps(each)
-        weight = (each.positive[0] + each.negative[0]) / (each.positive + each.negative)[0].sum()
+    for view in both:
+        first, last = steps(view)
+        weight = (view.positive[0] + view.negative[0]) / (view.positive + view.negative)[0].sum()
         meets = (first <= high[places][:, None]) & (low[places][:, None] <= last)
         inside.append((meets * weight).sum(-1))
     none = np.zeros(len(places))
@@ -181,10 +181,10 @@ def _hidden(both: tuple[ScoresView, ScoresView]) -> float:
     return float((bins * terms).sum())
 
 
-def _possible(of: ScoresView, first: Floats, last: Floats) -> tuple[Floats, Floats]:
+def _possible(view: ScoresView, first: Floats, last: Floats) -> tuple[Floats, Floats]:
     """The least and the largest share of each bin, with edges anywhere in [first, last]."""
-    low, high = steps(of)
-    weight = (of.positive[0] + of.negative[0]) / (of.positive[0] + of.negative[0]).sum()
+    low, high = steps(view)
+    weight = (view.positive[0] + view.negative[0]) / (view.positive[0] + view.negative[0]).sum()
     # The lowest bin that the rows can be in when the edges are high, the highest when they are low.
     lowest, highest = np.searchsorted(last, low), np.searchsorted(first, high)
     bins = np.arange(len(first) + 1)[:, None]
@@ -194,5 +194,5 @@ def _possible(of: ScoresView, first: Floats, last: Floats) -> tuple[Floats, Floa
 
 
 def _terms(candidate: Floats, baseline: Floats) -> Floats:
-    c, b = (np.maximum(each, LEAST_SHARE) for each in (candidate, baseline))
+    c, b = (np.maximum(shares, LEAST_SHARE) for shares in (candidate, baseline))
     return np.asarray((c - b) * np.log(c / b))

@@ -47,20 +47,25 @@ Parts = tuple[Floats, Floats]
 
 # Numerator and denominator of each class, [replicate, class], and why a denominator is 0.
 _FRACTIONS: dict[str, tuple[Callable[[ConfusionView], Parts], str]] = {
-    "precision": (lambda of: (of.hits, of.predicted), "no_predicted_positive"),
-    "recall": (lambda of: (of.hits, of.actual), "one_class"),
-    "f1": (lambda of: (2 * of.hits, of.actual + of.predicted), "one_class"),
-    "jaccard": (lambda of: (of.hits, of.actual + of.predicted - of.hits), "one_class"),
+    "precision": (lambda counts: (counts.hits, counts.predicted), "no_predicted_positive"),
+    "recall": (lambda counts: (counts.hits, counts.actual), "one_class"),
+    "f1": (lambda counts: (2 * counts.hits, counts.actual + counts.predicted), "one_class"),
+    "jaccard": (
+        lambda counts: (counts.hits, counts.actual + counts.predicted - counts.hits),
+        "one_class",
+    ),
 }
 
 
-def _of_class(name: str, of: ConfusionView, k: int) -> Value:
+def _of_class(name: str, confusion: ConfusionView, k: int) -> Value:
     parts, reason = _FRACTIONS[name]
-    numerator, denominator = parts(of)
+    numerator, denominator = parts(confusion)
     value = ratio(numerator[..., k], denominator[..., k], reason)
-    hits = of.squares[..., k, k]
-    actual, predicted = of.squares[..., k, :].sum(-1), of.squares[..., :, k].sum(-1)
-    right, rows, said = (each[..., 0, k] for each in (of.hits, of.actual, of.predicted))
+    hits = confusion.squares[..., k, k]
+    actual, predicted = confusion.squares[..., k, :].sum(-1), confusion.squares[..., :, k].sum(-1)
+    right, rows, said = (
+        counts[..., 0, k] for counts in (confusion.hits, confusion.actual, confusion.predicted)
+    )
     either = (rows + said - right, actual + predicted - 2 * hits)
     trials, squares = {
         "precision": (said, predicted - hits),
@@ -92,15 +97,15 @@ JACCARD_OF_ACCURACY = Map(_jaccard_of, lambda share: 2 * share / (1 + share))
     hits_of=lambda problem: range(problem.n_classes),
     many=True,
 )
-def accuracy(problem: Problem, of: ConfusionView) -> Value:
+def accuracy(problem: Problem, confusion: ConfusionView) -> Value:
     """The share of rows whose class was predicted."""
-    return _right(of)
+    return _right(confusion)
 
 
-def _right(of: ConfusionView) -> Value:
-    hits = np.trace(of.squares, axis1=-2, axis2=-1)
-    squares = (hits, of.squares.sum((-2, -1)) - hits)
-    return ratio(of.hits.sum(-1), of.total, "zero_weight", squares=squares)
+def _right(confusion: ConfusionView) -> Value:
+    hits = np.trace(confusion.squares, axis1=-2, axis2=-1)
+    squares = (hits, confusion.squares.sum((-2, -1)) - hits)
+    return ratio(confusion.hits.sum(-1), confusion.total, "zero_weight", squares=squares)
 
 
 @metric(
@@ -111,10 +116,12 @@ def _right(of: ConfusionView) -> Value:
     bounds=UNIT,
     many=True,
 )
-def balanced_accuracy(problem: Problem, of: ConfusionView) -> Value:
+def balanced_accuracy(problem: Problem, confusion: ConfusionView) -> Value:
     """The mean recall of the classes that have rows."""
-    has_rows = of.actual > 0
-    recalls = np.divide(of.hits, of.actual, out=np.zeros_like(of.hits), where=has_rows)
+    has_rows = confusion.actual > 0
+    recalls = np.divide(
+        confusion.hits, confusion.actual, out=np.zeros_like(confusion.hits), where=has_rows
+    )
     return ratio(recalls.sum(-1), has_rows.sum(-1).astype(np.float64), "zero_weight")
 
 
@@ -126,28 +133,30 @@ def balanced_accuracy(problem: Problem, of: ConfusionView) -> Value:
     bounds=(-1.0, 1.0),
     many=True,
 )
-def matthews_corrcoef(problem: Problem, of: ConfusionView) -> Value:
+def matthews_corrcoef(problem: Problem, confusion: ConfusionView) -> Value:
     """The correlation of labels and predictions (Matthews 1975; Gorodkin 2004 for many classes)."""
-    covariance = of.hits.sum(-1) * of.total - (of.actual * of.predicted).sum(-1)
+    covariance = confusion.hits.sum(-1) * confusion.total - (
+        confusion.actual * confusion.predicted
+    ).sum(-1)
     # total² - sum of squares, written so that it does not cancel when one class has nearly all.
-    actual = (of.actual * (of.total[..., None] - of.actual)).sum(-1)
-    predicted = (of.predicted * (of.total[..., None] - of.predicted)).sum(-1)
-    one_class = (of.actual > 0).sum(-1) < 2
-    constant = (of.predicted > 0).sum(-1) < 2
+    actual = (confusion.actual * (confusion.total[..., None] - confusion.actual)).sum(-1)
+    predicted = (confusion.predicted * (confusion.total[..., None] - confusion.predicted)).sum(-1)
+    one_class = (confusion.actual > 0).sum(-1) < 2
+    constant = (confusion.predicted > 0).sum(-1) < 2
     values = covariance / (np.sqrt(actual) * np.sqrt(predicted))
     return Value(values, (("one_class", one_class), ("constant", constant)))
 
 
-def _of_positive(name: str, problem: Problem, of: ConfusionView) -> Value:
-    return _of_class(name, of, problem.positive)
+def _of_positive(name: str, problem: Problem, confusion: ConfusionView) -> Value:
+    return _of_class(name, confusion, problem.positive)
 
 
-def _of_label(name: str, label: str, problem: Problem, of: ConfusionView) -> Value:
-    texts = [label_text(each) for each in problem.classes]
+def _of_label(name: str, label: str, problem: Problem, confusion: ConfusionView) -> Value:
+    texts = [label_text(class_label) for class_label in problem.classes]
     if label not in texts:
-        values = np.full(of.total.shape, np.nan)
+        values = np.full(confusion.total.shape, np.nan)
         return Value(values, (("unknown_class", np.ones(values.shape, bool)),))
-    return _of_class(name, of, texts.index(label))
+    return _of_class(name, confusion, texts.index(label))
 
 
 def label_text(label: object) -> str:
@@ -159,23 +168,23 @@ def label_text(label: object) -> str:
     return str(label)
 
 
-def _averaged(name: str, average: str, problem: Problem, of: ConfusionView) -> Value:
-    return average_over_classes(_FRACTIONS[name][0](of), average, of)
+def _average(name: str, average: str, problem: Problem, confusion: ConfusionView) -> Value:
+    return average_over_classes(_FRACTIONS[name][0](confusion), average, confusion)
 
 
-def average_over_classes(parts: Parts, average: str, of: ConfusionView) -> Value:
+def average_over_classes(parts: Parts, average: str, confusion: ConfusionView) -> Value:
     """The `macro` or `weighted` mean of a fraction of each class, [replicate, class]."""
     numerator, denominator = parts
     zeros = np.zeros_like(numerator)
-    each = np.divide(numerator, denominator, out=zeros, where=denominator > 0)
-    present = (of.actual > 0) | (of.predicted > 0)
-    shares = of.actual if average == "weighted" else present.astype(np.float64)
-    return ratio((each * shares).sum(-1), shares.sum(-1), "zero_weight")
+    fractions = np.divide(numerator, denominator, out=zeros, where=denominator > 0)
+    present = (confusion.actual > 0) | (confusion.predicted > 0)
+    shares = confusion.actual if average == "weighted" else present.astype(np.float64)
+    return ratio((fractions * shares).sum(-1), shares.sum(-1), "zero_weight")
 
 
-def _jaccard_micro(problem: Problem, of: ConfusionView) -> Value:
+def _jaccard_micro(problem: Problem, confusion: ConfusionView) -> Value:
     """All hits of all rows that are of a class or predicted so: a / (2 - a) of the accuracy a."""
-    value = _right(of)
+    value = _right(confusion)
     return replace(value, values=value.values / (2 - value.values), map=JACCARD_OF_ACCURACY)
 
 
@@ -204,8 +213,8 @@ def _register() -> None:
             aliases=[f"{name}_score"],
         )
         functions: dict[str, Function] = {
-            "macro": partial(_averaged, name, "macro"),
-            "weighted": partial(_averaged, name, "weighted"),
+            "macro": partial(_average, name, "macro"),
+            "weighted": partial(_average, name, "weighted"),
             # Every row has one class and one prediction, so all but Jaccard's are the accuracy.
             "micro": _jaccard_micro if name == "jaccard" else accuracy,
         }
@@ -230,7 +239,9 @@ def _register() -> None:
 
 def _for_label(name: str, label: str) -> Metric:
     def rows(problem: Problem) -> list[int]:
-        return [k for k, each in enumerate(problem.classes) if label_text(each) == label]
+        return [
+            k for k, class_label in enumerate(problem.classes) if label_text(class_label) == label
+        ]
 
     paired: dict[str, Any] = {"paired": pairs_of_hits, "hits_of": rows} if name == "recall" else {}
     return Metric(

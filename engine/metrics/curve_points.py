@@ -25,7 +25,7 @@ from engine.metrics.score_grid import (
     RocCurve,
     best_curve,
     curve_of,
-    picked,
+    pick_from_curve,
     positive_scores,
     share,
     worst_curve,
@@ -43,24 +43,24 @@ from engine.statistics import Figures
     bounds=UNIT,
     many=True,
 )
-def ks_statistic(problem: Problem, of: ScoresView) -> Value:
+def ks_statistic(problem: Problem, view: ScoresView) -> Value:
     """The largest gap between the distributions of the positives' and the negatives' scores."""
-    below = Below.of(of)
+    below = Below.of(view)
     gaps = below.positive * (1 / below.positives)[..., None]
     gaps -= below.negative * (1 / below.negatives)[..., None]
     values = np.abs(gaps, out=gaps).max(-1, initial=0.0)
     bound: Figures = 0.0
-    if not of.exact:
-        bound = np.where(below.one_class[..., 0], 0.0, _ks_bound(of) - values[..., 0])
+    if not view.exact:
+        bound = np.where(below.one_class[..., 0], 0.0, _ks_bound(view) - values[..., 0])
         bound = np.maximum(bound, 0.0)
-    return Value(values, (("one_class", below.one_class),), bound, support=scarcest(of))
+    return Value(values, (("one_class", below.one_class),), bound, support=scarcest(view))
 
 
-def _ks_bound(of: ScoresView) -> Floats:
+def _ks_bound(view: ScoresView) -> Floats:
     """The largest gap that an order within the bins can make: one class of a bin first."""
-    first = Below.of(of).first
+    first = Below.of(view).first
     positives, negatives = first.positives[..., None], first.negatives[..., None]
-    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
+    positive, negative = view.positive[..., 0, :], view.negative[..., 0, :]
     above = first.negative / negatives - (first.positive - positive) / positives
     under = first.positive / positives - (first.negative - negative) / negatives
     return np.asarray(np.maximum(above, under).max(-1, initial=0.0))
@@ -75,9 +75,9 @@ def _ks_bound(of: ScoresView) -> Floats:
     bounds=(-1.0, 1.0),
     many=True,
 )
-def gini(problem: Problem, of: ScoresView) -> Value:
+def gini(problem: Problem, view: ScoresView) -> Value:
     """Twice the area under the ROC curve, less 1 (Somers' D)."""
-    value = whole_area(of)
+    value = whole_area(view)
     basis = value.basis
     if isinstance(basis, Known):
         basis = replace(basis, se=2 * basis.se)
@@ -91,27 +91,27 @@ def gini(problem: Problem, of: ScoresView) -> Value:
     needs_scores=True,
     bounds=UNIT,
 )
-def pr_auc_trapezoid(problem: Problem, of: ScoresView) -> Value:
+def pr_auc_trapezoid(problem: Problem, view: ScoresView) -> Value:
     """The area under the straight lines between the points of the precision-recall curve."""
-    curve = curve_of(of)
+    curve = curve_of(view)
     # Before any row is taken the curve begins at a precision of 1.
     precision = np.nan_to_num(curve.precision, nan=1.0)
     width = np.diff(curve.recall, axis=-1)
     values = (width * (precision[:, 1:] + precision[:, :-1]) / 2).sum(-1)
     bound = 0.0
-    if not of.exact and not curve.no_positives[0]:
-        bound = _trapezoid_bound(of, float(values[0]))
+    if not view.exact and not curve.no_positives[0]:
+        bound = _trapezoid_bound(view, float(values[0]))
     undefined = (("one_class", curve.no_positives),)
-    return Value(values, undefined, bound, support=float(of.positive[0].sum()))
+    return Value(values, undefined, bound, support=float(view.positive[0].sum()))
 
 
-def _trapezoid_bound(of: ScoresView, value: float) -> float:
+def _trapezoid_bound(view: ScoresView, value: float) -> float:
     """The larger gap to the area with the best, and with the worst, precision of each step.
 
     Within a step every point of the curve has at most the precision with all of the step's
     positives and none of its negatives, and at least the one with the reverse.
     """
-    curve = RocCurve.of(of.positive[:1], of.negative[:1])
+    curve = RocCurve.of(view.positive[:1], view.negative[:1])
     hits, false = curve.hits[0], curve.false[0]
     width = np.diff(hits) / hits[-1]
     best = share(hits[1:], hits[1:] + false[:-1])
@@ -132,20 +132,20 @@ class At:
     summary: str
 
 
-def _precision_at_recall(target: float, of: RocCurve) -> Floats:
-    return _largest(of.precision, of.recall >= target - REACHED)
+def _precision_at_recall(target: float, curve: RocCurve) -> Floats:
+    return _largest(curve.precision, curve.recall >= target - REACHED)
 
 
-def _recall_at_precision(target: float, of: RocCurve) -> Floats:
-    return _largest(of.recall, of.precision >= target - REACHED)
+def _recall_at_precision(target: float, curve: RocCurve) -> Floats:
+    return _largest(curve.recall, curve.precision >= target - REACHED)
 
 
-def _tpr_at_fpr(target: float, of: RocCurve) -> Floats:
-    return _largest(of.recall, of.false_share <= target + REACHED)
+def _tpr_at_fpr(target: float, curve: RocCurve) -> Floats:
+    return _largest(curve.recall, curve.false_share <= target + REACHED)
 
 
-def _fpr_at_tpr(target: float, of: RocCurve) -> Floats:
-    return -_largest(-of.false_share, of.recall >= target - REACHED)
+def _fpr_at_tpr(target: float, curve: RocCurve) -> Floats:
+    return -_largest(-curve.false_share, curve.recall >= target - REACHED)
 
 
 def _largest(values: Floats, allowed: Bools) -> Floats:
@@ -170,12 +170,14 @@ AT = {
 }
 
 
-def _at(name: str, target: float, problem: Problem, of: ScoresView) -> Value:
+def _at(name: str, target: float, problem: Problem, view: ScoresView) -> Value:
     at = AT[name]
-    values, bound = picked(partial(at.pick, target), of)
-    curve = RocCurve(*(each.sum(-1, keepdims=True) for each in (of.positive, of.negative)))
+    values, bound = pick_from_curve(partial(at.pick, target), view)
+    curve = RocCurve(
+        *(weights.sum(-1, keepdims=True) for weights in (view.positive, view.negative))
+    )
     missing = curve.one_class if at.needs_negatives else curve.no_positives
-    support = scarcest(of) if at.needs_negatives else float(of.positive[0].sum())
+    support = scarcest(view) if at.needs_negatives else float(view.positive[0].sum())
     undefined = (("one_class", missing), ("unreachable", np.isnan(values)))
     return Value(values, undefined, bound, support=support)
 
@@ -194,12 +196,12 @@ def _for_target(name: str, target: str) -> Metric:
     )
 
 
-def partial_area(limit: float, of: RocCurve) -> Floats:
+def partial_area(limit: float, curve: RocCurve) -> Floats:
     """The area under the ROC curve up to a false positive rate, on McClish's scale (1989).
 
     0.5 is what chance has and 1 what is perfect.
     """
-    x, y = of.false_share, of.recall
+    x, y = curve.false_share, curve.recall
     start, end = x[:, :-1], np.minimum(x[:, 1:], limit)
     width = np.maximum(end - start, 0.0)
     # The line between two points is cut at the limit.
@@ -211,14 +213,14 @@ def partial_area(limit: float, of: RocCurve) -> Floats:
     return scaled
 
 
-def _partial_auc(limit: float, problem: Problem, of: ScoresView) -> Value:
-    curve = curve_of(of)
+def _partial_auc(limit: float, problem: Problem, view: ScoresView) -> Value:
+    curve = curve_of(view)
     values = partial_area(limit, curve)
     bound = 0.0
-    if not of.exact and not curve.one_class[0]:
-        ends = [float(partial_area(limit, each(of))[0]) for each in (best_curve, worst_curve)]
+    if not view.exact and not curve.one_class[0]:
+        ends = [float(partial_area(limit, draw(view))[0]) for draw in (best_curve, worst_curve)]
         bound = max(abs(end - float(values[0])) for end in ends)
-    return Value(values, (("one_class", curve.one_class),), bound, support=scarcest(of))
+    return Value(values, (("one_class", curve.one_class),), bound, support=scarcest(view))
 
 
 def _for_limit(limit: str) -> Metric:
@@ -235,32 +237,32 @@ def _for_limit(limit: str) -> Metric:
     )
 
 
-def _gain(part: float, of: RocCurve) -> tuple[Floats, float, float]:
+def _gain(part: float, curve: RocCurve) -> tuple[Floats, float, float]:
     """The share of the positives in the top `part` of the rows; the first's least and most."""
-    taken = of.hits + of.false
+    taken = curve.hits + curve.false
     cut = part * taken[:, -1]
     place = np.array([np.searchsorted(t, c) for t, c in zip(taken, cut, strict=True)])
     place = np.clip(place, 1, taken.shape[1] - 1)
     row = np.arange(len(taken))
-    before, left = of.hits[row, place - 1], cut - taken[row, place - 1]
-    tied, hits = (np.diff(each, axis=-1)[row, place - 1] for each in (taken, of.hits))
-    positives = of.hits[:, -1]
+    before, left = curve.hits[row, place - 1], cut - taken[row, place - 1]
+    tied, hits = (np.diff(sums, axis=-1)[row, place - 1] for sums in (taken, curve.hits))
+    positives = curve.hits[:, -1]
     values = share(before + hits * np.nan_to_num(share(left, tied)), positives)
     least = before[0] + max(left[0] - (tied[0] - hits[0]), 0.0)
     most = before[0] + min(left[0], hits[0])
     return values, float(least / positives[0]), float(most / positives[0])
 
 
-def _gain_at(part: float, per: float, problem: Problem, of: ScoresView) -> Value:
+def _gain_at(part: float, per: float, problem: Problem, view: ScoresView) -> Value:
     """The gain at a share of the rows, divided by `per`."""
-    if of.positive.shape[1] == 0:
-        nothing = np.ones(len(of.positive), bool)
+    if view.positive.shape[1] == 0:
+        nothing = np.ones(len(view.positive), bool)
         return Value(np.full(len(nothing), np.nan), (("one_class", nothing),))
-    values, least, most = _gain(part, RocCurve.of(of.positive, of.negative))
-    bound = 0.0 if of.exact else float(max(most - values[0], values[0] - least, 0.0))
-    missing = of.positive.sum(-1) == 0
+    values, least, most = _gain(part, RocCurve.of(view.positive, view.negative))
+    bound = 0.0 if view.exact else float(max(most - values[0], values[0] - least, 0.0))
+    missing = view.positive.sum(-1) == 0
     undefined = (("one_class", missing),)
-    return Value(values / per, undefined, bound / per, support=float(of.positive[0].sum()))
+    return Value(values / per, undefined, bound / per, support=float(view.positive[0].sum()))
 
 
 def _for_part(name: str, part: str) -> Metric:

@@ -21,14 +21,14 @@ def curves(problem: Problem, states: SliceStates, *, model: str, slice_name: str
     for k in [problem.positive] if binary else range(problem.n_classes):
         if Scores(k).key not in states:
             continue
-        of = states.view(Scores(k).key)
+        view = states.view(Scores(k).key)
         label = None if binary else label_text(problem.classes[k])
         for kind, draw in (
             ("roc", _roc),
             ("precision_recall", _precision_recall),
             ("calibration", _calibration),
         ):
-            points = draw(of)
+            points = draw(view)
             if points is not None:
                 x, y, weight = (axis.tolist() for axis in points)
                 drawn.append(Curve(kind, model, slice_name, x, y, label, weight))
@@ -51,33 +51,33 @@ Points = tuple[Floats, Floats, Floats]
 _NONE = np.zeros(0)
 
 
-def _roc(of: ScoresView) -> Points | None:
-    hits, false = np.cumsum(of.positive[0, ::-1]), np.cumsum(of.negative[0, ::-1])
+def _roc(view: ScoresView) -> Points | None:
+    hits, false = np.cumsum(view.positive[0, ::-1]), np.cumsum(view.negative[0, ::-1])
     if len(hits) == 0 or hits[-1] == 0 or false[-1] == 0:
         return None
     return np.r_[0.0, false / false[-1]], np.r_[0.0, hits / hits[-1]], _NONE
 
 
-def _precision_recall(of: ScoresView) -> Points | None:
-    hits, false = np.cumsum(of.positive[0, ::-1]), np.cumsum(of.negative[0, ::-1])
+def _precision_recall(view: ScoresView) -> Points | None:
+    hits, false = np.cumsum(view.positive[0, ::-1]), np.cumsum(view.negative[0, ::-1])
     if len(hits) == 0 or hits[-1] == 0:
         return None
     return np.r_[0.0, hits / hits[-1]], np.r_[1.0, hits / (hits + false)], _NONE
 
 
-def _calibration(of: ScoresView) -> Points | None:
+def _calibration(view: ScoresView) -> Points | None:
     """Mean score and share of positives in ten bins of equal width, with their weights.
 
     As in scikit-learn's `calibration_curve`, a score on an edge belongs to the bin below it.
     """
-    weight = of.positive[0] + of.negative[0]
+    weight = view.positive[0] + view.negative[0]
     if weight.sum() == 0:
         return None
     edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
-    place = np.searchsorted(edges[1:-1], of.scores)
+    place = np.searchsorted(edges[1:-1], view.scores)
     total, score, positive = (
-        sums_by_cell(place, each, CALIBRATION_BINS)
-        for each in (weight, weight * of.scores, of.positive[0])
+        sums_by_cell(place, summand, CALIBRATION_BINS)
+        for summand in (weight, weight * view.scores, view.positive[0])
     )
     used = total > 0
     share: Floats = positive[used] / total[used]

@@ -211,10 +211,10 @@ def _d2_tweedie(power: str) -> Metric:
 
 
 def _explained_deviance(
-    power: float, problem: Problem, losses: MomentsView, outside: MomentsView, *of: MomentsView
+    power: float, problem: Problem, losses: MomentsView, outside: MomentsView, *moments: MomentsView
 ) -> Value:
     """1 less the ratio of the mean deviance to that from the targets' mean."""
-    targets, own = of
+    targets, own = moments
     if power == 0:
         around_mean = targets.m2 / targets.weight
         cancelled = np.zeros(len(around_mean), bool)

@@ -95,10 +95,10 @@ def fairness_metric(
 
     function = partial(_refuse_plain, name)
     about: dict[str, Any] = {"higher_is_better": how is How.RATIO, "bounds": UNIT, **more}
-    made = Metric(name, BINARY, needs, function, **about)
-    METRICS.add(name, made, aliases=aliases)
+    entry = Metric(name, BINARY, needs, function, **about)
+    METRICS.add(name, entry, aliases=aliases)
     GROUPED[name] = Grouped(tuple(rates), how)
-    return made
+    return entry
 
 
 def _refuse_plain(name: str, problem: Problem, *views: object) -> NoReturn:
@@ -126,7 +126,7 @@ def measure_groups(name: str, problem: Problem, groups: Mapping[str, SliceStates
     if grouped is None:
         raise InputError(f"{name!r} is no fairness metric; those are {', '.join(sorted(GROUPED))}")
     present = {group: on for group, on in groups.items() if on.rows.n + on.rows.null_labels > 0}
-    reason, detail = _undefined(grouped, problem, present)
+    reason, detail = _reason(grouped, problem, present)
     if reason is not None:
         return GroupedValue(MetricValue(None, reason, detail=detail))
     kinds = tuple(_shares(rate, problem, present) for rate in grouped.rates)
@@ -135,20 +135,20 @@ def measure_groups(name: str, problem: Problem, groups: Mapping[str, SliceStates
         return GroupedValue(MetricValue(value, detail=detail), SmallestRatio(kinds))
     spread = LargestDifference(kinds)
     if grouped.how is How.DEBIASED:
-        value, detail = spread.debiased, f"{value:.4g} with its noise; {detail}"
+        value, detail = spread.debiased_value, f"{value:.4g} with its noise; {detail}"
     return GroupedValue(MetricValue(value, detail=detail), spread)
 
 
-def _undefined(
+def _reason(
     grouped: Grouped, problem: Problem, groups: Mapping[str, SliceStates]
 ) -> tuple[str | None, str | None]:
     """Why there is no value, and for which groups."""
     bad = [group for group, on in groups.items() if on.rows.bad_scores]
     if bad:
-        return "nan_input", f"unusable predictions for {_named(bad)}"
+        return "nan_input", f"unusable predictions for {_group_names(bad)}"
     if len(groups) < 2:
-        found = f"all rows are of {next(iter(groups))}" if groups else "no group has rows"
-        return "one_group", f"{found}; at least two groups are compared"
+        why = f"all rows are of {next(iter(groups))}" if groups else "no group has rows"
+        return "one_group", f"{why}; at least two groups are compared"
     lacking = []
     for rate in grouped.rates:
         by_words: dict[str, list[str]] = {}
@@ -157,19 +157,23 @@ def _undefined(
             if reason is not None:
                 by_words.setdefault(LACKS.get(reason, rate.lacks), []).append(group)
         lacking += [
-            f"{rate.words} is undefined for {_named(names)} ({words})"
+            f"{rate.words} is undefined for {_group_names(names)} ({words})"
             for words, names in by_words.items()
         ]
     if lacking:
         return "undefined_groups", "; ".join(lacking)
     if grouped.how is How.RATIO:
-        zero = [each.words for each in grouped.rates if not _values(each, problem, groups).any()]
+        zero = [
+            compared_rate.words
+            for compared_rate in grouped.rates
+            if not _values(compared_rate, problem, groups).any()
+        ]
         if zero:
             return "zero_rate", f"{' and '.join(zero)} is 0 in all groups"
     return None, None
 
 
-def _named(groups: Sequence[str]) -> str:
+def _group_names(groups: Sequence[str]) -> str:
     more = len(groups) - NAMED
     return ", ".join(groups[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -183,7 +187,7 @@ def _worst(
     grouped: Grouped, problem: Problem, groups: Mapping[str, SliceStates]
 ) -> tuple[float, str]:
     """The most unequal rate's difference or ratio, and the groups between which it lies."""
-    found = []
+    gaps = []
     names = list(groups)
     for rate in grouped.rates:
         values = _values(rate, problem, groups)
@@ -195,9 +199,9 @@ def _worst(
             if least < most
             else f"{rate.words} is {least:.4g} in all groups"
         )
-        found.append((gap, detail))
+        gaps.append((gap, detail))
     worst = min if grouped.how is How.RATIO else max
-    return worst(found, key=lambda each: each[0])
+    return worst(gaps, key=lambda pair: pair[0])
 
 
 def _shares(rate: ComparedRate, problem: Problem, groups: Mapping[str, SliceStates]) -> Shares:
@@ -239,9 +243,9 @@ _ALIASES = {"demographic_parity_ratio": ["disparate_impact"]}
 
 
 def _register() -> None:
-    for stem, rates, of in _FAMILIES:
+    for stem, rates, phrase in _FAMILIES:
         for how, (end, summary) in _SUMMARIES.items():
-            name, words = f"{stem}_{end}", summary.format(of=of)
+            name, words = f"{stem}_{end}", summary.format(of=phrase)
             fairness_metric(name, rates, how, aliases=_ALIASES.get(name, ()), summary=words)
 
 

@@ -57,25 +57,28 @@ def _or_zero(numerator: Floats, denominator: Floats) -> Floats:
     return shares
 
 
-def _micro(name: str, problem: Problem, of: LabelsView) -> Value:
-    parts = _FRACTIONS[name](of.hits.sum(-1), of.actual.sum(-1), of.predicted.sum(-1))
+def _micro(name: str, problem: Problem, counts: LabelsView) -> Value:
+    parts = _FRACTIONS[name](counts.hits.sum(-1), counts.actual.sum(-1), counts.predicted.sum(-1))
     return ratio(*parts, "one_class")
 
 
-def _macro(name: str, problem: Problem, of: LabelsView) -> Value:
-    values = _or_zero(*_FRACTIONS[name](of.hits, of.actual, of.predicted)).mean(-1)
-    return Value(values, (("one_class", (of.actual + of.predicted).sum(-1) == 0),))
+def _macro(name: str, problem: Problem, counts: LabelsView) -> Value:
+    values = _or_zero(*_FRACTIONS[name](counts.hits, counts.actual, counts.predicted)).mean(-1)
+    return Value(values, (("one_class", (counts.actual + counts.predicted).sum(-1) == 0),))
 
 
-def _weighted(name: str, problem: Problem, of: LabelsView) -> Value:
-    of_label = _or_zero(*_FRACTIONS[name](of.hits, of.actual, of.predicted))
-    return ratio((of_label * of.actual).sum(-1), of.actual.sum(-1), "one_class")
+def _weighted_mean(name: str, problem: Problem, counts: LabelsView) -> Value:
+    of_label = _or_zero(*_FRACTIONS[name](counts.hits, counts.actual, counts.predicted))
+    return ratio((of_label * counts.actual).sum(-1), counts.actual.sum(-1), "one_class")
 
 
 _AVERAGES: dict[str, tuple[Callable[[str, Problem, LabelsView], Value], str]] = {
     "micro": (_micro, "The {name} of all labels of all rows together."),
     "macro": (_macro, "The mean {name} of the labels."),
-    "weighted": (_weighted, "The mean {name} of the labels, weighted by how many rows have them."),
+    "weighted": (
+        _weighted_mean,
+        "The mean {name} of the labels, weighted by how many rows have them.",
+    ),
 }
 
 
@@ -83,15 +86,17 @@ def _register() -> None:
     for name in _FRACTIONS:
         for average, (function, summary) in _AVERAGES.items():
             full = f"multilabel_{name}_{average}"
-            of = partial(function, name)
+            measure = partial(function, name)
             about = summary.format(name=name)
-            METRICS.add(full, Metric(full, MULTILABEL, _labels, of, bounds=UNIT, summary=about))
+            METRICS.add(
+                full, Metric(full, MULTILABEL, _labels, measure, bounds=UNIT, summary=about)
+            )
 
 
 _register()
 
 
-def _predicted(batch: Scored) -> Ints:
+def _predicted_labels(batch: Scored) -> Ints:
     assert batch.predicted is not None, "needs predicted labels"
     return batch.predicted
 
@@ -102,9 +107,9 @@ def _scores(batch: Scored) -> Floats:
 
 
 def _of_row(name: str, batch: Scored) -> Floats:
-    truth, predicted = batch.truth, _predicted(batch)
+    truth, predicted = batch.truth, _predicted_labels(batch)
     counts = [(truth & predicted).sum(1), truth.sum(1), predicted.sum(1)]
-    return _or_zero(*_FRACTIONS[name](*(each.astype(np.float64) for each in counts)))
+    return _or_zero(*_FRACTIONS[name](*(count.astype(np.float64) for count in counts)))
 
 
 @mean_metric("multilabel_f1_samples", tasks=MULTILABEL, bounds=UNIT)
@@ -122,13 +127,13 @@ def jaccard_of_row(batch: Scored, problem: Problem) -> Floats:
 @mean_metric("hamming_loss", tasks=MULTILABEL, higher_is_better=False, bounds=UNIT)
 def wrong_labels(batch: Scored, problem: Problem) -> Floats:
     """The mean share of labels that are wrong."""
-    shares: Floats = (batch.truth != _predicted(batch)).mean(1)
+    shares: Floats = (batch.truth != _predicted_labels(batch)).mean(1)
     return shares
 
 
 def all_labels_right(batch: Scored, problem: Problem) -> Floats:
     """1 where every label of a row is right."""
-    return np.asarray((batch.truth == _predicted(batch)).all(1), np.float64)
+    return np.asarray((batch.truth == _predicted_labels(batch)).all(1), np.float64)
 
 
 @metric(
@@ -197,9 +202,9 @@ def _ranking_of(batch: Scored) -> _Ranking:
 )
 def precision_of_ranking(batch: Scored, problem: Problem) -> Floats:
     """The mean share of true labels among those ranked as high as a true one; 1 without any."""
-    of = _ranking_of(batch)
-    count = of.true.sum(1)
-    total = (of.true * of.true_up_to / of.last).sum(1)
+    ranking = _ranking_of(batch)
+    count = ranking.true.sum(1)
+    total = (ranking.true * ranking.true_up_to / ranking.last).sum(1)
     precision: Floats = np.where(count > 0, total / np.maximum(count, 1), 1.0)
     return precision
 
@@ -213,8 +218,8 @@ def precision_of_ranking(batch: Scored, problem: Problem) -> Floats:
 )
 def coverage(batch: Scored, problem: Problem) -> Floats:
     """How many labels one must take, from the best on, to have all true ones; 0 without any."""
-    of = _ranking_of(batch)
-    return np.asarray((of.true * of.last).max(1), np.float64)
+    ranking = _ranking_of(batch)
+    return np.asarray((ranking.true * ranking.last).max(1), np.float64)
 
 
 @mean_metric(
@@ -226,8 +231,8 @@ def coverage(batch: Scored, problem: Problem) -> Floats:
 )
 def misordered_pairs(batch: Scored, problem: Problem) -> Floats:
     """The share of pairs of a true and another label of which the other scores as high."""
-    of = _ranking_of(batch)
-    count = of.true.sum(1)
-    wrong = (of.true * (of.last - of.true_up_to)).sum(1)
-    pairs = count * (of.true.shape[1] - count)
+    ranking = _ranking_of(batch)
+    count = ranking.true.sum(1)
+    wrong = (ranking.true * (ranking.last - ranking.true_up_to)).sum(1)
+    pairs = count * (ranking.true.shape[1] - count)
     return _or_zero(wrong.astype(np.float64), pairs.astype(np.float64))

@@ -23,17 +23,17 @@ def _pairs(problem: Problem) -> tuple[PairScores, ...]:
 
 
 def _ovo(problem: Problem, views: Sequence[ScoresView], *, by_prevalence: bool) -> Value:
-    of = dict(zip(permutations(range(problem.n_classes), 2), views, strict=True))
+    by_pair = dict(zip(permutations(range(problem.n_classes), 2), views, strict=True))
     pairs = list(combinations(range(problem.n_classes), 2))
-    areas = np.stack([(_area(of[i, j]) + _area(of[j, i])) / 2 for i, j in pairs])
+    areas = np.stack([(_area(by_pair[i, j]) + _area(by_pair[j, i])) / 2 for i, j in pairs])
     weights = np.ones_like(areas)
     if by_prevalence:
         weights = np.stack(
-            [of[pair].positive.sum(-1) + of[pair].negative.sum(-1) for pair in pairs]
+            [by_pair[pair].positive.sum(-1) + by_pair[pair].negative.sum(-1) for pair in pairs]
         )
     weights = weights / weights.sum(0)
     bound = sum(
-        float(weight) * (roc_bound(of[i, j]) + roc_bound(of[j, i])) / 2
+        float(weight) * (roc_bound(by_pair[i, j]) + roc_bound(by_pair[j, i])) / 2
         for weight, (i, j) in zip(weights[:, 0], pairs, strict=True)
     )
     missing: Bools = np.any(np.isnan(areas), axis=0)
@@ -41,8 +41,8 @@ def _ovo(problem: Problem, views: Sequence[ScoresView], *, by_prevalence: bool) 
     return Value((areas * weights).sum(0), (("one_class", missing),), bound, support=support)
 
 
-def _area(of: ScoresView) -> Floats:
-    return area_under_roc(of)
+def _area(view: ScoresView) -> Floats:
+    return area_under_roc(view)
 
 
 @metric(

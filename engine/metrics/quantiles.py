@@ -42,44 +42,44 @@ def places_of(weight: Floats, share: float) -> tuple[Ints, Ints]:
     return first, second
 
 
-def quantile_of(of: ValuesView, share: float) -> tuple[Floats, float]:
+def quantile_of(view: ValuesView, share: float) -> tuple[Floats, float]:
     """The quantile of each replicate, and how far off it can be in the first.
 
     In a bin the rows are taken as evenly spread.
     """
-    up_to = np.cumsum(of.weight, axis=-1)
-    wanted = share * of.weight.sum(-1)
+    up_to = np.cumsum(view.weight, axis=-1)
+    wanted = share * view.weight.sum(-1)
     ends = []
     lowest = highest = 0.0
-    for place in places_of(of.weight, share):
-        own = np.take_along_axis(of.weight, place[:, None], -1)[:, 0]
+    for place in places_of(view.weight, share):
+        own = np.take_along_axis(view.weight, place[:, None], -1)[:, 0]
         before = np.take_along_axis(up_to, place[:, None], -1)[:, 0] - own
-        low, high = of.low[place], of.high[place]
+        low, high = view.low[place], view.high[place]
         into = np.clip((wanted - before) / np.where(own > 0, own, 1.0), 0.0, 1.0)
         ends.append(low + into * np.where(high > low, high - low, 0.0))
         lowest, highest = lowest + low[0] / 2, highest + high[0] / 2
-    found = (ends[0] + ends[1]) / 2
-    bound = 0.0 if of.exact else float(max(found[0] - lowest, highest - found[0]))
-    return found, bound
+    quantiles = (ends[0] + ends[1]) / 2
+    bound = 0.0 if view.exact else float(max(quantiles[0] - lowest, highest - quantiles[0]))
+    return quantiles, bound
 
 
-def _error_quantile(share: float, of: ValuesView) -> Value:
-    zero = of.weight.sum(-1) == 0
-    if of.weight.shape[-1] == 0:
+def _error_quantile(share: float, view: ValuesView) -> Value:
+    zero = view.weight.sum(-1) == 0
+    if view.weight.shape[-1] == 0:
         return Value(np.full(len(zero), np.nan), (("zero_weight", zero),))
-    values, bound = quantile_of(of, share)
-    weight = of.weight[0]
-    first = int(places_of(of.weight, share)[0][0])
-    total, hits = float(weight.sum()), float(of.squares[: first + 1].sum())
-    counted = Counted(share * total, total, hits, float(of.squares.sum()) - hits)
+    values, bound = quantile_of(view, share)
+    weight = view.weight[0]
+    first = int(places_of(view.weight, share)[0][0])
+    total, hits = float(weight.sum()), float(view.squares[: first + 1].sum())
+    counted = Counted(share * total, total, hits, float(view.squares.sum()) - hits)
 
     def below() -> Floats:
-        each = of.left_out()
-        place = int(places_of(each.weight[:1], share)[0][0])
-        up_to: Floats = each.weight[:, : place + 1].sum(-1) / each.weight.sum(-1)
+        left_out = view.with_replicates()
+        place = int(places_of(left_out.weight[:1], share)[0][0])
+        up_to: Floats = left_out.weight[:, : place + 1].sum(-1) / left_out.weight.sum(-1)
         return up_to
 
-    basis = Ordered(counted, of.low, of.high, weight, below)
+    basis = Ordered(counted, view.low, view.high, weight, below)
     return Value(values, (("zero_weight", zero),), bound, basis=basis)
 
 
@@ -90,16 +90,16 @@ def _error_quantile(share: float, of: ValuesView) -> Value:
     higher_is_better=False,
     bounds=POSITIVE,
 )
-def median_absolute_error(problem: Problem, of: ValuesView) -> Value:
+def median_absolute_error(problem: Problem, view: ValuesView) -> Value:
     """The median distance of the prediction from the target."""
-    return _error_quantile(0.5, of)
+    return _error_quantile(0.5, view)
 
 
 def _absolute_error_quantile(q: str) -> Metric:
     """The metric `absolute_error_quantile_<q>`."""
 
-    def function(problem: Problem, of: ValuesView) -> Value:
-        return _error_quantile(float(q), of)
+    def function(problem: Problem, view: ValuesView) -> Value:
+        return _error_quantile(float(q), view)
 
     return Metric(
         f"absolute_error_quantile_{q}",
@@ -115,33 +115,33 @@ def _absolute_error_quantile(q: str) -> Metric:
 METRICS.add_pattern(rf"absolute_error_quantile_(?P<q>{BELOW_ONE})", _absolute_error_quantile)
 
 
-def least_pinball(of: ValuesView, alpha: float) -> tuple[Floats, float]:
+def least_pinball(view: ValuesView, alpha: float) -> tuple[Floats, float]:
     """The mean pinball loss of the best constant, [replicate], and how far off the first can be.
 
     In a bin all rows are taken as in its middle, and the best constant is a quantile of these: no
     row, hence no mean and no smallest mean, changes by more than half a bin's width.
     """
-    middle = of.low / 2 + of.high / 2
-    first, second = (middle[place] for place in places_of(of.weight, alpha))
+    middle = view.low / 2 + view.high / 2
+    first, second = (middle[place] for place in places_of(view.weight, alpha))
     gap = middle - ((first + second) / 2)[:, None]
     loss = np.where(gap >= 0, alpha * gap, (alpha - 1) * gap)
-    total = of.weight.sum(-1)
-    values = (of.weight * loss).sum(-1) / total
-    if of.exact:
+    total = view.weight.sum(-1)
+    values = (view.weight * loss).sum(-1) / total
+    if view.exact:
         return values, 0.0
-    half = float((of.weight[0] * (of.high / 2 - of.low / 2)).sum() / total[0])
+    half = float((view.weight[0] * (view.high / 2 - view.low / 2)).sum() / total[0])
     return values, max(alpha, 1 - alpha) * half
 
 
-def _d2(alpha: float, scale: float, losses: MomentsView, of: ValuesView) -> Value:
+def _d2(alpha: float, scale: float, losses: MomentsView, view: ValuesView) -> Value:
     """1 less the ratio of the model's mean loss to that of the best constant."""
-    if of.weight.shape[-1] == 0:
-        none = np.ones(len(of.weight), bool)
+    if view.weight.shape[-1] == 0:
+        none = np.ones(len(view.weight), bool)
         return Value(np.full(len(none), np.nan), (("zero_weight", none),))
-    least, off = least_pinball(of, alpha)
+    least, off = least_pinball(view, alpha)
     # On the grid, targets in one bin need not be one target.
-    alike = "constant" if of.exact else "too_close"
-    undefined = (("zero_weight", of.weight.sum(-1) == 0), (alike, least == 0))
+    alike = "constant" if view.exact else "too_close"
+    undefined = (("zero_weight", view.weight.sum(-1) == 0), (alike, least == 0))
     loss = scale * losses.mean
     bound = 0.0
     if off > 0:

@@ -35,8 +35,8 @@ UNIT = (0.0, 1.0)
 ALL = np.iinfo(np.int64).max
 
 
-def _relevant(of: Queries) -> Floats:
-    return np.asarray(of.relevance > 0, np.float64)
+def _relevant(queries: Queries) -> Floats:
+    return np.asarray(queries.relevance > 0, np.float64)
 
 
 def _shares(numerator: Floats, denominator: Floats) -> Floats:
@@ -46,59 +46,59 @@ def _shares(numerator: Floats, denominator: Floats) -> Floats:
     return shares
 
 
-def _gain(k: int, of: Queries) -> Floats:
+def _gain(k: int, queries: Queries) -> Floats:
     """The discounted cumulative gain of the first k places, [queries]."""
-    longest = int((of.ahead + of.tied).max())
+    longest = int((queries.ahead + queries.tied).max())
     discounts = 1 / np.log2(np.arange(longest) + 2)
     discounts[k:] = 0.0
     up_to = np.r_[0.0, np.cumsum(discounts)]
-    average = (up_to[of.ahead + of.tied] - up_to[of.ahead]) / of.tied
-    return of.total(of.relevance * average)
+    average = (up_to[queries.ahead + queries.tied] - up_to[queries.ahead]) / queries.tied
+    return queries.total(queries.relevance * average)
 
 
-def ndcg(k: int, of: Queries) -> Floats:
+def ndcg(k: int, queries: Queries) -> Floats:
     """The gain in shares of that of the best order (Järvelin and Kekäläinen 2002)."""
-    return _shares(_gain(k, of), _gain(k, of.ideal()))
+    return _shares(_gain(k, queries), _gain(k, queries.ideal()))
 
 
-def _hits(k: int, of: Queries) -> Floats:
+def _hits(k: int, queries: Queries) -> Floats:
     """How many relevant documents are in the first k places, [queries]."""
-    within = np.clip((k - of.ahead) / of.tied, 0.0, 1.0)
-    return of.total(_relevant(of) * within)
+    within = np.clip((k - queries.ahead) / queries.tied, 0.0, 1.0)
+    return queries.total(_relevant(queries) * within)
 
 
-def precision(k: int, of: Queries) -> Floats:
+def precision(k: int, queries: Queries) -> Floats:
     """The share of the first k places with relevant documents."""
-    return _hits(k, of) / k
+    return _hits(k, queries) / k
 
 
-def recall(k: int, of: Queries) -> Floats:
+def recall(k: int, queries: Queries) -> Floats:
     """The share of the relevant documents that are in the first k places."""
-    return _shares(_hits(k, of), of.total(_relevant(of)))
+    return _shares(_hits(k, queries), queries.total(_relevant(queries)))
 
 
-def _before(of: Queries, of_document: Floats) -> Floats:
+def _before(queries: Queries, of_document: Floats) -> Floats:
     """The sum over the documents of the query with a higher score, [documents]."""
     up_to = np.r_[0.0, np.cumsum(of_document)]
-    start = of.first[of.query]
-    before: Floats = up_to[start + of.ahead] - up_to[start]
+    start = queries.first[queries.query]
+    before: Floats = up_to[start + queries.ahead] - up_to[start]
     return before
 
 
-def average_precision(k: int, of: Queries) -> Floats:
+def average_precision(k: int, queries: Queries) -> Floats:
     """The mean of the precisions at the relevant documents in the first k places.
 
     At place j of a block a document is relevant with the probability r / t, and then so are, of
     the j before it, j (r - 1) / (t - 1) on average.
     """
-    relevant = _relevant(of)
-    total, above = of.by_block(relevant), _before(of, relevant)
-    place = of.place
-    within = place - of.ahead
-    others = within * (total - 1) / np.maximum(of.tied - 1, 1)
-    precisions = total / of.tied * (above + 1 + others) / (place + 1)
-    found = of.total(np.where(place < k, precisions, 0.0))
-    return _shares(found, np.minimum(of.total(relevant), float(k)))
+    relevant = _relevant(queries)
+    total, above = queries.by_block(relevant), _before(queries, relevant)
+    place = queries.place
+    within = place - queries.ahead
+    others = within * (total - 1) / np.maximum(queries.tied - 1, 1)
+    precisions = total / queries.tied * (above + 1 + others) / (place + 1)
+    sums = queries.total(np.where(place < k, precisions, 0.0))
+    return _shares(sums, np.minimum(queries.total(relevant), float(k)))
 
 
 def _log_choices(longest: int) -> Callable[[Ints, Ints], Floats]:
@@ -113,34 +113,36 @@ def _log_choices(longest: int) -> Callable[[Ints, Ints], Floats]:
     return choose
 
 
-def hit_rate(k: int, of: Queries) -> Floats:
+def hit_rate(k: int, queries: Queries) -> Floats:
     """Whether a relevant document is in the first k places."""
-    relevant = _relevant(of)
-    total = of.by_block(relevant).astype(np.int64)
-    drawn = np.clip(k - of.ahead, 0, of.tied)
-    choose = _log_choices(int(of.tied.max()))
+    relevant = _relevant(queries)
+    total = queries.by_block(relevant).astype(np.int64)
+    drawn = np.clip(k - queries.ahead, 0, queries.tied)
+    choose = _log_choices(int(queries.tied.max()))
     # That none of a block's relevant documents is among those drawn into the first places.
-    none = np.exp(choose(of.tied - total, drawn) - choose(of.tied, drawn))
-    found = np.maximum.reduceat(np.where(relevant > 0, 1 - none, 0.0), of.first)
-    return np.maximum(found, 0.0)
+    none = np.exp(choose(queries.tied - total, drawn) - choose(queries.tied, drawn))
+    chances = np.maximum.reduceat(np.where(relevant > 0, 1 - none, 0.0), queries.first)
+    return np.maximum(chances, 0.0)
 
 
-def reciprocal_rank(of: Queries) -> Floats:
+def reciprocal_rank(queries: Queries) -> Floats:
     """1 / the place of the first relevant document."""
-    relevant = _relevant(of)
-    total = of.by_block(relevant).astype(np.int64)
-    place = of.place
-    within = place - of.ahead
-    choose = _log_choices(int(of.tied.max()))
+    relevant = _relevant(queries)
+    total = queries.by_block(relevant).astype(np.int64)
+    place = queries.place
+    within = place - queries.ahead
+    choose = _log_choices(int(queries.tied.max()))
     # That the first relevant document of the block is here: the others are behind it.
-    here = np.exp(choose(of.tied - 1 - within, total - 1) - choose(of.tied, total))
-    here = np.where((_before(of, relevant) == 0) & (total > 0), here, 0.0)
-    return of.total(here / (place + 1))
+    here = np.exp(choose(queries.tied - 1 - within, total - 1) - choose(queries.tied, total))
+    here = np.where((_before(queries, relevant) == 0) & (total > 0), here, 0.0)
+    return queries.total(here / (place + 1))
 
 
-def below_zero(of: Queries) -> Floats:
+def below_zero(queries: Queries) -> Floats:
     """1 where a document's relevance is below 0."""
-    marks: Floats = np.maximum.reduceat(np.asarray(of.relevance < 0, np.float64), of.first)
+    marks: Floats = np.maximum.reduceat(
+        np.asarray(queries.relevance < 0, np.float64), queries.first
+    )
     return marks
 
 
@@ -149,17 +151,17 @@ def _mean_of_queries(problem: Problem, numbers: MomentsView, negative: MomentsVi
     spreads = numbers.weight[0] > 0 and numbers.m2[0] > 0
     return Value(
         numbers.mean,
-        _undefined(numbers, negative),
+        _reasons(numbers, negative),
         basis=Averaged(numbers) if spreads else None,
         support=float(numbers.weight[0]),
     )
 
 
 def _share_of_queries(problem: Problem, numbers: MomentsView, negative: MomentsView) -> Value:
-    return replace(share_of(problem, numbers), undefined=_undefined(numbers, negative))
+    return replace(share_of(problem, numbers), undefined=_reasons(numbers, negative))
 
 
-def _undefined(numbers: MomentsView, negative: MomentsView) -> tuple[tuple[str, Bools], ...]:
+def _reasons(numbers: MomentsView, negative: MomentsView) -> tuple[tuple[str, Bools], ...]:
     return (("zero_weight", numbers.weight == 0), ("negative", negative.mean > 0))
 
 
@@ -195,8 +197,8 @@ _AT_K: dict[str, tuple[Callable[[int, Queries], Floats], str]] = {
 def _at(name: str, k: str) -> Metric:
     function, summary = _AT_K[name]
     of_queries = partial(function, min(int(k), ALL))
-    made = query_metric(f"{name}_at_{k}", of_queries, summary.format(k=k))
-    return replace(made, function=_share_of_queries) if name == "hit_rate" else made
+    entry = query_metric(f"{name}_at_{k}", of_queries, summary.format(k=k))
+    return replace(entry, function=_share_of_queries) if name == "hit_rate" else entry
 
 
 def _register() -> None:

@@ -112,29 +112,33 @@ def _cells(problem: Problem, matrix: Floats, cells: tuple[Cell, ...]) -> Floats:
     return np.asarray(sum(parts[1:], start=parts[0]))
 
 
-def _rate(rate: Rate, problem: Problem, of: ConfusionView) -> Value:
-    matrix = of.by_replicate()
+def _rate(rate: Rate, problem: Problem, confusion: ConfusionView) -> Value:
+    matrix = confusion.by_replicate()
     hits, misses = (_cells(problem, matrix, cells) for cells in (rate.hits, rate.misses))
-    squares = [_cells(problem, of.squares, cells) for cells in (rate.hits, rate.misses)]
+    squares = [_cells(problem, confusion.squares, cells) for cells in (rate.hits, rate.misses)]
     return ratio(hits, hits + misses, rate.undefined, squares=(squares[0], squares[1]))
 
 
-def _count(cell: Cell, problem: Problem, of: ConfusionView) -> Value:
-    return Value(_cells(problem, of.by_replicate(), (cell,)), (("zero_weight", of.total == 0),))
+def _count(cell: Cell, problem: Problem, confusion: ConfusionView) -> Value:
+    return Value(
+        _cells(problem, confusion.by_replicate(), (cell,)), (("zero_weight", confusion.total == 0),)
+    )
 
 
-def _fbeta(beta: float, problem: Problem, of: ConfusionView) -> Value:
+def _fbeta(beta: float, problem: Problem, confusion: ConfusionView) -> Value:
     k, square = problem.positive, beta * beta
-    hits, actual, predicted = (each[..., k] for each in (of.hits, of.actual, of.predicted))
+    hits, actual, predicted = (
+        counts[..., k] for counts in (confusion.hits, confusion.actual, confusion.predicted)
+    )
     value = ratio((1 + square) * hits, square * actual + predicted, "one_class")
     rows = actual[..., 0] + predicted[..., 0] - hits[..., 0]
     return Value(value.values, value.undefined, support=rows)
 
 
-def _fbeta_averaged(beta: float, average: str, problem: Problem, of: ConfusionView) -> Value:
+def _average_fbeta(beta: float, average: str, problem: Problem, confusion: ConfusionView) -> Value:
     square = beta * beta
-    parts = ((1 + square) * of.hits, square * of.actual + of.predicted)
-    return average_over_classes(parts, average, of)
+    parts = ((1 + square) * confusion.hits, square * confusion.actual + confusion.predicted)
+    return average_over_classes(parts, average, confusion)
 
 
 def _for_beta(beta: str, average: str | None) -> Metric:
@@ -156,7 +160,7 @@ def _for_beta(beta: str, average: str | None) -> Metric:
             many=True,
         )
     if average is not None:
-        function = partial(_fbeta_averaged, float(beta), average)
+        function = partial(_average_fbeta, float(beta), average)
         summary = f"The {average} average over classes of F with beta {beta}."
         about: dict[str, Any] = {"bounds": UNIT, "summary": summary, "many": True}
         return Metric(name, CLASSIFICATION, confusion_of, function, **about)

@@ -121,19 +121,19 @@ def _errors_and_targets(problem: Problem) -> tuple[Family, ...]:
 )
 def r2(problem: Problem, errors: MomentsView, targets: MomentsView) -> Value:
     """The share of the target's variance that is explained; undefined for a constant target."""
-    return _explained(errors.mean * errors.weight, targets)
+    return _explained_share(errors.mean * errors.weight, targets)
 
 
-def is_constant(of: MomentsView) -> Bools:
+def is_constant(moments: MomentsView) -> Bools:
     """Where all rows have one number: [replicate].
 
     Of it M2 keeps a rest of rounding, far below any spread that means something.
     """
-    constant: Bools = of.m2 <= of.weight * (8 * _EPS * np.abs(of.mean)) ** 2
+    constant: Bools = moments.m2 <= moments.weight * (8 * _EPS * np.abs(moments.mean)) ** 2
     return constant
 
 
-def _explained(left: Floats, targets: MomentsView) -> Value:
+def _explained_share(left: Floats, targets: MomentsView) -> Value:
     constant = is_constant(targets)
     spread = np.where(constant, np.nan, targets.m2)
     undefined = (("zero_weight", targets.weight == 0), ("constant", constant))
@@ -155,7 +155,7 @@ def excess(batch: Scored, problem: Problem) -> Floats:
 )
 def explained_variance(problem: Problem, errors: MomentsView, targets: MomentsView) -> Value:
     """The share of the target's variance that is explained, whatever the bias."""
-    return _explained(errors.m2, targets)
+    return _explained_share(errors.m2, targets)
 
 
 def predicted_value(batch: Scored, problem: Problem) -> Floats:

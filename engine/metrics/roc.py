@@ -38,21 +38,23 @@ class Below:
     negatives: Floats
 
     @classmethod
-    def of(cls, of: ScoresView) -> Below:
+    def of(cls, view: ScoresView) -> Below:
         """Those of a view, which the metrics of many slices share."""
-        made = getattr(of, "made", None)
-        if made is None:
-            return cls._of(of)
-        if "below" not in made:
-            made["below"] = cls._of(of)
-        found: Below = made["below"]
-        return found
+        cache = getattr(view, "made", None)
+        if cache is None:
+            return cls._of(view)
+        if "below" not in cache:
+            cache["below"] = cls._of(view)
+        below: Below = cache["below"]
+        return below
 
     @classmethod
-    def _of(cls, of: ScoresView) -> Below:
-        positive, negative = (np.cumsum(each, axis=-1) for each in (of.positive, of.negative))
-        if of.positive.shape[-1] == 0:
-            nothing = np.zeros(of.positive.shape[:-1])
+    def _of(cls, view: ScoresView) -> Below:
+        positive, negative = (
+            np.cumsum(weights, axis=-1) for weights in (view.positive, view.negative)
+        )
+        if view.positive.shape[-1] == 0:
+            nothing = np.zeros(view.positive.shape[:-1])
             return cls(positive, negative, nothing, nothing)
         return cls(positive, negative, positive[..., -1], negative[..., -1])
 
@@ -77,20 +79,20 @@ def dot(left: Floats, right: Floats) -> Floats:
     return np.asarray(np.einsum("...s,...s->...", left, right))
 
 
-def area_under_roc(of: ScoresView) -> Floats:
+def area_under_roc(view: ScoresView) -> Floats:
     """P(score of a positive > of a negative), ties half: [replicate]."""
-    below = Below.of(of)
-    wins = dot(of.positive, below.negative) - dot(of.positive, of.negative) / 2
+    below = Below.of(view)
+    wins = dot(view.positive, below.negative) - dot(view.positive, view.negative) / 2
     pairs = below.positives * below.negatives
     area: Floats = np.divide(wins, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
     return area
 
 
-def roc_bound(of: ScoresView) -> Figures:
+def roc_bound(view: ScoresView) -> Figures:
     """Pairs in one bin count half a win; each can have been none or a whole one."""
-    if of.exact:
+    if view.exact:
         return 0.0
-    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
+    positive, negative = view.positive[..., 0, :], view.negative[..., 0, :]
     pairs = positive.sum(-1) * negative.sum(-1)
     tied = dot(positive, negative)
     return np.where(pairs > 0, tied / np.where(pairs > 0, 2 * pairs, 1.0), 0.0)
@@ -106,39 +108,39 @@ def roc_bound(of: ScoresView) -> Figures:
     bounds=UNIT,
     many=True,
 )
-def roc_auc(problem: Problem, of: ScoresView) -> Value:
+def roc_auc(problem: Problem, view: ScoresView) -> Value:
     """The area under the ROC curve: how often a positive scores above a negative."""
-    return whole_area(of)
+    return whole_area(view)
 
 
-def whole_area(of: ScoresView) -> Value:
+def whole_area(view: ScoresView) -> Value:
     """The area under the ROC curve, with DeLong's standard error."""
-    made = getattr(of, "made", {})
-    if "whole_area" not in made:
-        made["whole_area"] = Value(
-            area_under_roc(of),
-            (("one_class", Below.of(of).one_class),),
-            roc_bound(of),
-            basis=delong(of),
-            support=scarcest(of),
+    cache = getattr(view, "made", {})
+    if "whole_area" not in cache:
+        cache["whole_area"] = Value(
+            area_under_roc(view),
+            (("one_class", Below.of(view).one_class),),
+            roc_bound(view),
+            basis=delong(view),
+            support=scarcest(view),
         )
-    area: Value = made["whole_area"]
+    area: Value = cache["whole_area"]
     return area
 
 
-def scarcest(of: ScoresView) -> Figures:
+def scarcest(view: ScoresView) -> Figures:
     """The weight of the class with less of it."""
-    return np.minimum(of.positive[..., 0, :].sum(-1), of.negative[..., 0, :].sum(-1))
+    return np.minimum(view.positive[..., 0, :].sum(-1), view.negative[..., 0, :].sum(-1))
 
 
-def delong(of: ScoresView) -> Known:
+def delong(view: ScoresView) -> Known:
     """The standard error of the area under the ROC curve of all rows.
 
     DeLong, DeLong and Clarke-Pearson (1988). The degrees of freedom are those that Brunner and
     Munzel (2000) give the same sum of two variances. NaN with fewer than two rows of a class.
     """
-    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
-    up_to = Below.of(of).first
+    positive, negative = view.positive[..., 0, :], view.negative[..., 0, :]
+    up_to = Below.of(view).first
     n, m = up_to.positives, up_to.negatives
     with np.errstate(all="ignore"):
         # How many of the other class each positive is above, and each negative below, ties half.
@@ -155,14 +157,14 @@ def delong(of: ScoresView) -> Known:
 
 
 def _ovr(problem: Problem, views: tuple[ScoresView, ...], *, by_prevalence: bool) -> Value:
-    areas = np.stack([area_under_roc(of) for of in views])
+    areas = np.stack([area_under_roc(view) for view in views])
     shares = np.ones_like(areas)
     if by_prevalence:
-        shares = np.stack([of.positive.sum(-1) for of in views])
+        shares = np.stack([view.positive.sum(-1) for view in views])
     shares = shares / shares.sum(0)
-    missing: Bools = np.any([Below.of(of).one_class for of in views], axis=0)
-    bound = sum(share * roc_bound(of) for share, of in zip(shares[:, 0], views, strict=True))
-    support = min(scarcest(of) for of in views)
+    missing: Bools = np.any([Below.of(view).one_class for view in views], axis=0)
+    bound = sum(share * roc_bound(view) for share, view in zip(shares[:, 0], views, strict=True))
+    support = min(scarcest(view) for view in views)
     values = (areas * shares).sum(0)
     return Value(values, (("one_class", missing),), float(bound), support=support)
 
@@ -203,30 +205,30 @@ def roc_auc_ovr_weighted(problem: Problem, *views: ScoresView) -> Value:
     bounds=UNIT,
     many=True,
 )
-def average_precision(problem: Problem, of: ScoresView) -> Value:
+def average_precision(problem: Problem, view: ScoresView) -> Value:
     """The mean of the precisions at the scores of the positives, from the highest score down."""
-    below, total = Below.of(of), Below.of(of).positives
+    below, total = Below.of(view), Below.of(view).positives
     # What is at or above a score, itself with it.
-    hits = (total[..., None] - below.positive) + of.positive
-    taken = (below.negatives[..., None] - below.negative) + of.negative
+    hits = (total[..., None] - below.positive) + view.positive
+    taken = (below.negatives[..., None] - below.negative) + view.negative
     taken += hits
-    hits = np.divide(hits, taken, out=hits, where=of.positive > 0)
-    sums = dot(of.positive, hits)
+    hits = np.divide(hits, taken, out=hits, where=view.positive > 0)
+    sums = dot(view.positive, hits)
     values = np.divide(sums, total, out=np.full(total.shape, np.nan), where=total > 0)
     bound: Figures = 0.0
-    if not of.exact:
-        bound = _precision_bound(of, values[..., 0])
+    if not view.exact:
+        bound = _precision_bound(view, values[..., 0])
     return Value(values, (("one_class", total == 0),), bound, support=total[..., 0])
 
 
-def _precision_bound(of: ScoresView, value: Floats) -> Floats:
+def _precision_bound(view: ScoresView, value: Floats) -> Floats:
     """The larger gap of `value` to the average precision of the best and the worst order.
 
     Best: in each bin the positives come first, tied. Worst: after the bin's negatives, one
     infinitely small part at a time, hence the integral of (h + t) / (h + t + f) over the bin.
     """
-    positive, negative = of.positive[..., 0, :], of.negative[..., 0, :]
-    p, below = positive, Below.of(of).first
+    positive, negative = view.positive[..., 0, :], view.negative[..., 0, :]
+    p, below = positive, Below.of(view).first
     total = below.positives
     # What is above a bin.
     h = total[..., None] - below.positive

@@ -32,20 +32,20 @@ def positive_scores(problem: Problem) -> tuple[Scores]:
     return (Scores(problem.positive),)
 
 
-def steps(of: ScoresView) -> tuple[Floats, Floats]:
+def steps(view: ScoresView) -> tuple[Floats, Floats]:
     """The smallest and the largest score counted at each of the view's scores: two of [score].
 
     They are that score itself while scores are exact.
     """
-    if of.exact:
-        return of.scores, of.scores
-    bits = score_histogram.FINE_BITS if len(of.positive) == 1 else score_histogram.COARSE_BITS
-    upper = of.scores > 0.5
-    near = np.ascontiguousarray(np.where(upper, 1.0 - of.scores, of.scores), np.float64)
+    if view.exact:
+        return view.scores, view.scores
+    bits = score_histogram.FINE_BITS if len(view.positive) == 1 else score_histogram.COARSE_BITS
+    upper = view.scores > 0.5
+    near = np.ascontiguousarray(np.where(upper, 1.0 - view.scores, view.scores), np.float64)
     # A step begins where its lowest kept bit is one more. The lower half has it from below.
     beyond = (near.view(np.uint64) + (np.uint64(1) << np.uint64(52 - bits))).view(np.float64)
-    low = np.where(upper, np.minimum(np.nextafter(1.0 - beyond, 1.0), of.scores), of.scores)
-    high = np.where(upper, of.scores, np.minimum(np.nextafter(beyond, 0.0), 0.5))
+    low = np.where(upper, np.minimum(np.nextafter(1.0 - beyond, 1.0), view.scores), view.scores)
+    high = np.where(upper, view.scores, np.minimum(np.nextafter(beyond, 0.0), 0.5))
     return low, high
 
 
@@ -62,7 +62,7 @@ class RocCurve:
     @classmethod
     def of(cls, positive: Floats, negative: Floats) -> RocCurve:
         """The curve of weights by ascending score, [replicate, score]."""
-        return cls(*(_from_the_top(each) for each in (positive, negative)))
+        return cls(*(_from_the_top(weights) for weights in (positive, negative)))
 
     @property
     def recall(self) -> Floats:
@@ -103,27 +103,27 @@ def share(part: Floats, whole: Floats) -> Floats:
     return result
 
 
-def curve_of(of: ScoresView) -> RocCurve:
+def curve_of(view: ScoresView) -> RocCurve:
     """The view's curve, with the rows of a step tied.
 
     Replicates on the coarse grid have the rows of a step evenly mixed: what leaps from one end of
     a wide step to the other has no spread that says anything of chance.
     """
-    if of.exact or len(of.positive) == 1:
-        return RocCurve.of(of.positive, of.negative)
+    if view.exact or len(view.positive) == 1:
+        return RocCurve.of(view.positive, view.negative)
     return RocCurve.of(
-        *(np.repeat(x / _PARTS, _PARTS, axis=-1) for x in (of.positive, of.negative))
+        *(np.repeat(x / _PARTS, _PARTS, axis=-1) for x in (view.positive, view.negative))
     )
 
 
-def best_curve(of: ScoresView) -> RocCurve:
+def best_curve(view: ScoresView) -> RocCurve:
     """The first replicate's curve with the positives of each step above its negatives."""
-    return _split(of.negative[..., :1, :], of.positive[..., :1, :])
+    return _split(view.negative[..., :1, :], view.positive[..., :1, :])
 
 
-def worst_curve(of: ScoresView) -> RocCurve:
+def worst_curve(view: ScoresView) -> RocCurve:
     """The first replicate's curve with the positives of each step below its negatives."""
-    curve = _split(of.positive[..., :1, :], of.negative[..., :1, :])
+    curve = _split(view.positive[..., :1, :], view.negative[..., :1, :])
     return RocCurve(curve.false, curve.hits)
 
 
@@ -139,14 +139,14 @@ def _split(below: Floats, above: Floats) -> RocCurve:
 Pick = Callable[[RocCurve], Floats]
 
 
-def picked(pick: Pick, of: ScoresView) -> tuple[Floats, float]:
+def pick_from_curve(pick: Pick, view: ScoresView) -> tuple[Floats, float]:
     """What `pick` makes of the curve, [replicate], and the bound of the first.
 
     For what is best somewhere on the curve, such as the highest recall at some precision: then the
     ends of the steps are always to be had, and no order gives more than the best.
     """
-    values = pick(curve_of(of))
-    if of.exact or len(values) > 1:
+    values = pick(curve_of(view))
+    if view.exact or len(values) > 1:
         return values, 0.0
-    gap = abs(float(pick(best_curve(of))[0] - values[0]))
+    gap = abs(float(pick(best_curve(view))[0] - values[0]))
     return values, gap if np.isfinite(gap) else 0.0

@@ -46,31 +46,31 @@ class Taken:
     negatives: Floats
 
     @classmethod
-    def at(cls, of: ScoresView, threshold: float) -> Taken:
-        low, high = steps(of)
+    def at(cls, view: ScoresView, threshold: float) -> Taken:
+        low, high = steps(view)
         width = high - low
         part = np.divide(high - threshold, width, out=np.zeros_like(width), where=width > 0)
         part = np.where(width > 0, np.clip(part, 0.0, 1.0), low >= threshold)
-        return cls._of(of, part)
+        return cls._of(view, part)
 
     @classmethod
-    def corners(cls, of: ScoresView, threshold: float) -> tuple[Taken, Taken]:
+    def corners(cls, view: ScoresView, threshold: float) -> tuple[Taken, Taken]:
         """The best and the worst that the grid allows of the first replicate.
 
         Best: of the step that holds the threshold all positives are taken and no negatives.
         """
-        low, high = steps(of)
-        least, most = (each.astype(np.float64) for each in (low >= threshold, high >= threshold))
-        few, many = cls._of(of, least), cls._of(of, most)
+        low, high = steps(view)
+        least, most = (mask.astype(np.float64) for mask in (low >= threshold, high >= threshold))
+        few, many = cls._of(view, least), cls._of(view, most)
         return replace(many, false=few.false), replace(few, false=many.false)
 
     @classmethod
-    def _of(cls, of: ScoresView, part: Floats) -> Taken:
+    def _of(cls, view: ScoresView, part: Floats) -> Taken:
         return cls(
-            (of.positive * part).sum(-1),
-            (of.negative * part).sum(-1),
-            of.positive.sum(-1),
-            of.negative.sum(-1),
+            (view.positive * part).sum(-1),
+            (view.negative * part).sum(-1),
+            view.positive.sum(-1),
+            view.negative.sum(-1),
         )
 
 
@@ -85,35 +85,38 @@ class At:
 
 AT = {
     "precision": At(
-        lambda of: (of.hits, of.false),
+        lambda counts: (counts.hits, counts.false),
         "no_predicted_positive",
         "The precision of the positive class",
     ),
     "recall": At(
-        lambda of: (of.hits, of.positives - of.hits),
+        lambda counts: (counts.hits, counts.positives - counts.hits),
         "one_class",
         "The recall of the positive class",
     ),
     "f1": At(
-        lambda of: (of.hits, of.positives - of.hits + of.false),
+        lambda counts: (counts.hits, counts.positives - counts.hits + counts.false),
         "one_class",
         "The f1 of the positive class",
     ),
     "specificity": At(
-        lambda of: (of.negatives - of.false, of.false),
+        lambda counts: (counts.negatives - counts.false, counts.false),
         "one_class",
         "The share of the negatives that are predicted so",
     ),
     "accuracy": At(
-        lambda of: (of.hits + of.negatives - of.false, of.positives - of.hits + of.false),
+        lambda counts: (
+            counts.hits + counts.negatives - counts.false,
+            counts.positives - counts.hits + counts.false,
+        ),
         "zero_weight",
         "The share of rows whose class was predicted",
     ),
 }
 
 
-def _share_at(name: str, of: Taken) -> Value:
-    hits, misses = AT[name].parts(of)
+def _share_at(name: str, taken: Taken) -> Value:
+    hits, misses = AT[name].parts(taken)
     value = ratio(hits, hits + misses, AT[name].undefined)
     # What is left of a class can be a rounding below 0.
     counted = Counted.of_rows(max(float(hits[0]), 0.0), max(float(misses[0]), 0.0))
@@ -123,11 +126,11 @@ def _share_at(name: str, of: Taken) -> Value:
     return replace(value, values=f1, basis=counted, map=F1_OF_JACCARD)
 
 
-def _at_threshold(name: str, threshold: float, problem: Problem, of: ScoresView) -> Value:
-    value = _share_at(name, Taken.at(of, threshold))
-    if of.exact:
+def _at_threshold(name: str, threshold: float, problem: Problem, view: ScoresView) -> Value:
+    value = _share_at(name, Taken.at(view, threshold))
+    if view.exact:
         return value
-    ends = [_share_at(name, each).values[0] for each in Taken.corners(of, threshold)]
+    ends = [_share_at(name, taken).values[0] for taken in Taken.corners(view, threshold)]
     gaps = np.abs(np.array(ends) - value.values[0])
     return replace(value, bound=float(gaps[np.isfinite(gaps)].max(initial=0.0)))
 
@@ -148,70 +151,70 @@ def _for_threshold(name: str, threshold: str) -> Metric:
 Gain = Callable[[Problem, RocCurve], Floats]
 
 
-def _f1(problem: Problem, of: RocCurve) -> Floats:
-    return 2 * of.hits / (of.hits[:, -1:] + of.hits + of.false)
+def _f1(problem: Problem, curve: RocCurve) -> Floats:
+    return 2 * curve.hits / (curve.hits[:, -1:] + curve.hits + curve.false)
 
 
-def _youden(problem: Problem, of: RocCurve) -> Floats:
-    return of.recall - of.false_share
+def _youden(problem: Problem, curve: RocCurve) -> Floats:
+    return curve.recall - curve.false_share
 
 
-def _less_cost(problem: Problem, of: RocCurve) -> Floats:
+def _less_cost(problem: Problem, curve: RocCurve) -> Floats:
     """Minus the mean cost of a row."""
     yes, no = problem.positive, 1 - problem.positive
     costs = problem.costs
-    missed, spared = of.hits[:, -1:] - of.hits, of.false[:, -1:] - of.false
+    missed, spared = curve.hits[:, -1:] - curve.hits, curve.false[:, -1:] - curve.false
     total = (
-        costs[yes][yes] * of.hits
+        costs[yes][yes] * curve.hits
         + costs[yes][no] * missed
-        + costs[no][yes] * of.false
+        + costs[no][yes] * curve.false
         + costs[no][no] * spared
     )
-    return -share(total, of.hits[:, -1:] + of.false[:, -1:])
+    return -share(total, curve.hits[:, -1:] + curve.false[:, -1:])
 
 
-def _best(gain: Gain, problem: Problem, of: ScoresView, *, none: bool) -> tuple[Floats, float]:
+def _best(gain: Gain, problem: Problem, view: ScoresView, *, none: bool) -> tuple[Floats, float]:
     """The highest threshold with the largest gain: [replicate], and the first one's bound.
 
     With `none` it may be one that takes no row. Gains that differ by rounding only are equal.
     """
-    low, high = steps(of)
+    low, high = steps(view)
     if len(low) == 0:
-        return np.full(len(of.positive), np.nan), 0.0
+        return np.full(len(view.positive), np.nan), 0.0
     # Point i + 1 takes all rows from the low end of the step i from the top.
     falling = np.concatenate([[ABOVE_ALL], low[::-1]])
-    tied = RocCurve.of(of.positive, of.negative)
+    tied = RocCurve.of(view.positive, view.negative)
     gains = gain(problem, tied)
     if not none:
         gains = np.where(tied.hits + tied.false > 0, gains, -np.inf)
     most = gains.max(-1, keepdims=True)
     enough = most - REACHED * np.maximum(np.abs(most), 1.0)
     values = falling[(gains >= enough).argmax(-1)]
-    if of.exact or len(values) > 1:
+    if view.exact or len(values) > 1:
         return values, 0.0
     # No threshold within a step gains more than the step's best order does.
-    able = gain(problem, best_curve(of))[0, 1::2] >= enough[0]
+    able = gain(problem, best_curve(view))[0, 1::2] >= enough[0]
     ends = np.concatenate([low[::-1][able], high[::-1][able]])
     return values, float(np.abs(ends - values[0]).max(initial=0.0))
 
 
-def _best_f1(problem: Problem, of: ScoresView) -> Value:
-    values, bound = _best(_f1, problem, of, none=False)
-    return Value(values, (("one_class", of.positive.sum(-1) == 0),), bound)
+def _best_f1(problem: Problem, view: ScoresView) -> Value:
+    values, bound = _best(_f1, problem, view, none=False)
+    return Value(values, (("one_class", view.positive.sum(-1) == 0),), bound)
 
 
-def _best_youden(problem: Problem, of: ScoresView) -> Value:
-    values, bound = _best(_youden, problem, of, none=False)
-    missing = (of.positive.sum(-1) == 0) | (of.negative.sum(-1) == 0)
-    return Value(values, (("one_class", missing),), bound, support=scarcest(of))
+def _best_youden(problem: Problem, view: ScoresView) -> Value:
+    values, bound = _best(_youden, problem, view, none=False)
+    missing = (view.positive.sum(-1) == 0) | (view.negative.sum(-1) == 0)
+    return Value(values, (("one_class", missing),), bound, support=scarcest(view))
 
 
-def _best_cost(problem: Problem, of: ScoresView) -> Value:
+def _best_cost(problem: Problem, view: ScoresView) -> Value:
     if not problem.costs:
-        missing = np.ones(len(of.positive), bool)
+        missing = np.ones(len(view.positive), bool)
         return Value(np.full(len(missing), np.nan), (("no_costs", missing),))
-    values, bound = _best(_less_cost, problem, of, none=True)
-    nothing = (of.positive + of.negative).sum(-1) == 0
+    values, bound = _best(_less_cost, problem, view, none=True)
+    nothing = (view.positive + view.negative).sum(-1) == 0
     return Value(values, (("zero_weight", nothing),), bound)
 
 

@@ -13,7 +13,7 @@ from engine.models.isolation.limits import UNWATCHED, Guard, Limits, Load, Model
 from engine.models.isolation.supervisor import Watch
 from engine.models.load import Predictor, check_inputs, load, loaded_count, shipped_name
 from engine.models.outputs import Prediction
-from engine.models.requirements import needed_by
+from engine.models.requirements import model_requirements
 from engine.models.resolve import ModelRequest, resolve
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "check_inputs",
     "load",
     "loaded_count",
-    "needed_by",
+    "model_requirements",
     "resolve",
     "shipped_name",
     "task_threads",

@@ -63,9 +63,9 @@ def read_artifact(folder: str | Path) -> Artifact:
     try:
         data = yaml.safe_load((path / "MLmodel").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        found = ", ".join(sorted(item.name for item in path.iterdir())[:10]) or "nothing"
+        names = ", ".join(sorted(item.name for item in path.iterdir())[:10]) or "nothing"
         raise ModelError(
-            f"{str(path)!r} is not an MLflow model: expected a file MLmodel in it, found {found}"
+            f"{str(path)!r} is not an MLflow model: expected a file MLmodel in it, found {names}"
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ModelError(f"{str(path / 'MLmodel')!r} cannot be read: {error}") from error
@@ -75,13 +75,13 @@ def read_artifact(folder: str | Path) -> Artifact:
             f"the model in {str(path)!r} has the flavours {sorted(flavors or ())}, "
             f"expected one of {sorted(_SUPPORTED)}"
         )
-    return _parsed(path, data)
+    return _parse(path, data)
 
 
 _SUPPORTED = {"sklearn", "pytorch", "python_function"}
 
 
-def _parsed(path: Path, data: Mapping[str, Any]) -> Artifact:
+def _parse(path: Path, data: Mapping[str, Any]) -> Artifact:
     signature = data.get("signature") or {}
     outputs = json.loads(signature.get("outputs") or "[]")
     return Artifact(
@@ -107,8 +107,8 @@ def _inputs(specs: Sequence[Mapping[str, Any]]) -> Inputs:
 
 
 def _tensor(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = item.get("tensor-spec") or {}
-    return found
+    spec: Mapping[str, Any] = item.get("tensor-spec") or {}
+    return spec
 
 
 def digest(folder: str | Path) -> str:

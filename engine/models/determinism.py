@@ -44,9 +44,9 @@ def count_entropy() -> None:
 
     `secrets`, `random.SystemRandom` and the seeds of numpy's generators take it from here.
     """
-    found = getattr(random, _ENTROPY, None)
-    if found is not None and not isinstance(found, _Counted):
-        setattr(random, _ENTROPY, _Counted(found))
+    source = getattr(random, _ENTROPY, None)
+    if source is not None and not isinstance(source, _Counted):
+        setattr(random, _ENTROPY, _Counted(source))
 
 
 class Filling:
@@ -55,7 +55,7 @@ class Filling:
     differed = 0
 
 
-def compare_filling(output: np.ndarray, rows: int) -> None:
+def compare_copies(output: np.ndarray, rows: int) -> None:
     """Looks at the outputs of the copies of the first row, which stand behind `rows` outputs."""
     copies = output[rows:]
     if len(copies) and not _close(copies, np.broadcast_to(output[:1], copies.shape)):
@@ -64,7 +64,7 @@ def compare_filling(output: np.ndarray, rows: int) -> None:
 
 def generators_in(native: Any) -> list[Any]:
     """The generators of random numbers that a model holds."""
-    return [each for each in _inside(native) if isinstance(each, _GENERATORS)]
+    return [item for item in _inside(native) if isinstance(item, _GENERATORS)]
 
 
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)
@@ -76,12 +76,12 @@ def _inside(native: Any) -> Iterator[Any]:
     queue = [native]
     while queue and len(seen) < _MOST_OBJECTS:
         following = []
-        for each in queue:
-            if id(each) in seen or isinstance(each, _PLAIN):
+        for item in queue:
+            if id(item) in seen or isinstance(item, _PLAIN):
                 continue
-            seen[id(each)] = each
-            yield each
-            following += _parts(each)
+            seen[id(item)] = item
+            yield item
+            following += _parts(item)
         queue = following
 
 
@@ -102,7 +102,7 @@ def trace(generators: list[Any]) -> tuple[Any, ...]:
     entropy = getattr(random, _ENTROPY, None)
     return (
         random.getstate(),
-        _told(np.random.get_state(legacy=False)),
+        _comparable_state(np.random.get_state(legacy=False)),
         torch.get_rng_state().numpy().tobytes() if torch is not None else None,
         entropy.calls if isinstance(entropy, _Counted) else 0,
         Filling.differed,
@@ -114,18 +114,18 @@ def _state(generator: Any) -> Any:
     if isinstance(generator, random.Random):
         return generator.getstate()
     if isinstance(generator, np.random.Generator):
-        return _told(generator.bit_generator.state)
-    return _told(generator.get_state(legacy=False))
+        return _comparable_state(generator.bit_generator.state)
+    return _comparable_state(generator.get_state(legacy=False))
 
 
-def _told(state: Any) -> Any:
+def _comparable_state(state: Any) -> Any:
     """A generator's state in a form that can be compared."""
     if isinstance(state, dict):
-        return tuple((key, _told(value)) for key, value in state.items())
+        return tuple((key, _comparable_state(value)) for key, value in state.items())
     return state.tobytes() if isinstance(state, np.ndarray) else state
 
 
-def differing(first: Prediction, again: Prediction) -> int:
+def count_differences(first: Prediction, again: Prediction) -> int:
     """How many of the rows of the second prediction the first one has otherwise."""
     count = 0
     for one, other in ((first.scores, again.scores), (first.labels, again.labels)):

@@ -31,7 +31,7 @@ def read_frame(table: pa.Table, model: ModelVersion) -> pd.DataFrame:
     if not specs:
         specs = [ColumnSpec(name) for name in model.features]
     columns = {
-        spec.name: _typed(array, spec, model) for spec, array in zip(specs, arrays, strict=True)
+        spec.name: _convert(array, spec, model) for spec, array in zip(specs, arrays, strict=True)
     }
     return pd.DataFrame(columns, copy=False)
 
@@ -84,7 +84,7 @@ def _plain(array: pa.ChunkedArray) -> pa.ChunkedArray:
     return array
 
 
-def _typed(array: pa.ChunkedArray, spec: ColumnSpec, model: ModelVersion) -> Any:
+def _convert(array: pa.ChunkedArray, spec: ColumnSpec, model: ModelVersion) -> Any:
     """A column in the type that the signature names; other types than these are left alone."""
     kind = spec.type
     if kind in _NUMBERS:
@@ -125,11 +125,11 @@ def _cast(values: np.ndarray, dtype: str, name: str, model: ModelVersion) -> np.
     with np.errstate(invalid="ignore"):
         converted = values.astype(target)
     if not np.array_equal(converted, values):
-        raise _misfit(model, name, dtype, _unfitting(values, target))
+        raise _misfit(model, name, dtype, _cast_problem(values, target))
     return converted
 
 
-def _unfitting(values: np.ndarray, target: np.dtype[Any]) -> str:
+def _cast_problem(values: np.ndarray, target: np.dtype[Any]) -> str:
     """What is wrong with numbers of which a cast would change some, without naming any."""
     if target.kind not in "iu":
         return "other values"
@@ -142,7 +142,7 @@ def _tensor(arrays: Sequence[pa.ChunkedArray], spec: TensorSpec, model: ModelVer
     """Stacks columns, or unpacks a column of lists, and gives them the tensor's shape."""
     rows = len(arrays[0])
     if len(arrays) == 1 and _is_list(arrays[0].type):
-        flat = _unpacked(arrays[0], model)
+        flat = _unpack_lists(arrays[0], model)
     else:
         names = model.features
         stacked = [_numbers(a, names[i], model) for i, a in enumerate(arrays)]
@@ -173,7 +173,7 @@ def _is_list(kind: pa.DataType) -> bool:
     )
 
 
-def _unpacked(array: pa.ChunkedArray, model: ModelVersion) -> np.ndarray:
+def _unpack_lists(array: pa.ChunkedArray, model: ModelVersion) -> np.ndarray:
     """A column of lists, nested or not, as [rows, values]; a null list is a row of NaN."""
     present = array.is_valid().to_numpy()
     valid = array.drop_null().combine_chunks()
@@ -195,7 +195,7 @@ def _unpacked(array: pa.ChunkedArray, model: ModelVersion) -> np.ndarray:
     return full
 
 
-def _misfit(model: ModelVersion, name: str, wanted: str, found: str) -> ModelError:
+def _misfit(model: ModelVersion, name: str, wanted: str, held_type: str) -> ModelError:
     return ModelError(
-        f"model {model.name!r}: its input {name!r} takes {wanted}, the column holds {found}"
+        f"model {model.name!r}: its input {name!r} takes {wanted}, the column holds {held_type}"
     )

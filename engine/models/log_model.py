@@ -24,10 +24,10 @@ from engine.models.artifact import NOTES_KEY
 from engine.models.mlflow_client import (
     artifact_root,
     ask,
-    current_tracking,
     find_experiment,
     make_database,
     unreachable,
+    use_tracking_uri,
     versions_of,
 )
 
@@ -72,7 +72,7 @@ def training_run(tracking_uri: str, experiment: str, run_name: str) -> Iterator[
     """
     import mlflow
 
-    with current_tracking(tracking_uri), contextlib.redirect_stdout(io.StringIO()):
+    with use_tracking_uri(tracking_uri), contextlib.redirect_stdout(io.StringIO()):
         try:
             make_database(tracking_uri)
             root = artifact_root(tracking_uri)
@@ -190,16 +190,16 @@ def register(model_uri: str, name: str, tags: Mapping[str, str]) -> str:
         raise ModelError(f"{model_uri} cannot be registered as {name!r}: {error}") from error
 
 
-def find_registered(tracking_uri: str, name: str, key: str, value: str) -> Registered | None:
+def find_version(tracking_uri: str, name: str, key: str, value: str) -> Registered | None:
     """Finds the newest version of a name that has `value` under one of our tags."""
     versions = ask(tracking_uri, lambda client: versions_of(client, name)) or ()
     same = [version for version in versions if version.tags.get(TAG + key) == value]
     if not same:
         return None
-    found = max(same, key=lambda version: int(version.version))
-    run_id = found.run_id
+    newest = max(same, key=lambda version: int(version.version))
+    run_id = newest.run_id
     if not run_id:
-        model = ask(tracking_uri, lambda client: client.get_logged_model(found.model_id))
+        model = ask(tracking_uri, lambda client: client.get_logged_model(newest.model_id))
         run_id = model.source_run_id if model else ""
     run = ask(tracking_uri, lambda client: client.get_run(run_id))
-    return Registered(name, str(found.version), run_id, run.data.metrics if run else {})
+    return Registered(name, str(newest.version), run_id, run.data.metrics if run else {})

@@ -71,9 +71,9 @@ def make_database(tracking_uri: str) -> None:
         begun = database.with_name(f".{database.name}.begun")
         shutil.rmtree(begun, ignore_errors=True)
         begun.mkdir(parents=True)
-        made = begun / database.name
-        MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
-        made.replace(database)
+        new_database = begun / database.name
+        MlflowClient(f"sqlite:///{new_database}").search_experiments(max_results=1)
+        new_database.replace(database)
         shutil.rmtree(begun, ignore_errors=True)
 
 
@@ -84,16 +84,16 @@ def find_experiment(client: MlflowClient, name: str, artifact_root: str | None) 
     """
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             return str(client.create_experiment(name, artifact_location=artifact_root))
         except MlflowException as error:
-            found = client.get_experiment_by_name(name)
+            experiment = client.get_experiment_by_name(name)
             # Another process may have made it since.
-            if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
+            if experiment is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def versions_of(client: Any, name: str) -> list[Any]:
@@ -101,11 +101,11 @@ def versions_of(client: Any, name: str) -> list[Any]:
     quote = '"' if "'" in name else "'"
     # MLflow's filters have no way to write a quote within quotes.
     query = None if quote in name else f"name = {quote}{name}{quote}"
-    return [each for each in client.search_model_versions(query) if each.name == name]
+    return [version for version in client.search_model_versions(query) if version.name == name]
 
 
 @contextlib.contextmanager
-def current_tracking(tracking_uri: str) -> Iterator[None]:
+def use_tracking_uri(tracking_uri: str) -> Iterator[None]:
     """Makes a server the one that MLflow's functions use, and puts the old one back afterwards.
 
     MLflow keeps it for the whole process, and in the environment.

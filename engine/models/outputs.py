@@ -95,12 +95,12 @@ def _flat(array: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
     return array.reshape(rows)
 
 
-def _indices(found: np.ndarray, model: ModelVersion) -> np.ndarray:
+def _indices(array: np.ndarray, model: ModelVersion) -> np.ndarray:
     if not model.classes:
         raise ModelError(f"model {model.name!r} predicts labels, but its classes are not known")
     # True and 1, 1 and 1.0 are the same label, as they are for scikit-learn.
     index = {label: position for position, label in enumerate(model.classes)}
-    codes, labels = pd.factorize(found)
+    codes, labels = pd.factorize(array)
     known = np.array([*(index.get(label, -1) for label in labels.tolist()), -1], dtype=np.int64)
     # A missing label has the code -1, which is the last entry.
     return known[codes]
@@ -114,7 +114,7 @@ def _probabilities(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.nd
     if _is_single(numbers, model):
         second = numbers.reshape(rows)
         return np.stack([1.0 - second, second], axis=1)
-    return _checked(numbers, model, rows)
+    return _check_shape(numbers, model, rows)
 
 
 def _from_logits(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
@@ -123,14 +123,14 @@ def _from_logits(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.ndar
         # expit(-x) keeps the digits that 1 - expit(x) would lose.
         return np.stack([expit(-second), expit(second)], axis=1)
     with np.errstate(invalid="ignore"):
-        return np.asarray(softmax(_checked(numbers, model, rows), axis=1))
+        return np.asarray(softmax(_check_shape(numbers, model, rows), axis=1))
 
 
 def _of_labels(numbers: np.ndarray, model: ModelVersion, rows: int) -> Prediction:
     """Each label by itself; the one of a model of a single label may lie in a flat array."""
     if numbers.ndim == 1 and len(model.classes) == 1:
         numbers = numbers.reshape(rows, 1)
-    numbers = _checked(numbers, model, rows)
+    numbers = _check_shape(numbers, model, rows)
     if model.output is Output.LABEL:
         return Prediction(labels=np.select([numbers == 0, numbers == 1], [0, 1], -1))
     return Prediction(scores=expit(numbers) if model.output is Output.LOGIT else numbers)
@@ -140,10 +140,10 @@ def _is_single(numbers: np.ndarray, model: ModelVersion) -> bool:
     return (numbers.ndim == 1 or numbers.shape[1] == 1) and len(model.classes) in (0, 2)
 
 
-def _checked(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
-    found = len(model.classes)
-    if numbers.ndim != 2 or (found and numbers.shape[1] != found):
-        raise _misshapen(numbers, model, f"({rows}, {found or 'classes'})")
+def _check_shape(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
+    n_classes = len(model.classes)
+    if numbers.ndim != 2 or (n_classes and numbers.shape[1] != n_classes):
+        raise _misshapen(numbers, model, f"({rows}, {n_classes or 'classes'})")
     return numbers
 
 

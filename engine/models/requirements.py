@@ -13,20 +13,20 @@ _OF_FLAVOR = {
 }
 
 
-def needed(artifact: Artifact) -> dict[str, str]:
+def artifact_requirements(artifact: Artifact) -> dict[str, str]:
     """The libraries that loading a model imports, each with the command that installs it."""
     library, command = _OF_FLAVOR[artifact.flavor]
-    found = {library: command}
+    commands = {library: command}
     loader = str(artifact.flavors.get("python_function", {}).get("loader_module", ""))
     own = loader.startswith("mlflow.") and not loader.startswith("mlflow.pyfunc")
     if artifact.flavor == "pyfunc" and own:
         library = loader.split(".")[1]
-        found[library] = f"pip install {library}"
+        commands[library] = f"pip install {library}"
     if artifact.flavors.get("sklearn", {}).get("serialization_format") == "skops":
-        found["skops"] = "pip install skops"
-    return found
+        commands["skops"] = "pip install skops"
+    return commands
 
 
-def needed_by(model: ModelVersion) -> dict[str, str]:
+def model_requirements(model: ModelVersion) -> dict[str, str]:
     """The same for a model whose folder is on this machine."""
-    return needed(read_artifact(model.path))
+    return artifact_requirements(read_artifact(model.path))

@@ -17,7 +17,7 @@ from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors.base import Description
 from engine.models.load import FLAVORS, open_native
-from engine.models.requirements import needed
+from engine.models.requirements import artifact_requirements
 from engine.models.uris import Located, Locator
 
 
@@ -96,7 +96,7 @@ def _default_name(uri: str, located: Located) -> str:
 
 
 def _check_library(request: ModelRequest, artifact: Artifact) -> None:
-    for library, command in needed(artifact).items():
+    for library, command in artifact_requirements(artifact).items():
         if importlib.util.find_spec(library) is None:
             raise ModelError(
                 f"model {request.uri!r} needs the library {library!r}, which is not installed; "
@@ -159,11 +159,11 @@ def _check_labels(request: ModelRequest, described: Description) -> None:
     """Refuses a model of one class for each row as one of many labels, and the other way round."""
     if described.multilabel in (None, request.task is TaskKind.MULTILABEL):
         return
-    found = f"gives a row {_ONE_CLASS}"
+    what = f"gives a row {_ONE_CLASS}"
     if described.multilabel:
-        found = f"predicts {len(described.classes)} targets at once"
+        what = f"predicts {len(described.classes)} targets at once"
     raise ModelError(
-        f"model {request.uri!r} ({described.kind}) {found}, "
+        f"model {request.uri!r} ({described.kind}) {what}, "
         f"task {request.task.value!r} takes {_asks_for(request.task)} for each row"
     )
 

@@ -16,7 +16,7 @@ from engine.core.paths import is_folder, local_path
 from engine.core.registry import nearest
 from engine.errors import ModelError
 from engine.models.artifact import digest
-from engine.models.mlflow_client import ask, current_tracking, versions_of
+from engine.models.mlflow_client import ask, use_tracking_uri, versions_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,12 +54,14 @@ class Locator:
             TrackingError: when the tracking server cannot be reached.
         """
         if match := re.fullmatch(r"models:/+([^@/]+)@([^/]+)", uri):
-            return self._registered(match[1], self._version_of_alias(match[1], match[2]))
+            return self._locate_version(match[1], self._version_of_alias(match[1], match[2]))
         if match := re.fullmatch(r"models:/+([^@/]+)/([^/]+)", uri):
             name, version = match[1], match[2]
-            return self._registered(name, self._latest(name) if version == "latest" else version)
+            return self._locate_version(
+                name, self._latest(name) if version == "latest" else version
+            )
         if match := re.fullmatch(r"models:/+([^@/]+)", uri):
-            return self._logged(match[1])
+            return self._locate_model(match[1])
         if match := re.fullmatch(r"runs:/+([^/]+)/(.+?)/?", uri):
             return self._of_run(match[1], match[2])
         if uri.startswith(("models:", "runs:")):
@@ -69,25 +71,25 @@ class Locator:
             )
         return Located(local_path(uri) or self._download(uri, immutable=False))
 
-    def _registered(self, name: str, version: str) -> Located:
-        found = self._ask(lambda client: client.get_model_version(name, version))
-        if found is None:
+    def _locate_version(self, name: str, version: str) -> Located:
+        model_version = self._ask(lambda client: client.get_model_version(name, version))
+        if model_version is None:
             raise ModelError(self._no_version(name, f"has no version {version!r}"))
         uri = self._ask(lambda client: client.get_model_version_download_uri(name, version))
         if uri and (match := re.fullmatch(r"models:/+(m-[^/@]+)", uri)):
-            located = self._logged(match[1])
+            located = self._locate_model(match[1])
         else:
             # A registry that is not local hands out its files under the version's own name.
             path = local_path(uri) if uri else None
             path = path or self._download(f"models:/{name}/{version}")
-            located = Located(path, model_id=getattr(found, "model_id", None) or None)
+            located = Located(path, model_id=getattr(model_version, "model_id", None) or None)
         return replace(located, registered_name=name, version=str(version))
 
     def _version_of_alias(self, name: str, alias: str) -> str:
-        found = self._ask(lambda client: client.get_model_version_by_alias(name, alias))
-        if found is None:
+        model_version = self._ask(lambda client: client.get_model_version_by_alias(name, alias))
+        if model_version is None:
             raise ModelError(self._no_version(name, f"has no alias {alias!r}"))
-        return str(found.version)
+        return str(model_version.version)
 
     def _latest(self, name: str) -> str:
         versions = self._versions(name)
@@ -96,10 +98,10 @@ class Locator:
         return str(versions[-1])
 
     def _versions(self, name: str) -> list[int]:
-        found = self._ask(lambda client: versions_of(client, name))
-        return sorted(int(version.version) for version in found or ())
+        versions = self._ask(lambda client: versions_of(client, name))
+        return sorted(int(version.version) for version in versions or ())
 
-    def _logged(self, model_id: str) -> Located:
+    def _locate_model(self, model_id: str) -> Located:
         model = self._ask(lambda client: client.get_logged_model(model_id))
         if model is None:
             hint = "" if model_id.startswith("m-") else self._no_version(model_id, "has no version")
@@ -127,15 +129,15 @@ class Locator:
         if path not in names:
             listed = ", ".join(map(repr, sorted(names))) or "none"
             raise ModelError(f"run {run_id!r} has no model {path!r}; its models: {listed}")
-        return self._logged(names[path].model_id)
+        return self._locate_model(names[path].model_id)
 
     def _no_version(self, name: str, lacks: str) -> str:
         """Says what is registered instead of what was asked for."""
         if versions := self._versions(name):
             listed = ", ".join(map(str, versions[-_SHOWN:]))
             return f"registered model {name!r} {lacks}; its versions: {listed}"
-        found = self._ask(lambda client: client.search_registered_models(max_results=1000)) or ()
-        names = sorted(model.name for model in found)
+        models = self._ask(lambda client: client.search_registered_models(max_results=1000)) or ()
+        names = sorted(model.name for model in models)
         close = nearest(name, names)
         hint = f"; did you mean {close!r}?" if close else ""
         listed = ", ".join(map(repr, names[:_SHOWN])) or "none; `evalmatrix train` registers one"
@@ -158,7 +160,7 @@ class Locator:
         with tempfile.TemporaryDirectory(dir=self.cache_dir) as folder:
             try:
                 # Given a tracking URI, MLflow would still ask the process's own registry.
-                with current_tracking(self.tracking_uri):
+                with use_tracking_uri(self.tracking_uri):
                     path = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
             except Exception as error:
                 raise ModelError(

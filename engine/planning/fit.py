@@ -9,7 +9,7 @@ from engine.core.vocabulary import ModelTest, Output, TaskKind
 from engine.errors import InputError
 from engine.metrics import AT, GROUPED, METRICS, label_text
 from engine.planning.plan import EvaluationPlan
-from engine.planning.problem import listed
+from engine.planning.problem import list_text
 from engine.planning.test_names import OF_CLASS, direction_mistake
 
 
@@ -22,7 +22,7 @@ def check_fit(plan: EvaluationPlan) -> None:
     """
     mistakes = [mistake for test in plan.tests for mistake in _misfits(plan, test)]
     if mistakes:
-        raise InputError("\n".join(f"evaluation {plan.name!r}: {each}" for each in mistakes))
+        raise InputError("\n".join(f"evaluation {plan.name!r}: {text}" for text in mistakes))
 
 
 def _misfits(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
@@ -42,11 +42,11 @@ def _misfits(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
             f"such as {such!r}, or a model with probabilities"
         )
     stem, of_class, label = metric.name.partition(OF_CLASS)
-    texts = [label_text(each) for each in plan.problem.classes]
+    texts = [label_text(class_label) for class_label in plan.problem.classes]
     if of_class and _is_of_class(stem) and label not in texts:
         yield (
             f"test {test.name!r}: {metric.name!r} names the class {label!r}; expected one of "
-            f"{listed(texts)}"
+            f"{list_text(texts)}"
         )
 
 
@@ -74,10 +74,10 @@ def _misfit_words(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
         yield from _misfit_threshold(plan, test, kinds)
     costs, classes = plan.problem.costs, plan.problem.classes
     if metric.name in ("cost", "best_threshold_cost") and len(costs) != len(classes):
-        found = f"{len(costs)} lists" if costs else "none"
+        count_text = f"{len(costs)} lists" if costs else "none"
         yield (
             f"{named} needs the evaluation's `costs`, a list for each of the "
-            f"{len(classes)} classes {listed(classes)}; found {found}"
+            f"{len(classes)} classes {list_text(classes)}; found {count_text}"
         )
 
 

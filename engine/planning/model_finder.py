@@ -42,7 +42,7 @@ class ModelFinder:
             self._pool.submit(then)
         self._pool.shutdown(wait=False)
 
-    def of(self, evaluation: Evaluation) -> list[ModelVersion]:
+    def models(self, evaluation: Evaluation) -> list[ModelVersion]:
         """The models of an evaluation, in its order; waits until they are found.
 
         Raises:

@@ -50,22 +50,22 @@ def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
     reading = _reading(plan)
     own = [_of_model(plan, model) for model in plan.models]
     base = None if plan.base is None else own[plan.base]
-    found: list[Need] = []
+    all_needs: list[Need] = []
     if plan.keep:
         key = [*reading, plan.columns.key, PREDICTIONS]
-        found = [Need(n, "", PREDICTIONS, _name([*key, of])) for n, of in enumerate(own)]
+        all_needs = [Need(n, "", PREDICTIONS, _name([*key, about])) for n, about in enumerate(own)]
     for slice_set in plan.scanned_sets:
         where = [slice_set.dimensions, slice_set.where]
         for number, model in enumerate(plan.models):
-            of = [reading, where, own[number]]
-            found.append(Need(number, slice_set.name, ROWS, _name([*of, ROWS])))
+            about = [reading, where, own[number]]
+            all_needs.append(Need(number, slice_set.name, ROWS, _name([*about, ROWS])))
             for family in families_of(plan, slice_set, model):
                 paired = isinstance(family, PairFamily)
                 beside = base if paired else None
                 code = dict(plan.code).get(module_of(family), "")
-                state = None if code is None else _name([*of, beside, family.key, code])
-                found.append(Need(number, slice_set.name, family.key, state, paired))
-    return tuple(found)
+                state = None if code is None else _name([*about, beside, family.key, code])
+                all_needs.append(Need(number, slice_set.name, family.key, state, paired))
+    return tuple(all_needs)
 
 
 def families_of(
@@ -88,13 +88,13 @@ def code_of(plan: EvaluationPlan) -> tuple[tuple[str, str | None], ...]:
 
     None stands for one whose source cannot be read.
     """
-    made = {
+    modules = {
         module_of(family)
         for slice_set in plan.scanned_sets
         for model in plan.models
         for family in families_of(plan, slice_set, model)
     }
-    own = sorted(name for name in made if name.split(".")[0] != "engine")
+    own = sorted(name for name in modules if name.split(".")[0] != "engine")
     return tuple((name, _source(name)) for name in own)
 
 
@@ -108,15 +108,15 @@ def _source(module: str) -> str | None:
 
 def libraries(models: Iterable[ModelVersion]) -> tuple[tuple[str, str], ...]:
     """The versions of what the models predict with, by flavour: others may predict otherwise."""
-    found = {}
+    versions = {}
     for model in models:
         name = _LIBRARIES.get(model.flavor)
         if name is not None:
             try:
-                found[model.flavor] = version(name)
+                versions[model.flavor] = version(name)
             except PackageNotFoundError:
                 continue
-    return tuple(sorted(found.items()))
+    return tuple(sorted(versions.items()))
 
 
 def _reading(plan: EvaluationPlan) -> list[object]:

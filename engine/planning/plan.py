@@ -96,16 +96,16 @@ class EvaluationPlan:
     @property
     def group_sets(self) -> tuple[SliceSet, ...]:
         """The slices of tests that compare groups, cut by the groups; they have no cells."""
-        found: dict[tuple[str, str], SliceSet] = {}
+        sets: dict[tuple[str, str], SliceSet] = {}
         taken = {slice_set.name for slice_set in self.slice_sets}
         for test in self.tests:
             for parent in self.slice_sets if test.group is not None else ():
-                of = (parent.name, str(test.group))
-                if parent.name in test.slice_sets and of not in found:
-                    made = _groups(parent, of[1])
-                    found[of] = replace(made, name=free_name(made.name, taken))
-                    taken.add(found[of].name)
-        return tuple(found.values())
+                key = (parent.name, str(test.group))
+                if parent.name in test.slice_sets and key not in sets:
+                    group_set = _groups(parent, key[1])
+                    sets[key] = replace(group_set, name=free_name(group_set.name, taken))
+                    taken.add(sets[key].name)
+        return tuple(sets.values())
 
     @property
     def scanned_sets(self) -> tuple[SliceSet, ...]:
@@ -136,31 +136,31 @@ class EvaluationPlan:
 
     def families(self, slice_set: SliceSet, model: ModelVersion) -> tuple[Family, ...]:
         """The states to keep of a model on a slice set: what its tests and its pictures need."""
-        found: dict[str, Family] = {}
+        by_key: dict[str, Family] = {}
         for test in self.tests_reading(slice_set):
             metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
             of_baseline = metric.of_baseline(self.problem) if metric.of_baseline else ()
             for family in (*metric.families(self.problem, compared=False), *of_baseline):
                 if isinstance(family, Family):
-                    found.setdefault(family.key, family)
+                    by_key.setdefault(family.key, family)
         if slice_set.kind == "overall":
-            for family in self._pictured(model):
-                found.setdefault(family.key, family)
-        return tuple(found.values())
+            for family in self._picture_families(model):
+                by_key.setdefault(family.key, family)
+        return tuple(by_key.values())
 
     def pair_families(self, slice_set: SliceSet, model: ModelVersion) -> tuple[PairFamily, ...]:
         """The states to keep of a model beside the baseline; none of the baseline itself."""
         if self.baseline is None or model.name == self.baseline:
             return ()
-        found: dict[str, PairFamily] = {}
+        by_key: dict[str, PairFamily] = {}
         for test in self.tests_reading(slice_set):
             metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
             for family in metric.families(self.problem, compared=True):
                 if isinstance(family, PairFamily):
-                    found.setdefault(family.key, family)
-        return tuple(found.values())
+                    by_key.setdefault(family.key, family)
+        return tuple(by_key.values())
 
-    def _pictured(self, model: ModelVersion) -> list[Family]:
+    def _picture_families(self, model: ModelVersion) -> list[Family]:
         problem = self.problem
         one_of_classes = problem.task in (TaskKind.BINARY, TaskKind.MULTICLASS)
         if not one_of_classes or problem.n_classes > MAX_PICTURED_CLASSES:

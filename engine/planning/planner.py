@@ -63,12 +63,12 @@ def prepare(
     """
     store = Store(suite.store)
     say(f"{evaluation.name}: pinning the dataset")
-    pin, frame = _pinned(spark, store, evaluation)
+    pin, frame = _pin_dataset(spark, store, evaluation)
     check_columns(frame, evaluation)
     check_predicates(frame, evaluation)
     count = len(evaluation.models)
     say(f"{evaluation.name}: finding {count} model{'' if count == 1 else 's'}")
-    models = tuple(_with_features(each, evaluation, frame) for each in finder.of(evaluation))
+    models = tuple(_with_features(model, evaluation, frame) for model in finder.models(evaluation))
     say(f"{evaluation.name}: looking at the labels")
     try:
         seen = profile(frame, evaluation)
@@ -80,7 +80,7 @@ def prepare(
     return Prepared(_plan(suite, evaluation, models, (dataset, seen)), frame, seen.slices)
 
 
-def _pinned(
+def _pin_dataset(
     spark: SparkSession, store: Store, evaluation: Evaluation
 ) -> tuple[tables.Pin, DataFrame]:
     dataset = evaluation.dataset
@@ -122,7 +122,7 @@ def _with_features(model: ModelVersion, evaluation: Evaluation, frame: DataFrame
 
 def _check_size(model: ModelVersion, evaluation: Evaluation, frame: DataFrame) -> None:
     """Refuses scalar columns that cannot fill the one tensor of a signature."""
-    tensors = [each for each in model.inputs if isinstance(each, TensorSpec)]
+    tensors = [spec for spec in model.inputs if isinstance(spec, TensorSpec)]
     if len(tensors) != 1 or len(model.features) < 2 or -1 in tensors[0].shape:
         return
     size = 1
@@ -186,10 +186,10 @@ def _plan(
 
 def _blocks(plan: EvaluationPlan, seen: Profile) -> tuple[tuple[str, int], ...]:
     """Into how many parts the states of the larger slice sets go."""
-    found = []
+    blocks = []
     for slice_set in plan.scanned_sets:
         sizes = [seen.values.get(d.column, len(d.edges or ()) + 3) for d in slice_set.dimensions]
         slices = min(prod(sizes), plan.dataset.rows)
         if slices > BLOCK_SLICES:
-            found.append((slice_set.name, 1 << (slices // BLOCK_SLICES).bit_length()))
-    return tuple(found)
+            blocks.append((slice_set.name, 1 << (slices // BLOCK_SLICES).bit_length()))
+    return tuple(blocks)

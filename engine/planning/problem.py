@@ -36,13 +36,13 @@ def make_problem(
     unknown = [label for label in labels if same_label(label) not in known]
     if unknown:
         raise DataError(
-            f"the label column holds {listed(unknown)}, which the models do not know; "
-            f"expected their classes {listed(classes)}"
+            f"the label column holds {list_text(unknown)}, which the models do not know; "
+            f"expected their classes {list_text(classes)}"
         )
     if task is TaskKind.MULTICLASS:
         return Problem(task, classes)
     if len(classes) != 2:
-        raise DataError(f"a binary task has 2 classes, found {len(classes)}: {listed(classes)}")
+        raise DataError(f"a binary task has 2 classes, found {len(classes)}: {list_text(classes)}")
     return Problem(task, classes, _positive(classes, positive_label))
 
 
@@ -52,12 +52,12 @@ def _classes(models: Sequence[ModelVersion], labels: Sequence[Label]) -> tuple[L
         return tuple(sorted(labels, key=lambda label: (str(type(label)), label)))
     first = named[0]
     for model in named[1:]:
-        if [same_label(each) for each in model.classes] != [
-            same_label(each) for each in first.classes
+        if [same_label(class_label) for class_label in model.classes] != [
+            same_label(class_label) for class_label in first.classes
         ]:
             raise ModelError(
                 f"models of one evaluation must have the same classes: {first.name!r} has "
-                f"{listed(first.classes)}, {model.name!r} has {listed(model.classes)}"
+                f"{list_text(first.classes)}, {model.name!r} has {list_text(model.classes)}"
             )
     return first.classes
 
@@ -68,7 +68,7 @@ def _names(models: Sequence[ModelVersion], labels: Sequence[Label]) -> tuple[Lab
     if len(names) != len(labels):
         raise DataError(
             f"the label column has arrays of {len(labels)} entries, and the models have "
-            f"{len(names)} labels, {listed(names)}; expected an entry for each label"
+            f"{len(names)} labels, {list_text(names)}; expected an entry for each label"
         )
     return names
 
@@ -79,7 +79,8 @@ def _positive(classes: Sequence[Label], positive_label: Label | None) -> int:
     same = [same_label(label) for label in classes]
     if same_label(positive_label) not in same:
         raise DataError(
-            f"positive_label is {positive_label!r}, expected one of the classes {listed(classes)}"
+            f"positive_label is {positive_label!r}, expected one of the classes "
+            f"{list_text(classes)}"
         )
     return same.index(same_label(positive_label))
 
@@ -93,7 +94,7 @@ def same_label(label: Label | Decimal) -> str:
     return f"number {int(label)}" if whole else f"number {float(label)!r}"
 
 
-def listed(labels: Sequence[Label]) -> str:
+def list_text(labels: Sequence[Label]) -> str:
     shown = ", ".join(repr(label) for label in labels[:10])
     return f"[{shown}{', ...' if len(labels) > 10 else ''}]"
 

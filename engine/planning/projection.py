@@ -37,19 +37,23 @@ def _wheres(plan: EvaluationPlan) -> dict[str, str]:
     }
 
 
-def projected(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
+def select_columns(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
     """The columns that the scan reads and no others, under the names `c0`, `c1`, ...
 
     Spark looks a frame's columns up by names in which a dot or a backtick means something.
     """
-    made: dict[str, Column] = {
+    derived: dict[str, Column] = {
         name: F.expr(where).cast("boolean") for name, where in _wheres(plan).items()
     }
-    made[BUCKET_COLUMN] = _bucket(frame, plan)
+    derived[BUCKET_COLUMN] = _bucket(frame, plan)
     if plan.keep:
-        made[KEY_COLUMN] = key_text(*plan.columns.key)
-    found = [made[name] if name in made else F.col(column(name)) for name in column_names(plan)]
-    return frame.select(*[each.alias(f"c{place}") for place, each in enumerate(found)])
+        derived[KEY_COLUMN] = key_text(*plan.columns.key)
+    columns = [
+        derived[name] if name in derived else F.col(column(name)) for name in column_names(plan)
+    ]
+    return frame.select(
+        *[expression.alias(f"c{place}") for place, expression in enumerate(columns)]
+    )
 
 
 def key_text(*names: str) -> Column:

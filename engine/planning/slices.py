@@ -73,7 +73,7 @@ def interval_texts(edges: Sequence[float]) -> list[str]:
     return [f"< {texts[0]}", *inner, f">= {texts[-1]}"]
 
 
-def _quoted(value: str | None) -> str:
+def _quote_value(value: str | None) -> str:
     """A value as it stands in a slice's name; quoted where it could be read as something else."""
     if value is None:
         return NULL
@@ -81,7 +81,7 @@ def _quoted(value: str | None) -> str:
     return _in_quotes(value) if odd or set(value) & set('&="') else value
 
 
-def _named(column: str) -> str:
+def _quote_column(column: str) -> str:
     """A column as it stands in a slice's name."""
     odd = column != column.strip() or not column.isprintable()
     return _in_quotes(column) if odd or set(column) & set('&="<>[') else column
@@ -105,10 +105,10 @@ def slice_of(slice_set: SliceSet, values: Values) -> Slice:
     parts = []
     for dimension, value in zip(slice_set.dimensions, values, strict=True):
         if dimension.edges is None or value is None or value == "NaN":
-            parts.append(f"{_named(dimension.column)}={_quoted(value)}")
+            parts.append(f"{_quote_column(dimension.column)}={_quote_value(value)}")
         else:
             joint = " in " if value.startswith("[") else " "
-            parts.append(f"{_named(dimension.column)}{joint}{value}")
+            parts.append(f"{_quote_column(dimension.column)}{joint}{value}")
     columns = [dimension.column for dimension in slice_set.dimensions]
     named = tuple(zip(columns, values, strict=True))
     return Slice(" & ".join(parts), slice_set.kind, slice_set.name, named)
@@ -116,7 +116,7 @@ def slice_of(slice_set: SliceSet, values: Values) -> Slice:
 
 def group_text(column: str, value: str | None) -> str:
     """How a group of rows is named by the value of its column, `sex=f`."""
-    return f"{_named(column)}={_quoted(value)}"
+    return f"{_quote_column(column)}={_quote_value(value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +147,10 @@ def python_values(array: pa.Array) -> list[Any]:
     Such are years before 1 and after 9999, and a column of text whose bytes are none.
     """
     try:
-        found: list[Any] = array.to_pylist()
+        values: list[Any] = array.to_pylist()
     except (UnicodeDecodeError, OverflowError, ValueError):
-        return [_python_value(each) for each in array]
-    return found
+        return [_python_value(scalar) for scalar in array]
+    return values
 
 
 def _python_value(value: pa.Scalar) -> Any:
@@ -187,17 +187,17 @@ def plain_column(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column
 
 
-def crossed(coded: Sequence[Coded]) -> tuple[Ints, list[Values]]:
+def cross_dimensions(coded: Sequence[Coded]) -> tuple[Ints, list[Values]]:
     """The cross of dimensions: for each row a code, and the values that each code stands for.
 
     Only crosses that occur get a code, after each dimension, so that codes stay small.
     """
-    codes, found = _dense(coded[0].codes, len(coded[0].texts))
-    values: list[Values] = [(coded[0].texts[code],) for code in found]
+    codes, old_codes = _dense(coded[0].codes, len(coded[0].texts))
+    values: list[Values] = [(coded[0].texts[code],) for code in old_codes]
     for dimension in coded[1:]:
         width = len(dimension.texts)
-        codes, found = _dense(codes * width + dimension.codes, len(values) * width)
-        pairs = (divmod(code, width) for code in found)
+        codes, old_codes = _dense(codes * width + dimension.codes, len(values) * width)
+        pairs = (divmod(code, width) for code in old_codes)
         values = [(*values[left], dimension.texts[right]) for left, right in pairs]
     return codes, values
 
@@ -225,8 +225,8 @@ class SliceIndex:
         """The number of the slice of each row of a batch."""
         if not coded:
             return np.full(rows, self._number(()), np.int64)
-        codes, found = crossed(coded)
-        numbers = np.fromiter((self._number(values) for values in found), np.int64, len(found))
+        codes, keys = cross_dimensions(coded)
+        numbers = np.fromiter((self._number(values) for values in keys), np.int64, len(keys))
         return np.asarray(numbers[codes])
 
     def _number(self, values: Values) -> int:
@@ -263,7 +263,9 @@ class Slicer:
             rows = None
             if index.slice_set.where is not None:
                 rows = np.flatnonzero(_true(batch.column(where_column(number))))
-                codes = [Coded(each.codes[rows], each.texts) for each in codes]
+                codes = [
+                    Coded(coded_column.codes[rows], coded_column.texts) for coded_column in codes
+                ]
             count = batch.num_rows if rows is None else len(rows)
             placed.append(Placed(rows, index.groups(codes, count)))
         return placed

@@ -49,7 +49,7 @@ def metric_mistake(name: str, task: TaskKind) -> str | None:
     stem = name.removesuffix(PER_CLASS)
     known = f"{stem}{OF_CLASS}0" if name.endswith(PER_CLASS) else name
     metric = METRICS.find(known)
-    fitting = sorted(each.name for each in METRICS if task in each.tasks)
+    fitting = sorted(candidate.name for candidate in METRICS if task in candidate.tasks)
     if metric is None:
         close = nearest(name, METRICS.names(aliases=True))
         hint = f"did you mean {close!r}?" if close else f"expected one of {', '.join(fitting)}"

@@ -107,17 +107,17 @@ def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
         console.print(_table(evaluation, rows, group))
     if len(rows) > _MAX_METRICS:
         console.print(Text(f"and {fmt.plural(len(rows) - _MAX_METRICS, 'metric')} more"))
-    _standing(evaluation, console)
+    _trend_counts(evaluation, console)
 
 
-def _standing(evaluation: EvaluationResult, console: Console) -> None:
+def _trend_counts(evaluation: EvaluationResult, console: Console) -> None:
     """For each candidate on how many slices and metrics it is better or worse, if that is known."""
-    standing = highlights.standing(evaluation)
-    if not standing:
+    tallies = highlights.trend_counts(evaluation)
+    if not tallies:
         return
     title = f"against {fmt.log_line(evaluation.baseline or '', 40)}, over slices and metrics"
     console.print(Text(title, style="bold"))
-    for name, counts in standing[:_MAX_STANDING]:
+    for name, counts in tallies[:_MAX_STANDING]:
         console.print(Text(f"{fmt.log_line(name, 40)}: {highlights.tally_words(counts)}"))
 
 
@@ -157,7 +157,7 @@ def _value(evaluation: EvaluationResult, by_model: dict[str, Spot], name: str) -
     if name != evaluation.baseline:
         delta = highlights.difference(spot, by_model.get(evaluation.baseline or ""))
         if delta is not None:
-            text.append(f"\n{fmt.signed(delta)}{highlights.sureness(spot)}", style="dim")
+            text.append(f"\n{fmt.signed_number(delta)}{highlights.sureness(spot)}", style="dim")
     return text
 
 
@@ -169,13 +169,13 @@ def _findings(outcome: RunOutcome, console: Console) -> None:
         ("What failed", grave, MAX_FINDINGS),
         ("What could not be decided", undecided, MAX_UNDECIDED if grave else MAX_FINDINGS),
     )
-    for title, found, limit in parts:
-        if found:
+    for title, findings, limit in parts:
+        if findings:
             console.print()
             console.print(Text(title, style="bold"))
-            for finding in found[:limit]:
+            for finding in findings[:limit]:
                 _finding(finding, console)
-            if rest := sum(len(finding.cells) for finding in found[limit:]):
+            if rest := sum(len(finding.cells) for finding in findings[limit:]):
                 console.print(Text(f"and {fmt.count(rest)} more: see the report", style="dim"))
 
 
@@ -183,8 +183,8 @@ def _finding(finding: Finding, console: Console) -> None:
     first = finding.first
     parts = (
         fmt.log_line(first.model.name, 40),
-        fmt.joined([fmt.log_line(name, 60) for name in finding.slices], 2),
-        fmt.joined([fmt.log_line(name, 60) for name in finding.tests], 2),
+        fmt.list_names([fmt.log_line(name, 60) for name in finding.slices], 2),
+        fmt.list_names([fmt.log_line(name, 60) for name in finding.tests], 2),
     )
     amount = fmt.plural(first.counts.n, "row")
     if len(finding.cells) > 1:

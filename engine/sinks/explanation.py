@@ -55,10 +55,10 @@ def _fits(name: str, cell: str) -> bool:
         return name == cell or name.endswith(f"/{cell}")
     place = 0
     for part in cell.split("*"):
-        found = name.find(part, place)
-        if found < 0:
+        start = name.find(part, place)
+        if start < 0:
             return False
-        place = found + len(part)
+        place = start + len(part)
     return cell.endswith("*") or name.endswith(cell.rsplit("*", 1)[1])
 
 
@@ -66,16 +66,16 @@ def explain(row: Row, *, confidence: float, on_inconclusive: str, on_error: str)
     """A cell's verdict in sentences: what was measured, compared, demanded, and what follows."""
     lines = [
         f"{fmt.one_line(name_of(row))}: {row['verdict']}",
-        _measured(row, confidence),
-        _compared(row, confidence),
-        _demanded(row),
-        _judged(row),
-        _follows(row, on_inconclusive, on_error),
+        _value_sentence(row, confidence),
+        _baseline_sentence(row, confidence),
+        _condition_sentence(row),
+        _chance_sentence(row),
+        _gate_sentence(row, on_inconclusive, on_error),
     ]
     return "\n".join(line for line in lines if line)
 
 
-def _measured(row: Row, confidence: float) -> str:
+def _value_sentence(row: Row, confidence: float) -> str:
     where = "all rows" if row["slice"] == "overall" else f"the slice {fmt.one_line(row['slice'])}"
     about = (
         f"on {row['n']:,} labelled rows of {where} "
@@ -97,7 +97,7 @@ def _measured(row: Row, confidence: float) -> str:
     return "; ".join([text, *left_out]) + "."
 
 
-def _compared(row: Row, confidence: float) -> str:
+def _baseline_sentence(row: Row, confidence: float) -> str:
     if row["baseline_model"] is None or row["baseline_value"] is None:
         return ""
     text = (
@@ -106,9 +106,9 @@ def _compared(row: Row, confidence: float) -> str:
     )
     if row["delta"] is None:
         return f"{text}."
-    text += f"; the difference is {fmt.signed(row['delta'])}"
+    text += f"; the difference is {fmt.signed_number(row['delta'])}"
     if row["delta_ci_low"] is not None:
-        low, high = fmt.signed(row["delta_ci_low"]), fmt.signed(row["delta_ci_high"])
+        low, high = fmt.signed_number(row["delta_ci_low"]), fmt.signed_number(row["delta_ci_high"])
         text += f", at {confidence * 100:g} % confidence between {low} and {high}"
     if row["p_value"] is not None:
         text += f"; that there is none has p {row['p_value']:.2g}"
@@ -117,13 +117,13 @@ def _compared(row: Row, confidence: float) -> str:
     return f"{text}."
 
 
-def _demanded(row: Row) -> str:
+def _condition_sentence(row: Row) -> str:
     if row["condition"] is None:
         return "The test demands nothing: the value is recorded."
     return f"The test demands {row['condition']}: {fmt.one_line(row['reason'], 2000)}."
 
 
-def _judged(row: Row) -> str:
+def _chance_sentence(row: Row) -> str:
     p, q = row.get("violation_p_value"), row.get("violation_q_value")
     # Of a value within its limit there is nothing to say.
     if p is None or p >= 0.5 or row["condition"] is None:
@@ -132,7 +132,7 @@ def _judged(row: Row) -> str:
     return f"{text}; corrected for the test's slices {q:.2g}." if q is not None else f"{text}."
 
 
-def _follows(row: Row, on_inconclusive: str, on_error: str) -> str:
+def _gate_sentence(row: Row, on_inconclusive: str, on_error: str) -> str:
     rules = {"FAIL": "fail", "INCONCLUSIVE": on_inconclusive, "ERROR": on_error}
     rule = rules.get(row["verdict"])
     if rule is None:

@@ -26,11 +26,11 @@ def write_report(outcome: RunOutcome, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(f"{_NEW}*"):
+        for leftover in folder.glob(f"{_NEW}*"):
             # Of a process that was killed.
-            shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=_NEW) as made:
-            new = Path(made)
+            shutil.rmtree(leftover, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=_NEW) as temporary:
+            new = Path(temporary)
             report.write(outcome, new)
             junit.write(outcome, new / "junit.xml")
             github.write(outcome, new / "summary.md")

@@ -42,7 +42,7 @@ def number(value: float | None, none: str = DASH) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def signed(value: float | None, none: str = DASH) -> str:
+def signed_number(value: float | None, none: str = DASH) -> str:
     """Writes a difference with its sign; a zero has none."""
     text = number(value, none)
     return f"+{text}" if value is not None and value > 0 else text
@@ -53,21 +53,21 @@ def interval(low: float | None, high: float | None, *, sign: bool = False) -> st
     if low is None or high is None:
         return ""
     places = _places(low, high)
-    return f"[{_placed(low, places, sign)}, {_placed(high, places, sign)}]"
+    return f"[{_round_to(low, places, sign)}, {_round_to(high, places, sign)}]"
 
 
-def measured(value: float | None, low: float | None, high: float | None, none: str = DASH) -> str:
+def estimate(value: float | None, low: float | None, high: float | None, none: str = DASH) -> str:
     """Writes a value with its interval, `0.871 [0.842, 0.899]`, to as many places as it has."""
     if value is None or low is None or high is None:
         return number(value, none)
-    return f"{_placed(value, _places(low, high), False)} {interval(low, high)}"
+    return f"{_round_to(value, _places(low, high), False)} {interval(low, high)}"
 
 
 def change(delta: float | None, low: float | None, high: float | None, none: str = DASH) -> str:
     """Writes a difference with its interval and with signs: `-0.012 [-0.020, -0.004]`."""
     if delta is None or low is None or high is None:
-        return signed(delta, none)
-    return f"{_placed(delta, _places(low, high), True)} {interval(low, high, sign=True)}"
+        return signed_number(delta, none)
+    return f"{_round_to(delta, _places(low, high), True)} {interval(low, high, sign=True)}"
 
 
 def _places(low: float, high: float) -> int | None:
@@ -81,9 +81,9 @@ def _places(low: float, high: float) -> int | None:
     return places if places <= 6 else None
 
 
-def _placed(value: float, places: int | None, sign: bool) -> str:
+def _round_to(value: float, places: int | None, sign: bool) -> str:
     if places is None or not math.isfinite(value):
-        return signed(value) if sign else number(value)
+        return signed_number(value) if sign else number(value)
     # No thousands separators: commas part the ends of an interval. No sign on a zero.
     text = f"{value:z.{places}f}"
     return f"+{text}" if sign and text.strip("0.") and not text.startswith("-") else text
@@ -154,19 +154,19 @@ def one_line(text: str, limit: int | None = None) -> str:
 
 def log_line(text: str, limit: int | None = None) -> str:
     """As `one_line`, for a log: of a CI server's commands (`::error::`) it makes plain text."""
-    return _tamed(one_line(text, limit))
+    return _disarm(one_line(text, limit))
 
 
 def log_text(text: str) -> str:
     """As `clean`, for a log."""
-    return _tamed(clean(text))
+    return _disarm(clean(text))
 
 
-def _tamed(text: str) -> str:
-    return _COMMAND.sub(lambda found: f"{found[0][:-1]} {found[0][-1]}", text)
+def _disarm(text: str) -> str:
+    return _COMMAND.sub(lambda match: f"{match[0][:-1]} {match[0][-1]}", text)
 
 
-def joined(names: list[str], limit: int = 3) -> str:
+def list_names(names: list[str], limit: int = 3) -> str:
     """Lists the first names and counts the rest: `a, b, c and 38 more`."""
     head = ", ".join(names[:limit])
     rest = len(names) - limit

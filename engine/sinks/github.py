@@ -142,24 +142,24 @@ def _models_table(evaluation: EvaluationResult) -> str:
         base = by_model.get(evaluation.baseline or "")
         texts = [_value(by_model.get(name), base, evaluation.baseline) for name in models]
         lines.append(f"| {escape(label)} | {' | '.join(texts)} |")
-    lines += ["", *_not_shown(evaluation, len(rows)), *_standing(evaluation)]
+    lines += ["", *_rest_lines(evaluation, len(rows)), *_trend_lines(evaluation)]
     return "\n".join(lines)
 
 
-def _standing(evaluation: EvaluationResult) -> list[str]:
+def _trend_lines(evaluation: EvaluationResult) -> list[str]:
     """For each candidate on how many slices and metrics it is better or worse, if that is known."""
-    standing = highlights.standing(evaluation)
-    if not standing:
+    tallies = highlights.trend_counts(evaluation)
+    if not tallies:
         return []
     base = f"<code>{escape(evaluation.baseline or '')}</code>"
     lines = [
         f"- <code>{escape(name)}</code>: {highlights.tally_words(counts)}"
-        for name, counts in standing[:_MAX_MODELS]
+        for name, counts in tallies[:_MAX_MODELS]
     ]
     return [f"Against {base} on the same rows, over all slices and metrics:", "", *lines, ""]
 
 
-def _not_shown(evaluation: EvaluationResult, rows: int) -> list[str]:
+def _rest_lines(evaluation: EvaluationResult, rows: int) -> list[str]:
     hidden = []
     if rows > _MAX_METRICS:
         hidden.append(fmt.plural(rows - _MAX_METRICS, "metric"))
@@ -173,39 +173,41 @@ def _value(spot: Spot | None, base: Spot | None, baseline: str | None) -> str:
         return "–"
     worst = spot.worst
     measured = spot.cells[0].measured
-    text = fmt.measured(spot.value, measured.ci_low, measured.ci_high, "–")
+    text = fmt.estimate(spot.value, measured.ci_low, measured.ci_high, "–")
     mark = _WORD_MARKS.get(highlights.word(worst), "")
     text = f"{text} {mark}".rstrip()
     if worst.model.name != baseline:
         delta = highlights.difference(spot, base)
         # A bracket right after the interval would make a link of the two.
-        text += f" · {fmt.signed(delta)}{highlights.sureness(spot)}" if delta is not None else ""
+        text += (
+            f" · {fmt.signed_number(delta)}{highlights.sureness(spot)}" if delta is not None else ""
+        )
     return text.translate(_SPECIAL)
 
 
-def _findings_block(heading: str, found: Sequence[Finding], limit: int) -> str:
+def _findings_block(heading: str, findings: Sequence[Finding], limit: int) -> str:
     """A table of findings; errors and inconclusive cells with one reason share a row."""
     lines = [heading, ""] if heading else []
     lines += _table_head(["verdict", "model", "slice", "test", "value", "why"])
-    for finding in found[:limit]:
+    for finding in findings[:limit]:
         first = finding.first
-        value = _found_value(first.measured) if len(finding.cells) == 1 else "–"
+        value = _value_text(first.measured) if len(finding.cells) == 1 else "–"
         columns = [
             f"{_WORD_MARKS[finding.word]} {finding.word}",
             f"<code>{escape(first.model.name)}</code>",
-            escape(fmt.joined([fmt.one_line(name, 60) for name in finding.slices]), 240),
-            escape(fmt.joined([fmt.one_line(name, 60) for name in finding.tests]), 240),
+            escape(fmt.list_names([fmt.one_line(name, 60) for name in finding.slices]), 240),
+            escape(fmt.list_names([fmt.one_line(name, 60) for name in finding.tests]), 240),
             value,
             escape(first.reason, _REASON),
         ]
         lines.append(f"| {' | '.join(columns)} |")
-    if rest := sum(len(finding.cells) for finding in found[limit:]):
+    if rest := sum(len(finding.cells) for finding in findings[limit:]):
         lines += ["", f"And {fmt.count(rest)} more: see the report."]
     return "\n".join([*lines, ""])
 
 
-def _found_value(measured: MetricValue) -> str:
-    text = fmt.measured(measured.value, measured.ci_low, measured.ci_high, "–")
+def _value_text(measured: MetricValue) -> str:
+    text = fmt.estimate(measured.value, measured.ci_low, measured.ci_high, "–")
     return text.translate(_SPECIAL)
 
 

@@ -74,7 +74,7 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
+class PairedDifference:
     """A model and the baseline on the rows of one slice.
 
     `trend` is better, worse or differs (a metric without direction) where they can be told apart,
@@ -257,43 +257,43 @@ def trend(delta: float | None, better: bool | None) -> str:
     return "better" if (delta > 0) == better else "worse"
 
 
-def paired(evaluation: EvaluationResult) -> list[Paired]:
+def paired_differences(evaluation: EvaluationResult) -> list[PairedDifference]:
     """The differences to the baseline of which something is known, the surest first."""
     if evaluation.baseline is None:
         return []
     metrics = dict.fromkeys(cell.test.metric for cell in evaluation.cells)
     better = {metric: direction(evaluation, metric) for metric in metrics}
-    found = []
+    differences = []
     for (model, _, label), spot in spots(evaluation.cells).items():
         known = [cell for cell in spot.cells if _is_compared(cell)]
         if model == evaluation.baseline or not known:
             continue
         # Of several tests of one metric the one that asks for the difference speaks.
-        cell = min(known, key=lambda each: not _asks_for_difference(each))
-        found.append(_paired(cell, label, better[cell.test.metric]))
-    return sorted(found, key=_by_sureness)
+        cell = min(known, key=lambda cell: not _asks_for_difference(cell))
+        differences.append(_paired_difference(cell, label, better[cell.test.metric]))
+    return sorted(differences, key=_by_sureness)
 
 
 def _is_compared(cell: Cell) -> bool:
     """Whether a difference has more to it than its number."""
     known = (cell.p_value, cell.q_value, cell.delta_ci_low)
-    return cell.delta is not None and any(each is not None for each in known)
+    return cell.delta is not None and any(figure is not None for figure in known)
 
 
 def _asks_for_difference(cell: Cell) -> bool:
     return any(condition.needs_baseline for condition in cell.test.conditions)
 
 
-def _paired(cell: Cell, label: str, better: bool | None) -> Paired:
+def _paired_difference(cell: Cell, label: str, better: bool | None) -> PairedDifference:
     sureness = cell.q_value if cell.q_value is not None else cell.p_value
     apart = sureness is not None and sureness <= SURE
     if sureness is None and cell.delta_ci_low is not None and cell.delta_ci_high is not None:
         apart = cell.delta_ci_low > 0 or cell.delta_ci_high < 0
     way = trend(cell.delta, better)
-    return Paired(cell, label, way if apart and way != "same" else "unsure", sureness)
+    return PairedDifference(cell, label, way if apart and way != "same" else "unsure", sureness)
 
 
-def _by_sureness(pair: Paired) -> tuple[object, ...]:
+def _by_sureness(pair: PairedDifference) -> tuple[object, ...]:
     """q, then p; where both are alike, the difference that is largest for its interval."""
     cell = pair.cell
     width = (cell.delta_ci_high or 0.0) - (cell.delta_ci_low or 0.0)
@@ -310,10 +310,10 @@ def _by_sureness(pair: Paired) -> tuple[object, ...]:
     )
 
 
-def standing(evaluation: EvaluationResult) -> list[tuple[str, dict[str, int]]]:
+def trend_counts(evaluation: EvaluationResult) -> list[tuple[str, dict[str, int]]]:
     """For each model but the baseline how many differences are better, worse, differs, unsure."""
     tally: dict[str, dict[str, int]] = {}
-    for pair in paired(evaluation):
+    for pair in paired_differences(evaluation):
         counts = tally.setdefault(pair.cell.model.name, {})
         counts[pair.trend] = counts.get(pair.trend, 0) + 1
     return [(model.name, tally[model.name]) for model in evaluation.models if model.name in tally]
@@ -338,7 +338,7 @@ def evidence(cell: Cell) -> list[str]:
     """What a verdict rests on beside the value's own sentence, each figure with its name."""
     measured, facts = cell.measured, []
     if measured.value is not None and measured.ci_low is not None:
-        facts.append(f"value {fmt.measured(measured.value, measured.ci_low, measured.ci_high)}")
+        facts.append(f"value {fmt.estimate(measured.value, measured.ci_low, measured.ci_high)}")
     if cell.delta is not None:
         text = fmt.change(cell.delta, cell.delta_ci_low, cell.delta_ci_high)
         facts.append(f"difference {text}")

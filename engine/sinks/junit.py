@@ -78,9 +78,9 @@ class _Suite:
 
 def write(outcome: RunOutcome, path: Path) -> Path:
     """Writes a run's cells as JUnit XML; the same outcome gives the same bytes."""
-    of = [(evaluation, m) for evaluation in outcome.evaluations for m in evaluation.models]
-    named = _distinct([(e.name, m.name, e.dataset.name) for e, m in of], ".")
-    suites = [_suite(outcome, *each, name) for each, name in zip(of, named, strict=True)]
+    pairs = [(evaluation, m) for evaluation in outcome.evaluations for m in evaluation.models]
+    named = _distinct([(e.name, m.name, e.dataset.name) for e, m in pairs], ".")
+    suites = [_suite(outcome, *pair, name) for pair, name in zip(pairs, named, strict=True)]
     if (gate := _gate_suite(outcome, suites)) is not None:
         suites.append(gate)
     root = ET.Element(
@@ -121,7 +121,7 @@ def _suite(
     own = [cell for cell in evaluation.cells if cell.model.name == model.name]
     tested = [cell for cell in own if cell.verdict is not Verdict.RECORDED]
     named = _distinct([_parts(cell) for cell in tested], "/")
-    suite.cases = [_case(suite.name, *each) for each in zip(named, tested, strict=True)]
+    suite.cases = [_case(suite.name, *named_cell) for named_cell in zip(named, tested, strict=True)]
     if not tested:
         suite.cases.append(_untested_case(suite.name, own, evaluation, model))
     return suite

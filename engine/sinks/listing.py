@@ -16,9 +16,9 @@ _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_hi
           "verdict", "reason")  # fmt: skip
 
 
-def planned(each: Any, *, told: str) -> Table:
+def plan_table(evaluation: Any, *, reuse_note: str) -> Table:
     """An evaluation as it would run; `told` says where what is reused comes from."""
-    pinned, dataset = each.plan, each.plan.dataset
+    pinned, dataset = evaluation.plan, evaluation.plan.dataset
     table = Table(title=_plain(pinned.name), title_justify="left", show_header=False)
     table.add_column("what", style="bold")
     table.add_column("pinned", overflow="fold")
@@ -34,10 +34,10 @@ def planned(each: Any, *, told: str) -> Table:
         table.add_row("test", _plain(f"{test.name}: {test.condition or 'recorded only'}"))
     table.add_row(
         "cost",
-        f"{each.steps.rows:,} rows read, {each.predictions:,} predictions, about "
-        f"{each.slices:,} slices and {each.cells:,} cells",
+        f"{evaluation.steps.rows:,} rows read, {evaluation.predictions:,} predictions, about "
+        f"{evaluation.slices:,} slices and {evaluation.cells:,} cells",
     )
-    table.add_row("reused", _plain(f"{each.reused:,} predictions{told}"))
+    table.add_row("reused", _plain(f"{evaluation.reused:,} predictions{reuse_note}"))
     return table
 
 
@@ -48,7 +48,7 @@ def results(frame: Any) -> Table:
         numeric = name in ("n", "value", "ci_low", "ci_high", "delta")
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in frame[list(_SHOWN)].itertuples(index=False):
-        table.add_row(*[_shown(value) for value in row])
+        table.add_row(*[_value_text(value) for value in row])
     return table
 
 
@@ -57,7 +57,7 @@ def wide() -> Console:
     return Console(width=None if sys.stdout.isatty() else 200)
 
 
-def _shown(value: Any) -> str | Text:
+def _value_text(value: Any) -> str | Text:
     if value is None or value != value:
         return "-"
     return f"{value:.5g}" if isinstance(value, float) else _plain(str(value))
@@ -96,10 +96,13 @@ def json_records(frame: Any) -> list[dict[str, Any]]:
     """The rows of a frame for JSON, which has no infinity: an interval without an end has null."""
     endless = (float("inf"), float("-inf"))
 
-    def known(value: Any) -> Any:
+    def finite_or_none(value: Any) -> Any:
         return None if value != value or value in endless else value
 
-    return [{key: known(each) for key, each in row.items()} for row in frame.to_dict("records")]
+    return [
+        {key: finite_or_none(entry) for key, entry in row.items()}
+        for row in frame.to_dict("records")
+    ]
 
 
 def json_value(value: Any) -> Any:

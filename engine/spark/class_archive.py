@@ -56,12 +56,12 @@ def write_archive(archive: Path, rehearsal: str) -> None:
     """
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
-        made = Path(folder) / archive.name
+        new_archive = Path(folder) / archive.name
         command = [sys.executable, "-m", rehearsal, folder]
         # A session of this machine, whatever the user's own commands connect to.
         elsewhere = ("SPARK_REMOTE", "MASTER", "PYSPARK_GATEWAY_PORT")
         environment = {name: text for name, text in os.environ.items() if name not in elsewhere}
-        environment[ARCHIVE_TO] = str(made)
+        environment[ARCHIVE_TO] = str(new_archive)
         try:
             done = subprocess.run(
                 command, env=environment, capture_output=True, text=True, timeout=_SECONDS,
@@ -71,10 +71,10 @@ def write_archive(archive: Path, rehearsal: str) -> None:
             raise EvalMatrixError(
                 f"the class archive was not written within {_SECONDS} s; runs start without it"
             ) from error
-        if not made.is_file():
+        if not new_archive.is_file():
             told = "\n".join(done.stderr.strip().splitlines()[-5:])
             raise EvalMatrixError(
                 f"the class archive was not written (exit code {done.returncode}); runs start "
                 f"without it, only slower\n{told}"
             )
-        made.replace(archive)
+        new_archive.replace(archive)

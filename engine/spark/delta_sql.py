@@ -80,9 +80,9 @@ class SqlTable:
         return self._spark.range(1).select(F.lit(True).alias("__once"))
 
     def _run(self, statement: str) -> DataFrame:
-        found = self._spark.sql(statement)
-        found.collect()
-        return found
+        result = self._spark.sql(statement)
+        result.collect()
+        return result
 
 
 class SqlMerge:

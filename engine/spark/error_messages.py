@@ -12,8 +12,8 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.core.disk_errors import Kind, fault_of
-from engine.core.redaction import told
+from engine.core.disk_errors import Kind, disk_error_of
+from engine.core.redaction import redacted_message
 
 MAX_TEXT = 500
 WITHHELD = "whose message may quote the data and is withheld"
@@ -87,7 +87,7 @@ class _Statement:
         return f"{self.kind} [{self.condition}]" if self.condition else self.kind
 
 
-def unexpected(error: Exception) -> str:
+def failure_message(error: Exception) -> str:
     """What failed outside evalmatrix in one line; with its way what should not happen."""
     line = "the machinery failed: "
     if isinstance(error, (OSError, MemoryError)) or _is_of(error, "mlflow", "sqlalchemy"):
@@ -95,12 +95,12 @@ def unexpected(error: Exception) -> str:
         return f"{line}{type(error).__name__}: {text}{_which_disk(error)}"
     if quotes_data(error):
         return f"{line}{first_line(error)}"
-    return f"{line}{told(error)}\n{''.join(traceback.format_tb(error.__traceback__))}"
+    return f"{line}{redacted_message(error)}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
 def _which_disk(error: Exception) -> str:
     """Which disk is full, where the error does not name a file of it."""
-    fault = fault_of(error)
+    fault = disk_error_of(error)
     if fault is None or fault.kind is not Kind.NO_ROOM or getattr(error, "filename", None):
         return ""
     return "; make room on the store's disk and on that of the temporary files (TMPDIR, or /tmp)"
@@ -125,8 +125,8 @@ def first_line(error: BaseException) -> str:
     if _TRACEBACK in text:
         return _of_python(text)
     every = list(_statements(type(error).__name__, text))
-    deepest = next((each for each in reversed(every) if each.says), every[-1])
-    safe = [each for each in every if each.is_safe and each.says]
+    deepest = next((statement for statement in reversed(every) if statement.says), every[-1])
+    safe = [statement for statement in every if statement.is_safe and statement.says]
     if safe:
         told = without_values(safe[-1].line)[:MAX_TEXT]
         return told if deepest is safe[-1] else f"{told} ({deepest.name})"
@@ -150,11 +150,11 @@ def _statements(kind: str, text: str) -> Iterator[_Statement]:
 
 
 def _read(line: str, kind: str) -> _Statement:
-    found = _STATEMENT.fullmatch(line)
-    if found is None:
+    match = _STATEMENT.fullmatch(line)
+    if match is None:
         return _Statement(kind)
-    named = (found["kind"] or kind).rpartition(".")[2]
-    return _Statement(named, found["condition"] or "", line.strip(), bool(found["text"].strip()))
+    named = (match["kind"] or kind).rpartition(".")[2]
+    return _Statement(named, match["condition"] or "", line.strip(), bool(match["text"].strip()))
 
 
 def _of_python(text: str) -> str:

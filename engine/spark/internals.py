@@ -102,7 +102,7 @@ def task_progress(spark: SparkSession) -> tuple[int, int] | None:
 
 
 @contextmanager
-def described(spark: SparkSession, text: str) -> Iterator[None]:
+def job_description(spark: SparkSession, text: str) -> Iterator[None]:
     """Names the jobs of a block in Spark's UI and history."""
     try:
         context = spark.sparkContext

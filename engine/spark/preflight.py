@@ -63,8 +63,8 @@ def check_versions(spark: SparkSession) -> None:
 
 
 def _minor(version: str) -> tuple[int, int]:
-    found = re.match(r"(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.match(r"(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 _LINKAGE = re.compile(

@@ -21,7 +21,7 @@ from delta import configure_spark_with_delta_pip
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from engine.core.signals import keeping_handlers
+from engine.core.signals import keep_handlers
 from engine.core.temporary import scratch_folder
 from engine.errors import EvalMatrixError, InputError, StoreError
 from engine.spark.class_archive import archive_file, java_options
@@ -90,9 +90,9 @@ def _java() -> Path:
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if java is None or not Path(java).exists():
-        found = f"JAVA_HOME is {home!r}" if home else "no `java` on the PATH"
+        reason = f"JAVA_HOME is {home!r}" if home else "no `java` on the PATH"
         raise EvalMatrixError(
-            f"Spark needs Java {MIN_JAVA} or newer: {found}; install one, for example "
+            f"Spark needs Java {MIN_JAVA} or newer: {reason}; install one, for example "
             "Debian's openjdk-17-jre-headless"
         )
     return Path(java)
@@ -109,10 +109,10 @@ def _release(java: Path) -> str:
 
 def check_java() -> None:
     """Raises EvalMatrixError when Java is missing or too old."""
-    found = java_version()
-    if found < MIN_JAVA:
+    version = java_version()
+    if version < MIN_JAVA:
         raise EvalMatrixError(
-            f"Spark needs Java {MIN_JAVA} or newer, found Java {found}; install one, for example "
+            f"Spark needs Java {MIN_JAVA} or newer, found Java {version}; install one, for example "
             "Debian's openjdk-17-jre-headless, and point JAVA_HOME to it"
         )
 
@@ -140,7 +140,7 @@ def get_session(
         return active
     remote = os.environ.get("SPARK_REMOTE")
     if remote:
-        return _connected(remote, app_name)
+        return _connect(remote, app_name)
     under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
     if not under_submit:
         check_java()
@@ -164,7 +164,7 @@ def get_session(
     if jars is None:
         builder = configure_spark_with_delta_pip(builder)
     try:
-        with _set(environment), _output_to(log_file), keeping_handlers():
+        with _set(environment), _output_to(log_file), keep_handlers():
             return builder.getOrCreate()
     except Exception as error:
         raise StoreError(f"Spark did not start: {error}{_tail(log_file)}") from error
@@ -205,7 +205,7 @@ def class_archive(jars: Sequence[str]) -> Path:
     return archive_file(f"{java} {_release(java)}", [*jars, spark_home()])
 
 
-def _connected(remote: str, app_name: str) -> SparkSession:
+def _connect(remote: str, app_name: str) -> SparkSession:
     """A session on a Spark Connect server."""
     check_reachable(remote)
     try:
@@ -279,15 +279,15 @@ def _environment() -> dict[str, str]:
     word, by the same variable or by Java's own option. And it can write any file name: in the
     locale C, cron's for one, Java has ASCII alone.
     """
-    made = {}
+    environment = {}
     variable, file = "LOG4J_CONFIGURATION_FILE", Path(__file__).with_name("log4j2.properties")
     if variable not in os.environ and file.is_file():
-        made[variable] = file.as_uri()
+        environment[variable] = file.as_uri()
     names = ("LC_ALL", "LC_CTYPE", "LANG")
     told = next((os.environ[name] for name in names if os.environ.get(name)), "")
     if "utf" not in told.lower():
-        made["LC_ALL"] = "C.UTF-8"
-    return made
+        environment["LC_ALL"] = "C.UTF-8"
+    return environment
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from pyspark.errors import PySparkException
 
-from engine.core.disk_errors import Fault, Kind, fault_of
+from engine.core.disk_errors import DiskError, Kind, disk_error_of
 from engine.errors import DataError, EvalMatrixError, StoreError
 from engine.spark.error_messages import first_line, quotes_data, without_values
 
@@ -39,12 +39,12 @@ def reading(table: str, *, spares: bool = False) -> Iterator[None]:
     except Exception as error:
         if not quotes_data(error):
             raise
-        fault = fault_of(error)
+        fault = disk_error_of(error)
         told, advice = fault or first_line(error), _advice(fault, spares)
         raise StoreError(f"the store's table {table!r} cannot be read: {told}; {advice}") from error
 
 
-def _advice(fault: Fault | None, spares: bool) -> str:
+def _advice(fault: DiskError | None, spares: bool) -> str:
     """What to do about a table of the store that cannot be read."""
     if fault is not None and fault.kind is Kind.NO_ROOM:
         return f"{_FREE}; nothing was changed"
@@ -62,7 +62,7 @@ def unwritten(table: str, error: Exception) -> EvalMatrixError:
     """An error met while a table was written, in a user's words."""
     if isinstance(error, EvalMatrixError):
         return error
-    fault = fault_of(error)
+    fault = disk_error_of(error)
     if fault is not None and fault.kind is Kind.NO_ROOM:
         told = "No space left on device, its own or that of Spark's temporary files"
     else:
@@ -94,10 +94,10 @@ def read_error(error: Exception, dataset: str, *, under_way: bool = False) -> Ev
             f"{dataset}: a `where` cannot be computed for some row ({uncomputable[1]}); expected "
             "one that is defined for every row, for example with try_divide or try_cast"
         )
-    fault = fault_of(error)
+    fault = disk_error_of(error)
     if fault is not None and fault.kind is Kind.GONE:
         what = f"{dataset}: data files of this version are gone, most likely removed by VACUUM"
-        return _gone(what, _place(fault, error), under_way)
+        return _missing_files_error(what, _place(fault, error), under_way)
     if fault is not None and fault.kind is Kind.DAMAGED:
         return StoreError(
             f"{dataset}: a data file is damaged ({_place(fault, error)}); restore it, or evaluate "
@@ -108,12 +108,12 @@ def read_error(error: Exception, dataset: str, *, under_way: bool = False) -> Ev
     return StoreError(f"{dataset} could not be read: {first_line(error)}")
 
 
-def _place(fault: Fault, error: Exception) -> str:
+def _place(fault: DiskError, error: Exception) -> str:
     """Which file it is, where that is told."""
     return without_values(fault.file) if fault.file else first_line(error)
 
 
-def _gone(what: str, place: str, under_way: bool) -> EvalMatrixError:
+def _missing_files_error(what: str, place: str, under_way: bool) -> EvalMatrixError:
     if under_way:
         return StoreError(
             f"{what} while the run went on ({place}); restore them, or evaluate a newer version in "
@@ -124,7 +124,7 @@ def _gone(what: str, place: str, under_way: bool) -> EvalMatrixError:
 
 def reads_data(error: BaseException | None, table: str) -> bool:
     """Whether an error met while a table was written is of the rows that were read for it."""
-    fault = fault_of(error)
+    fault = disk_error_of(error)
     if fault is None:
         return isinstance(error, PySparkException)
     if fault.kind in (Kind.NO_ROOM, Kind.READ_ONLY):

@@ -42,7 +42,7 @@ def column(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def escaped(path: str) -> str:
+def escape_glob(path: str) -> str:
     """A path in which Spark's reader of files finds no pattern."""
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
@@ -127,11 +127,11 @@ def pin(spark: SparkSession, table: str, version: str | int | dt.datetime) -> Pi
         return Pin(table, head.version, head.timestamp, head.table_id, catalog=False)
     delta = delta_table(spark, table)
     row = delta.detail().select("id").first()
-    found = _find_version(delta, table, version)
+    commit = _find_version(delta, table, version)
     return Pin(
         table,
-        int(found["version"]),
-        found["timestamp"].astimezone(dt.UTC),
+        int(commit["version"]),
+        commit["timestamp"].astimezone(dt.UTC),
         str(row["id"]) if row else "",
         is_catalog_name(table),
     )
@@ -152,9 +152,9 @@ def _find_version(delta: DeltaTable, table: str, version: str | int | dt.datetim
     if not fitting:
         oldest, newest = history[-1], history[0]
         raise DataError(
-            f"the Delta table {table!r} has no version {_shown(version)}; it has the versions "
-            f"{oldest['version']} ({_shown(oldest['timestamp'])}) to {newest['version']} "
-            f"({_shown(newest['timestamp'])})"
+            f"the Delta table {table!r} has no version {_as_text(version)}; it has the versions "
+            f"{oldest['version']} ({_as_text(oldest['timestamp'])}) to {newest['version']} "
+            f"({_as_text(newest['timestamp'])})"
         )
     return fitting[0]
 
@@ -170,7 +170,7 @@ def _moment(version: str | dt.datetime, table: str) -> dt.datetime:
     return when if when.tzinfo is not None else when.replace(tzinfo=dt.UTC)
 
 
-def _shown(version: str | int | dt.datetime) -> str:
+def _as_text(version: str | int | dt.datetime) -> str:
     if isinstance(version, dt.datetime):
         # Spark gives naive times of this machine's zone.
         return f"{version.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -199,13 +199,13 @@ def append_once(
         return
     kept = frame.persist(StorageLevel.DISK_ONLY)
     try:
-        _computed(kept, table)
+        _compute(kept, table)
         _append(kept, table, token, options)
     finally:
         kept.unpersist()
 
 
-def _computed(frame: DataFrame, table: str) -> None:
+def _compute(frame: DataFrame, table: str) -> None:
     try:
         frame.count()
     except Exception as error:
@@ -226,22 +226,22 @@ def _append(frame: DataFrame, table: str, token: str, options: Mapping[str, str]
         else:
             writer.save(table)
 
-    retried(write, table)
+    retry_on_conflict(write, table)
 
 
 def update_rows(
     spark: SparkSession, table: str, *, where: Column, values: Mapping[str, Column]
 ) -> None:
     """Sets columns of the rows that a condition chooses; tried again on conflicts."""
-    retried(lambda: delta_table(spark, table).update(where, dict(values)), table)
+    retry_on_conflict(lambda: delta_table(spark, table).update(where, dict(values)), table)
 
 
 def delete_rows(spark: SparkSession, table: str, *, where: Column) -> None:
     """Deletes the rows that a condition chooses; tried again on conflicts."""
-    retried(lambda: delta_table(spark, table).delete(where), table)
+    retry_on_conflict(lambda: delta_table(spark, table).delete(where), table)
 
 
-def delete_matching(spark: SparkSession, table: str, rows: DataFrame) -> None:
+def delete_rows_like(spark: SparkSession, table: str, rows: DataFrame) -> None:
     """Deletes the rows that have the values of one of `rows` in its columns; nulls are alike."""
     same = " AND ".join(f"t.{column(name)} <=> s.{column(name)}" for name in rows.columns)
 
@@ -249,12 +249,12 @@ def delete_matching(spark: SparkSession, table: str, rows: DataFrame) -> None:
         target = delta_table(spark, table).alias("t")
         target.merge(rows.distinct().alias("s"), same).whenMatchedDelete().execute()
 
-    retried(delete, table)
+    retry_on_conflict(delete, table)
 
 
 def compact(spark: SparkSession, table: str) -> None:
     """Puts the small files of a table together; its rows stay as they are."""
-    retried(lambda: delta_table(spark, table).optimize().executeCompaction(), table)
+    retry_on_conflict(lambda: delta_table(spark, table).optimize().executeCompaction(), table)
 
 
 def vacuum(spark: SparkSession, table: str, hours: float | None = None) -> None:
@@ -269,7 +269,7 @@ def vacuum(spark: SparkSession, table: str, hours: float | None = None) -> None:
     if hours is not None:
         settings["spark.databricks.delta.retentionDurationCheck.enabled"] = "false"
     with _set(spark, settings):
-        retried(lambda: delta_table(spark, table).vacuum(hours), table)
+        retry_on_conflict(lambda: delta_table(spark, table).vacuum(hours), table)
 
 
 @contextmanager
@@ -288,7 +288,7 @@ def _set(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
                 spark.conf.set(name, old)
 
 
-def retried(action: Callable[[], T], table: str, attempts: int = 8) -> T:
+def retry_on_conflict(action: Callable[[], T], table: str, attempts: int = 8) -> T:
     """Runs a write again when another writer came between, with growing, random pauses.
 
     Raises:

@@ -127,7 +127,7 @@ def decode(payload: bytes) -> States:
     kind, params, arrays = codec.decode(payload)
     if kind not in _KINDS:
         raise codec.CodecError(f"a state of kind {kind!r} is none of {sorted(_KINDS)}")
-    states: States = _KINDS[kind].decoded(params, arrays)
+    states: States = _KINDS[kind].from_arrays(params, arrays)
     return states
 
 

@@ -109,7 +109,9 @@ class States(ABC):
         """Raises ValueError for states that cannot be added to these."""
         for other in others:
             if other.kind != self.kind or other.parameters != self.parameters:
-                ours, theirs = (f"{each.kind}{list(each.parameters)}" for each in (self, other))
+                ours, theirs = (
+                    f"{states.kind}{list(states.parameters)}" for states in (self, other)
+                )
                 raise ValueError(
                     f"states of unlike parameters cannot be added: {ours} and {theirs}"
                 )
@@ -141,10 +143,10 @@ class States(ABC):
         """The state of one group, as states with a single group; zero beyond the last."""
 
     @abstractmethod
-    def chosen(self, groups: Ints) -> Self:
+    def select(self, groups: Ints) -> Self:
         """The states of these groups, in this order; zero beyond the last."""
 
-    def placed(self, numbers: Ints, n_groups: int) -> Self:
+    def renumber(self, numbers: Ints, n_groups: int) -> Self:
         """The same states in another numbering: group g becomes group `numbers[g]` of `n_groups`.
 
         The numbers are distinct; groups that none of them names are zero.
@@ -156,7 +158,7 @@ class States(ABC):
             raise ValueError(f"{self.n_groups} groups need as many distinct numbers: {numbers}")
         source = np.full(n_groups, self.n_groups, np.int64)
         source[numbers] = np.arange(self.n_groups)
-        return self.chosen(source)
+        return self.select(source)
 
     @abstractmethod
     def encode(self) -> bytes:
@@ -246,8 +248,8 @@ def sum_by_key(keys: Ints, weights: Floats | None) -> tuple[Ints, Floats]:
     if is_dense(span, len(keys)):
         sums = sums_by_cell(keys, weights, span)
         # Marks are searched many times faster than numbers.
-        found = np.flatnonzero(sums != 0)
-        return found, sums[found]
+        nonzero = np.flatnonzero(sums != 0)
+        return nonzero, sums[nonzero]
     if weights is None:
         unique, counts = np.unique(keys, return_counts=True)
         return unique, counts.astype(np.float64)

@@ -46,7 +46,7 @@ def encode(kind: str, params: Mapping[str, Any], arrays: Mapping[str, NDArray[An
         if dtype not in _DTYPES:
             raise ValueError(f"array {name!r} has dtype {array.dtype}, expected one of {_DTYPES}")
         planes = _planes(np.ascontiguousarray(array, dtype))
-        described.append([name, dtype, list(array.shape), [len(each) for each in planes]])
+        described.append([name, dtype, list(array.shape), [len(plane) for plane in planes]])
         parts += planes
     header = json.dumps({"kind": kind, "params": dict(params), "arrays": described})
     body = b"".join([header.encode(), b"\n", *parts])
@@ -92,21 +92,23 @@ class Described:
 
 def _arrays(described: Sequence[Described], payload: bytes, offset: int) -> dict[str, NDArray[Any]]:
     arrays = {}
-    for each in described:
-        if each.dtype not in _DTYPES:
-            raise CodecError(f"a state holds an array of dtype {each.dtype!r}")
-        if not all(type(length) is int and length >= 0 for length in (*each.shape, *each.lengths)):
-            raise CodecError(f"a state holds an array of shape {each.shape!r}")
-        dtype, end = np.dtype(each.dtype), offset + sum(each.lengths)
-        if end > len(payload) or len(each.lengths) != dtype.itemsize:
+    for entry in described:
+        if entry.dtype not in _DTYPES:
+            raise CodecError(f"a state holds an array of dtype {entry.dtype!r}")
+        if not all(
+            type(length) is int and length >= 0 for length in (*entry.shape, *entry.lengths)
+        ):
+            raise CodecError(f"a state holds an array of shape {entry.shape!r}")
+        dtype, end = np.dtype(entry.dtype), offset + sum(entry.lengths)
+        if end > len(payload) or len(entry.lengths) != dtype.itemsize:
             raise CodecError(
-                f"a state ends before its array {each.name!r} of shape {each.shape!r} does"
+                f"a state ends before its array {entry.name!r} of shape {entry.shape!r} does"
             )
-        planes, count = [], prod(each.shape)
-        for length in each.lengths:
+        planes, count = [], prod(entry.shape)
+        for length in entry.lengths:
             planes.append(_plane(payload[offset : offset + length], count))
             offset += length
-        arrays[each.name] = _from_planes(planes, dtype).reshape(each.shape)
+        arrays[entry.name] = _from_planes(planes, dtype).reshape(entry.shape)
     if offset != len(payload):
         raise CodecError(f"a state has {len(payload) - offset} bytes more than its arrays take")
     return arrays
@@ -115,10 +117,10 @@ def _arrays(described: Sequence[Described], payload: bytes, offset: int) -> dict
 def _planes(array: NDArray[Any]) -> list[bytes]:
     """The first bytes of all numbers, then the second ones, and so on, each as short as it gets."""
     table = array.reshape(-1).view(np.uint8).reshape(array.size, array.dtype.itemsize)
-    return [_packed(plane.tobytes()) for plane in table.T]
+    return [_compress(plane.tobytes()) for plane in table.T]
 
 
-def _packed(plane: bytes) -> bytes:
+def _compress(plane: bytes) -> bytes:
     """A plane as a zlib stream, if that is shorter.
 
     Whether it is, a sample says: most of the time goes into what does not get shorter.
@@ -162,9 +164,9 @@ def array_of(
     """
     array = arrays.get(name)
     if array is None or array.dtype != dtype or array.ndim != ndim:
-        found = "none" if array is None else f"{array.dtype} with {array.ndim} axes"
+        actual = "none" if array is None else f"{array.dtype} with {array.ndim} axes"
         expected = f"{np.dtype(dtype)} with {ndim}"
-        raise CodecError(f"the array {name!r} of a state: expected {expected}, found {found}")
+        raise CodecError(f"the array {name!r} of a state: expected {expected}, found {actual}")
     return array
 
 
@@ -196,24 +198,26 @@ def weights_of(arrays: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.floa
 
 def steps(keys: NDArray[np.int64]) -> NDArray[Any]:
     """Ascending keys as the steps from one to the next, in the smallest type that has them."""
-    found = np.diff(keys, prepend=0)
-    most = found.max(initial=0)
+    differences = np.diff(keys, prepend=0)
+    most = differences.max(initial=0)
     for dtype in _COUNTS:
         if most <= np.iinfo(dtype).max:
-            return found.astype(dtype)
-    return found
+            return differences.astype(dtype)
+    return differences
 
 
-def ascending_of(arrays: Mapping[str, NDArray[Any]], name: str, end: int) -> NDArray[np.int64]:
+def keys_of(arrays: Mapping[str, NDArray[Any]], name: str, end: int) -> NDArray[np.int64]:
     """The keys that `steps` made steps of: ascending, distinct, from 0 to less than `end`.
 
     Raises:
         CodecError: when they are anything else.
     """
-    found = _one_of(arrays, name, (*_COUNTS, np.int64)).astype(np.int64)
+    differences = _one_of(arrays, name, (*_COUNTS, np.int64)).astype(np.int64)
     # A sum beyond the largest number would become negative.
-    keys = np.cumsum(found)
-    ascend = (found[1:] > 0).all() and keys.min(initial=0) >= 0 and int(keys.max(initial=-1)) < end
+    keys = np.cumsum(differences)
+    ascend = (
+        (differences[1:] > 0).all() and keys.min(initial=0) >= 0 and int(keys.max(initial=-1)) < end
+    )
     refuse_unless(bool(ascend), "cells are out of order")
     return keys
 

@@ -52,9 +52,9 @@ class Dense(States):
 
     def merge(self, *others: Self) -> Self:
         self.refuse_unlike(*others)
-        groups = max(each.n_groups for each in (self, *others))
+        groups = max(states.n_groups for states in (self, *others))
         return type(self)(
-            reduce(self._add, (each._padded(groups) for each in others), self._padded(groups))
+            reduce(self._add, (states._pad(groups) for states in others), self._pad(groups))
         )
 
     @abstractmethod
@@ -64,22 +64,22 @@ class Dense(States):
     def minus(self, other: Self) -> Self:
         self.refuse_unlike(other)
         groups = max(self.n_groups, other.n_groups)
-        return type(self)(self._less(self._padded(groups), other._padded(groups)))
+        return type(self)(self._less(self._pad(groups), other._pad(groups)))
 
     def take(self, group: int) -> Self:
-        return type(self)(self._padded(group + 1)[group : group + 1])
+        return type(self)(self._pad(group + 1)[group : group + 1])
 
-    def chosen(self, groups: Ints) -> Self:
-        return type(self)(self._padded(int(groups.max(initial=-1)) + 1)[groups])
+    def select(self, groups: Ints) -> Self:
+        return type(self)(self._pad(int(groups.max(initial=-1)) + 1)[groups])
 
     def encode(self) -> bytes:
         return codec.encode(self.kind, {}, {"values": self.values})
 
     @classmethod
-    def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+    def from_arrays(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         return cls(codec.array_of(arrays, "values", np.float64, ndim=3))
 
-    def _padded(self, groups: int) -> Floats:
+    def _pad(self, groups: int) -> Floats:
         missing = groups - self.n_groups
         if missing <= 0:
             return self.values

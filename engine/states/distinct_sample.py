@@ -75,13 +75,13 @@ class Seen:
         hashes, weights = scores
         keys, sums = sum_by_key(groups * HASHES + hashes, weights)
         tally = HashTally(HASHES, len(levels), keys, sums)
-        return cls(tally, levels, np.zeros_like(levels)).sampled(cap)
+        return cls(tally, levels, np.zeros_like(levels)).subsample(cap)
 
     @property
     def n_groups(self) -> int:
         return self.weights.groups
 
-    def sampled(self, cap: int) -> Seen:
+    def subsample(self, cap: int) -> Seen:
         """The same at the levels that the cap demands."""
         keys = self.weights.keys
         groups, depths = keys // HASHES, depths_of(keys % HASHES)
@@ -97,12 +97,12 @@ class Seen:
     def merge(self, *others: Seen, cap: int) -> Seen:
         """The sum, group by group."""
         all_ = (self, *others)
-        levels, doubts = np.zeros((2, max(each.n_groups for each in all_)), np.int64)
-        for each in all_:
-            np.maximum(levels[: each.n_groups], each.levels, out=levels[: each.n_groups])
-            doubts[: each.n_groups] += each.doubts
-        keys = np.concatenate([each.weights.keys for each in all_])
-        weights = np.concatenate([each.weights.weights for each in all_])
+        levels, doubts = np.zeros((2, max(sample.n_groups for sample in all_)), np.int64)
+        for sample in all_:
+            np.maximum(levels[: sample.n_groups], sample.levels, out=levels[: sample.n_groups])
+            doubts[: sample.n_groups] += sample.doubts
+        keys = np.concatenate([sample.weights.keys for sample in all_])
+        weights = np.concatenate([sample.weights.weights for sample in all_])
         groups, depths = keys // HASHES, depths_of(keys % HASHES)
         kept = depths >= levels[groups]
         # What is here more than once counts as more, so these levels are too high, if anything.
@@ -111,12 +111,12 @@ class Seen:
         while True:
             kept = depths >= tried[groups]
             tally = HashTally(HASHES, len(levels), *sum_by_key(keys[kept], weights[kept]))
-            found = np.bincount(tally.keys // HASHES, minlength=len(levels))
+            counts = np.bincount(tally.keys // HASHES, minlength=len(levels))
             # More might have been kept: no level is tried that is too low by much.
-            lower = np.log2(2 * cap / np.maximum(found, 1)).astype(np.int64) + 1
-            low = (found <= 2 * cap) & (tried > levels)
+            lower = np.log2(2 * cap / np.maximum(counts, 1)).astype(np.int64) + 1
+            low = (counts <= 2 * cap) & (tried > levels)
             if not low.any():
-                return Seen(tally, tried, doubts).sampled(cap)
+                return Seen(tally, tried, doubts).subsample(cap)
             tried = np.where(low, np.maximum(tried - lower, levels), tried)
 
     def minus(self, other: Seen) -> Seen:
@@ -129,11 +129,11 @@ class Seen:
         sampled = depths_of(tally.keys % HASHES) >= self.levels[tally.keys // HASHES]
         keys, taken = tally.keys[sampled], tally.weights[sampled]
         at = self.weights.keys.searchsorted(keys)
-        found = np.append(self.weights.keys, -1)[at] == keys
-        at = at[found]
+        present = np.append(self.weights.keys, -1)[at] == keys
+        at = at[present]
         weights = self.weights.weights.copy()
-        weights[at] = remainder(weights[at], taken[found])
-        wrong = np.concatenate([keys[~found], self.weights.keys[weights < 0]]) // HASHES
+        weights[at] = remainder(weights[at], taken[present])
+        wrong = np.concatenate([keys[~present], self.weights.keys[weights < 0]]) // HASHES
         kept = weights > 0
         rest = HashTally(HASHES, self.n_groups, self.weights.keys[kept], weights[kept])
         doubts = self.doubts + np.bincount(wrong, minlength=self.n_groups)
@@ -152,21 +152,21 @@ class Seen:
         So many hashes have at least as many scores. Of `cap` scores, a sample at level l has
         Binomial(cap, 2^-l); what is eight standard deviations beyond its mean does not happen.
         """
-        found = np.bincount(self.weights.keys // HASHES, minlength=self.n_groups) - self.doubts
+        counts = np.bincount(self.weights.keys // HASHES, minlength=self.n_groups) - self.doubts
         mean = cap * 0.5**self.levels
-        bound: Bools = found > np.minimum(cap, mean + 8 * np.sqrt(mean) + 8)
+        bound: Bools = counts > np.minimum(cap, mean + 8 * np.sqrt(mean) + 8)
         return bound
 
-    def chosen(self, groups: Ints) -> Seen:
+    def select(self, groups: Ints) -> Seen:
         at = np.minimum(groups, self.n_groups)
-        levels, doubts = (np.append(each, 0)[at] for each in (self.levels, self.doubts))
-        return Seen(self.weights.chosen(groups), levels, doubts)
+        levels, doubts = (np.append(values, 0)[at] for values in (self.levels, self.doubts))
+        return Seen(self.weights.select(groups), levels, doubts)
 
     def take(self, group: int) -> Seen:
         if group >= self.n_groups:
             return Seen.none(1)
-        of = slice(group, group + 1)
-        return Seen(self.weights.take(group), self.levels[of], self.doubts[of])
+        span = slice(group, group + 1)
+        return Seen(self.weights.take(group), self.levels[span], self.doubts[span])
 
     def arrays(self) -> dict[str, Any]:
         """The arrays of a payload."""
@@ -178,14 +178,14 @@ class Seen:
         }
 
     @classmethod
-    def decoded(cls, arrays: Mapping[str, Any], n_groups: int) -> Seen:
+    def from_arrays(cls, arrays: Mapping[str, Any], n_groups: int) -> Seen:
         """What `arrays` gave.
 
         Raises:
             CodecError: when it is anything else.
         """
         levels = codec.array_of(arrays, "seen_levels", np.uint8).astype(np.int64)
-        keys = codec.ascending_of(arrays, "seen_steps", n_groups * HASHES)
+        keys = codec.keys_of(arrays, "seen_steps", n_groups * HASHES)
         weights = codec.weights_of(arrays, "seen_weights")
         doubts = codec.array_of(arrays, "seen_doubts", np.uint32).astype(np.int64)
         one_each = len(levels) == len(doubts) == n_groups

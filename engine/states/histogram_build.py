@@ -16,7 +16,15 @@ import numpy as np
 
 from engine.states.base import Bools, Floats, Ints, is_dense, stable_order, sum_by_key
 from engine.states.distinct_sample import HASHES, HashTally, Seen, depths_of, hashes_of, levels_of
-from engine.states.histogram_entries import CELLS, EVERYBODY, Entries, Grid, Rule, joined, rounded
+from engine.states.histogram_entries import (
+    CELLS,
+    EVERYBODY,
+    Entries,
+    Grid,
+    Rule,
+    concat,
+    round_scores,
+)
 
 V = TypeVar("V")
 
@@ -59,7 +67,7 @@ class Ranked:
         excess = self.weight * (self.weight - 1)
         return Ranked(self.scores, self.order, self.rank, self.cell + 1, excess)
 
-    def hashed(self) -> tuple[Ranked, Ints]:
+    def by_hash(self) -> tuple[Ranked, Ints]:
         """The same rows by the hashes of their scores, and the depths of the distinct hashes."""
         hashes = hashes_of(self.scores)[self.rank]
         order = stable_order(hashes)
@@ -75,16 +83,16 @@ class Ranked:
         )
         return rows, depths_of(hashes[new])
 
-    def gridded(self, rule: Rule) -> tuple[Ranked, Ranked]:
+    def on_grid(self, rule: Rule) -> tuple[Ranked, Ranked]:
         """All rows on the fine grid, and the rows by bucket on the coarse one."""
         everybody = EVERYBODY + (self.cell & 1)
         return (
-            self._rounded(rule.grid, rule.fine, everybody),
-            self._rounded(rule.grid, rule.coarse, self.cell),
+            self._round(rule.grid, rule.fine, everybody),
+            self._round(rule.grid, rule.coarse, self.cell),
         )
 
-    def _rounded(self, grid: Grid, bits: int, cell: Ints) -> Ranked:
-        scores, rank = rounded(self.scores, grid, bits)
+    def _round(self, grid: Grid, bits: int, cell: Ints) -> Ranked:
+        scores, rank = round_scores(self.scores, grid, bits)
         return Ranked(scores, self.order, rank[self.rank], cell, self.weight)
 
     def entries(self, groups: Ints, rows: Bools | None = None) -> Entries:
@@ -132,28 +140,28 @@ def histogram_of(
     on &= len(ranked.scores) > rule.cap
     seen = Seen.none(n_groups)
     if on.any():
-        on, seen = _seen_of(ranked, rule.cap, of_row, on)
+        on, seen = _sample_groups(ranked, rule.cap, of_row, on)
     if not on.any():
-        exact = [each.entries(groups) for each in planes]
-        return joined(*exact), on, seen
+        exact = [plane.entries(groups) for plane in planes]
+        return concat(*exact), on, seen
     # The same as `Entries.on_grid`, from the rows: no exact entries are made to be rounded.
     far = on[groups]
     every = bool(far.all())
-    pieces = [] if every else [each.entries(groups, ~far) for each in planes]
-    for each in planes:
-        grids = each.once("grid", partial(each.gridded, rule))
+    pieces = [] if every else [plane.entries(groups, ~far) for plane in planes]
+    for plane in planes:
+        grids = plane.once("grid", partial(plane.on_grid, rule))
         pieces += [on_grid.entries(groups, None if every else far) for on_grid in grids]
-    return joined(*pieces), on, seen
+    return concat(*pieces), on, seen
 
 
-def _seen_of(ranked: Ranked, cap: int, of_row: Ints, candidates: Bools) -> tuple[Bools, Seen]:
+def _sample_groups(ranked: Ranked, cap: int, of_row: Ints, candidates: Bools) -> tuple[Bools, Seen]:
     """Which groups have more scores than the cap, and what is seen of them.
 
     `of_row` has the group of each row, in the rows' own order; `candidates` are those groups that
     have rows enough for it.
     """
     n_groups = len(candidates)
-    hashed, depths = ranked.once("hashed", ranked.hashed)
+    hashed, depths = ranked.once("hashed", ranked.by_hash)
     groups = of_row[hashed.order]
     rows = None if candidates.all() else candidates[groups]
     group, rank, weight = hashed.distinct(groups, rows)

@@ -95,14 +95,14 @@ class Entries:
             self.scores, self.place[start:end] - low, self.rank[start:end], self.weight[start:end]
         )
 
-    def chosen(self, groups: Ints) -> Entries:
+    def select(self, groups: Ints) -> Entries:
         """The entries of these groups, which are numbered in this order."""
-        low, high = (self.place.searchsorted(each * CELLS) for each in (groups, groups + 1))
+        low, high = (self.place.searchsorted(edges * CELLS) for edges in (groups, groups + 1))
         at = runs(low, high)
         moved = np.repeat((np.arange(len(groups)) - groups) * CELLS, high - low)
         return Entries(self.scores, self.place[at] + moved, self.rank[at], self.weight[at])
 
-    def used(self) -> Entries:
+    def drop_unused(self) -> Entries:
         """The same, with no score in the table that no entry has."""
         count = len(self.scores)
         if count <= 4 * len(self):
@@ -121,8 +121,10 @@ class Entries:
 
         In no order, and with some places and scores twice.
         """
-        ours = self.used()
-        fine, coarse = (rounded(ours.scores, rule.grid, each) for each in (rule.fine, rule.coarse))
+        ours = self.drop_unused()
+        fine, coarse = (
+            round_scores(ours.scores, rule.grid, bits) for bits in (rule.fine, rule.coarse)
+        )
         everybody = self.group * CELLS + EVERYBODY + (self.place & 1)
         return (
             Entries(fine[0], everybody, fine[1][ours.rank], self.weight),
@@ -137,7 +139,7 @@ class Entries:
         step = max(_MARKS // max(len(self.scores), 1), 1)
         for start in range(0, len(candidates), step):
             groups = candidates[start : start + step]
-            few = self.chosen(groups)
+            few = self.select(groups)
             marks = np.zeros((len(groups), len(self.scores)), bool)
             marks[few.group, few.rank] = True
             beyond[groups] = marks.sum(axis=1) > cap
@@ -148,10 +150,12 @@ class Entries:
 
         The entries are none of those on a grid.
         """
-        of = self if label is None else self.where((self.place & 1) == label)
-        keys, weights = sum_by_key(of.group * len(of.scores) + of.rank, of.weight)
-        group = keys // max(len(of.scores), 1)
-        return group, of.scores[keys - group * len(of.scores)], weights
+        entries = self if label is None else self.where((self.place & 1) == label)
+        keys, weights = sum_by_key(
+            entries.group * len(entries.scores) + entries.rank, entries.weight
+        )
+        group = keys // max(len(entries.scores), 1)
+        return group, entries.scores[keys - group * len(entries.scores)], weights
 
     def less(self, other: Entries, *, squares: bool) -> Entries:
         """The entries that are left without those of `other`.
@@ -171,7 +175,7 @@ class Entries:
         try:
             return _less(both, squares)
         except NotInvertible:
-            return _less([each.without_twins() for each in both], squares)
+            return _less([entries.without_twins() for entries in both], squares)
 
     def without_twins(self) -> Entries:
         """The same with scores that are neighbours in the table, but for `TWINS`, made one."""
@@ -185,10 +189,10 @@ def _less(both: Sequence[Entries], squares: bool) -> Entries:
     """What is left of the first without the second, which have one table."""
     scores = both[0].scores
     ours, theirs = (
-        Sparse(each.keys, each.weight, (each.place & 1) == 1, len(scores))
+        Sparse(entries.keys, entries.weight, (entries.place & 1) == 1, len(scores))
         if squares
-        else Sparse(each.keys, each.weight)
-        for each in both
+        else Sparse(entries.keys, entries.weight)
+        for entries in both
     )
     return of_keys(scores, *ours.less(theirs))
 
@@ -207,18 +211,18 @@ def total(*pieces: Entries) -> Entries:
     scores, some = on_one_table(*pieces)
     if not some:
         return NOTHING
-    keys = np.concatenate([each.keys for each in some])
-    return of_keys(scores, *sum_by_key(keys, np.concatenate([each.weight for each in some])))
+    keys = np.concatenate([piece.keys for piece in some])
+    return of_keys(scores, *sum_by_key(keys, np.concatenate([piece.weight for piece in some])))
 
 
-def joined(*pieces: Entries) -> Entries:
+def concat(*pieces: Entries) -> Entries:
     """The entries together, of which no place is in two pieces; each is in order for itself."""
     scores, some = on_one_table(*pieces)
     if len(some) <= 1:
         return some[0] if some else NOTHING
     place, rank, weight = (
-        np.concatenate(each)
-        for each in zip(*((each.place, each.rank, each.weight) for each in some), strict=True)
+        np.concatenate(column)
+        for column in zip(*((piece.place, piece.rank, piece.weight) for piece in some), strict=True)
     )
     order = stable_order(place)
     return Entries(scores, place[order], rank[order], weight[order])
@@ -226,28 +230,28 @@ def joined(*pieces: Entries) -> Entries:
 
 def on_one_table(*pieces: Entries) -> tuple[Floats, list[Entries]]:
     """The pieces that have entries, with the ranks in one table, and that table."""
-    some = [each.used() for each in pieces if len(each)]
+    some = [piece.drop_unused() for piece in pieces if len(piece)]
     if not some:
         return NOTHING.scores, []
     first = some[0].scores
-    if all(each.scores is first or np.array_equal(each.scores, first) for each in some):
+    if all(piece.scores is first or np.array_equal(piece.scores, first) for piece in some):
         return first, some
-    every = np.concatenate([each.scores for each in some])
+    every = np.concatenate([piece.scores for piece in some])
     # Stable, because that sort merges what is sorted already.
     order = np.argsort(every, kind="stable")
     ordered = every[order]
     new = np.r_[True, ordered[1:] != ordered[:-1]]
     ranks = np.empty(len(every), np.int64)
     ranks[order] = np.cumsum(new) - 1
-    ends = np.cumsum([len(each.scores) for each in some])[:-1]
+    ends = np.cumsum([len(piece.scores) for piece in some])[:-1]
     scores = ordered[new]
     return scores, [
-        Entries(scores, each.place, own[each.rank], each.weight)
-        for each, own in zip(some, np.split(ranks, ends), strict=True)
+        Entries(scores, piece.place, own[piece.rank], piece.weight)
+        for piece, own in zip(some, np.split(ranks, ends), strict=True)
     ]
 
 
-def rounded(scores: Floats, grid: Grid, bits: int) -> tuple[Floats, Ints]:
+def round_scores(scores: Floats, grid: Grid, bits: int) -> tuple[Floats, Ints]:
     """The distinct scores on a grid, which is monotone, and the rank among them of each score."""
     on = grid(scores, bits)
     new = np.r_[True, on[1:] != on[:-1]][: len(on)]

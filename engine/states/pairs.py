@@ -66,7 +66,7 @@ class PairedMean(PairFamily):
         if len(batch) == 0:
             return self.zero(n_groups)
         ours, theirs = (
-            losses_of(self.loss, self.function, each) for each in (batch.candidate, batch.baseline)
+            losses_of(self.loss, self.function, side) for side in (batch.candidate, batch.baseline)
         )
         return moments_of(ours - theirs, batch.candidate, groups, n_groups)
 

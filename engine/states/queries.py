@@ -81,18 +81,18 @@ def _starts(changed: np.ndarray) -> Ints:
 Ranked = tuple[Queries, Ints, Ints]
 
 
-def ranked(batch: Scored, groups: Ints) -> Ranked:
+def queries_of(batch: Scored, groups: Ints) -> Ranked:
     """The queries of each group with some document, and the group and the bucket of each of them.
 
     Queries come in the order of their group and their number. There must be a row of some weight.
     """
     # All metrics of a slice set share one sort. The groups are kept beside what was made of them,
     # so that no other array can get their identity.
-    _, found = batch.once(("ranked", id(groups)), lambda: (groups, _ranked(batch, groups)))
-    return found
+    _, ranking = batch.once(("ranked", id(groups)), lambda: (groups, _make_queries(batch, groups)))
+    return ranking
 
 
-def _ranked(batch: Scored, groups: Ints) -> Ranked:
+def _make_queries(batch: Scored, groups: Ints) -> Ranked:
     rows = batch.once("by query and score", lambda: _by_query_and_score(batch))
     # Stable, so that within a group the order stays.
     rows = rows[np.argsort(groups[rows], kind="stable")]
@@ -106,7 +106,7 @@ def _ranked(batch: Scored, groups: Ints) -> Ranked:
     query = np.r_[0, np.cumsum(new_query)]
     block = np.r_[0, np.cumsum(new_block)]
     sizes = np.diff(first_of_block, append=len(rows))
-    of = Queries(
+    queries = Queries(
         relevance=batch.truth[rows].astype(np.float64),
         query=query,
         first=first,
@@ -114,7 +114,7 @@ def _ranked(batch: Scored, groups: Ints) -> Ranked:
         ahead=first_of_block[block] - first[query],
         tied=sizes[block],
     )
-    return of, group[first], batch.bucket[rows[first]]
+    return queries, group[first], batch.bucket[rows[first]]
 
 
 def _by_query_and_score(batch: Scored) -> Ints:
@@ -125,12 +125,12 @@ def _by_query_and_score(batch: Scored) -> Ints:
     return rows[np.lexsort((-batch.scores[rows], batch.query[rows]))]
 
 
-def _numbers(function: QueryFunction, of: Queries) -> Floats:
-    numbers = np.asarray(function(of), np.float64)
-    if numbers.shape != (len(of),):
+def _numbers(function: QueryFunction, queries: Queries) -> Floats:
+    numbers = np.asarray(function(queries), np.float64)
+    if numbers.shape != (len(queries),):
         raise ValueError(
             f"a metric of queries gave an array of shape {numbers.shape}, expected one number for "
-            f"each of {len(of)} queries"
+            f"each of {len(queries)} queries"
         )
     return numbers
 
@@ -162,8 +162,8 @@ class QueryMean(Family):
     def of(self, batch: Scored, groups: Ints, n_groups: int) -> Moments:
         if not (batch.weight > 0).any():
             return _nothing(n_groups)
-        of, group, bucket = ranked(batch, groups)
-        return _moments(_numbers(self.function, of), group, bucket, n_groups)
+        queries, group, bucket = queries_of(batch, groups)
+        return _moments(_numbers(self.function, queries), group, bucket, n_groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class PairedQueryMean(PairFamily):
         if not (batch.candidate.weight > 0).any():
             return _nothing(n_groups)
         # Both have the same rows, so the same queries in the same order.
-        ours, group, bucket = ranked(batch.candidate, groups)
-        theirs, _, _ = ranked(batch.baseline, groups)
+        ours, group, bucket = queries_of(batch.candidate, groups)
+        theirs, _, _ = queries_of(batch.baseline, groups)
         gained = _numbers(self.function, ours) - _numbers(self.function, theirs)
         return _moments(gained, group, bucket, n_groups)

@@ -105,7 +105,7 @@ def to_batch(rows: Sequence[StateBytes]) -> pa.RecordBatch:
         [list(row.slice_keys) for row in rows],
         [row.payload for row in rows],
     ]
-    arrays = [pa.array(c, of.type) for c, of in zip(columns, STATE_SCHEMA, strict=True)]
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, STATE_SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=STATE_SCHEMA)
 
 
@@ -122,5 +122,5 @@ def chance_row(model: int, why: str) -> StateBytes:
 
 def read_failures(payload: bytes) -> dict[str, str]:
     """The reasons that `failures_row` wrote."""
-    found: dict[str, str] = json.loads(payload)
-    return found
+    failures: dict[str, str] = json.loads(payload)
+    return failures

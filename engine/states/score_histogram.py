@@ -37,9 +37,9 @@ from engine.states.histogram_entries import (
     Entries,
     Grid,
     Rule,
-    joined,
+    concat,
     of_keys,
-    rounded,
+    round_scores,
     total,
 )
 from engine.states.subtract import FOREIGN
@@ -94,27 +94,27 @@ class ScoreHistogram(States):
     def merge(self, *others: Self) -> Self:
         self.refuse_unlike(*others)
         all_ = (self, *others)
-        n_groups = max(each.n_groups for each in all_)
+        n_groups = max(states.n_groups for states in all_)
         on = np.zeros(n_groups, bool)
-        for each in all_:
-            on[: each.n_groups] |= each.gridded
-        some = [each for each in all_ if len(each.entries)]
+        for states in all_:
+            on[: states.n_groups] |= states.gridded
+        some = [states for states in all_ if len(states.entries)]
         if len(some) == 1:
             # Nothing is added to one that has all.
             seen = Seen.none(n_groups).merge(some[0].seen, cap=EXACT_SCORES)
             return type(self)(some[0].entries, on, seen)
-        pieces = [each._pieces(on) for each in some]
-        seens = [each for states in some for each in states._all_seen(on)]
-        exact = total(*(each for each, _ in pieces))
+        pieces = [states._pieces(on) for states in some]
+        seens = [sample for states in some for sample in states._samples(on)]
+        exact = total(*(piece for piece, _ in pieces))
         beyond = exact.beyond(EXACT_SCORES, n_groups)
-        gridded = [each for _, grids in pieces for each in grids]
+        gridded = [piece for _, grids in pieces for piece in grids]
         if beyond.any():
             passing = beyond[exact.group]
             turned = exact.where(passing)
             exact = exact.where(~passing)
             gridded += turned.on_grid(self.rule())
-            seens.append(self._seen(turned, n_groups))
-        entries = joined(exact, total(*gridded))
+            seens.append(self._sample(turned, n_groups))
+        entries = concat(exact, total(*gridded))
         seen = Seen.none(n_groups).merge(*seens, cap=EXACT_SCORES)
         return type(self)(entries, on | beyond, seen)
 
@@ -126,9 +126,9 @@ class ScoreHistogram(States):
         if (other.gridded & ~on[: other.n_groups]).any():
             raise NotInvertible(FOREIGN)
         exact, gridded = other._pieces(on)
-        theirs = joined(exact, total(*gridded))
+        theirs = concat(exact, total(*gridded))
         entries = self.entries.less(theirs, squares=self.squares)
-        gone = Seen.none(n_groups).merge(*other._all_seen(on), cap=EXACT_SCORES)
+        gone = Seen.none(n_groups).merge(*other._samples(on), cap=EXACT_SCORES)
         seen = Seen.none(n_groups).merge(self.seen, cap=EXACT_SCORES).minus(gone)
         # A group without rows is exact again.
         on &= np.bincount(entries.group, minlength=n_groups) > 0
@@ -149,16 +149,16 @@ class ScoreHistogram(States):
         grids = turned.on_grid(self.rule()) if len(turned) else ()
         return entries.where(~to_grid), [entries.where(gridded), *grids]
 
-    def _all_seen(self, on: Bools) -> tuple[Seen, ...]:
+    def _samples(self, on: Bools) -> tuple[Seen, ...]:
         """What is seen of the groups `on`, of which some may be exact here."""
         turning = on[: self.n_groups] & ~self.gridded
         mask = turning[self.entries.group] if turning.any() else turning[:0]
         if not mask.any():
             return (self.seen,)
-        return (self.seen, self._seen(self.entries.where(mask), self.n_groups))
+        return (self.seen, self._sample(self.entries.where(mask), self.n_groups))
 
     @classmethod
-    def _seen(cls, exact: Entries, n_groups: int) -> Seen:
+    def _sample(cls, exact: Entries, n_groups: int) -> Seen:
         groups, scores, weights = exact.by_score(label=0 if cls.squares else None)
         levels = np.zeros(n_groups, np.int64)
         return Seen.of(groups, (hashes_of(scores), weights), levels, EXACT_SCORES)
@@ -170,12 +170,12 @@ class ScoreHistogram(States):
             self.seen.take(group),
         )
 
-    def chosen(self, groups: Ints) -> Self:
+    def select(self, groups: Ints) -> Self:
         marks = np.append(self.gridded, False)[np.minimum(groups, self.n_groups)]
-        return type(self)(self.entries.chosen(groups), marks, self.seen.chosen(groups))
+        return type(self)(self.entries.select(groups), marks, self.seen.select(groups))
 
     def encode(self) -> bytes:
-        entries = self.entries.used()
+        entries = self.entries.drop_unused()
         arrays = {
             "gridded": self.gridded,
             "scores": entries.scores,
@@ -186,16 +186,16 @@ class ScoreHistogram(States):
         return codec.encode(self.kind, {"grid": _grid()}, arrays)
 
     @classmethod
-    def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+    def from_arrays(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         grid = params.get("grid")
         codec.refuse_unless(grid == _grid(), f"grid is {grid}, expected {_grid()}")
         gridded = codec.array_of(arrays, "gridded", np.bool_)
         scores = codec.array_of(arrays, "scores", np.float64)
-        keys = codec.ascending_of(arrays, "steps", len(gridded) * CELLS * len(scores))
+        keys = codec.keys_of(arrays, "steps", len(gridded) * CELLS * len(scores))
         weights = codec.weights_of(arrays, "weights")
         codec.refuse_unless(len(keys) == len(weights), "arrays differ in length")
         codec.refuse_unless(not bool((scores[1:] <= scores[:-1]).any()), "scores are out of order")
-        return cls(of_keys(scores, keys, weights), gridded, Seen.decoded(arrays, len(gridded)))
+        return cls(of_keys(scores, keys, weights), gridded, Seen.from_arrays(arrays, len(gridded)))
 
 
 def _grid() -> list[int]:
@@ -218,10 +218,10 @@ class Scores(Family):
     def of(self, batch: Scored, groups: Ints, n_groups: int) -> ScoreHistogram:
         if len(batch) == 0:
             return self.zero(n_groups)
-        ranked = batch.once(self.key, lambda: self._ranked(batch))
+        ranked = batch.once(self.key, lambda: self._rank(batch))
         return ScoreHistogram(*histogram_of(ranked, ScoreHistogram.rule(), groups, n_groups))
 
-    def _ranked(self, batch: Scored) -> Ranked:
+    def _rank(self, batch: Scored) -> Ranked:
         assert batch.scores is not None, "a score histogram needs scores"
         return Ranked.of(
             batch.scores[:, self.class_index],
@@ -249,22 +249,22 @@ class ScoresView:
         entries, gridded = states.entries, bool(states.gridded[0])
         if gridded:
             entries = entries.between(EVERYBODY, CELLS)
-        entries = entries.used()
+        entries = entries.drop_unused()
         count = len(entries.scores)
         cells = (entries.place & 1) * count + entries.rank
         negative, positive = sums_by_cell(cells, entries.weight, 2 * count).reshape(2, 1, -1)
         return cls(entries.scores, positive, negative, not gridded, states)
 
-    def left_out(self) -> ScoresView:
+    def with_replicates(self) -> ScoresView:
         """The same with a replicate for all rows, then one with each bucket left out.
 
         Of many scores it is on the coarse grid, the first replicate too, so that they compare: only
         a spread is wanted of them.
         """
-        entries = self.state.entries.between(0, EVERYBODY).used()
+        entries = self.state.entries.between(0, EVERYBODY).drop_unused()
         scores, rank = entries.scores, entries.rank
         if len(self.scores) > MANY_SCORES:
-            scores, coarse = rounded(scores, on_grid, COARSE_BITS)
+            scores, coarse = round_scores(scores, on_grid, COARSE_BITS)
             rank = coarse[rank]
         cells = entries.place * len(scores) + rank
         table = sums_by_cell(cells, entries.weight, 2 * BUCKETS * len(scores))

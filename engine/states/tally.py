@@ -51,10 +51,10 @@ class Tally(States):
         self.refuse_unlike(*others)
         all_ = (self, *others)
         keys, weights = sum_by_key(
-            np.concatenate([each.keys for each in all_]),
-            np.concatenate([each.weights for each in all_]),
+            np.concatenate([tally.keys for tally in all_]),
+            np.concatenate([tally.weights for tally in all_]),
         )
-        return type(self)(self.width, max(each.groups for each in all_), keys, weights)
+        return type(self)(self.width, max(tally.groups for tally in all_), keys, weights)
 
     def minus(self, other: Self) -> Self:
         self.refuse_unlike(other)
@@ -72,8 +72,10 @@ class Tally(States):
         keys = self.keys[low:high] - group * self.width
         return type(self)(self.width, 1, keys, self.weights[low:high])
 
-    def chosen(self, groups: Ints) -> Self:
-        low, high = (np.searchsorted(self.keys, each * self.width) for each in (groups, groups + 1))
+    def select(self, groups: Ints) -> Self:
+        low, high = (
+            np.searchsorted(self.keys, edges * self.width) for edges in (groups, groups + 1)
+        )
         at = runs(low, high)
         moved = np.repeat((np.arange(len(groups)) - groups) * self.width, high - low)
         return type(self)(self.width, len(groups), self.keys[at] + moved, self.weights[at])
@@ -83,9 +85,9 @@ class Tally(States):
         return codec.encode(self.kind, {"width": self.width, "groups": self.groups}, arrays)
 
     @classmethod
-    def decoded(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+    def from_arrays(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
         width, groups = codec.count_of(params, "width"), codec.count_of(params, "groups")
-        keys = codec.ascending_of(arrays, "steps", width * groups)
+        keys = codec.keys_of(arrays, "steps", width * groups)
         weights = codec.weights_of(arrays, "weights")
         codec.refuse_unless(len(keys) == len(weights), "cells and weights differ in length")
         return cls(width, groups, keys, weights)

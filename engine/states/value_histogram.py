@@ -71,10 +71,10 @@ class Values(Family):
     def of(self, batch: Scored, groups: Ints, n_groups: int) -> ValueHistogram:
         if len(batch) == 0:
             return self.zero(n_groups)
-        ranked = batch.once(self.key, lambda: self._ranked(batch))
+        ranked = batch.once(self.key, lambda: self._rank(batch))
         return ValueHistogram(*histogram_of(ranked, ValueHistogram.rule(), groups, n_groups))
 
-    def _ranked(self, batch: Scored) -> Ranked:
+    def _rank(self, batch: Scored) -> Ranked:
         return Ranked.of(
             losses_of(self.name, self.function, batch),
             2 * batch.bucket,
@@ -114,7 +114,7 @@ class ValuesView:
             states,
         )
 
-    def left_out(self) -> ValuesView:
+    def with_replicates(self) -> ValuesView:
         """The same with a replicate for all rows, then one with each bucket left out.
 
         Beyond the cap it is on the coarse grid, the first replicate too, so that they compare.
@@ -130,7 +130,7 @@ def _table(entries: Entries, rows: int) -> tuple[Floats, Floats]:
 
     A row is a cell, or with two rows a label.
     """
-    entries = entries.used()
+    entries = entries.drop_unused()
     count = len(entries.scores)
     cells = entries.place % rows * count + entries.rank
     return entries.scores, sums_by_cell(cells, entries.weight, rows * count).reshape(rows, count)

@@ -6,7 +6,7 @@ Nothing draws a random number, so that the same rows give the same verdicts.
 
 from __future__ import annotations
 
-from engine.statistics.corrections import adjusted, family_levels, simes
+from engine.statistics.corrections import adjust_p_values, family_levels, simes
 from engine.statistics.jackknife import Jackknifed, jackknife, jackknives
 from engine.statistics.online_fdr import Judged as PastTest
 from engine.statistics.online_fdr import next_level
@@ -24,7 +24,7 @@ from engine.statistics.spread import (
     growth_of,
     growth_to_decide,
     quantile,
-    two_sided,
+    two_sided_p,
 )
 from engine.statistics.vectors import Several
 
@@ -42,7 +42,7 @@ __all__ = [
     "Share",
     "Spread",
     "StudentT",
-    "adjusted",
+    "adjust_p_values",
     "family_levels",
     "growth_of",
     "growth_to_decide",
@@ -51,5 +51,5 @@ __all__ = [
     "next_level",
     "quantile",
     "simes",
-    "two_sided",
+    "two_sided_p",
 ]

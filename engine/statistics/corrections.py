@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[Any]
 
 
-def adjusted(p: ArrayLike, method: str) -> Floats:
+def adjust_p_values(p: ArrayLike, method: str) -> Floats:
     """The p-values corrected for their number: an alarm is one that is at most the level.
 
     Args:
@@ -31,11 +31,11 @@ def adjusted(p: ArrayLike, method: str) -> Floats:
     Raises:
         ValueError: for a p-value that is not in [0, 1], or an unknown method.
 
-    >>> adjusted([0.01, 0.04, 0.03, 0.2], "bh").round(4).tolist()
+    >>> adjust_p_values([0.01, 0.04, 0.03, 0.2], "bh").round(4).tolist()
     [0.04, 0.0533, 0.0533, 0.2]
     """
     if method == "none":
-        return _checked(p).copy()
+        return _check_p_values(p).copy()
     if method == "bh":
         return benjamini_hochberg(p)
     if method == "by":
@@ -49,7 +49,7 @@ def benjamini_hochberg(p: ArrayLike) -> Floats:
     Raises:
         ValueError: for a p-value that is not in [0, 1].
     """
-    return _stepped_up(_checked(p), 1.0)
+    return _step_up(_check_p_values(p), 1.0)
 
 
 def benjamini_yekutieli(p: ArrayLike) -> Floats:
@@ -58,8 +58,8 @@ def benjamini_yekutieli(p: ArrayLike) -> Floats:
     Raises:
         ValueError: for a p-value that is not in [0, 1].
     """
-    values = _checked(p)
-    return _stepped_up(values, float((1 / np.arange(1, values.size + 1)).sum()))
+    values = _check_p_values(p)
+    return _step_up(values, float((1 / np.arange(1, values.size + 1)).sum()))
 
 
 def simes(p: ArrayLike) -> float:
@@ -98,7 +98,7 @@ def family_levels(simes_p: ArrayLike, level: float) -> float:
     return level * selected / families.size if selected else 0.0
 
 
-def _stepped_up(p: Floats, factor: float) -> Floats:
+def _step_up(p: Floats, factor: float) -> Floats:
     """For each p-value the least of p * tests / rank over its own rank and those above it."""
     order = np.argsort(p, kind="stable")
     scaled = p[order] * (p.size * factor / np.arange(1, p.size + 1))
@@ -108,7 +108,7 @@ def _stepped_up(p: Floats, factor: float) -> Floats:
     return result
 
 
-def _checked(p: ArrayLike) -> Floats:
+def _check_p_values(p: ArrayLike) -> Floats:
     """The p-values as float64 [tests]."""
     values = np.asarray(p, np.float64)
     if values.ndim != 1:

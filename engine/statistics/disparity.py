@@ -52,7 +52,7 @@ class Shares:
     @classmethod
     def of(cls, shares: Sequence[Share]) -> Shares:
         """The shares of groups, one for each."""
-        rows = np.array([(each.hits, each.trials, each.df) for each in shares], np.float64)
+        rows = np.array([(share.hits, share.trials, share.df) for share in shares], np.float64)
         return cls(*rows.reshape(-1, 3).T)
 
     @property
@@ -73,13 +73,13 @@ class LargestDifference(Spread):
 
     @property
     def value(self) -> float:
-        return max(float(np.ptp(each.values)) for each in self.kinds)
+        return max(float(np.ptp(kind.values)) for kind in self.kinds)
 
     @property
-    def debiased(self) -> float:
+    def debiased_value(self) -> float:
         """The gap freed of its noise, though not below what is surely there."""
         surely, _ = self.interval(SURE)
-        return max(float(surely), *(debiased_gap(each) for each in self.kinds))
+        return max(float(surely), *(debiased_gap(kind) for kind in self.kinds))
 
     def interval(self, level: float) -> Interval:
         tail = (1 - level) / 2
@@ -97,8 +97,8 @@ class LargestDifference(Spread):
         return _in_either_direction(tail, _pairs(self.kinds), self.value, limit)
 
     def _least(self, tail: float) -> float:
-        each = tail / _pairs(self.kinds)
-        return max(0.0, *(_gap(_surely(kind, each), sure=True) for kind in self.kinds))
+        pair_tail = tail / _pairs(self.kinds)
+        return max(0.0, *(_gap(_wider_limits(kind, pair_tail), sure=True) for kind in self.kinds))
 
     def _most(self, tail: float) -> float:
         return min(1.0, max(_gap(_limits(kind, tail), sure=False) for kind in self.kinds))
@@ -115,7 +115,7 @@ class SmallestRatio(Spread):
 
     @property
     def value(self) -> float:
-        return min(float(each.values.min() / each.values.max()) for each in self.kinds)
+        return min(float(kind.values.min() / kind.values.max()) for kind in self.kinds)
 
     def interval(self, level: float) -> Interval:
         tail = (1 - level) / 2
@@ -137,13 +137,15 @@ class SmallestRatio(Spread):
         return min(1.0, *(_quotient(_limits(kind, tail), sure=False) for kind in self.kinds))
 
     def _most(self, tail: float) -> float:
-        each = tail / _pairs(self.kinds)
-        return min(1.0, *(_quotient(_surely(kind, each), sure=True) for kind in self.kinds))
+        pair_tail = tail / _pairs(self.kinds)
+        return min(
+            1.0, *(_quotient(_wider_limits(kind, pair_tail), sure=True) for kind in self.kinds)
+        )
 
 
 def _pairs(kinds: Sequence[Shares]) -> int:
     """The number of comparisons: pairs of groups, of each kind."""
-    return sum(len(each.hits) * (len(each.hits) - 1) // 2 for each in kinds)
+    return sum(len(kind.hits) * (len(kind.hits) - 1) // 2 for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,24 +160,26 @@ class _Limits:
         return _Limits(self.share[groups], self.below[groups], self.above[groups])
 
 
-def _limits(of: Shares, tail: float) -> _Limits:
+def _limits(shares: Shares, tail: float) -> _Limits:
     """Wilson's limits, each of which errs with probability `tail`."""
-    n, share = of.trials, of.values
-    known = np.isfinite(of.df)
-    reach = np.where(known, stdtrit(np.where(known, of.df, 1.0), tail), ndtri(tail))
+    n, share = shares.trials, shares.values
+    known = np.isfinite(shares.df)
+    reach = np.where(known, stdtrit(np.where(known, shares.df, 1.0), tail), ndtri(tail))
     z2 = reach**2
     half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
     centre = share + z2 / (2 * n)
     low, high = (centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n)
     # Of none the least is none, of all the most is all, whatever the rounding.
-    below = np.where(of.hits <= 0, 0.0, np.clip(share - low, 0.0, share))
-    return _Limits(share, below, np.where(of.hits >= n, 0.0, np.clip(high - share, 0.0, 1 - share)))
+    below = np.where(shares.hits <= 0, 0.0, np.clip(share - low, 0.0, share))
+    return _Limits(
+        share, below, np.where(shares.hits >= n, 0.0, np.clip(high - share, 0.0, 1 - share))
+    )
 
 
-def _surely(of: Shares, tail: float) -> _Limits:
+def _wider_limits(shares: Shares, tail: float) -> _Limits:
     """Wilson's limits or Clopper and Pearson's, whichever are wider."""
-    wilson = _limits(of, tail)
-    hits, misses = of.hits, of.trials - of.hits
+    wilson = _limits(shares, tail)
+    hits, misses = shares.hits, shares.trials - shares.hits
     some, not_all = hits > 0, misses > 0
     low = betaincinv(np.where(some, hits, 1.0), misses + 1, tail)
     high = 1 - betaincinv(np.where(not_all, misses, 1.0), hits + 1, tail)
@@ -185,9 +189,9 @@ def _surely(of: Shares, tail: float) -> _Limits:
     return _Limits(share, below, above)
 
 
-def _gap(of: _Limits, *, sure: bool) -> float:
+def _gap(limits: _Limits, *, sure: bool) -> float:
     """The largest difference between two groups: what it surely, or what it possibly is."""
-    high, low, others = _candidates(of, sure=sure)
+    high, low, others = _candidates(limits, sure=sure)
     gap = high.share[:, None] - low.share
     if sure:
         gap = gap - np.hypot(high.below[:, None], low.above)
@@ -196,12 +200,12 @@ def _gap(of: _Limits, *, sure: bool) -> float:
     return float(gap[others].max())
 
 
-def _quotient(of: _Limits, *, sure: bool) -> float:
+def _quotient(limits: _Limits, *, sure: bool) -> float:
     """The smallest ratio of two groups: what it surely is at most, or what it possibly is.
 
     The ratio r at which `low - r * high`, in units of its own limits, is 0.
     """
-    high, low, others = _candidates(of, sure=sure)
+    high, low, others = _candidates(limits, sure=sure)
     down, up = (high.below, low.above) if sure else (high.above, low.below)
     product = high.share[:, None] * low.share
     a = (high.share**2 - down**2)[:, None]
@@ -212,18 +216,18 @@ def _quotient(of: _Limits, *, sure: bool) -> float:
     return float(np.nanmin(ratio[others], initial=math.inf))
 
 
-def _candidates(of: _Limits, *, sure: bool) -> tuple[_Limits, _Limits, NDArray[np.bool_]]:
+def _candidates(limits: _Limits, *, sure: bool) -> tuple[_Limits, _Limits, NDArray[np.bool_]]:
     """The groups that the extreme pair may have: as the high one, as the low one, and which differ.
 
     A group stays out where two others lie further out and have limits that say more; of two, since
     one of them may be the pair's other end.
     """
-    groups = np.arange(len(of.share))
+    groups = np.arange(len(limits.share))
     highs = lows = groups
     if len(groups) >= MANY:
-        highs = _front(-of.share, of.below if sure else -of.above)
-        lows = _front(of.share, of.above if sure else -of.below)
-    return of.at(highs), of.at(lows), highs[:, None] != lows
+        highs = _front(-limits.share, limits.below if sure else -limits.above)
+        lows = _front(limits.share, limits.above if sure else -limits.below)
+    return limits.at(highs), limits.at(lows), highs[:, None] != lows
 
 
 def _front(first: Floats, second: Floats) -> Ints:
@@ -264,46 +268,46 @@ def _in_either_direction(tail: float, pairs: int, gap: float, limit: float) -> f
     return min(1.0, tail + pairs * float(ndtr(-reach * further)))
 
 
-def debiased_gap(of: Shares) -> float:
+def debiased_gap(shares: Shares) -> float:
     """The largest share less the smallest, of shares that spread as far as the truth does.
 
     Noise drives shares apart. Their deviations from the mean are shrunk so that their variance is
     the one between groups (Louis 1984); where there is none, the gap is 0.
     """
-    between, mean = between_variance(of)
+    between, mean = between_variance(shares)
     if between == 0:
         return 0.0
-    scale = np.sqrt(between / (between + _noise(of)))
-    return float(np.ptp((of.values - mean) * scale))
+    scale = np.sqrt(between / (between + _noise(shares)))
+    return float(np.ptp((shares.values - mean) * scale))
 
 
-def between_variance(of: Shares) -> tuple[float, float]:
+def between_variance(shares: Shares) -> tuple[float, float]:
     """The variance of the true shares between groups, and their mean.
 
     Paule and Mandel's: with it, the squared deviations are worth as many as there are groups, less
     one. The noise of a group is that of the share of all groups together, in its own rows.
     """
-    shares, noise = of.values, _noise(of)
+    values, noise = shares.values, _noise(shares)
 
     def deviance(between: float) -> tuple[float, float]:
         weight = 1 / (between + noise)
-        mean = float((weight * shares).sum() / weight.sum())
-        return float((weight * (shares - mean) ** 2).sum()), mean
+        mean = float((weight * values).sum() / weight.sum())
+        return float((weight * (values - mean) ** 2).sum()), mean
 
-    if not noise.any() or deviance(0.0)[0] <= len(shares) - 1:
-        return 0.0, float(of.hits.sum() / of.trials.sum())
+    if not noise.any() or deviance(0.0)[0] <= len(values) - 1:
+        return 0.0, float(shares.hits.sum() / shares.trials.sum())
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        if deviance(middle)[0] > len(shares) - 1:
+        if deviance(middle)[0] > len(values) - 1:
             low = middle
         else:
             high = middle
     return high, deviance(high)[1]
 
 
-def _noise(of: Shares) -> Floats:
+def _noise(shares: Shares) -> Floats:
     """The variance of each share around its truth, were that the share of all groups together."""
-    share = float(of.hits.sum() / of.trials.sum())
-    noise: Floats = share * (1 - share) / of.trials
+    share = float(shares.hits.sum() / shares.trials.sum())
+    noise: Floats = share * (1 - share) / shares.trials
     return noise

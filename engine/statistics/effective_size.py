@@ -42,11 +42,11 @@ def kish(weight: Figures, squares: Figures) -> Figures:
 
 def worth(outcomes: Sequence[Outcome]) -> Figures:
     """The rows of equal weight whose mean of these outcomes is as sure; 0 of nothing."""
-    trials = sum(each.weight for each in outcomes)
-    own = sum(each.variance for each in outcomes)
-    spread = sum(each.weight * each.residual**2 for each in outcomes)
+    trials = sum(outcome.weight for outcome in outcomes)
+    own = sum(outcome.variance for outcome in outcomes)
+    spread = sum(outcome.weight * outcome.residual**2 for outcome in outcomes)
     # Where nothing spreads, the weights are taken to say nothing of the outcome.
-    alike = kish(trials, sum(each.squares for each in outcomes))
+    alike = kish(trials, sum(outcome.squares for outcome in outcomes))
     some = own > 0
     return plain(np.where(some, trials * spread / np.where(some, own, 1.0), alike))
 
@@ -57,19 +57,19 @@ def degrees_of_freedom(outcomes: Sequence[Outcome], mean_weight: Figures) -> Fig
     It is as sure as the effective rows of each outcome make it, the more the weights differ from
     the `mean_weight` of all rows.
     """
-    trials = sum(each.weight for each in outcomes)
-    squares = sum(each.squares for each in outcomes)
-    own = sum(each.variance for each in outcomes)
+    trials = sum(outcome.weight for outcome in outcomes)
+    squares = sum(outcome.squares for outcome in outcomes)
+    own = sum(outcome.variance for outcome in outcomes)
     with np.errstate(all="ignore"):
         # The squared coefficient of variation of the weights, as far as it is known.
         unequal = np.minimum(np.divide(squares, trials * mean_weight) - 1, 1.0)
         unsure = sum(
             np.where(
-                each.squares > 0,
-                np.divide(each.variance**2, kish(each.weight, each.squares)),
+                outcome.squares > 0,
+                np.divide(outcome.variance**2, kish(outcome.weight, outcome.squares)),
                 0.0,
             )
-            for each in outcomes
+            for outcome in outcomes
         )
         df = np.maximum(np.divide(own**2, unequal * unsure), LEAST_DF)
     return plain(np.where((own <= 0) | (unequal <= ROUNDING), np.inf, df))

@@ -41,10 +41,10 @@ def jackknife(replicates: Floats, sizes: Floats) -> Jackknifed | None:
         None where fewer than two groups have rows, or one has nearly all of them, or a replicate
         is not a number.
     """
-    found = jackknives(replicates[None], sizes[None])
-    if math.isnan(found.se[0]):
+    errors = jackknives(replicates[None], sizes[None])
+    if math.isnan(errors.se[0]):
         return None
-    return Jackknifed(float(found.se[0]), float(found.df[0]))
+    return Jackknifed(float(errors.se[0]), float(errors.df[0]))
 
 
 def jackknives(replicates: Floats, sizes: Floats) -> Jackknifed:

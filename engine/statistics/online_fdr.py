@@ -60,10 +60,10 @@ def next_level(past: Sequence[Judged], *, level: float, method: str) -> float:
         raise ValueError(f"expected a level in (0, 1), got {level!r}")
     if method not in METHODS:
         raise ValueError(f"unknown online method {method!r}, expected one of {METHODS}")
-    rejected = np.array([each.rejected for each in past], bool)
+    rejected = np.array([test.rejected for test in past], bool)
     if method == "lord":
         return _lord(rejected, level)
-    return _saffron(rejected, np.array([each.p for each in past]) <= CANDIDATE, level)
+    return _saffron(rejected, np.array([test.p for test in past]) <= CANDIDATE, level)
 
 
 def _lord(rejected: NDArray[Any], level: float) -> float:

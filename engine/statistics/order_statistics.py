@@ -39,12 +39,12 @@ class QuantileOf(Spread):
         return self
 
     @property
-    def _wanted(self) -> float:
+    def _target_share(self) -> float:
         return float(self.share.hits / self.share.trials)
 
     def interval(self, level: float) -> Interval:
         """The values at which the share of rows below is just what chance can make of it."""
-        wanted, rows = self._wanted, self.share.trials
+        wanted, rows = self._target_share, self.share.trials
         reach = quantile(level, self.share.df) * math.sqrt(wanted * (1 - wanted) / rows)
         least, most = wanted - reach - ROUNDING, wanted + reach + ROUNDING
         low, high = -math.inf, math.inf
@@ -57,11 +57,13 @@ class QuantileOf(Spread):
     def p_below(self, limit: float) -> float:
         # Rows in the bin of the limit may be on either side of it: they count as what surprises
         # less, here and above.
-        return float(self._share_of(int(np.searchsorted(self.high, limit))).p_above(self._wanted))
+        return float(
+            self._share_of(int(np.searchsorted(self.high, limit))).p_above(self._target_share)
+        )
 
     def p_above(self, limit: float) -> float:
-        found = int(np.searchsorted(self.low, limit, side="right"))
-        return float(self._share_of(found).p_below(self._wanted))
+        n_values = int(np.searchsorted(self.low, limit, side="right"))
+        return float(self._share_of(n_values).p_below(self._target_share))
 
     def _share_of(self, values: int) -> Share:
         """The share of rows in the first so many values."""

@@ -39,7 +39,7 @@ class PairedShare(Spread):
 
     def at(self, place: int) -> PairedShare:
         figures = (self.gained, self.lost, self.trials, self.df)
-        return PairedShare(*(one_of(each, place) for each in figures))
+        return PairedShare(*(one_of(figure, place) for figure in figures))
 
     @property
     def value(self) -> Figures:
@@ -84,7 +84,7 @@ class PairedShare(Spread):
         By the saddlepoint of a sum of whole steps -1, 0 and 1; exact where one of them is out.
         """
         n = self.trials
-        down = self._likeliest_lost(limit)
+        down = self._likeliest_losses(limit)
         up = np.maximum(down + limit, 0.0)
         mean = (self.lost - self.gained) / n
         # The tilt y = exp(t) under which `mean` is what a row loses on average.
@@ -105,7 +105,7 @@ class PairedShare(Spread):
         p = np.where(up <= 0, _at_least(no_gain, n, down), p)
         return np.where(down <= 0, no_loss, p)
 
-    def _likeliest_lost(self, limit: Figures) -> Figures:
+    def _likeliest_losses(self, limit: Figures) -> Figures:
         """The likeliest share of losses if the difference were `limit`."""
         n = self.trials
         b = (2 * n - self.gained + self.lost) * limit - self.gained - self.lost
@@ -117,7 +117,7 @@ class PairedShare(Spread):
         """Tango's statistic: how many standard errors the difference is above `limit`."""
         n = self.trials
         excess = self.gained - self.lost - n * limit
-        variance = n * (2 * self._likeliest_lost(limit) + limit * (1 - limit))
+        variance = n * (2 * self._likeliest_losses(limit) + limit * (1 - limit))
         none = np.where(excess == 0, 0.0, np.copysign(math.inf, excess))
         return np.where(variance <= 0, none, np.divide(excess, np.sqrt(variance)))
 
@@ -135,9 +135,9 @@ def _root(falling: Callable[[Figures], Figures], low: Figures, high: Figures) ->
     """
     at_low, at_high = falling(low), falling(high)
     low, high = np.broadcast_arrays(low, high)
-    found: Figures = np.where(at_low <= 0, low, high)
+    root: Figures = np.where(at_low <= 0, low, high)
     open_: Figures = (at_low > 0) & (at_high < 0)
-    stayed: Figures = np.zeros(np.shape(found), np.int64)
+    stayed: Figures = np.zeros(np.shape(root), np.int64)
     for _ in range(STEPS):
         middle = (low + high) / 2
         # Far out the score is steep, or has no bound: a line through it leads nowhere.
@@ -145,13 +145,13 @@ def _root(falling: Callable[[Figures], Figures], low: Figures, high: Figures) ->
         line = high - at_high * (high - low) / (at_high - at_low)
         middle = np.where(straight, line, middle)
         value = falling(middle)
-        found = np.where(open_, middle, found)
+        root = np.where(open_, middle, root)
         open_ = open_ & (np.abs(value) > CLOSE) & (high - low > CLOSE)
         if not open_.any():
-            return found
+            return root
         up = value > 0
         stayed = np.where(up, np.minimum(stayed, 0) - 1, np.maximum(stayed, 0) + 1)
         half_low, half_high = (np.where(np.abs(stayed) > 1, x / 2, x) for x in (at_low, at_high))
         at_low, at_high = np.where(up, value, half_low), np.where(up, half_high, value)
         low, high = np.where(up, middle, low), np.where(up, high, middle)
-    return np.where(open_, (low + high) / 2, found)
+    return np.where(open_, (low + high) / 2, root)

@@ -108,13 +108,13 @@ class StudentT(Spread):
     bounds: tuple[float, float] = REALS
 
     def at(self, place: int) -> StudentT:
-        value, se, df = (one_of(each, place) for each in (self.value, self.se, self.df))
+        value, se, df = (one_of(figure, place) for figure in (self.value, self.se, self.df))
         return StudentT(value, se, df, self.bounds)
 
     def interval(self, level: float) -> Interval:
         with np.errstate(all="ignore"):
             step = quantile(level, self.df) * self._scaled_se
-            here = self._scaled(self.value)
+            here = self._scale(self.value)
             return plain(self._plain(here - step)), plain(self._plain(here + step))
 
     def p_below(self, limit: Figures) -> Figures:
@@ -126,7 +126,7 @@ class StudentT(Spread):
     def errors_to(self, limit: Figures) -> Figures:
         low, high = self.bounds
         with np.errstate(all="ignore"):
-            gap = np.abs(self._scaled(self.value) - self._scaled(limit))
+            gap = np.abs(self._scale(self.value) - self._scale(limit))
             away = np.divide(gap, self._scaled_se)
         none = np.logical_not((low < limit) & (limit < high)) | (self.se == 0)
         return plain(np.where(none, math.inf, away))
@@ -134,7 +134,7 @@ class StudentT(Spread):
     def _tail(self, limit: Figures, sign: float) -> Figures:
         low, high = self.bounds
         with np.errstate(all="ignore"):
-            distance = sign * (self._scaled(self.value) - self._scaled(limit))
+            distance = sign * (self._scale(self.value) - self._scale(limit))
             p = tail(np.divide(distance, self._scaled_se), self.df)
             p = np.where(self.se == 0, np.where(distance < 0, 0.0, 1.0), p)
         if math.isfinite(low):
@@ -155,7 +155,7 @@ class StudentT(Spread):
             slope = slope * (high - low)
         return self.se * slope
 
-    def _scaled(self, value: Figures) -> Figures:
+    def _scale(self, value: Figures) -> Figures:
         low, high = self.bounds
         if math.isfinite(low) and math.isfinite(high):
             return np.log(np.divide(value - low, high - value))
@@ -185,7 +185,7 @@ class Share(Spread):
     df: Figures = math.inf
 
     def at(self, place: int) -> Share:
-        return Share(*(one_of(each, place) for each in (self.hits, self.trials, self.df)))
+        return Share(*(one_of(figure, place) for figure in (self.hits, self.trials, self.df)))
 
     def interval(self, level: float) -> Interval:
         n, share = self.trials, self.hits / self.trials
@@ -224,11 +224,11 @@ class Share(Spread):
         return plain(np.where(sure, 1.0, np.where(limit >= 1, 0.0, p)))
 
 
-def _each(function: Callable[[float], float], figures: Figures) -> Figures:
+def _apply(function: Callable[[float], float], figures: Figures) -> Figures:
     """What a function of one number makes of each."""
     if not np.ndim(figures):
         return float(function(float(figures)))
-    return np.array([function(each) for each in figures.tolist()], np.float64)
+    return np.array([function(figure) for figure in figures.tolist()], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class Mapped(Spread):
     rising: bool = True
 
     def interval(self, level: float) -> Interval:
-        low, high = (_each(self.function, end) for end in self.inner.interval(level))
+        low, high = (_apply(self.function, end) for end in self.inner.interval(level))
         return (low, high) if self.rising else (high, low)
 
     def at(self, place: int) -> Mapped:
@@ -253,14 +253,14 @@ class Mapped(Spread):
         return Mapped(inner, self.function, self.back, self.rising)
 
     def errors_to(self, limit: Figures) -> Figures:
-        return self.inner.errors_to(_each(self.back, limit))
+        return self.inner.errors_to(_apply(self.back, limit))
 
     def p_below(self, limit: Figures) -> Figures:
-        back = _each(self.back, limit)
+        back = _apply(self.back, limit)
         return self.inner.p_below(back) if self.rising else self.inner.p_above(back)
 
     def p_above(self, limit: Figures) -> Figures:
-        back = _each(self.back, limit)
+        back = _apply(self.back, limit)
         return self.inner.p_above(back) if self.rising else self.inner.p_below(back)
 
 
@@ -307,7 +307,7 @@ def growth_of(errors: float, level: float) -> float:
     return (_quantile(level, math.inf) / errors) ** 2 if errors > 0 else math.inf
 
 
-def two_sided(spread: Spread, limit: float = 0.0) -> Figures:
+def two_sided_p(spread: Spread, limit: float = 0.0) -> Figures:
     """The two-sided p-value of a limit: twice the smaller tail, at most 1."""
     both = np.minimum(spread.p_below(limit), spread.p_above(limit))
     return plain(np.minimum(1.0, 2 * both))

@@ -27,12 +27,12 @@ class Several(Spread):
     parts: tuple[tuple[Places, Spread], ...]
 
     @property
-    def known(self) -> NDArray[np.bool_]:
+    def is_known(self) -> NDArray[np.bool_]:
         """Which estimates have a spread."""
-        found = np.zeros(self.size, bool)
+        mask = np.zeros(self.size, bool)
         for places, _ in self.parts:
-            found[places] = True
-        return found
+            mask[places] = True
+        return mask
 
     def interval(self, level: float) -> Interval:
         ends = np.full((2, self.size), np.nan)
@@ -41,13 +41,13 @@ class Several(Spread):
         return ends[0], ends[1]
 
     def p_below(self, limit: Figures) -> Floats:
-        return self._of_each(lambda spread, at: spread.p_below(at), limit)
+        return self._map_parts(lambda spread, at: spread.p_below(at), limit)
 
     def p_above(self, limit: Figures) -> Floats:
-        return self._of_each(lambda spread, at: spread.p_above(at), limit)
+        return self._map_parts(lambda spread, at: spread.p_above(at), limit)
 
     def errors_to(self, limit: Figures) -> Floats:
-        return self._of_each(lambda spread, at: spread.errors_to(at), limit)
+        return self._map_parts(lambda spread, at: spread.errors_to(at), limit)
 
     def at(self, place: int) -> Spread | None:
         """The spread of one estimate; None where it is not known."""
@@ -56,12 +56,12 @@ class Several(Spread):
                 return spread.at(within)
         return None
 
-    def _of_each(self, of: Callable[[Spread, Figures], Figures], limit: Figures) -> Floats:
+    def _map_parts(self, function: Callable[[Spread, Figures], Figures], limit: Figures) -> Floats:
         figures = np.full(self.size, np.nan)
         limits = np.broadcast_to(np.asarray(limit, np.float64), self.size)
         for places, spread in self.parts:
             # A quantile is a spread of its own: it has the values of its slice.
             single = isinstance(spread, QuantileOf)
             at = float(limits[places[0]]) if single else limits[places]
-            figures[places] = of(spread, at)
+            figures[places] = function(spread, at)
         return figures

@@ -42,7 +42,7 @@ class Spent:
 def judged_digest(plan: EvaluationPlan, earlier: Sequence[EvaluationResult]) -> str:
     """The digest of what is judged: tests and states, and the thresholds chosen before."""
     named = {test.threshold.evaluation for test in plan.tests if test.threshold is not None}
-    chosen = [sorted(each.thresholds.items()) for each in earlier if each.name in named]
+    chosen = [sorted(result.thresholds.items()) for result in earlier if result.name in named]
     about = f"{plan.judging_digest} {chosen}" if named else plan.judging_digest
     return hashlib.sha256(about.encode()).hexdigest()
 
@@ -63,18 +63,18 @@ class Budget:
         if plan.over_runs is OverRuns.NONE:
             return None
         past = self._past(plan)
-        known = next((each.alpha for each in past if each.judged == judged), None)
+        known = next((spent.alpha for spent in past if spent.judged == judged), None)
         return self._next(plan, past) if known is None else known
 
-    def spend(self, plan: EvaluationPlan, result: EvaluationResult, of: tuple[str, str]) -> None:
+    def spend(self, plan: EvaluationPlan, result: EvaluationResult, key: tuple[str, str]) -> None:
         """Keeps what an evaluation was judged at, once for the same tests on the same states.
 
         `of` is the run's id and the digest of what was judged.
         """
-        run_id, judged = of
+        run_id, judged = key
         if plan.over_runs is OverRuns.NONE:
             return
-        if any(each.judged == judged for each in self._past(plan)):
+        if any(spent.judged == judged for spent in self._past(plan)):
             return
         now = dt.datetime.now(dt.UTC)
         row = (
@@ -120,5 +120,5 @@ class Budget:
 
     @staticmethod
     def _next(plan: EvaluationPlan, past: Sequence[Spent]) -> float:
-        tests = [PastTest(each.p, each.alpha, each.rejected) for each in past]
+        tests = [PastTest(spent.p, spent.alpha, spent.rejected) for spent in past]
         return next_level(tests, level=1 - plan.confidence, method=plan.over_runs.value)

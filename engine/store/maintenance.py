@@ -116,13 +116,13 @@ def _recent(spark: SparkSession, store: Store, since: dt.datetime) -> Recent:
     if not tables.exists(spark, table):
         return Recent(frozenset(), frozenset())
     rows = tables.read(spark, table).where(F.col("started_at") >= F.lit(since))
-    found = rows.select("run_id", "evaluations").collect()
+    runs = rows.select("run_id", "evaluations").collect()
     states: set[tuple[str, int]] = set()
-    for row in found:
+    for row in runs:
         for plan in load_plans(row.evaluations):
             named = {need.state for need in needs(plan) if need.state is not None}
             states |= {(state, plan.dataset.version) for state in named}
-    return Recent(frozenset(row.run_id for row in found), frozenset(states))
+    return Recent(frozenset(row.run_id for row in runs), frozenset(states))
 
 
 def _expire_states(spark: SparkSession, table: str, recent: Recent, since: dt.datetime) -> int:
@@ -135,7 +135,7 @@ def _expire_states(spark: SparkSession, table: str, recent: Recent, since: dt.da
         if row.run_id not in recent.runs and (row.state, row.dataset_version) not in recent.states
     ]
     gone = spark.createDataFrame(drop, "state string, dataset_version long, run_id string")
-    tables.delete_matching(spark, table, gone)
+    tables.delete_rows_like(spark, table, gone)
     dropped = set(drop)
     return sum(
         row["count"] for row in named if (row.state, row.dataset_version, row.run_id) in dropped
@@ -160,7 +160,7 @@ def _expire_predictions(spark: SparkSession, table: str, states: str) -> int:
         [(row.predictions, row.dataset_version) for row in drop],
         "predictions string, dataset_version long",
     )
-    tables.delete_matching(spark, table, gone)
+    tables.delete_rows_like(spark, table, gone)
     return sum(row["count"] for row in drop)
 
 
@@ -169,8 +169,8 @@ def _chains(spark: SparkSession, states: str) -> set[tuple[str, int]]:
         return set()
     rows: DataFrame = tables.read(spark, states).where(F.col("family") == PREDICTIONS)
     chain = F.from_json(F.col("payload").cast("string"), "array<long>")
-    found: Iterable[tuple[str, list[int]]] = rows.select("state", chain).collect()
-    return {(state, version) for state, versions in found for version in versions}
+    chains: Iterable[tuple[str, list[int]]] = rows.select("state", chain).collect()
+    return {(state, version) for state, versions in chains for version in versions}
 
 
 def _size(spark: SparkSession, table: str) -> tuple[int, int]:

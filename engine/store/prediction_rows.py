@@ -31,8 +31,8 @@ def pack(keys: pa.Array, prediction: Prediction) -> bytes:
         writer.write_batch(
             pa.RecordBatch.from_arrays([keys.cast(pa.string()), scores], schema=_SCHEMA)
         )
-    found: bytes = sink.getvalue().to_pybytes()
-    return found
+    payload: bytes = sink.getvalue().to_pybytes()
+    return payload
 
 
 def unpack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -48,7 +48,7 @@ def unpack(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
                     )
 
 
-def read_kept(column: pa.Array, model: ModelVersion) -> Prediction:
+def unpack_prediction(column: pa.Array, model: ModelVersion) -> Prediction:
     """The predictions of rows all of which are kept, as `pack` wrote them."""
     rows = len(column)
     numbers = column.flatten().to_numpy(zero_copy_only=False).reshape(rows, -1)
@@ -63,18 +63,18 @@ def known_rows(batch: pa.RecordBatch, model: int) -> Bools | None:
     name = kept_column(model)
     if name not in batch.schema.names:
         return None
-    found = pc.is_valid(batch.column(name)).to_numpy(zero_copy_only=False)
-    return np.asarray(found, bool)
+    valid = pc.is_valid(batch.column(name)).to_numpy(zero_copy_only=False)
+    return np.asarray(valid, bool)
 
 
 def together(known: Bools, kept: Prediction, fresh: Prediction) -> Prediction:
     """The predictions of a batch, of which some are kept and the others fresh."""
     return Prediction(
-        _filled(known, kept.scores, fresh.scores), _filled(known, kept.labels, fresh.labels)
+        _combine(known, kept.scores, fresh.scores), _combine(known, kept.labels, fresh.labels)
     )
 
 
-def _filled(known: Bools, kept: np.ndarray | None, fresh: np.ndarray | None) -> np.ndarray | None:
+def _combine(known: Bools, kept: np.ndarray | None, fresh: np.ndarray | None) -> np.ndarray | None:
     if kept is None or fresh is None:
         return None
     values = np.empty((len(known), *kept.shape[1:]), kept.dtype)

@@ -36,18 +36,18 @@ def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: st
         StoreError: when the table cannot be written.
     """
     names = F.array(*[F.lit(need.state) for need in kept_needs(plan)])
-    found = (
+    predictions = (
         scanned.where(F.col("family") == PREDICTED)
         .select("model", "payload")
         .mapInArrow(unpack, _UNPACKED_DDL)
     )
-    rows = found.select(
+    rows = predictions.select(
         F.lit(plan.dataset.name).alias("dataset"),
         F.lit(plan.dataset.table_id).alias("dataset_id"),
         F.lit(plan.dataset.version).cast("long").alias("dataset_version"),
         F.element_at(names, F.col("model") + 1).alias("predictions"),
         F.element_at(
-            F.array(*[F.lit(each.digest) for each in plan.models]), F.col("model") + 1
+            F.array(*[F.lit(model.digest) for model in plan.models]), F.col("model") + 1
         ).alias("model_digest"),
         "key",
         "scores",
@@ -80,7 +80,7 @@ def check_keys(frame: DataFrame, plan: EvaluationPlan) -> None:
         )
 
 
-def joined(
+def join_kept(
     frame: DataFrame,
     plan: EvaluationPlan,
     kept: Mapping[int, Kept],
@@ -95,8 +95,10 @@ def joined(
     spark = frame.sparkSession
     key = projected_column(plan, KEY_COLUMN)
     columns = frame.columns
-    for number, of in sorted(kept.items()):
-        scores = _scores(spark, of, table=table).withColumnRenamed("scores", f"kept{number}")
+    for number, kept_state in sorted(kept.items()):
+        scores = _scores(spark, kept_state, table=table).withColumnRenamed(
+            "scores", f"kept{number}"
+        )
         scores = scores.withColumnRenamed("key", key)
         if stale is not None:
             scores = scores.join(stale.select(key).distinct(), key, "left_anti")
@@ -105,15 +107,15 @@ def joined(
     return frame.select(*columns, *added), tuple(kept_column(number) for number in sorted(kept))
 
 
-def _scores(spark: SparkSession, of: Kept, *, table: str) -> DataFrame:
+def _scores(spark: SparkSession, kept: Kept, *, table: str) -> DataFrame:
     """The scores that hold for each key at the end of a chain."""
-    chain = F.array(*[F.lit(version).cast("long") for version in of.chain])
+    chain = F.array(*[F.lit(version).cast("long") for version in kept.chain])
     place = F.array_position(chain, F.col("dataset_version"))
     rows = (
         tables.read(spark, table)
-        .where(F.col("predictions") == F.lit(of.state))
+        .where(F.col("predictions") == F.lit(kept.state))
         .where(F.col("schema_version") == PREDICTIONS_VERSION)
-        .where(F.col("dataset_version").isin(list(of.chain)))
+        .where(F.col("dataset_version").isin(list(kept.chain)))
     )
     newest = F.max_by("scores", F.struct(place, F.col("created_at")))
     return rows.groupBy("key").agg(newest.alias("scores"))
@@ -154,10 +156,10 @@ def _matches(key: str) -> Column:
     wanted = _read_key(key)
     if wanted is None:
         return F.map_values(values) == F.array(F.lit(key))
-    found: Column = F.size(values) == F.lit(len(wanted))
+    condition: Column = F.size(values) == F.lit(len(wanted))
     for name, value in wanted.items():
-        found = found & (values[name] == F.lit(value))
-    return found
+        condition = condition & (values[name] == F.lit(value))
+    return condition
 
 
 def _read_key(key: str) -> dict[str, str] | None:

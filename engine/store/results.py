@@ -179,13 +179,13 @@ def read_results(spark: SparkSession, run_id: str, *, table: str) -> pa.Table:
             return RESULTS_SCHEMA.empty_table()
         frame = tables.read(spark, table).where(F.col("run_id") == run_id)
         known = [name for name in RESULTS_SCHEMA.names if name in frame.columns]
-        found = completed(frame.select(*known).toArrow())
-    return found.sort_by([("evaluation", "ascending"), ("position", "ascending")])
+        cells = upgrade_rows(frame.select(*known).toArrow())
+    return cells.sort_by([("evaluation", "ascending"), ("position", "ascending")])
 
 
-def completed(found: pa.Table) -> pa.Table:
+def upgrade_rows(rows: pa.Table) -> pa.Table:
     """Rows in the form of today; a column that came after they were written is null."""
     for field in RESULTS_SCHEMA:
-        if field.name not in found.column_names:
-            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
-    return found.select(RESULTS_SCHEMA.names).cast(RESULTS_SCHEMA)
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows.select(RESULTS_SCHEMA.names).cast(RESULTS_SCHEMA)

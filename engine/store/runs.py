@@ -105,15 +105,17 @@ def with_timings(
     kept: dict[str, dict[str, float]] = {}
     for key, value in dict(row["timings"] or {}).items():
         # Names may have a slash in them: of `a` and `a/b` the longer one is meant.
-        names = [each.name for each in results if key.startswith(f"{each.name}/")]
+        names = [result.name for result in results if key.startswith(f"{result.name}/")]
         if names:
             name = max(names, key=len)
             kept.setdefault(name, {})[key.removeprefix(f"{name}/")] = value
-    return [replace(each, timings=kept.get(each.name, each.timings)) for each in results]
+    return [replace(result, timings=kept.get(result.name, result.timings)) for result in results]
 
 
 def _map(items: Mapping[str, float], kind: str) -> Column:
-    flat = [each for key, value in items.items() for each in (F.lit(key), F.lit(value).cast(kind))]
+    flat = [
+        column for key, value in items.items() for column in (F.lit(key), F.lit(value).cast(kind))
+    ]
     return F.create_map(*flat)
 
 
@@ -130,12 +132,12 @@ def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | N
             return None
         runs = tables.read(spark, table)
         if run != "latest":
-            found = runs.where(F.col("run_id") == run).first()
+            row = runs.where(F.col("run_id") == run).first()
         else:
             newest = F.desc("started_at"), F.desc("run_id")
             finished = F.col("status") == FINISHED
-            found = runs.orderBy(F.desc(finished), *newest).first()
-    return found.asDict() if found is not None else None
+            row = runs.orderBy(F.desc(finished), *newest).first()
+    return row.asDict() if row is not None else None
 
 
 def list_runs(spark: SparkSession, *, table: str) -> list[dict[str, Any]]:
@@ -151,6 +153,6 @@ def list_runs(spark: SparkSession, *, table: str) -> list[dict[str, Any]]:
 def correct_exit_codes(spark: SparkSession, codes: Mapping[str, int], *, table: str) -> None:
     """Sets the exit codes of some runs."""
     for code in sorted(set(codes.values())):
-        runs = sorted(run_id for run_id, of in codes.items() if of == code)
+        runs = sorted(run_id for run_id, run_code in codes.items() if run_code == code)
         values = {"exit_code": F.lit(code).cast("int")}
         tables.update_rows(spark, table, where=F.col("run_id").isin(runs), values=values)

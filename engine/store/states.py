@@ -68,7 +68,7 @@ class Kept:
 
 
 @dataclass(slots=True)
-class Stock:
+class StateCatalog:
     """What a store keeps of a dataset, as far as an evaluation could use it.
 
     `failed` are the reasons of this run's own failures by model and family; `lost` are the places
@@ -95,21 +95,21 @@ class Stock:
         passed = set(without)
         by_state: dict[str, Kept] = {}
         by_place: dict[Place, Kept] = {}
-        for each in self.kept:
-            if each.version != version or each.writer in passed:
+        for entry in self.kept:
+            if entry.version != version or entry.writer in passed:
                 continue
-            if each.writer.is_of(self.run_id, self.plan):
-                by_place[each.place] = each
-            if each.state is not None:
-                by_state.setdefault(each.state, each)
-        found = {}
+            if entry.writer.is_of(self.run_id, self.plan):
+                by_place[entry.place] = entry
+            if entry.state is not None:
+                by_state.setdefault(entry.state, entry)
+        chosen = {}
         for need in self.needs:
             kept = by_place.get(need.place)
             if kept is None and need.state is not None:
                 kept = by_state.get(need.state)
             if kept is not None:
-                found[need.place] = kept
-        return _alike(found)
+                chosen[need.place] = kept
+        return _alike(chosen)
 
     def has_failed(self, need: Need) -> bool:
         """Whether this run has tried, and the model or what is made of it failed."""
@@ -118,29 +118,30 @@ class Stock:
             places.add((self.plan.base, ""))
         return not self.failed.keys().isdisjoint(places)
 
-    def add_own(self, made: Mapping[Place, int], step: str) -> None:
+    def add_own(self, block_counts: Mapping[Place, int], step: str) -> None:
         """Adds what a scan of the run has just written, by place, with the number of its parts."""
         writer, version = Writer(self.run_id, self.plan.name, step), self.plan.dataset.version
         states = {need.place: need.state for need in self.needs}
         self.kept += [
-            Kept(states[place], place, version, writer, blocks) for place, blocks in made.items()
+            Kept(states[place], place, version, writer, blocks)
+            for place, blocks in block_counts.items()
         ]
         self.unread = True
 
     def forget_others(self) -> None:
         """Leaves only what the run itself has made."""
-        self.kept = [each for each in self.kept if each.writer.is_of(self.run_id, self.plan)]
+        self.kept = [entry for entry in self.kept if entry.writer.is_of(self.run_id, self.plan)]
 
     @property
     def versions(self) -> list[int]:
         """The versions of the dataset that there are states of, the nearest first."""
         pinned = self.plan.dataset.version
-        return sorted({each.version for each in self.kept}, key=lambda v: (abs(v - pinned), -v))
+        return sorted({entry.version for entry in self.kept}, key=lambda v: (abs(v - pinned), -v))
 
 
 def blocks_of(kept: Mapping[Place, Kept]) -> dict[str, int]:
     """Into how many parts the states of each slice set go."""
-    return {slice_set: each.blocks for (_, slice_set, _), each in kept.items()}
+    return {slice_set: entry.blocks for (_, slice_set, _), entry in kept.items()}
 
 
 class NotUpdatedError(Exception):
@@ -150,21 +151,26 @@ class NotUpdatedError(Exception):
 def _alike(kept: Mapping[Place, Kept]) -> dict[Place, Kept]:
     """Those that lie in as many parts as most of their slice set: others do not fit beside them."""
     counts: dict[str, Counter[int]] = {}
-    for (_, slice_set, _), each in kept.items():
-        counts.setdefault(slice_set, Counter())[each.blocks] += 1
-    usual = {name: max(of, key=lambda blocks: (of[blocks], blocks)) for name, of in counts.items()}
-    return {place: each for place, each in kept.items() if each.blocks == usual[place[1]]}
+    for (_, slice_set, _), entry in kept.items():
+        counts.setdefault(slice_set, Counter())[entry.blocks] += 1
+    usual = {
+        name: max(counter, key=lambda blocks: (counter[blocks], blocks))
+        for name, counter in counts.items()
+    }
+    return {place: entry for place, entry in kept.items() if entry.blocks == usual[place[1]]}
 
 
-def take_stock(spark: SparkSession, plan: EvaluationPlan, *, table: str, run_id: str) -> Stock:
+def find_states(
+    spark: SparkSession, plan: EvaluationPlan, *, table: str, run_id: str
+) -> StateCatalog:
     """Looks up what a store keeps that an evaluation of a run could use."""
-    stock = Stock(plan, run_id)
+    catalog = StateCatalog(plan, run_id)
     with table_errors.reading(table, spares=True):
-        _sort_out(stock, _told(spark, plan, table))
-    return stock
+        _sort_out(catalog, _catalog_rows(spark, plan, table))
+    return catalog
 
 
-def _told(spark: SparkSession, plan: EvaluationPlan, table: str) -> list[dict[str, Any]]:
+def _catalog_rows(spark: SparkSession, plan: EvaluationPlan, table: str) -> list[dict[str, Any]]:
     """What the states of a dataset and its models are of, and what the notes on them say."""
     if not tables.exists(spark, table):
         return []
@@ -188,21 +194,21 @@ def _told(spark: SparkSession, plan: EvaluationPlan, table: str) -> list[dict[st
     return list(rows)
 
 
-def _sort_out(stock: Stock, rows: Sequence[Mapping[str, Any]]) -> None:
+def _sort_out(catalog: StateCatalog, rows: Sequence[Mapping[str, Any]]) -> None:
     failed: set[tuple[Writer, int, str]] = set()
-    found: dict[tuple[Writer, Place], Kept] = {}
+    entries: dict[tuple[Writer, Place], Kept] = {}
     for row in rows:
         writer = Writer(*(row[name] for name in _WRITER))
         model, family = row["model"], row["family"]
-        own = writer.is_of(stock.run_id, stock.plan)
+        own = writer.is_of(catalog.run_id, catalog.plan)
         if family == FAILURE:
             reasons = read_failures(row["note"])
-            failed |= {(writer, model, each) for each in reasons}
+            failed |= {(writer, model, name) for name in reasons}
             if own:
-                stock.failed |= {(model, each): why for each, why in reasons.items()}
+                catalog.failed |= {(model, name): why for name, why in reasons.items()}
         elif family == IRREVERSIBLE and own:
-            slice_set, _, of = row["about"]
-            stock.lost[model, slice_set, of] = row["note"].decode()
+            slice_set, _, lost_family = row["about"]
+            catalog.lost[model, slice_set, lost_family] = row["note"].decode()
         elif family == CHANCE and not own:
             # Sums of such a model are no sums of what it says the next time.
             failed.add((writer, model, ""))
@@ -210,17 +216,17 @@ def _sort_out(stock: Stock, rows: Sequence[Mapping[str, Any]]) -> None:
             place = (model, row["slice_set"], family)
             chain = tuple(json.loads(row["note"])) if family == PREDICTIONS else ()
             kept = Kept(row["state"], place, row["dataset_version"], writer, row["blocks"], chain)
-            found[writer, place] = kept
-    paired = {need.family for need in stock.needs if need.paired}
+            entries[writer, place] = kept
+    paired = {need.family for need in catalog.needs if need.paired}
     # Where any model failed, the pairs of all may lack rows; the run's own were measured so.
     broken = {
         writer
         for writer, _, family in failed
-        if not family and not writer.is_of(stock.run_id, stock.plan)
+        if not family and not writer.is_of(catalog.run_id, catalog.plan)
     }
-    stock.kept = [
-        each
-        for (writer, (model, _, family)), each in found.items()
+    catalog.kept = [
+        entry
+        for (writer, (model, _, family)), entry in entries.items()
         if failed.isdisjoint([(writer, model, ""), (writer, model, family)])
         and not (family in paired and writer in broken)
     ]
@@ -251,28 +257,28 @@ def _of(writer: Writer) -> tuple[str, str, str]:
     return writer.run_id, writer.evaluation, writer.step
 
 
-def state_rows(spark: SparkSession, stock: Stock, *, table: str) -> Iterator[StateRow]:
+def state_rows(spark: SparkSession, catalog: StateCatalog, *, table: str) -> Iterator[StateRow]:
     """All that an evaluation of a run is measured from, sorted; few are held at a time.
 
     Raises:
-        NotUpdatedError: where the scan of an unread stock tells that.
+        NotUpdatedError: where the scan of an unread catalog tells that.
         StoreError: when the table cannot be read.
     """
     with table_errors.reading(table, spares=True):
-        yield from _state_rows(spark, stock, table)
+        yield from _state_rows(spark, catalog, table)
 
 
-def _state_rows(spark: SparkSession, stock: Stock, table: str) -> Iterator[StateRow]:
+def _state_rows(spark: SparkSession, catalog: StateCatalog, table: str) -> Iterator[StateRow]:
     own = (
         tables.read(spark, table)
-        .where((F.col("run_id") == stock.run_id) & (F.col("evaluation") == stock.plan.name))
+        .where((F.col("run_id") == catalog.run_id) & (F.col("evaluation") == catalog.plan.name))
         .where(F.col("schema_version") == STATES_VERSION)
     )
-    usable = stock.usable(stock.plan.dataset.version)
+    usable = catalog.usable(catalog.plan.dataset.version)
     others = {
         place: kept
         for place, kept in usable.items()
-        if not kept.writer.is_of(stock.run_id, stock.plan)
+        if not kept.writer.is_of(catalog.run_id, catalog.plan)
     }
     steps = {kept.writer.step for place, kept in usable.items() if place not in others}
     chosen = (F.col("slice_set") == "") | F.col("step").isin(sorted(steps))
@@ -281,7 +287,7 @@ def _state_rows(spark: SparkSession, stock: Stock, table: str) -> Iterator[State
         rows = rows.unionByName(rows_of(spark, others, table=table))
     ordered = _in_parts(rows, usable).sortWithinPartitions("slice_set", "block", "model", "family")
     for row in rows_by_partition(ordered):
-        if row.family == IRREVERSIBLE and stock.unread:
+        if row.family == IRREVERSIBLE and catalog.unread:
             raise NotUpdatedError(bytes(row.payload).decode())
         yield StateRow(
             row.slice_set,
@@ -306,18 +312,20 @@ def _in_parts(rows: DataFrame, chosen: Mapping[Place, Kept]) -> DataFrame:
     return notes.unionByName(states.repartition(sum(blocks.values()), "slice_set", "block"))
 
 
-def missing(stock: Stock, without: Iterable[Writer] = ()) -> list[Need]:
+def missing_needs(catalog: StateCatalog, without: Iterable[Writer] = ()) -> list[Need]:
     """What an evaluation needs, has not found, and has not tried in vain."""
-    usable = stock.usable(stock.plan.dataset.version, without)
-    return [need for need in stock.needs if need.place not in usable and not stock.has_failed(need)]
+    usable = catalog.usable(catalog.plan.dataset.version, without)
+    return [
+        need for need in catalog.needs if need.place not in usable and not catalog.has_failed(need)
+    ]
 
 
-def refuse_unfinished(spark: SparkSession, stock: Stock, *, table: str) -> None:
+def check_complete(spark: SparkSession, catalog: StateCatalog, *, table: str) -> None:
     """Raises InputError where the store lacks what a run's evaluation was measured from."""
-    if not missing(stock):
+    if not missing_needs(catalog):
         return
-    name, run_id = stock.plan.name, stock.run_id
-    old = _other_version(spark, stock, table=table)
+    name, run_id = catalog.plan.name, catalog.run_id
+    old = _other_version(spark, catalog, table=table)
     if old is not None:
         raise InputError(
             f"the run {run_id!r} keeps states of version {old}, expected version "
@@ -331,14 +339,14 @@ def refuse_unfinished(spark: SparkSession, stock: Stock, *, table: str) -> None:
     )
 
 
-def _other_version(spark: SparkSession, stock: Stock, *, table: str) -> int | None:
+def _other_version(spark: SparkSession, catalog: StateCatalog, *, table: str) -> int | None:
     if not tables.exists(spark, table):
         return None
-    found = (
+    row = (
         tables.read(spark, table)
-        .where((F.col("run_id") == stock.run_id) & (F.col("evaluation") == stock.plan.name))
+        .where((F.col("run_id") == catalog.run_id) & (F.col("evaluation") == catalog.plan.name))
         .where(F.col("schema_version") != STATES_VERSION)
         .select("schema_version")
         .first()
     )
-    return None if found is None else int(found.schema_version)
+    return None if row is None else int(row.schema_version)

@@ -21,7 +21,7 @@ from engine.suite.default_names import (
     slice_set_name,
 )
 from engine.suite.sensitive import check_sensitive
-from engine.suite.wording import Loc, shown, suggestion
+from engine.suite.wording import Loc, quote, suggestion
 
 Found = Iterator[tuple[Loc, str]]
 
@@ -88,38 +88,38 @@ def _thresholds(at: Loc, evaluation: dict[str, Any], earlier: list[str]) -> Foun
         on = _mapping(_mapping(test).get("threshold")).get("evaluation")
         if isinstance(on, str) and on not in earlier:
             known = suggestion(on, earlier) if earlier else "one that stands before this one"
-            message = f"found {shown(on)}, expected an earlier evaluation, {known}"
+            message = f"found {quote(on)}, expected an earlier evaluation, {known}"
             yield (*at, index, "threshold", "evaluation"), message
 
 
 def _dataset(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
     given = [source for source in _SOURCES if raw.get(source) is not None]
     if len(given) != 1:
-        found = " and ".join(given) or "none"
-        yield at, f"found {found}, expected exactly one of delta, csv, parquet"
+        words = " and ".join(given) or "none"
+        yield at, f"found {words}, expected exactly one of delta, csv, parquet"
     delta = raw.get("delta")
     derived = last_part(delta) if isinstance(delta, str) and delta.strip() else None
     if derived and raw.get("name") is None and (problem := name_problem(derived)):
-        yield (*at, "delta"), f"gives the name {shown(derived)}, expected {problem}; give a name"
+        yield (*at, "delta"), f"gives the name {quote(derived)}, expected {problem}; give a name"
     positive, classes = raw.get("positive_label"), raw.get("classes")
     if task not in (None, TaskKind.BINARY) and positive is not None:
-        found = f"found {shown(positive)} for the task {task}"
-        yield (*at, "positive_label"), f"{found}, expected it with the task binary only"
+        words = f"found {quote(positive)} for the task {task}"
+        yield (*at, "positive_label"), f"{words}, expected it with the task binary only"
     if task in (TaskKind.REGRESSION, TaskKind.RANKING) and classes is not None:
         yield (*at, "classes"), f"found classes for the task {task}, expected none"
     query = raw.get("query")
     if task is TaskKind.RANKING and query is None:
         yield at, "found no query for the task ranking, expected the column of a row's query"
     if task not in (None, TaskKind.RANKING) and query is not None:
-        found = f"found {shown(query)} for the task {task}"
-        yield (*at, "query"), f"{found}, expected it with the task ranking only"
+        words = f"found {quote(query)} for the task {task}"
+        yield (*at, "query"), f"{words}, expected it with the task ranking only"
     if not isinstance(classes, list) or task is TaskKind.REGRESSION:
         return
     if task is TaskKind.BINARY and len(classes) > 2:
         yield (*at, "classes"), f"found {len(classes)} classes, expected 2 for the task binary"
     if task is TaskKind.BINARY and positive is not None and positive not in classes:
-        expected = f"expected one of the classes {shown(classes)}"
-        yield (*at, "positive_label"), f"found {shown(positive)}, {expected}"
+        expected = f"expected one of the classes {quote(classes)}"
+        yield (*at, "positive_label"), f"found {quote(positive)}, {expected}"
 
 
 def _predictions(at: Loc, raw: Any, dataset: dict[str, Any]) -> Found:
@@ -134,7 +134,7 @@ def _predictions(at: Loc, raw: Any, dataset: dict[str, Any]) -> Found:
     secret = [name for name in names if name in _items(dataset.get("sensitive"))]
     if secret:
         expected = "expected a key that is not: it is stored beside the predictions"
-        yield at, f"found 'keep' with the key {shown(secret[0])}, which is sensitive, {expected}"
+        yield at, f"found 'keep' with the key {quote(secret[0])}, which is sensitive, {expected}"
 
 
 def _models(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
@@ -144,18 +144,18 @@ def _models(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
         place, name = _model_place((*at, "models", index), item)
         named.append((place, name))
         if name and place[-1] == "uri" and (problem := name_problem(name)):
-            yield place, f"gives the name {shown(name)}, expected {problem}; give a name"
+            yield place, f"gives the name {quote(name)}, expected {problem}; give a name"
         output = _mapping(item).get("output")
         numbers = (TaskKind.REGRESSION, TaskKind.RANKING)
         if task in numbers and output in ("probability", "logit", "label"):
             place = (*at, "models", index, "output")
-            yield place, f"found {shown(output)}, expected value for the task {task}"
+            yield place, f"found {quote(output)}, expected value for the task {task}"
     yield from _twice(named, "model")
     baseline = raw.get("baseline")
     names = [name for _, name in named if name]
     if isinstance(baseline, str) and len(names) == len(named) > 0 and baseline not in names:
         expected = f"expected a model of the evaluation, {suggestion(baseline, names)}"
-        yield (*at, "baseline"), f"found {shown(baseline)}, {expected}"
+        yield (*at, "baseline"), f"found {quote(baseline)}, {expected}"
 
 
 def _costs(at: Loc, costs: Any, task: TaskKind | None) -> Found:
@@ -165,8 +165,8 @@ def _costs(at: Loc, costs: Any, task: TaskKind | None) -> Found:
         yield at, f"found costs for the task {task}, expected them with classes only"
     lengths = {len(row) for row in costs if isinstance(row, list)}
     if lengths - {len(costs)}:
-        found = f"found {len(costs)} lists of {' or '.join(map(str, sorted(lengths)))}"
-        yield at, f"{found} numbers, expected a square: a list for each class, a number in it too"
+        words = f"found {len(costs)} lists of {' or '.join(map(str, sorted(lengths)))}"
+        yield at, f"{words} numbers, expected a square: a list for each class, a number in it too"
 
 
 def _model_place(at: Loc, item: Any) -> tuple[Loc, str | None]:
@@ -191,7 +191,7 @@ def _slices(at: Loc, items: list[Any]) -> Found:
             message = "found the name 'overall', expected another one: it is the name of all rows"
             yield place, message
         elif name and item.get("name") is None and (problem := name_problem(name)):
-            yield place, f"gives the name {shown(name)}, expected {problem}; give a name"
+            yield place, f"gives the name {quote(name)}, expected {problem}; give a name"
     yield from _twice(named, "slice set")
 
 
@@ -207,7 +207,7 @@ def _slice_rule(at: Loc, raw: dict[str, Any]) -> Found:
     across = [set(_columns(raw.get(rule))) for rule in _RULES]
     for column in dict.fromkeys(columns):
         if sum(column in names for names in across) > 1:
-            yield at, f"found the column {shown(column)} in two rules, expected it in one"
+            yield at, f"found the column {quote(column)} in two rules, expected it in one"
 
 
 def _slice_references(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Found:
@@ -221,7 +221,7 @@ def _slice_references(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Fou
     for index, name in enumerate(_items(test.get("slices"))):
         if isinstance(name, str) and name not in known:
             expected = f"expected a slice set of the evaluation, {suggestion(name, known)}"
-            yield (*at, index), f"found {shown(name)}, {expected}"
+            yield (*at, index), f"found {quote(name)}, {expected}"
 
 
 def _conditions(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Found:
@@ -229,7 +229,7 @@ def _conditions(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Found:
     if low is not None and high is not None and low > high:
         yield (
             (*at, "min"),
-            f"found min {shown(low)} above max {shown(high)}, expected min of max or less",
+            f"found min {quote(low)} above max {quote(high)}, expected min of max or less",
         )
     for kind in ("max_drop", "max_rise", "no_worse"):
         if test.get(kind) not in (None, False) and raw.get("baseline") is None:
@@ -258,9 +258,9 @@ def _threshold(at: Loc, test: dict[str, Any], task: TaskKind | None, hooks: Hook
     if threshold is None or not 0 <= threshold <= 1:
         return
     name = hooks.metric(metric)
-    made = f"{name}_at_threshold_{float(threshold)!r}"
-    if hooks.known_metrics(name, task) is None and hooks.known_metrics(made, task) is not None:
-        yield at, f"found a threshold for {shown(metric)}, which takes none in the task {task}"
+    full_name = f"{name}_at_threshold_{float(threshold)!r}"
+    if hooks.known_metrics(name, task) is None and hooks.known_metrics(full_name, task) is not None:
+        yield at, f"found a threshold for {quote(metric)}, which takes none in the task {task}"
 
 
 def _twice(named: Sequence[tuple[Loc, str | None]], what: str) -> Found:
@@ -269,7 +269,7 @@ def _twice(named: Sequence[tuple[Loc, str | None]], what: str) -> Found:
         if name is None:
             continue
         if name in seen:
-            yield loc, f"found a second {what} called {shown(name)}, expected a name of its own"
+            yield loc, f"found a second {what} called {quote(name)}, expected a name of its own"
         seen.add(name)
 
 

@@ -132,7 +132,7 @@ def _tests(
             severity=file.severity,
             corrected=file.corrected,
             group=file.group,
-            threshold=_chosen(file.threshold),
+            threshold=_threshold_from(file.threshold),
         )
         for file, name, own, listed in zip(files, names, metrics, conditions, strict=True)
     )
@@ -144,7 +144,7 @@ def _at(file: ModelTestFile, metric: str) -> str:
     return f"{metric}_at_threshold_{at!r}" if isinstance(at, float) else metric
 
 
-def _chosen(threshold: object) -> ThresholdFrom | None:
+def _threshold_from(threshold: object) -> ThresholdFrom | None:
     if not isinstance(threshold, ThresholdFile):
         return None
     return ThresholdFrom(threshold.best, threshold.evaluation)

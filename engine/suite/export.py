@@ -19,7 +19,7 @@ def dump_suite(suite: Suite) -> str:
     data = {
         "name": suite.name,
         "store": suite.store,
-        "mlflow": _given(
+        "mlflow": _drop_unset(
             tracking_uri=suite.mlflow.tracking_uri,
             max_slice_metrics=suite.mlflow.max_slice_metrics,
         ),
@@ -47,21 +47,21 @@ def schema() -> dict[str, Any]:
 
     It knows types, keys and ranges; what names refer to is checked by `load_suite` alone.
     """
-    made = SuiteFile.model_json_schema(mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+    json_schema = SuiteFile.model_json_schema(mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **json_schema}
 
 
-def _given(**keys: Any) -> dict[str, Any]:
+def _drop_unset(**keys: Any) -> dict[str, Any]:
     """Leaves out the keys that were not given."""
     return {key: value for key, value in keys.items() if value is not None and value != []}
 
 
 def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
-    return _given(
+    return _drop_unset(
         name=item.name,
         dataset=_dataset(item.dataset),
         models=[
-            _given(uri=model.uri, name=model.name, output=model.output and model.output.value)
+            _drop_unset(uri=model.uri, name=model.name, output=model.output and model.output.value)
             for model in item.models
         ],
         baseline=item.baseline,
@@ -78,7 +78,7 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
 
 def _dataset(item: DatasetSource) -> dict[str, Any]:
     version = item.version
-    return _given(
+    return _drop_unset(
         **{item.format: item.uri},
         name=item.name,
         version=version.isoformat() if isinstance(version, dt.datetime) else version,
@@ -100,7 +100,7 @@ def _slices(rule: SliceRule) -> str | dict[str, Any]:
         return "overall"
     quantiles = dict(rule.quantiles)
     bins = {item.column: list(item.edges) for item in rule.dimensions if item.edges is not None}
-    return _given(
+    return _drop_unset(
         name=rule.name,
         where=rule.where,
         by=[
@@ -114,7 +114,7 @@ def _slices(rule: SliceRule) -> str | dict[str, Any]:
 
 
 def _test(test: ModelTest, decide: DecideBy) -> dict[str, Any]:
-    return _given(
+    return _drop_unset(
         name=test.name,
         metric=test.metric,
         **{condition.kind: _bound(condition) for condition in test.conditions},

@@ -38,7 +38,7 @@ from engine.core.vocabulary import (
 )
 from engine.suite.default_names import NAME_LENGTH, module_problem, name_problem, text_problem
 from engine.suite.suite import Predictions
-from engine.suite.wording import shown, suggestion
+from engine.suite.wording import quote, suggestion
 
 _INT64 = 2**63
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?%")
@@ -49,7 +49,7 @@ def expected(words: str) -> PydanticCustomError:
     return PydanticCustomError("expected", "{words}", {"words": words})
 
 
-def _checked(problem: Callable[[str], str | None]) -> AfterValidator:
+def _validator(problem: Callable[[str], str | None]) -> AfterValidator:
     def check(text: str) -> str:
         if words := problem(text):
             raise expected(words)
@@ -67,20 +67,20 @@ def _predicate_problem(text: str) -> str | None:
     return _line_problem(" ".join(text.split()))
 
 
-_OneLine = Annotated[str, Field(strict=True, max_length=4000), _checked(_line_problem)]
+_OneLine = Annotated[str, Field(strict=True, max_length=4000), _validator(_line_problem)]
 Name = Annotated[
     str,
-    _checked(name_problem),
+    _validator(name_problem),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": NAME_LENGTH}),
 ]
 Text = Annotated[_OneLine, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 4000})]
 Predicate = Annotated[
     str,
     Field(max_length=20_000),
-    _checked(_predicate_problem),
+    _validator(_predicate_problem),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 20_000}),
 ]
-Module = Annotated[str, _checked(module_problem)]
+Module = Annotated[str, _validator(module_problem)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 BestField = Literal["f1", "youden", "cost"]
 
@@ -101,7 +101,7 @@ def _distinct(items: list[Any]) -> list[Any]:
     seen: list[tuple[type, Any]] = []
     for item in items:
         if (type(item), item) in seen:
-            raise expected(f"items that differ, but {shown(item)} stands twice")
+            raise expected(f"items that differ, but {quote(item)} stands twice")
         seen.append((type(item), item))
     return items
 
@@ -122,13 +122,13 @@ TextList = Annotated[
 Columns = Annotated[TextList, BeforeValidator(_one_or_many), Or({"type": "string", "minLength": 1})]
 
 
-def _increasing(edges: list[float]) -> list[float]:
+def _check_edges(edges: list[float]) -> list[float]:
     if any(low >= high for low, high in itertools.pairwise(edges)):
         raise expected("edges that strictly increase")
     return edges
 
 
-Edges = Annotated[list[Number], Field(min_length=1), AfterValidator(_increasing)]
+Edges = Annotated[list[Number], Field(min_length=1), AfterValidator(_check_edges)]
 QuantileCount = Annotated[int, Field(ge=2, le=100)]
 
 

@@ -15,7 +15,7 @@ from engine.suite.overrides import apply_overrides
 from engine.suite.schema import SuiteFile
 from engine.suite.suite import Suite
 from engine.suite.validation_errors import report_errors
-from engine.suite.wording import Loc, shown
+from engine.suite.wording import Loc, quote
 from engine.suite.yaml_document import Document, read_document
 
 # Reading more takes minutes, and what has no end is no file.
@@ -82,7 +82,7 @@ def _read(source: str) -> Document:
     if () not in document.broken and not isinstance(document.data, dict):
         if document.data is None:
             raise _unreadable(source, "the file is empty, expected a mapping with name, ...")
-        document.report((), f"found {shown(document.data)}, expected a mapping with name, ...")
+        document.report((), f"found {quote(document.data)}, expected a mapping with name, ...")
     if not isinstance(document.data, dict):
         raise SuiteError(source, document.mistakes)
     return document

@@ -27,6 +27,6 @@ def outline(text: str) -> Outline:
     data = yaml.load(text, SuiteLoader)
     return Outline(
         name=data["name"],
-        evaluations=tuple(each["name"] for each in data["evaluations"]),
+        evaluations=tuple(evaluation["name"] for evaluation in data["evaluations"]),
         tracking_uri=data.get("mlflow", {}).get("tracking_uri"),
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.errors import Mistake
 from engine.suite.default_names import model_name
-from engine.suite.wording import Loc, place_text, shown, suggestion, told
+from engine.suite.wording import Loc, place_text, printable_text, quote, suggestion
 from engine.suite.yaml_document import Document, read_document
 
 
@@ -25,14 +25,14 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         try:
             _apply(document, text)
         except _Refused as refused:
-            document.mistakes.append(Mistake(f"--set {told(text, 200)}", str(refused)))
+            document.mistakes.append(Mistake(f"--set {printable_text(text, 200)}", str(refused)))
 
 
 def _apply(document: Document, text: str) -> None:
     dotted, equals, raw = text.partition("=")
     parts = [part.strip() for part in dotted.split(".")]
     if not equals or not all(parts):
-        raise _Refused(f"found {shown(text)}, expected dotted.key=value")
+        raise _Refused(f"found {quote(text)}, expected dotted.key=value")
     value = _value(raw)
     container: Any = document.data
     loc: Loc = ()
@@ -56,7 +56,7 @@ def _value(raw: str) -> Any:
     parsed = read_document(raw)
     if parsed.mistakes:
         said = "; ".join(mistake.message for mistake in parsed.mistakes)
-        raise _Refused(f"found the value {shown(raw)}, expected YAML: {said}")
+        raise _Refused(f"found the value {quote(raw)}, expected YAML: {said}")
     return parsed.data
 
 
@@ -85,12 +85,12 @@ def _step(container: Any, parts: list[str], loc: Loc) -> tuple[str | int, int]:
 def _no_item(part: str, items: list[Any], loc: Loc, names: list[str]) -> str:
     indices = f"an index from 0 to {len(items) - 1}" if items else "an item, but the list is empty"
     named = f" or {suggestion(part, names)}" if names else ""
-    return f"{place_text(loc)} has no item {shown(part)}, expected {indices}{named}"
+    return f"{place_text(loc)} has no item {quote(part)}, expected {indices}{named}"
 
 
 def _names(items: list[Any], loc: Loc) -> list[tuple[int, str]]:
     """Lists the names by which a list's items can be called; of two equal ones the first."""
-    found: dict[str, int] = {}
+    indices: dict[str, int] = {}
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             continue
@@ -99,12 +99,12 @@ def _names(items: list[Any], loc: Loc) -> list[tuple[int, str]]:
         if name is None and loc[-1:] == ("models",) and isinstance(uri, str):
             name = model_name(uri)
         if isinstance(name, str):
-            found.setdefault(name, index)
-    return [(index, name) for name, index in found.items()]
+            indices.setdefault(name, index)
+    return [(index, name) for name, index in indices.items()]
 
 
 def _descend(child: Any, loc: Loc) -> Any:
     """Goes one level down, into a mapping or a list."""
     if not isinstance(child, (dict, list)):
-        raise _Refused(f"{place_text(loc)} is {shown(child)}, which has no keys below it")
+        raise _Refused(f"{place_text(loc)} is {quote(child)}, which has no keys below it")
     return child

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from engine.suite.wording import Loc, shown
+from engine.suite.wording import Loc, quote
 
 Found = Iterator[tuple[Loc, str]]
 
@@ -25,11 +25,11 @@ def check_sensitive(at: Loc, raw: dict[str, Any], dataset: dict[str, Any]) -> Fo
     Its features, key, cluster and query may be sensitive, and a predicate or the edges of bins may
     name such a column: of these nothing is shown that the suite does not say itself.
     """
-    secret = {name for name in _listed(dataset.get("sensitive")) if isinstance(name, str)}
+    secret = {name for name in _as_list(dataset.get("sensitive")) if isinstance(name, str)}
     for use, why in _USES.items():
         if isinstance(dataset.get(use), str) and dataset[use] in secret:
             yield (*at, "dataset", use), _refusal(dataset[use], why)
-    for index, item in enumerate(_listed(raw.get("slices"))):
+    for index, item in enumerate(_as_list(raw.get("slices"))):
         for rule, why in _SLICES.items():
             for name in _names(item.get(rule) if isinstance(item, dict) else None):
                 if name in secret:
@@ -37,13 +37,13 @@ def check_sensitive(at: Loc, raw: dict[str, Any], dataset: dict[str, Any]) -> Fo
 
 
 def _refusal(name: str, why: str) -> str:
-    return f"found {shown(name)}, which is sensitive, expected a column that is not: {why}"
+    return f"found {quote(name)}, which is sensitive, expected a column that is not: {why}"
 
 
-def _listed(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value] if isinstance(value, str) else []
 
 
 def _names(value: Any) -> list[str]:
-    columns = list(value) if isinstance(value, dict) else _listed(value)
+    columns = list(value) if isinstance(value, dict) else _as_list(value)
     return [name for name in columns if isinstance(name, str)]

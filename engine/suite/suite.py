@@ -79,7 +79,7 @@ class SliceRule:
     where: str | None = None
     quantiles: tuple[tuple[str, int], ...] = ()
 
-    def pinned(self, edges: Mapping[str, tuple[float, ...]] | None = None) -> SliceSet:
+    def make_slice_set(self, edges: Mapping[str, tuple[float, ...]] | None = None) -> SliceSet:
         """Makes the slice set, with the edges of its quantiles by column.
 
         Raises:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.suite.schema import SuiteFile
-from engine.suite.wording import Loc, nearest, shown, suggestion
+from engine.suite.wording import Loc, nearest, quote, suggestion
 from engine.suite.yaml_document import Document
 
 # What was expected, by the type of pydantic's error; the braces are filled from its context.
@@ -39,7 +39,7 @@ def report_errors(error: ValidationError, document: Document) -> set[Loc]:
     """Adds a mistake for each of pydantic's errors, and returns where they stand."""
     places: set[Loc] = set()
     listed = error.errors(include_url=False)
-    misspelt = {_meant(item["loc"]) for item in listed if item["type"] == "extra_forbidden"}
+    misspelt = {_nearest_key(item["loc"]) for item in listed if item["type"] == "extra_forbidden"}
     for details in listed:
         if details["type"] == "missing" and details["loc"] in misspelt:
             # It is there under a wrong name: one mistake, which is told as the unknown key.
@@ -54,7 +54,7 @@ def report_errors(error: ValidationError, document: Document) -> set[Loc]:
     return places
 
 
-def _meant(loc: Loc) -> Loc | None:
+def _nearest_key(loc: Loc) -> Loc | None:
     """Finds the key that a misspelt one stands for, where there is a near one."""
     owner = _owner(loc)
     near = nearest(str(loc[-1]), owner.model_fields) if owner else None
@@ -66,24 +66,24 @@ def _message(details: ErrorDetails, loc: Loc) -> str:
     owner = _owner(loc)
     if kind == "extra_forbidden":
         known = list(owner.model_fields) if owner else []
-        return f"found the unknown key {shown(loc[-1])}, expected {suggestion(loc[-1], known)}"
+        return f"found the unknown key {quote(loc[-1])}, expected {suggestion(loc[-1], known)}"
     if kind == "missing":
         info = owner.model_fields.get(str(loc[-1])) if owner else None
         meaning = f": {info.description}" if info and info.description else ""
-        return f"is missing, expected the key {shown(loc[-1])}{meaning}"
+        return f"is missing, expected the key {quote(loc[-1])}{meaning}"
     template = _EXPECTED.get(kind)
     wanted = template.format(**details.get("ctx", {})) if template else details["msg"]
-    found = details["input"]
-    return f"found {shown(found)}, expected {wanted}{_hint(kind, found)}"
+    value = details["input"]
+    return f"found {quote(value)}, expected {wanted}{_hint(kind, value)}"
 
 
-def _hint(kind: str, found: Any) -> str:
+def _hint(kind: str, value: Any) -> str:
     """Tells of the quotes that turn one type into the other."""
-    if kind == "string_type" and found is not None and not isinstance(found, (list, dict)):
+    if kind == "string_type" and value is not None and not isinstance(value, (list, dict)):
         return "; put it in quotes"
-    if kind in ("float_type", "int_type") and isinstance(found, str):
+    if kind in ("float_type", "int_type") and isinstance(value, str):
         try:
-            float(found)
+            float(value)
         except ValueError:
             return ""
         return "; take the quotes away"

@@ -19,16 +19,16 @@ def place_text(loc: Loc) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            text += f".{told(step)}" if text else told(step)
+            text += f".{printable_text(step)}" if text else printable_text(step)
     return text or "suite"
 
 
-def told(text: str, limit: int = 80) -> str:
+def printable_text(text: str, limit: int = 80) -> str:
     """Gives a text as it stands, by its repr where it would act on a terminal, cut at a limit."""
-    return text if text and text.isprintable() and len(text) <= limit else shown(text)
+    return text if text and text.isprintable() and len(text) <= limit else quote(text)
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """Gives the repr of a found value, cut to a readable length; null is named as such."""
     if value is None:
         return "null (an empty value)"
@@ -52,6 +52,6 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def suggestion(word: object, known: Iterable[str]) -> str:
     """Gives the end of a sentence: `one of a, b; did you mean 'a'?`."""
     names = list(known)
-    listed = ", ".join(map(told, names[:20])) + (", ..." if len(names) > 20 else "")
+    listed = ", ".join(map(printable_text, names[:20])) + (", ..." if len(names) > 20 else "")
     near = nearest(word, names[:_COMPARED]) if isinstance(word, str) else None
-    return f"one of {listed}" + (f"; did you mean {shown(near)}?" if near else "")
+    return f"one of {listed}" + (f"; did you mean {quote(near)}?" if near else "")

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from engine.errors import Mistake
-from engine.suite.wording import Loc, place_text, shown, told
+from engine.suite.wording import Loc, place_text, printable_text, quote
 
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp")}
@@ -83,7 +83,7 @@ class Document:
             return
         origin = next((self.origins[up] for up in _upwards(loc) if up in self.origins), None)
         if origin is not None:
-            message = f"{message} (given by --set {told(origin, 200)})"
+            message = f"{message} (given by --set {printable_text(origin, 200)})"
             self.mistakes.append(Mistake(place_text(loc), message))
             return
         place = self.keys.get(loc) if key else None
@@ -136,7 +136,7 @@ def _not_yaml(error: yaml.YAMLError, text: str) -> Mistake:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         parts = [part for part in (error.context, error.problem) if part]
-        message = told(f"is not YAML: {', '.join(parts)}", 400)
+        message = printable_text(f"is not YAML: {', '.join(parts)}", 400)
         if mark is not None:
             return Mistake("suite", message, mark.line + 1, mark.column + 1)
         return Mistake("suite", message)
@@ -174,7 +174,7 @@ class _Builder:
                 return [self.build(item, (*loc, i)) for i, item in enumerate(node.value)]
         finally:
             self._open.discard(id(node))
-        return self._break(loc, f"the tag {shown(node.tag)} is not allowed in a suite file")
+        return self._break(loc, f"the tag {quote(node.tag)} is not allowed in a suite file")
 
     def _may_open(self, node: yaml.Node, loc: Loc) -> bool:
         if id(node) in self._open:
@@ -191,12 +191,12 @@ class _Builder:
         if node.tag == _TAG + "value":
             return node.value
         if node.tag not in _SCALARS:
-            return self._break(loc, f"the tag {shown(node.tag)} is not allowed in a suite file")
+            return self._break(loc, f"the tag {quote(node.tag)} is not allowed in a suite file")
         kind = node.tag.removeprefix(_TAG)
         if kind not in ("int", "float") or len(node.value) <= _MAX_DIGITS:
             with contextlib.suppress(yaml.YAMLError, *_SCALAR_ERRORS):
                 return self._loader.construct_object(node)
-        return self._break(loc, f"found {shown(node.value)}, which is no valid YAML {kind}")
+        return self._break(loc, f"found {quote(node.value)}, which is no valid YAML {kind}")
 
     def _mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str, Any]:
         # An own key counts before a merged one, and of the merged the first counts.
@@ -213,7 +213,7 @@ class _Builder:
                 self._document.mistakes.append(
                     Mistake(
                         place_text((*loc, key)),
-                        f"the key {shown(key)} is given twice, first in line {first}; expected it "
+                        f"the key {quote(key)} is given twice, first in line {first}; expected it "
                         "once",
                         mark.line,
                         mark.column,
@@ -221,7 +221,7 @@ class _Builder:
                 )
                 continue
             entries[key] = (key_node, value_node)
-        for key_node, value_node in self._merged(node, loc):
+        for key_node, value_node in self._merge_pairs(node, loc):
             key = self._key(key_node, loc)
             if key is not None:
                 entries.setdefault(key, (key_node, value_node))
@@ -240,12 +240,14 @@ class _Builder:
         mark = _place(node)
         quotes = "; put it in quotes" if isinstance(node, yaml.ScalarNode) else ""
         kind = node.tag.removeprefix(_TAG)
-        key = shown(node.value) if isinstance(node, yaml.ScalarNode) else "that is no text"
+        key = quote(node.value) if isinstance(node, yaml.ScalarNode) else "that is no text"
         message = f"found a key {key} ({kind}), expected a text{quotes}"
         self._document.mistakes.append(Mistake(place_text(loc), message, mark.line, mark.column))
         return None
 
-    def _merged(self, node: yaml.MappingNode, loc: Loc) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    def _merge_pairs(
+        self, node: yaml.MappingNode, loc: Loc
+    ) -> Iterator[tuple[yaml.Node, yaml.Node]]:
         """Yields the pairs that `<<` brings into a mapping, those that count first."""
         for key_node, value_node in node.value:
             if key_node.tag != _TAG + "merge":
@@ -260,7 +262,7 @@ class _Builder:
                 self._count()
                 self._open.add(id(source))
                 yield from (pair for pair in source.value if pair[0].tag != _TAG + "merge")
-                yield from self._merged(source, loc)
+                yield from self._merge_pairs(source, loc)
                 self._open.discard(id(source))
 
     def _break(self, loc: Loc, message: str) -> None:

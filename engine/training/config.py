@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.errors import Mistake, ModelError, SuiteError
 from engine.suite.fields import OutputField, TaskField
 from engine.suite.overrides import apply_overrides
-from engine.suite.wording import shown, suggestion
+from engine.suite.wording import quote, suggestion
 from engine.suite.yaml_document import Document, read_document
 
 CONFIG_FILE = "model_config.yml"
@@ -70,7 +70,7 @@ def read_config(
         document = read_document(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{str(path)!r} cannot be read: {error}") from error
-    config = _validated(document, path)
+    config = _validate(document, path)
     if version is not None and version not in config.versions:
         known = suggestion(version, config.versions) if config.versions else "none"
         raise ModelError(f"{str(path)!r} has no version {version!r}, expected {known}")
@@ -79,17 +79,17 @@ def read_config(
         **((config.versions[version] or {}) if version is not None else {}),
     }
     apply_overrides(document, overrides)
-    return _validated(document, path, params=config.params)
+    return _validate(document, path, params=config.params)
 
 
-def _validated(
+def _validate(
     document: Document, path: Path, params: Mapping[str, Any] | None = None
 ) -> ModelConfig:
     """Turns the document into a config; `params` are the hyperparameters that the file names."""
     config = None
     if not document.mistakes and not isinstance(document.data, dict):
-        found = shown(document.data)
-        document.mistakes.append(Mistake(path.name, f"found {found}, expected a mapping"))
+        data_text = quote(document.data)
+        document.mistakes.append(Mistake(path.name, f"found {data_text}, expected a mapping"))
     elif not document.mistakes:
         try:
             config = ModelConfig.model_validate(document.data)
@@ -122,4 +122,4 @@ def _report(error: ValidationError, document: Document) -> None:
             document.report(loc, "is missing")
         else:
             wanted = _KINDS.get(details["type"], details["msg"].removeprefix("Input should be "))
-            document.report(loc, f"found {shown(details['input'])}, expected {wanted}")
+            document.report(loc, f"found {quote(details['input'])}, expected {wanted}")

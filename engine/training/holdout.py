@@ -55,12 +55,12 @@ def _of_classes(truth: np.ndarray, prediction: Prediction, classes: int) -> dict
     from sklearn import metrics
 
     scores = prediction.scores
-    found = prediction.labels if scores is None else scores.argmax(axis=1)
+    predicted = prediction.labels if scores is None else scores.argmax(axis=1)
     binary = classes == 2
     name, average = ("f1", "binary") if binary else ("f1_macro", "macro")
     measured = {
-        "accuracy": float(metrics.accuracy_score(truth, found)),
-        name: float(metrics.f1_score(truth, found, average=average)),
+        "accuracy": float(metrics.accuracy_score(truth, predicted)),
+        name: float(metrics.f1_score(truth, predicted, average=average)),
     }
     if scores is not None:
         labels = np.arange(classes)

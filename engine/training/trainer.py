@@ -25,7 +25,7 @@ from engine.models.flavors.keras import import_tensorflow
 from engine.models.flavors.torch import import_torch
 from engine.models.log_model import (
     FittedModel,
-    find_registered,
+    find_version,
     log_metrics,
     log_model,
     log_run,
@@ -87,9 +87,9 @@ def train(
         )
     paths = _data_files(folder, config)
     fingerprint = _fingerprint(folder, config, paths)
-    if if_changed and (found := _find(tracking_uri, config.name, fingerprint)):
-        _LOG.info("%s: version %s is up to date", found.name, found.version)
-        return found
+    if if_changed and (trained := _find(tracking_uri, config.name, fingerprint)):
+        _LOG.info("%s: version %s is up to date", trained.name, trained.version)
+        return trained
     rows = _read_rows(paths, config)
     fitted = _fit(folder, config, rows)
     tags = {
@@ -136,11 +136,13 @@ class _Rows:
 
 
 def _find(tracking_uri: str, name: str, fingerprint: str) -> Trained | None:
-    found = find_registered(tracking_uri, name, "train_digest", fingerprint)
-    if found is None:
+    registered = find_version(tracking_uri, name, "train_digest", fingerprint)
+    if registered is None:
         return None
-    uri = f"models:/{name}/{found.version}"
-    return Trained(name, found.version, uri, found.run_id, found.metrics, reused=True)
+    uri = f"models:/{name}/{registered.version}"
+    return Trained(
+        name, registered.version, uri, registered.run_id, registered.metrics, reused=True
+    )
 
 
 def _data_files(folder: Path, config: ModelConfig) -> list[Path]:

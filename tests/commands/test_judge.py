@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.commands.judge import lacking
+from engine.commands.judge import unmet_needs
 from engine.core.vocabulary import (
     DatasetVersion,
     ModelTest,
@@ -15,7 +15,7 @@ from engine.core.vocabulary import (
 )
 from engine.metrics import Problem
 from engine.planning import Columns, EvaluationPlan, needs
-from engine.store.states import Kept, Stock, Writer, missing
+from engine.store.states import Kept, StateCatalog, Writer, missing_needs
 
 BINARY = TaskKind.BINARY
 PARITY = "demographic_parity_difference"
@@ -30,15 +30,15 @@ def plan_of(*tests: ModelTest) -> EvaluationPlan:
     )  # fmt: skip
 
 
-def stock_of(plan: EvaluationPlan, of: EvaluationPlan) -> Stock:
+def stock_of(plan: EvaluationPlan, of: EvaluationPlan) -> StateCatalog:
     """What a run of a plan keeps, as another plan finds it."""
     writer = Writer("r", of.name, "")
     kept = [Kept(need.state, need.place, of.dataset.version, writer, 1) for need in needs(of)]
-    return Stock(plan, "r", kept)
+    return StateCatalog(plan, "r", kept)
 
 
 def lacks(plan: EvaluationPlan, of: EvaluationPlan) -> dict[str, str]:
-    return lacking(plan, missing(stock_of(plan, of)))
+    return unmet_needs(plan, missing_needs(stock_of(plan, of)))
 
 
 def test_groups_that_were_never_scanned_are_lacking() -> None:
@@ -64,6 +64,6 @@ def test_what_failed_is_not_waited_for() -> None:
     assert "loss" in lacks(wanted, stored)
     stock = stock_of(wanted, stored)
     stock.failed[0, ""] = "ValueError: no"
-    assert lacking(wanted, missing(stock)) == {}
+    assert unmet_needs(wanted, missing_needs(stock)) == {}
     stock.failed = {(0, "mean(log_loss)"): "ValueError: no"}
-    assert lacking(wanted, missing(stock)) == {}
+    assert unmet_needs(wanted, missing_needs(stock)) == {}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from pyspark.logger import PySparkLogger
 
-from engine.commands.redacted import discreet
+from engine.commands.redacted import redacted
 from engine.errors import DataError, StoreError
 
 CANARY = "CANARY-5f0e77"
@@ -28,7 +28,7 @@ Quoting.__module__ = "pyspark.errors.exceptions.captured"
 def shown(action: Callable[[], object]) -> tuple[str, BaseException]:
     """What a notebook prints of an error that leaves a function of the API."""
     try:
-        with discreet():
+        with redacted():
             action()
     except BaseException as error:
         return "".join(traceback.format_exception(error)), error
@@ -109,7 +109,7 @@ def test_pyspark_logs_no_error_while_a_function_runs_and_again_after_it(
     for logger in loggers:
         logger.disabled = False
     try:
-        with discreet():
+        with redacted():
             for logger in loggers:
                 logger.error(CANARY, errorClass="CAST_INVALID_INPUT")
         assert [logger.disabled for logger in loggers] == [False, False]

@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from engine.core.background import Beside
+from engine.core.background import BackgroundWriter
 from engine.errors import StoreError
 
 
 def test_actions_run_in_their_order_and_the_end_waits_for_them() -> None:
     done: list[int] = []
     gate = threading.Event()
-    with Beside() as beside:
+    with BackgroundWriter() as beside:
         beside.do(gate.wait, 10)
         for number in range(20):
             beside.do(done.append, number)
@@ -29,7 +29,7 @@ def test_an_action_that_fails_ends_the_others_and_is_told_at_the_end() -> None:
         raise StoreError("the disk is full")
 
     def block() -> None:
-        with Beside() as beside:
+        with BackgroundWriter() as beside:
             beside.do(done.append, "before")
             beside.do(fail)
             beside.do(done.append, "after")
@@ -40,7 +40,7 @@ def test_an_action_that_fails_ends_the_others_and_is_told_at_the_end() -> None:
 
 
 def test_waiting_tells_a_failure_early() -> None:
-    beside = Beside()
+    beside = BackgroundWriter()
     beside.wait()
 
     def fail() -> None:
@@ -61,7 +61,7 @@ def test_a_block_that_fails_keeps_its_own_error_and_begins_nothing_more() -> Non
         done.append("slow")
 
     def block() -> None:
-        with Beside() as beside:
+        with BackgroundWriter() as beside:
             beside.do(slow)
             beside.do(done.append, "never begun")
             begun.wait(10)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.locks import going_on, sole_process, sole_writer
+from engine.core.locks import run_holder, sole_process, sole_writer
 from engine.errors import InputError, StoreError
 
 HOLDER = """
@@ -95,10 +95,10 @@ def test_a_run_goes_on_in_one_place(tmp_path: Path) -> None:
             sole_process(tmp_path, "r1"),
         ):
             raise AssertionError("the run goes on twice")
-        assert going_on(tmp_path, "r1") == f"the process {os.getpid()}"
+        assert run_holder(tmp_path, "r1") == f"the process {os.getpid()}"
         with sole_process(tmp_path, "r2"), sole_process(None, "r1"):
             pass
-    assert going_on(tmp_path, "r1") is going_on(None, "r1") is None
+    assert run_holder(tmp_path, "r1") is run_holder(None, "r1") is None
     with sole_process(tmp_path, "r1"):
         pass
     assert not list((tmp_path / ".locks").iterdir()), "nothing is left of runs that ended"

@@ -19,7 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.core import redaction
-from engine.core.redaction import Told, told
+from engine.core.redaction import Told, redacted_message
 from engine.errors import DataError, ModelError
 
 CANARY = "CANARY-5f0e77"
@@ -38,7 +38,7 @@ def raised(action: Callable[[], object]) -> BaseException:
 
 def said(action: Callable[[], object]) -> str:
     """What is told, without the place."""
-    text = told(raised(action))
+    text = redacted_message(raised(action))
     found = re.fullmatch(r"(.*) \(test_redaction\.py:[0-9]+\)", text, re.DOTALL)
     assert found is not None, text
     return found[1]
@@ -180,7 +180,7 @@ def test_nothing_of_a_value_is_told(way: Callable[[object], None], value: str) -
         return  # it is a number, which `reading` and `of_numbers` take
     if isinstance(error, AssertionError) and "nothing was raised" in str(error):
         return
-    text = told(error)
+    text = redacted_message(error)
     for shape in (value, value.upper(), value[::-1], repr(value)[1:-1], " ".join(value.split())):
         for at in range(len(shape) - 3):
             part = shape[at : at + 4]
@@ -224,10 +224,10 @@ def test_the_place_is_the_users_own_code() -> None:
     line = next(
         n for n, text in enumerate(SOURCE.splitlines(), 1) if "raise KeyError(value)" in text
     )
-    assert told(raised(lambda: of_key(1))).endswith(f" (test_redaction.py:{line})")
+    assert redacted_message(raised(lambda: of_key(1))).endswith(f" (test_redaction.py:{line})")
     # Of an error inside pandas it is the line that asked pandas.
     frame = pd.DataFrame({"age": [1]})
-    text = told(raised(lambda: frame[CANARY]))
+    text = redacted_message(raised(lambda: frame[CANARY]))
     assert re.fullmatch(rf"KeyError{WITHHELD} \(test_redaction\.py:[0-9]+\)", text)
 
 
@@ -286,7 +286,7 @@ def test_our_own_errors_are_told_as_they_are() -> None:
     ours = types.ModuleType("engine.models.x")
     vars(ours)["ModelError"] = ModelError
     exec(code, vars(ours))
-    assert told(_without_this_frame(lambda: ours.fail("v3 returned 7"))) == (
+    assert redacted_message(_without_this_frame(lambda: ours.fail("v3 returned 7"))) == (
         "ModelError: v3 returned 7"
     )
 
@@ -305,4 +305,4 @@ def _without_this_frame(action: Callable[[], Any]) -> BaseException:
 
 
 def test_what_was_told_in_another_process_is_told_here() -> None:
-    assert told(Told("ValueError: … (x.py:1)")) == "ValueError: … (x.py:1)"
+    assert redacted_message(Told("ValueError: … (x.py:1)")) == "ValueError: … (x.py:1)"

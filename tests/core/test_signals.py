@@ -10,15 +10,15 @@ import time
 
 import pytest
 
-from engine.core.signals import keeping_handlers, stopping_in_time
+from engine.core.signals import keep_handlers, stop_on_signal
 
 COMMAND = """
 import time
 from engine.core import signals
 signals.GRACE_SECONDS = {grace}
-from engine.cli.app import reported
+from engine.cli.app import handle_errors
 
-@reported
+@handle_errors
 def command() -> int:
     try:
         print("ready", flush=True)
@@ -81,19 +81,19 @@ def test_a_second_signal_ends_at_once() -> None:
 
 def test_the_handlers_are_put_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with stopping_in_time():
+    with stop_on_signal():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_what_a_library_sets_is_put_back() -> None:
-    with stopping_in_time():
+    with stop_on_signal():
         ours = signal.getsignal(signal.SIGINT)
-        with keeping_handlers():
+        with keep_handlers():
             signal.signal(signal.SIGINT, signal.default_int_handler)
         assert signal.getsignal(signal.SIGINT) is ours
     before = signal.getsignal(signal.SIGINT)
-    with keeping_handlers():
+    with keep_handlers():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN, "it is not ours to put back"
     signal.signal(signal.SIGINT, before)
@@ -103,7 +103,7 @@ def test_another_thread_runs_as_it_is() -> None:
     found: list[float] = []
 
     def work() -> None:
-        with stopping_in_time():
+        with stop_on_signal():
             found.append(time.monotonic())
 
     thread = threading.Thread(target=work)

@@ -81,7 +81,7 @@ def measure(
         for (number, family), group in of_set.items():
             count = len(group)
             first, *others = (
-                each.states.placed(np.array([place]), count) for place, each in enumerate(group)
+                each.states.renumber(np.array([place]), count) for place, each in enumerate(group)
             )
             payload = first.merge(*others).encode()
             keys = tuple(each.key for each in group)
@@ -468,7 +468,7 @@ def packed(plan: EvaluationPlan, rows: Sequence[Any]) -> dict[int, Slices]:
     keys = list(dict.fromkeys(row.key for row in rows))
     for row in rows:
         of_model = made.setdefault(row.model, {})
-        placed = row.states.placed(np.array([keys.index(row.key)]), len(keys))
+        placed = row.states.renumber(np.array([keys.index(row.key)]), len(keys))
         held = of_model.get(row.family)
         of_model[row.family] = placed if held is None else held.merge(placed)
     return {

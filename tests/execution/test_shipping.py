@@ -11,7 +11,7 @@ import pytest
 
 from engine.core.vocabulary import ModelVersion, Output, TaskKind
 from engine.errors import ModelError
-from engine.execution.shipping import packed
+from engine.execution.shipping import pack_folder
 from engine.models.load import find_folder, shipped_name
 
 
@@ -31,7 +31,7 @@ def test_all_files_are_packed_but_caches(tmp_path: Path) -> None:
         path = tmp_path / "model" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * 1000)
-    archive = packed(tmp_path / "model", tmp_path / "model.zip")
+    archive = pack_folder(tmp_path / "model", tmp_path / "model.zip")
     with zipfile.ZipFile(archive) as found:
         assert sorted(found.namelist()) == ["MLmodel", "code/a.py", "data/weights.bin"]
 

@@ -10,7 +10,7 @@ from sklearn.calibration import calibration_curve
 
 from engine.core.vocabulary import RowCounts
 from engine.metrics import METRICS, Sampling, SliceStates, spread_of
-from engine.metrics.bins import binned, middles, uniform_place
+from engine.metrics.bins import bin_scores, middles, uniform_place
 from engine.states import BUCKETS
 
 CLASSES = ("no", "yes")
@@ -23,10 +23,10 @@ def test_a_score_on_an_edge_belongs_to_the_bin_below() -> None:
 
 def test_uniform_bins_are_scikit_learns(measure: Any, random_rows: Any) -> None:
     rows = random_rows(0, 300, classes=CLASSES, decimals=2)
-    bins = binned(measure.states("ece", rows).view("scores(1)"), 10, quantile=False)
+    bins = bin_scores(measure.states("ece", rows).view("scores(1)"), 10, quantile=False)
     observed, said = calibration_curve(rows.truth, rows.scores[:, 1], n_bins=10)
     used = bins.weight[0] > 0
-    np.testing.assert_allclose(bins.observed[0, used], observed)
+    np.testing.assert_allclose(bins.positive_share[0, used], observed)
     np.testing.assert_allclose((bins.score / bins.weight)[0, used], said)
 
 

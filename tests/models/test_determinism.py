@@ -81,7 +81,7 @@ def asked(watch: Watch, model: Drawing, batches: int = 3, rows: int = 50) -> str
     """Lets a watched model predict some batches; gives what is found of it."""
     model.rows = 0
     for batch in range(1, batches + 1):
-        give = watch.loading(lambda _: model, 7, batch)
+        give = watch.loader(lambda _: model, 7, batch)
         give(MODEL).predict(pa.RecordBatch.from_pydict({"a": np.arange(rows) / 7}))
     return watch.doubts.get(7)
 
@@ -122,7 +122,7 @@ def test_rows_that_fill_a_chunk_up_show_chance(watch: Watch) -> None:
             return Prediction(scores=self.runner(batch))
 
     network = Network(MODEL, run)
-    give = watch.loading(lambda _: network, 1, 1)
+    give = watch.loader(lambda _: network, 1, 1)
     give(MODEL).predict(pa.RecordBatch.from_pydict({"a": np.arange(100.0)}))
     assert "otherwise for 16 of them" in watch.doubts[1]
 
@@ -130,12 +130,15 @@ def test_rows_that_fill_a_chunk_up_show_chance(watch: Watch) -> None:
 def test_what_differs_in_the_last_digits_is_alike() -> None:
     scores = np.array([[0.25, 0.75], [0.5, 0.5], [np.nan, np.nan]])
     near, far = scores + 1e-7, scores + np.array([[0.0], [0.01], [0.0]])
-    assert determinism.differing(Prediction(scores=scores), Prediction(scores=near)) == 0
-    assert determinism.differing(Prediction(scores=scores), Prediction(scores=far[:2])) == 1
+    assert determinism.count_differences(Prediction(scores=scores), Prediction(scores=near)) == 0
+    assert determinism.count_differences(Prediction(scores=scores), Prediction(scores=far[:2])) == 1
     labels = np.array([0, 1, -1, 1])
     other = np.array([0, 1, -1])
-    assert determinism.differing(Prediction(labels=labels), Prediction(labels=other)) == 0
-    assert determinism.differing(Prediction(labels=labels), Prediction(labels=other[::-1])) == 2
+    assert determinism.count_differences(Prediction(labels=labels), Prediction(labels=other)) == 0
+    assert (
+        determinism.count_differences(Prediction(labels=labels), Prediction(labels=other[::-1]))
+        == 2
+    )
 
 
 @pytest.mark.frameworks

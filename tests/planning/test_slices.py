@@ -24,7 +24,7 @@ from engine.planning.slices import (
     Slicer,
     code_bins,
     code_values,
-    crossed,
+    cross_dimensions,
     from_key,
     interval_texts,
     slice_key,
@@ -219,7 +219,7 @@ CODED = st.lists(
 @given(CODED)
 def test_crosses_are_the_tuples_of_their_values(columns: list[list[str | None]]) -> None:
     coded = [code_values(pa.array(column, pa.string())) for column in columns]
-    codes, values = crossed(coded)
+    codes, values = cross_dimensions(coded)
     assert [values[code] for code in codes] == list(zip(*columns, strict=True))
     assert len(set(values)) == len(values)
 
@@ -229,7 +229,7 @@ def test_crosses_of_many_values_do_not_overflow() -> None:
     texts = tuple(map(str, range(1_000_000)))
     rng = np.random.default_rng(0)
     columns = [rng.integers(0, 1_000_000, 500) for _ in range(10)]
-    codes, values = crossed([Coded(column, texts) for column in columns])
+    codes, values = cross_dimensions([Coded(column, texts) for column in columns])
     expected = [tuple(str(column[row]) for column in columns) for row in range(500)]
     assert [values[code] for code in codes] == expected
 

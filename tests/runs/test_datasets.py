@@ -102,7 +102,7 @@ def test_a_file_is_known_although_the_history_forgot_it(
     world.few.to_csv(tmp_path / "a.csv", index=False)
     table = str(tmp_path / "table")
     ingest(spark, str(tmp_path / "*.csv"), table=table, fmt="csv")
-    monkeypatch.setattr(ingesting, "_known", lambda spark, table, identities: set())
+    monkeypatch.setattr(ingesting, "_known_identities", lambda spark, table, identities: set())
     again = ingest(spark, str(tmp_path / "*.csv"), table=table, fmt="csv")
     assert (again.version, len(again.known)) == (0, 1)
 

@@ -502,7 +502,7 @@ def check_example(
     """A table, a suite and values as they are drawn: its scan equals a loop over masks."""
     from engine.commands.progress import Reporter
     from engine.core.locations import Store
-    from engine.execution.evaluate import Computing, evaluated
+    from engine.execution.evaluate import Computation, evaluate
     from engine.planning.model_finder import ModelFinder
     from engine.planning.planner import prepare
     from engine.planning.suites import read_suite
@@ -545,8 +545,8 @@ def check_example(
     before = surroundings(place, root)
     read = read_suite(path)
     made = prepare(spark, read, read.evaluations[0], finder=ModelFinder(read))
-    of = Computing(spark, Store(read.store), read.name, f"example-{number}", Reporter())
-    cells = evaluated(of, made.plan, made.frame, []).cells
+    of = Computation(spark, Store(read.store), read.name, f"example-{number}", Reporter())
+    cells = evaluate(of, made.plan, made.frame, []).cells
     found = {(cell.slice.kind, repr(cell.slice.columns)): cell for cell in cells}
     assert len({cell.slice.name for cell in cells}) == len(found) == len(cells)
     correct = (place.predicted(rows, 0) == rows[label]).astype(float)

@@ -22,17 +22,17 @@ from engine.core.locations import Store
 from engine.core.vocabulary import Cell, EvaluationResult
 from engine.errors import DataError
 from engine.evaluation.measure import measure
-from engine.execution.evaluate import Computing, evaluated
-from engine.execution.incremental import Steps, steps
+from engine.execution.evaluate import Computation, evaluate
+from engine.execution.incremental import StatePlan, plan_states
 from engine.execution.kernel import scan
 from engine.execution.kernel.merge import merge
 from engine.planning.model_finder import ModelFinder
 from engine.planning.planner import prepare
-from engine.planning.projection import column_names, projected
+from engine.planning.projection import column_names, select_columns
 from engine.planning.suites import read_suite
 from engine.states.rows import STATE_KEY, STATE_SCHEMA, StateRow
 from engine.store.prediction_rows import PREDICTED
-from engine.store.states import take_stock
+from engine.store.states import find_states
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -96,11 +96,11 @@ class Shop:
         made = prepare(self.spark, suite, suite.evaluations[0], finder=finder)
         return made.plan, made.frame, store
 
-    def steps(self, **over: Any) -> Steps:
+    def steps(self, **over: Any) -> StatePlan:
         """What the next run would do."""
         plan, _, store = self.prepared(**over)
-        stock = take_stock(self.spark, plan, table=store.table("states"), run_id="")
-        todo = steps(self.spark, stock)
+        stock = find_states(self.spark, plan, table=store.table("states"), run_id="")
+        todo = plan_states(self.spark, stock)
         todo.release()
         return todo
 
@@ -110,8 +110,8 @@ class Shop:
             self.world.forget(name)
         plan, frame, store = self.prepared(**over)
         run_id = f"run{next(self.runs)}"
-        of = Computing(self.spark, store, "shop", run_id, self.reporter, reuse=reuse)
-        return evaluated(of, plan, frame, ())
+        of = Computation(self.spark, store, "shop", run_id, self.reporter, reuse=reuse)
+        return evaluate(of, plan, frame, ())
 
     def predicted(self) -> int:
         return sum(map(sum, map(self.world.journal, ("good", "other"))))
@@ -119,7 +119,7 @@ class Shop:
     def in_one_process(self, **over: Any) -> EvaluationResult:
         """The same evaluation of all rows, without Spark and without a store."""
         plan, frame, _ = self.prepared(**over)
-        rows = projected(frame, plan).toArrow()
+        rows = select_columns(frame, plan).toArrow()
         rows = rows.rename_columns(column_names(plan))
         states = pa.Table.from_batches(scan.scan(rows.to_batches(), plan), STATE_SCHEMA)
         states = states.filter(pa.compute.not_equal(states["family"], PREDICTED))

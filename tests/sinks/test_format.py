@@ -30,7 +30,7 @@ def test_number(value: float | None, text: str) -> None:
 
 
 def test_signed_has_a_sign_on_both_sides_and_none_on_zero() -> None:
-    assert [fmt.signed(value) for value in (0.5, -0.5, 0.0, None)] == [
+    assert [fmt.signed_number(value) for value in (0.5, -0.5, 0.0, None)] == [
         "+0.5000",
         "-0.5000",
         "0",
@@ -55,7 +55,7 @@ def test_signed_has_a_sign_on_both_sides_and_none_on_zero() -> None:
     ],
 )
 def test_measured(given: tuple[float | None, float | None, float | None], text: str) -> None:
-    assert fmt.measured(*given) == text
+    assert fmt.estimate(*given) == text
 
 
 def test_a_change_has_signs_and_no_sign_on_a_zero() -> None:
@@ -67,7 +67,7 @@ def test_a_change_has_signs_and_no_sign_on_a_zero() -> None:
 
 @given(*[st.floats()] * 3)
 def test_an_interval_of_any_numbers_is_text(value: float, low: float, high: float) -> None:
-    assert fmt.measured(value, low, high).isascii()
+    assert fmt.estimate(value, low, high).isascii()
     assert fmt.change(value, low, high).endswith("]")
 
 
@@ -126,5 +126,5 @@ def test_clean_keeps_lines_and_tabs() -> None:
 def test_plural_and_joined() -> None:
     assert fmt.plural(1, "row") == "1 row"
     assert fmt.plural(2000, "entry", "entries") == "2,000 entries"
-    assert fmt.joined(["a", "b"]) == "a, b"
-    assert fmt.joined(list("abcde")) == "a, b, c and 2 more"
+    assert fmt.list_names(["a", "b"]) == "a, b"
+    assert fmt.list_names(list("abcde")) == "a, b, c and 2 more"

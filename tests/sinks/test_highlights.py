@@ -137,7 +137,9 @@ def test_paired_differences_are_sorted_by_sureness(cell_of: Cells, run_of: Runs)
         paired_cell(cell_of, "alike", 0.0, p_value=0.001),
     ]
     evaluation = replace(run_of(cells).evaluations[0], baseline="old")
-    found = [(pair.cell.slice.name, pair.trend) for pair in highlights.paired(evaluation)]
+    found = [
+        (pair.cell.slice.name, pair.trend) for pair in highlights.paired_differences(evaluation)
+    ]
     assert found == [
         ("large", "better"),
         ("small", "better"),
@@ -147,7 +149,7 @@ def test_paired_differences_are_sorted_by_sureness(cell_of: Cells, run_of: Runs)
         ("apart", "worse"),
         ("not apart", "unsure"),
     ]
-    ((name, counts),) = highlights.standing(evaluation)
+    ((name, counts),) = highlights.trend_counts(evaluation)
     assert name == "candidate"
     assert highlights.tally_words(counts) == "better on 2, worse on 2, not told apart on 3"
 
@@ -159,9 +161,9 @@ def test_of_two_tests_of_a_metric_the_margin_speaks(cell_of: Cells, run_of: Runs
         paired_cell(cell_of, "a", 0.1, q_value=0.02, test=margin),
     ]
     evaluation = replace(run_of(cells).evaluations[0], baseline="old")
-    (pair,) = highlights.paired(evaluation)
+    (pair,) = highlights.paired_differences(evaluation)
     assert (pair.cell.test, pair.sureness) == (margin, 0.02)
-    assert highlights.paired(replace(evaluation, baseline=None)) == []
+    assert highlights.paired_differences(replace(evaluation, baseline=None)) == []
 
 
 def test_a_spot_speaks_with_its_worst_verdict(cell_of: Cells) -> None:

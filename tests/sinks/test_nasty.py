@@ -34,7 +34,7 @@ from engine.core.vocabulary import (
 )
 from engine.sinks import console, github, junit, listing, report
 from engine.sinks import format as fmt
-from engine.sinks.mlflow.metric_keys import keyed, model_numbers
+from engine.sinks.mlflow.metric_keys import model_numbers, numbers_by_key
 from engine.sinks.report.figures import pictures, save_png
 from engine.store.results import cells_table
 
@@ -360,7 +360,7 @@ def test_no_two_numbers_share_an_mlflow_key(
     cells = [cell_of(slice=where, test=test) for where in slices for test in tests]
     numbers = model_numbers(cells, 1000)
     distinct = {(n.parts, n.identity, n.is_slice) for n in numbers}
-    found = keyed(numbers)
+    found = numbers_by_key(numbers)
     assert len(found) == len(distinct)
     for key in found:
         _validate_metric_name(key)

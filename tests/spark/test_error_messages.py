@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.spark.error_messages import first_line, unexpected
+from engine.spark.error_messages import failure_message, first_line
 
 CANARY = "CANARY-5f0e"
 WITHHELD = "whose message may quote the data and is withheld"
@@ -170,7 +170,7 @@ def test_what_nobody_expected_is_told_with_its_way_and_without_values() -> None:
     except Exception as cause:
         error = failed(of_data)
         error.__cause__ = cause
-    text = unexpected(error)
+    text = failure_message(error)
     first, *way = text.splitlines()
     assert (
         first == f"the machinery failed: KeyError, {WITHHELD} (test_error_messages.py:{line_of()})"
@@ -184,13 +184,13 @@ def line_of() -> int:
 
 
 def test_of_libraries_only_a_line_is_told() -> None:
-    assert unexpected(java(CAST)) == (
+    assert failure_message(java(CAST)) == (
         f"the machinery failed: SparkNumberFormatException [CAST_INVALID_INPUT], {WITHHELD}"
     )
-    assert unexpected(OSError(28, "No space left on device")) == (
+    assert failure_message(OSError(28, "No space left on device")) == (
         "the machinery failed: OSError: [Errno 28] No space left on device; make room on the "
         "store's disk and on that of the temporary files (TMPDIR, or /tmp)"
     )
-    assert unexpected(OSError(28, "No space left on device", "/a/b")) == (
+    assert failure_message(OSError(28, "No space left on device", "/a/b")) == (
         "the machinery failed: OSError: [Errno 28] No space left on device: '/a/b'"
     )

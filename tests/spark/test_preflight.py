@@ -13,7 +13,7 @@ from pyspark.sql import Row
 
 from engine._version import __version__
 from engine.errors import InputError, StoreError
-from engine.execution.workers import _not_asked, check_looks, make_look
+from engine.execution.workers import _workers_error, check_looks, make_look
 from engine.spark.preflight import check_reachable
 
 
@@ -105,4 +105,4 @@ def test_a_look_at_this_process() -> None:
 )
 def test_why_the_workers_did_not_answer(text: str, message: str) -> None:
     with pytest.raises((InputError, StoreError), match=message):
-        raise _not_asked(text)
+        raise _workers_error(text)

@@ -295,7 +295,7 @@ def test_what_was_added_is_taken_away(law: Law, a: Any, b: Any) -> None:
         return
     same(left, law.zero(left.n_groups).merge(a), levels=False)
     for zero in (law.zero(0), law.zero(7)):
-        identical(a.minus(zero).chosen(np.arange(a.n_groups)), a)
+        identical(a.minus(zero).select(np.arange(a.n_groups)), a)
 
 
 def refusal_is_right(law: Law, a: States, b: States, why: str) -> None:
@@ -392,7 +392,7 @@ def test_decode_is_the_inverse_of_encode(law: Law, made: Any, group: int) -> Non
 def test_chosen_groups_are_those_taken(law: Law, made: Any, groups: list[int]) -> None:
     """In the order asked for, some of them twice, some beyond the last."""
     states = law.of(*made)
-    chosen = states.chosen(np.array(groups, np.int64))
+    chosen = states.select(np.array(groups, np.int64))
     assert chosen.n_groups == len(groups)
     for place, group in enumerate(groups):
         identical(chosen.take(place), states.take(group))
@@ -408,7 +408,7 @@ def test_placed_groups_are_added_by_their_numbers(
     whole = 9
     left, right = law.of(*first), law.of(*second)
     ours, theirs = (random.sample(range(whole), each.n_groups) for each in (left, right))
-    total = left.placed(np.array(ours), whole).merge(right.placed(np.array(theirs), whole))
+    total = left.renumber(np.array(ours), whole).merge(right.renumber(np.array(theirs), whole))
     assert total.n_groups == whole
     for number in range(whole):
         parts_of = [
@@ -422,7 +422,7 @@ def test_a_numbering_without_a_number_for_each_group_is_refused() -> None:
     states = CONFUSION.zero(3)
     for numbers in ([0, 1], [0, 1, 1], [0, 1, 2, 3]):
         with pytest.raises(ValueError, match="distinct numbers"):
-            states.placed(np.array(numbers), 4)
+            states.renumber(np.array(numbers), 4)
 
 
 @few

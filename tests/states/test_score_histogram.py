@@ -107,12 +107,12 @@ def test_left_out_equals_the_state_without_those_rows(cap: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "EXACT_SCORES", cap)
         zeros = np.zeros(n, np.int64)
-        replicates = ScoresView.of(Scores(1).of(whole, zeros, 1)).left_out()
+        replicates = ScoresView.of(Scores(1).of(whole, zeros, 1)).with_replicates()
         assert replicates.exact == (cap == 1000)
         assert len(replicates.positive) == len(replicates.negative) == 1 + BUCKETS
         for b in range(-1, BUCKETS):
             kept = whole.bucket != b
-            rest = ScoresView.of(Scores(1).of(whole.at(kept), zeros[kept], 1)).left_out()
+            rest = ScoresView.of(Scores(1).of(whole.at(kept), zeros[kept], 1)).with_replicates()
             for name in ("positive", "negative"):
                 ours = getattr(replicates, name)[1 + b]
                 has = np.isin(replicates.scores, rest.scores)

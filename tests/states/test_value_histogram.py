@@ -49,12 +49,12 @@ def test_left_out_equals_the_state_without_those_rows(cap: int) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "EXACT_SCORES", cap)
-        replicates = view_of(whole).left_out()
+        replicates = view_of(whole).with_replicates()
         assert replicates.exact == (cap == 1000)
         assert replicates.weight.shape == (1 + BUCKETS, len(replicates.low))
         np.testing.assert_allclose(replicates.squares.sum(), (whole.weight**2).sum(), rtol=1e-12)
         for b in range(-1, BUCKETS):
-            rest = view_of(whole.at(np.flatnonzero(whole.bucket != b))).left_out()
+            rest = view_of(whole.at(np.flatnonzero(whole.bucket != b))).with_replicates()
             ours = replicates.weight[1 + b]
             has = np.isin(replicates.low, rest.low)
             np.testing.assert_allclose(ours[has], rest.weight[0], rtol=1e-12)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from engine.statistics.corrections import (
-    adjusted,
+    adjust_p_values,
     benjamini_hochberg,
     benjamini_yekutieli,
     family_levels,
@@ -26,26 +26,26 @@ TIED = st.lists(st.sampled_from([0.0, 0.01, 0.02, 0.5, 1.0]), min_size=1, max_si
 def test_adjusted_p_values_are_those_of_scipy(p: list[float]) -> None:
     for method in ("bh", "by"):
         expected = false_discovery_control(p, method=method)
-        np.testing.assert_allclose(adjusted(p, method), expected, rtol=1e-12, atol=1e-300)
+        np.testing.assert_allclose(adjust_p_values(p, method), expected, rtol=1e-12, atol=1e-300)
 
 
 def test_methods_are_named() -> None:
     p = [0.001, 0.2, 0.03]
-    np.testing.assert_array_equal(adjusted(p, "bh"), benjamini_hochberg(p))
-    np.testing.assert_array_equal(adjusted(p, "by"), benjamini_yekutieli(p))
-    np.testing.assert_array_equal(adjusted(p, "none"), p)
+    np.testing.assert_array_equal(adjust_p_values(p, "bh"), benjamini_hochberg(p))
+    np.testing.assert_array_equal(adjust_p_values(p, "by"), benjamini_yekutieli(p))
+    np.testing.assert_array_equal(adjust_p_values(p, "none"), p)
     with pytest.raises(ValueError, match="unknown correction 'holm'"):
-        adjusted(p, "holm")
+        adjust_p_values(p, "holm")
 
 
 @pytest.mark.parametrize("method", ["bh", "by", "none"])
 def test_a_new_array_of_floats_comes_back(method: str) -> None:
     p = np.array([0.5, 0.1])
-    result = adjusted(p, method)
+    result = adjust_p_values(p, method)
     result[:] = 7
     np.testing.assert_array_equal(p, [0.5, 0.1])
-    assert adjusted([], method).shape == (0,)
-    assert adjusted([1, 0], method).dtype == np.float64
+    assert adjust_p_values([], method).shape == (0,)
+    assert adjust_p_values([1, 0], method).dtype == np.float64
 
 
 @given(ANY | TIED, st.integers(0, 99))
@@ -53,7 +53,7 @@ def test_order_does_not_matter(p: list[float], seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(p))
     for method in ("bh", "by", "none"):
         np.testing.assert_array_equal(
-            adjusted(np.array(p)[order], method), adjusted(p, method)[order]
+            adjust_p_values(np.array(p)[order], method), adjust_p_values(p, method)[order]
         )
 
 
@@ -90,7 +90,7 @@ def test_simes_of_uniform_p_values_is_uniform() -> None:
 def test_what_is_no_p_value_is_refused(bad: float) -> None:
     for method in ("bh", "by", "none"):
         with pytest.raises(ValueError, match=r"expected p-values in \[0, 1\], got"):
-            adjusted([0.1, bad], method)
+            adjust_p_values([0.1, bad], method)
     with pytest.raises(ValueError, match=r"expected p-values in \[0, 1\]"):
         simes([bad])
     with pytest.raises(ValueError, match=r"expected p-values in \[0, 1\]"):
@@ -99,7 +99,7 @@ def test_what_is_no_p_value_is_refused(bad: float) -> None:
 
 def test_p_values_have_one_dimension() -> None:
     with pytest.raises(ValueError, match=r"one dimension, got the shape \(1, 2\)"):
-        adjusted([[0.1, 0.2]], "bh")
+        adjust_p_values([[0.1, 0.2]], "bh")
 
 
 def test_family_level_is_the_share_of_selected_families() -> None:
@@ -121,7 +121,7 @@ def test_only_selected_families_reject_and_each_of_them_does(families: list[list
     whole = [simes(p) for p in families]
     inner = family_levels(whole, 0.1)
     selected = benjamini_hochberg(whole) <= 0.1
-    rejecting = [bool((adjusted(p, "bh") <= inner).any()) for p in families]
+    rejecting = [bool((adjust_p_values(p, "bh") <= inner).any()) for p in families]
     # A p-value on the very edge may fall to either side by rounding.
     edge = np.abs(np.array(whole) - inner) < 1e-12
     assert all(r == s or e for r, s, e in zip(rejecting, selected, edge, strict=True) if inner > 0)
@@ -136,7 +136,7 @@ def test_error_rate_over_selected_families_is_held() -> None:
         p = rng.random((40, 25))
         p[:10, :5] = rng.random((10, 5)) * 1e-3
         inner = family_levels([simes(row) for row in p], 0.05)
-        rejected = np.array([adjusted(row, "bh") <= inner for row in p]) & (inner > 0)
+        rejected = np.array([adjust_p_values(row, "bh") <= inner for row in p]) & (inner > 0)
         wrong = rejected.copy()
         wrong[:10, :5] = False
         of_families = wrong.sum(1) / np.maximum(rejected.sum(1), 1)

@@ -119,8 +119,8 @@ def test_the_value_lies_in_its_interval(drawn: Any) -> None:
     of = of_counts(drawn)
     difference = LargestDifference((of,))
     low, high = difference.interval(0.95)
-    assert 0 <= low <= difference.debiased + 1e-12
-    assert difference.debiased <= difference.value + 1e-12 <= high + 2e-12 <= 1 + 2e-12
+    assert 0 <= low <= difference.debiased_value + 1e-12
+    assert difference.debiased_value <= difference.value + 1e-12 <= high + 2e-12 <= 1 + 2e-12
     if of.hits.any():
         ratio = SmallestRatio((of,))
         low, high = ratio.interval(0.95)
@@ -206,7 +206,7 @@ def test_the_worst_of_several_kinds_counts() -> None:
     near, far = shares([20, 25], [100, 100]), shares([20, 60], [100, 100])
     both = LargestDifference((near, far))
     assert both.value == pytest.approx(0.4)
-    assert both.debiased == LargestDifference((far,)).debiased
+    assert both.debiased_value == LargestDifference((far,)).debiased_value
     alone, together = (each.interval(0.95) for each in (LargestDifference((far,)), both))
     assert together[1] == alone[1]
     assert 0 < together[0] < alone[0]
@@ -226,14 +226,14 @@ def test_a_group_of_which_nothing_is_known_says_nothing() -> None:
     low, high = LargestDifference((of,)).interval(0.95)
     assert 0.05 < low < 0.2
     assert high > 0.85
-    assert LargestDifference((of,)).debiased == pytest.approx(0.2, abs=0.01)
+    assert LargestDifference((of,)).debiased_value == pytest.approx(0.2, abs=0.01)
 
 
 def test_no_hits_and_all_hits() -> None:
     none, all_ = shares([0, 0, 0], [30, 40, 50]), shares([30, 40], [30, 40])
     for of in (none, all_):
         difference = LargestDifference((of,))
-        assert difference.value == difference.debiased == 0.0
+        assert difference.value == difference.debiased_value == 0.0
         low, high = difference.interval(0.95)
         assert low == 0.0 and 0.05 < high < 0.2
     apart = shares([0, 40], [30, 40])

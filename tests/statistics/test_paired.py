@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.optimize import brentq, minimize_scalar
 
 from engine.statistics.paired import FEW, PairedShare
-from engine.statistics.spread import two_sided
+from engine.statistics.spread import two_sided_p
 
 
 @st.composite
@@ -108,14 +108,14 @@ def test_where_few_differ_no_difference_has_mcnemars_exact_tail(counts: tuple[in
     expected = 1.0 if differ == 0 else stats.binomtest(gained, differ, alternative="less").pvalue
     assert of.p_below(0.0) == pytest.approx(expected, rel=1e-9)
     both = 1.0 if differ == 0 else stats.binomtest(gained, differ).pvalue
-    assert two_sided(of) == pytest.approx(both, rel=1e-9)
+    assert two_sided_p(of) == pytest.approx(both, rel=1e-9)
 
 
 @given(tables(FEW))
 def test_where_many_differ_no_difference_has_mcnemars_chi_square(of: PairedShare) -> None:
     differ = of.gained + of.lost
     chi_square = (of.gained - of.lost) ** 2 / differ
-    assert two_sided(of) == pytest.approx(stats.chi2.sf(chi_square, 1), rel=1e-6, abs=1e-300)
+    assert two_sided_p(of) == pytest.approx(stats.chi2.sf(chi_square, 1), rel=1e-6, abs=1e-300)
 
 
 @given(tables(FEW), st.sampled_from([0.5, 0.8, 0.95, 0.99]))
@@ -203,7 +203,7 @@ def test_tails_are_probabilities_of_parts_of_rows_too(
 ) -> None:
     parts = PairedShare(of.gained * part, of.lost * part, of.trials * part)
     for each in (of, parts):
-        for p in (each.p_below(limit), each.p_above(limit), two_sided(each, limit)):
+        for p in (each.p_below(limit), each.p_above(limit), two_sided_p(each, limit)):
             assert 0 <= p <= 1
 
 

@@ -20,7 +20,7 @@ from engine.statistics import (
     StudentT,
     jackknife,
     jackknives,
-    two_sided,
+    two_sided_p,
 )
 from engine.statistics.effective_size import Outcome, degrees_of_freedom, worth
 
@@ -71,11 +71,11 @@ def test_kinds_stand_at_their_places_and_what_is_not_known_is_nan() -> None:
     quantile = QuantileOf(Share(1.5, 3.0), values, values, np.array([0.3, 0.6, 1.0]))
     parts = ((np.array([3, 0]), share), (np.array([1]), mean), (np.array([4]), quantile))
     several = Several(5, parts)
-    assert several.known.tolist() == [True, True, False, True, True]
+    assert several.is_known.tolist() == [True, True, False, True, True]
     expected = [share.at(1), mean.at(0), None, share.at(0), quantile]
     limits = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
     low, high = several.interval(0.95)
-    below, above, both = several.p_below(limits), several.p_above(0.3), two_sided(several, 0.3)
+    below, above, both = several.p_below(limits), several.p_above(0.3), two_sided_p(several, 0.3)
     for at, one in enumerate(expected):
         figures = [low[at], high[at], below[at], above[at], both[at]]
         if one is None:
@@ -83,7 +83,7 @@ def test_kinds_stand_at_their_places_and_what_is_not_known_is_nan() -> None:
             continue
         ends, found = one.interval(0.95), several.at(at)
         close(figures[:2], ends)
-        close(figures[2:], [one.p_below(limits[at]), one.p_above(0.3), two_sided(one, 0.3)])
+        close(figures[2:], [one.p_below(limits[at]), one.p_above(0.3), two_sided_p(one, 0.3)])
         assert found is not None and found.interval(0.95) == ends
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from engine.core.vocabulary import Cell, MetricValue, RunOutcome
-from engine.store.results import RESULTS_SCHEMA, RESULTS_VERSION, cells_table, completed
+from engine.store.results import RESULTS_SCHEMA, RESULTS_VERSION, cells_table, upgrade_rows
 from engine.store.runs import with_timings
 
 Cells = Callable[..., Cell]
@@ -52,8 +52,8 @@ def test_rows_of_an_older_store_are_read_with_nulls(cell_of: Cells, run_of: Runs
     run = run_of([cell_of()])
     table = cells_table(run.cells, run.info)
     old = table.select(RESULTS_SCHEMA.names[:-2])
-    assert completed(old) == table
-    assert completed(table.select(list(reversed(RESULTS_SCHEMA.names)))) == table
+    assert upgrade_rows(old) == table
+    assert upgrade_rows(table.select(list(reversed(RESULTS_SCHEMA.names)))) == table
 
 
 def test_an_evaluation_gets_back_what_it_cost_when_it_was_run(cell_of: Cells, run_of: Runs) -> None:

@@ -105,8 +105,8 @@ def test_rules_in_one_entry_are_crossed(minimal, load):
     columns = (Dimension("a"), Dimension("b"), Dimension("c", (1.0, 2.0)), Dimension("d"))
     assert rule == SliceRule("a x b x c x d", "quantiles", columns, None, (("d", 4),))
     with pytest.raises(KeyError):
-        rule.pinned()
-    pinned = rule.pinned({"d": (0.1, 0.2, 0.3)})
+        rule.make_slice_set()
+    pinned = rule.make_slice_set({"d": (0.1, 0.2, 0.3)})
     assert pinned == SliceSet(
         "a x b x c x d", "quantiles", (*columns[:3], Dimension("d", (0.1, 0.2, 0.3)))
     )

@@ -71,7 +71,7 @@ def changes(spark: SparkSession, table: str, old: int, new: int, project: Projec
         CannotTell: when it cannot be known; the whole table must be evaluated then.
     """
     if old > new:
-        return _swapped(changes(spark, table, new, old, project))
+        return _reverse(changes(spark, table, new, old, project))
     if old == new:
         return NOTHING
     try:
@@ -82,13 +82,13 @@ def changes(spark: SparkSession, table: str, old: int, new: int, project: Projec
         raise CannotTell.of(old, new, _cause(error)) from error
 
 
-def _swapped(found: Changes) -> Changes:
+def _reverse(forward: Changes) -> Changes:
     return replace(
-        found,
-        came=found.gone,
-        gone=found.came,
-        rows_came=found.rows_gone,
-        rows_gone=found.rows_came,
+        forward,
+        came=forward.gone,
+        gone=forward.came,
+        rows_came=forward.rows_gone,
+        rows_gone=forward.rows_came,
     )
 
 
@@ -118,7 +118,7 @@ def _changes(over: _Range) -> Changes:
     causes: list[Exception] = []
     for how, raw in _ways(over, commits, layout):
         try:
-            return _counted(how, raw())
+            return _count_changes(how, raw())
         except CannotTell:
             raise
         except Exception as error:  # the next way may do without what is missing
@@ -141,13 +141,15 @@ def _ways(
         yield "files", lambda: both_sides(layout, whole, over.project)
 
 
-def _counted(how: str, raw: Raw) -> Changes:
-    found = count(raw)
-    if not found.rows_came and not found.rows_gone:
-        if found.kept is not None:
-            found.kept.unpersist()
+def _count_changes(how: str, raw: Raw) -> Changes:
+    counted = count(raw)
+    if not counted.rows_came and not counted.rows_gone:
+        if counted.kept is not None:
+            counted.kept.unpersist()
         return replace(NOTHING, how=how)
-    return Changes(found.came, found.gone, found.rows_came, found.rows_gone, how, found.kept)
+    return Changes(
+        counted.came, counted.gone, counted.rows_came, counted.rows_gone, how, counted.kept
+    )
 
 
 def _check_table(over: _Range, commits: Sequence[Commit], table_id: str) -> None:
@@ -165,10 +167,10 @@ def _check_schemas(over: _Range, commits: Sequence[Commit]) -> None:
     before = tables.read(over.spark, over.table, over.old)
     types = {field.name: field.dataType.simpleString() for field in before.schema.fields}
     for version, schema in schemas:
-        found = {field.name: field.dataType.simpleString() for field in schema.fields}
+        new_types = {field.name: field.dataType.simpleString() for field in schema.fields}
         for name, kind in types.items():
-            if found.get(name) != kind:
-                change = "removed or renamed" if name not in found else "changed the type of"
+            if new_types.get(name) != kind:
+                change = "removed or renamed" if name not in new_types else "changed the type of"
                 reason = f"version {version} {change} the column {name!r}"
                 raise CannotTell.of(over.old, over.new, reason)
     after = tables.read(over.spark, over.table, over.new)

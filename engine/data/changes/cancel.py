@@ -56,13 +56,13 @@ def count(raw: Raw) -> Counted:
     if not raw.came and not raw.gone:
         return Counted(None, None, 0, 0)
     if raw.certain and raw.rows_came is not None and not raw.gone:
-        return Counted(_found(raw.came), None, raw.rows_came, 0)
+        return Counted(_existing_rows(raw.came), None, raw.rows_came, 0)
     if raw.certain and raw.rows_gone is not None and not raw.came:
-        return Counted(None, _found(raw.gone), 0, raw.rows_gone)
-    return _weighed(raw)
+        return Counted(None, _existing_rows(raw.gone), 0, raw.rows_gone)
+    return _cancel_rows(raw)
 
 
-def _found(frames: Sequence[DataFrame]) -> DataFrame:
+def _existing_rows(frames: Sequence[DataFrame]) -> DataFrame:
     """The rows of files that are there: Spark Connect looks for them when it needs the schema."""
     rows = _union(frames)
     if not rows.schema:
@@ -74,12 +74,12 @@ def _union(frames: Sequence[DataFrame]) -> DataFrame:
     return reduce(DataFrame.unionAll, frames)
 
 
-def _weighed(raw: Raw) -> Counted:
+def _cancel_rows(raw: Raw) -> Counted:
     first = (*raw.came, *raw.gone)[0]
     fields = [f"c{place}" for place in range(len(first.columns))]
     weighed = _union(
         [
-            _numbered(frame, fields, weight)
+            _mark_side(frame, fields, weight)
             for frames, weight in ((raw.came, 1), (raw.gone, -1))
             for frame in frames
         ]
@@ -111,7 +111,7 @@ def _weighed(raw: Raw) -> Counted:
     )
 
 
-def _numbered(frame: DataFrame, fields: Sequence[str], weight: int) -> DataFrame:
+def _mark_side(frame: DataFrame, fields: Sequence[str], weight: int) -> DataFrame:
     """The rows with plain names, and 1 in the column of their side."""
     return frame.toDF(*fields).select(
         *fields,
@@ -136,9 +136,9 @@ def _rows(kept: DataFrame, fields: Sequence[str], times: Column) -> DataFrame:
 def _check(raw: Raw, came: int, gone: int) -> None:
     """Refuses rows that the log does not speak of, and a lack of rows that it does."""
     expected = ((raw.rows_came, came), (raw.rows_gone, gone), (raw.delta, came - gone))
-    for promised, found in expected:
-        if promised is not None and promised != found:
+    for promised, actual in expected:
+        if promised is not None and promised != actual:
             raise DataError(
-                f"the log of the table has {promised} rows for the files that changed, and {found} "
-                "were read"
+                f"the log of the table has {promised} rows for the files that changed, and "
+                f"{actual} were read"
             )

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from engine.errors import EvalMatrixError
-from engine.spark.tables import escaped
+from engine.spark.tables import escape_glob
 
 _FILE = (
     "path string, dataChange boolean, partitionValues map<string, string>, stats string, "
@@ -83,7 +83,8 @@ def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) 
     """
     first, last = versions
     paths = [
-        f"{escaped(location)}/_delta_log/{version:020d}.json" for version in range(first, last + 1)
+        f"{escape_glob(location)}/_delta_log/{version:020d}.json"
+        for version in range(first, last + 1)
     ]
     version = F.regexp_extract(F.col("_metadata.file_name"), r"^(\d+)", 1).cast("long")
     try:
@@ -109,10 +110,10 @@ def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) 
             raise
         reason = "Delta has removed log files of the versions between them"
         raise CannotTell.of(first - 1, last, reason) from error
-    by_version: dict[int, list[Row]] = {each: [] for each in range(first, last + 1)}
+    by_version: dict[int, list[Row]] = {number: [] for number in range(first, last + 1)}
     for row in rows:
         by_version[row["version"]].append(row)
-    return [_commit(each, found, location) for each, found in by_version.items()]
+    return [_commit(number, actions, location) for number, actions in by_version.items()]
 
 
 def _file(action: str) -> Column:
@@ -132,16 +133,16 @@ def _commit(version: int, rows: list[Row], location: str) -> Commit:
     return Commit(
         version,
         next((row["operation"] for row in rows if row["operation"]), ""),
-        tuple(_parsed(each, location) for each in added),
-        tuple(_parsed(each, location) for each in removed),
-        data=any(each["dataChange"] is not False for each in (*added, *removed)),
+        tuple(_parse_file(action, location) for action in added),
+        tuple(_parse_file(action, location) for action in removed),
+        data=any(action["dataChange"] is not False for action in (*added, *removed)),
         feed=any(row["feed"] for row in rows),
         table_id=tables[-1]["id"] if tables else None,
         schema=StructType.fromJson(schemas[-1]) if schemas else None,
     )
 
 
-def _parsed(action: Mapping[str, Any] | Row, location: str) -> File:
+def _parse_file(action: Mapping[str, Any] | Row, location: str) -> File:
     path, vector, rows = unquote(action["path"]), action["deletionVector"], action["rows"]
     absolute = path if re.match(r"[A-Za-z][\w+.-]+:/|/", path) else f"{location}/{path}"
     values = action["partitionValues"]

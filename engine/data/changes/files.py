@@ -19,7 +19,7 @@ from engine.data.changes.cancel import Raw
 from engine.data.changes.delta_log import File
 from engine.data.changes.net import Part, total
 from engine.spark import tables
-from engine.spark.tables import column, escaped
+from engine.spark.tables import column, escape_glob
 
 # Features under which a file holds the table's own columns and types. One that is not named here,
 # or is not known yet, only costs the longer way.
@@ -91,8 +91,8 @@ def _plain(kind: DataType) -> bool:
 
 def rows_of_files(layout: Layout, files: Sequence[File], version: int) -> DataFrame:
     """The rows of some files of a version, with the columns of the table."""
-    found = _by_path(layout, files) + _by_table(layout, files, version)
-    return reduce(DataFrame.unionByName, found)
+    frames = _by_path(layout, files) + _by_table(layout, files, version)
+    return reduce(DataFrame.unionByName, frames)
 
 
 def rows_by_file(layout: Layout, version: int) -> list[File]:
@@ -100,18 +100,18 @@ def rows_by_file(layout: Layout, version: int) -> list[File]:
 
     A file with deleted rows has a deletion vector, whose name is not told.
     """
-    live = _counted(tables.read(layout.spark, layout.table, version))
+    live = _row_counts(tables.read(layout.spark, layout.table, version))
     whole: dict[str, int] = {}
     if layout.plain and not layout.partitions and live:
-        paths = [escaped(path) for path in live]
-        whole = _counted(layout.spark.read.schema(layout.schema).parquet(*paths))
+        paths = [escape_glob(path) for path in live]
+        whole = _row_counts(layout.spark.read.schema(layout.schema).parquet(*paths))
     return [
         File(path, None if whole.get(path) == rows else "", rows, ())
         for path, rows in sorted(live.items())
     ]
 
 
-def _counted(frame: DataFrame) -> dict[str, int]:
+def _row_counts(frame: DataFrame) -> dict[str, int]:
     path = _path(frame).alias("path")
     return {
         row["path"]: row["rows"]
@@ -129,10 +129,14 @@ def feed(layout: Layout, versions: tuple[int, int], project: Project, delta: int
     rows = reader.table(layout.table) if by_name else reader.load(layout.table)
     about = ["_change_type", "_commit_version", "_commit_timestamp"]
 
-    def of(*kinds: str) -> DataFrame:
+    def rows_of(*kinds: str) -> DataFrame:
         return project(rows.where(F.col("_change_type").isin(*kinds)).drop(*about))
 
-    return Raw((of("insert", "update_postimage"),), (of("delete", "update_preimage"),), delta=delta)
+    return Raw(
+        (rows_of("insert", "update_postimage"),),
+        (rows_of("delete", "update_preimage"),),
+        delta=delta,
+    )
 
 
 def both_sides(layout: Layout, parts: Sequence[Part], project: Project) -> Raw:
@@ -162,15 +166,15 @@ def both_sides(layout: Layout, parts: Sequence[Part], project: Project) -> Raw:
 
 def _by_path(layout: Layout, files: Iterable[File]) -> list[DataFrame]:
     """The rows of the files that can be read by their paths, in one frame."""
-    found = [file for file in files if layout.readable(file)]
-    if not found:
+    readable_files = [file for file in files if layout.readable(file)]
+    if not readable_files:
         return []
     stored = [field for field in layout.schema.fields if field.name not in layout.partitions]
     frame = layout.spark.read.schema(StructType(stored)).parquet(
-        *[escaped(file.path) for file in found]
+        *[escape_glob(file.path) for file in readable_files]
     )
     if layout.partitions:
-        frame = _with_partitions(layout, frame, found)
+        frame = _with_partitions(layout, frame, readable_files)
     return [frame]
 
 

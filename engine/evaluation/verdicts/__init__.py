@@ -8,25 +8,25 @@ and says so.
 
 from __future__ import annotations
 
-from engine.evaluation.verdicts.by_interval import Weighed, weigh
-from engine.evaluation.verdicts.correction import Correction, Judged, corrected
-from engine.evaluation.verdicts.decide import by_point, decide
+from engine.evaluation.verdicts.by_interval import Estimate, evidence_for
+from engine.evaluation.verdicts.correction import CorrectedVerdicts, Correction, correct_verdicts
+from engine.evaluation.verdicts.decide import decide, is_decided_by_point
 from engine.evaluation.verdicts.evidence import Decision, Evidence, Measurement
 from engine.evaluation.verdicts.gate import gate
 from engine.evaluation.verdicts.reasons import number, slack
 
 __all__ = [
+    "CorrectedVerdicts",
     "Correction",
     "Decision",
+    "Estimate",
     "Evidence",
-    "Judged",
     "Measurement",
-    "Weighed",
-    "by_point",
-    "corrected",
+    "correct_verdicts",
     "decide",
+    "evidence_for",
     "gate",
+    "is_decided_by_point",
     "number",
     "slack",
-    "weigh",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.core.vocabulary import Condition, Verdict
 from engine.evaluation.verdicts.evidence import Decision, Evidence, Measurement
-from engine.evaluation.verdicts.reasons import ROUNDING, number, slack, undefined
+from engine.evaluation.verdicts.reasons import ROUNDING, number, slack, undefined_reason
 from engine.metrics import Comparison
 from engine.statistics import Figures, Interval, Spread, growth_of
 from engine.statistics.spread import plain
@@ -22,7 +22,7 @@ MANY_ROWS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class Estimate:
     """Values of one slice or of many, the spreads, and what approximation can have cost."""
 
     value: Figures
@@ -32,63 +32,69 @@ class Weighed:
     comparison: Comparison | None = None
 
 
-def weigh(
-    condition: Condition, of: Weighed, *, level: float, higher_is_better: bool | None
+def evidence_for(
+    condition: Condition, estimate: Estimate, *, level: float, higher_is_better: bool | None
 ) -> Evidence | None:
     """What a condition is held against, in figures or in arrays; None where nothing is known."""
     with np.errstate(all="ignore"):
         if not condition.needs_baseline:
-            return None if of.spread is None else _of_value(condition, of, of.spread, level)
-        if of.comparison is None:
+            return (
+                None
+                if estimate.spread is None
+                else _value_evidence(condition, estimate, estimate.spread, level)
+            )
+        if estimate.comparison is None:
             return None
-        bounds = of.bound + of.baseline_bound
+        bounds = estimate.bound + estimate.baseline_bound
         if condition.kind == "no_worse":
-            spread = of.comparison.spread
+            spread = estimate.comparison.spread
             low, high = spread.interval(level)
             p = _p_beyond(spread, 0.0, bounds, least=higher_is_better is not False)
             return Evidence(low, high, p, *_NOTHING_MORE)
-        return _of_margin(condition, of.comparison, bounds, level)
+        return _margin_evidence(condition, estimate.comparison, bounds, level)
 
 
 # A condition of no limit has none of the figures that lead to one.
 _NOTHING_MORE = (math.nan,) * 6
 
 
-def _of_value(condition: Condition, of: Weighed, spread: Spread, level: float) -> Evidence:
+def _value_evidence(
+    condition: Condition, estimate: Estimate, spread: Spread, level: float
+) -> Evidence:
     low, high = spread.interval(level)
     limit = condition.bound
-    gap = of.value - limit
-    p = _p_beyond(spread, limit, of.bound, least=condition.kind == "min")
-    errors = spread.errors_to(limit + np.copysign(of.bound, gap))
+    gap = estimate.value - limit
+    p = _p_beyond(spread, limit, estimate.bound, least=condition.kind == "min")
+    errors = spread.errors_to(limit + np.copysign(estimate.bound, gap))
     return Evidence(low, high, p, limit, gap, errors, math.nan, math.nan, math.nan)
 
 
-def _of_margin(
-    condition: Condition, compared: Comparison, bounds: Figures, level: float
+def _margin_evidence(
+    condition: Condition, comparison: Comparison, bounds: Figures, level: float
 ) -> Evidence:
     """A margin on the paired difference, absolute or as a share of the baseline's value."""
-    drop, baseline = condition.kind == "max_drop", compared.baseline
+    drop, baseline = condition.kind == "max_drop", comparison.baseline
     allowed = condition.bound * (np.abs(baseline) if condition.relative else 1.0)
     limit = -allowed if drop else allowed
-    shown = compared.spread.interval(level)
-    found = _held(compared.spread, shown, (limit, compared.delta), bounds, drop=drop)
-    if condition.relative and np.any(compared.se_delta > 0):
+    shown = comparison.spread.interval(level)
+    figures = _limit_figures(comparison.spread, shown, (limit, comparison.delta), bounds, drop=drop)
+    if condition.relative and np.any(comparison.se_delta > 0):
         # The margin moves with the baseline's own error: one combination of the two is judged.
         share = 1 + condition.bound * np.copysign(1.0, baseline) * (-1 if drop else 1)
-        spread = compared.less(share)
-        at = (np.zeros(np.shape(share)), compared.candidate - share * baseline)
-        moving = _held(spread, spread.interval(level), at, bounds, drop=drop)
-        which = compared.se_delta > 0
+        spread = comparison.less(share)
+        at = (np.zeros(np.shape(share)), comparison.candidate - share * baseline)
+        moving = _limit_figures(spread, spread.interval(level), at, bounds, drop=drop)
+        which = comparison.se_delta > 0
         known = ~np.isnan(shown[0])
-        found = tuple(
+        figures = tuple(
             plain(np.where(known, np.where(which, ours, fixed), math.nan))
-            for ours, fixed in zip(moving, found, strict=True)
+            for ours, fixed in zip(moving, figures, strict=True)
         )
-    low, high, p, at_limit, gap, errors = found
+    low, high, p, at_limit, gap, errors = figures
     return Evidence(low, high, p, at_limit, gap, errors, *shown, allowed)
 
 
-def _held(
+def _limit_figures(
     spread: Spread,
     ends: Interval,
     at: tuple[Figures, Figures],
@@ -109,51 +115,68 @@ def _p_beyond(spread: Spread, limit: Figures, allowance: Figures, *, least: bool
     return spread.p_below(limit - allowance) if least else spread.p_above(limit + allowance)
 
 
-def decide_by_interval(condition: Condition, of: Measurement, place: int = 0) -> Decision:
+def decide_by_interval(condition: Condition, measurement: Measurement, place: int = 0) -> Decision:
     """The verdict on one condition by the interval; the value must be a number.
 
     `place` is that of the condition in the measurement's evidence.
     """
-    value, baseline = of.value.value, of.baseline
+    value, baseline = measurement.value.value, measurement.baseline
     assert value is not None, "a value that is undefined is not compared"
     if condition.needs_baseline:
         if baseline is None:
-            return _open(f"{condition}: the baseline has no value on this slice")
-        why = undefined(baseline)
+            return _inconclusive(f"{condition}: the baseline has no value on this slice")
+        why = undefined_reason(baseline)
         if baseline.value is None or why is not None:
-            return _open(f"{condition}: the baseline's value is {why}")
-    found = _weighed(condition, of) if of.evidence is None else of.evidence[place]
+            return _inconclusive(f"{condition}: the baseline's value is {why}")
+    evidence = (
+        _slice_evidence(condition, measurement)
+        if measurement.evidence is None
+        else measurement.evidence[place]
+    )
     if not condition.needs_baseline:
-        if found is None:
-            return _open(f"too few rows or clusters to say how sure {number(value)} is")
-        return _absolute(condition, value, found, of)
+        if evidence is None:
+            return _inconclusive(f"too few rows or clusters to say how sure {number(value)} is")
+        return _decide_limit(condition, value, evidence, measurement)
     assert baseline is not None and baseline.value is not None, "it was looked at above"
-    if found is None:
-        return _open(
+    if evidence is None:
+        return _inconclusive(
             f"{condition}: too few rows or clusters to say how sure the difference of "
             f"{number(value)} and {number(baseline.value)} is"
         )
     if condition.kind == "no_worse":
-        return _no_worse((value, baseline.value), found, of)
-    return _margin(condition, (value, baseline.value), found, of)
+        return _decide_no_worse((value, baseline.value), evidence, measurement)
+    return _decide_margin(condition, (value, baseline.value), evidence, measurement)
 
 
-def _weighed(condition: Condition, of: Measurement) -> Evidence | None:
+def _slice_evidence(condition: Condition, measurement: Measurement) -> Evidence | None:
     """The evidence of a slice by itself."""
-    assert of.value.value is not None, "a value that is undefined is not compared"
-    other = 0.0 if of.baseline is None else slack(of.baseline)
-    weighed = Weighed(of.value.value, slack(of.value), of.spread, other, of.comparison)
-    return weigh(condition, weighed, level=of.confidence, higher_is_better=of.higher_is_better)
+    assert measurement.value.value is not None, "a value that is undefined is not compared"
+    other = 0.0 if measurement.baseline is None else slack(measurement.baseline)
+    estimate = Estimate(
+        measurement.value.value,
+        slack(measurement.value),
+        measurement.spread,
+        other,
+        measurement.comparison,
+    )
+    return evidence_for(
+        condition,
+        estimate,
+        level=measurement.confidence,
+        higher_is_better=measurement.higher_is_better,
+    )
 
 
-def _open(reason: str, p: float | None = None) -> Decision:
+def _inconclusive(reason: str, p: float | None = None) -> Decision:
     return Decision(Verdict.INCONCLUSIVE, reason, p)
 
 
-def _absolute(condition: Condition, value: float, found: Evidence, of: Measurement) -> Decision:
+def _decide_limit(
+    condition: Condition, value: float, evidence: Evidence, measurement: Measurement
+) -> Decision:
     bound, least = condition.bound, condition.kind == "min"
-    low, high, p = found.low, found.high, found.p
-    own = slack(of.value)
+    low, high, p = evidence.low, evidence.high, evidence.p
+    own = slack(measurement.value)
     ends, limit = ((low, high), bound) if least else ((-high, -low), -bound)
     verdict = _judge(ends, limit, value, own)
     shown = f"{number(value, bound)} {_interval(low, high)}"
@@ -163,12 +186,16 @@ def _absolute(condition: Condition, value: float, found: Evidence, of: Measureme
     if verdict is Verdict.FAIL:
         return Decision(verdict, f"{shown} is {'below' if least else 'above'} {named}", p)
     holds = "includes" if low <= bound <= high else "is within its error bound of"
-    return _open(f"{shown} {holds} {named}; {_more(found, of, own)}", p)
+    return _inconclusive(
+        f"{shown} {holds} {named}; {_rows_to_decide(evidence, measurement, own)}", p
+    )
 
 
-def _both(of: Measurement) -> float:
+def _total_slack(measurement: Measurement) -> float:
     """What approximation can have cost a difference to the baseline."""
-    return slack(of.value) + (0.0 if of.baseline is None else slack(of.baseline))
+    return slack(measurement.value) + (
+        0.0 if measurement.baseline is None else slack(measurement.baseline)
+    )
 
 
 def _judge(interval: tuple[float, float], limit: float, value: float, bounds: float) -> Verdict:
@@ -184,13 +211,13 @@ def _interval(low: float, high: float) -> str:
     return f"[{low:.4g}, {high:.4g}]"
 
 
-def _more(found: Evidence, of: Measurement, bounds: float) -> str:
+def _rows_to_decide(evidence: Evidence, measurement: Measurement, bounds: float) -> str:
     """What it would take to decide."""
-    if bounds > 0 and abs(found.gap) <= bounds:
+    if bounds > 0 and abs(evidence.gap) <= bounds:
         return f"no number of rows would decide, the error bound is {number(bounds)}"
-    if math.isinf(found.errors):
+    if math.isinf(evidence.errors):
         return "no number of rows would decide, the metric has no room beyond the limit"
-    more = of.rows.n * (growth_of(found.errors, of.confidence) - 1)
+    more = measurement.rows.n * (growth_of(evidence.errors, measurement.confidence) - 1)
     if not more < MANY_ROWS:
         return "it is too close to the limit for any number of rows"
     return f"about {_round_up(max(more, 1)):,} more row{'' if more <= 1 else 's'} would decide"
@@ -202,23 +229,25 @@ def _round_up(count: float) -> int:
     return int(math.ceil(count / step) * step)
 
 
-def _margin(
-    condition: Condition, values: tuple[float, float], found: Evidence, of: Measurement
+def _decide_margin(
+    condition: Condition, values: tuple[float, float], evidence: Evidence, measurement: Measurement
 ) -> Decision:
     """A margin on the difference to the baseline's value, which is the second of the two."""
     drop = condition.kind == "max_drop"
-    low, high, p, limit = found.low, found.high, found.p, found.limit
-    bounds, allowed = _both(of), found.allowed
+    low, high, p, limit = evidence.low, evidence.high, evidence.p, evidence.limit
+    bounds, allowed = _total_slack(measurement), evidence.allowed
     ends, least = ((low, high), limit) if drop else ((-high, -low), -limit)
     verdict = _judge(ends, least, values[0], bounds)
-    fact = _difference(values, (found.shown_low, found.shown_high), allowed)
+    fact = _difference(values, (evidence.shown_low, evidence.shown_high), allowed)
     margin = number(allowed, abs(values[0] - values[1]))
     shown = f"{condition} ({margin})" if condition.relative else f"{condition.kind} {margin}"
     if verdict is not Verdict.INCONCLUSIVE:
         side = "within" if verdict is Verdict.PASS else "beyond"
         return Decision(verdict, f"{fact}, {side} {shown}", p)
     holds = "which includes" if not condition.relative and low <= limit <= high else "too near to"
-    return _open(f"{fact}, {holds} {shown}; {_more(found, of, bounds)}", p)
+    return _inconclusive(
+        f"{fact}, {holds} {shown}; {_rows_to_decide(evidence, measurement, bounds)}", p
+    )
 
 
 def _difference(values: tuple[float, float], interval: tuple[float, float], allowed: float) -> str:
@@ -232,14 +261,18 @@ def _difference(values: tuple[float, float], interval: tuple[float, float], allo
     return f"{shown} is {number(abs(delta), allowed)} {way} the baseline's {other}, {between}"
 
 
-def _no_worse(values: tuple[float, float], found: Evidence, of: Measurement) -> Decision:
+def _decide_no_worse(
+    values: tuple[float, float], evidence: Evidence, measurement: Measurement
+) -> Decision:
     """Only a significant difference to the worse fails; that there is none is no proof."""
-    higher = of.higher_is_better is not False
-    low, high, p = found.low, found.high, found.p
-    bounds = _both(of)
+    higher = measurement.higher_is_better is not False
+    low, high, p = evidence.low, evidence.high, evidence.p
+    bounds = _total_slack(measurement)
     fact = _difference(values, (low, high), values[1])
     if (high + bounds < 0) if higher else (low - bounds > 0):
         return Decision(Verdict.FAIL, f"{fact}, significantly worse", p)
     if high < 0 if higher else low > 0:
-        return _open(f"{fact}, significantly worse but for the error bound of {number(bounds)}", p)
+        return _inconclusive(
+            f"{fact}, significantly worse but for the error bound of {number(bounds)}", p
+        )
     return Decision(Verdict.PASS, f"{fact}, not significantly worse", p)

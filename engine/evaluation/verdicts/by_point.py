@@ -7,28 +7,30 @@ from __future__ import annotations
 
 from engine.core.vocabulary import Condition, Verdict
 from engine.evaluation.verdicts.evidence import Decision, Measurement
-from engine.evaluation.verdicts.reasons import ROUNDING, number, slack, undefined
+from engine.evaluation.verdicts.reasons import ROUNDING, number, slack, undefined_reason
 
 
-def decide_by_point(condition: Condition, of: Measurement) -> Decision:
+def decide_by_point(condition: Condition, measurement: Measurement) -> Decision:
     """The verdict on one condition by the value alone; the value must be a number."""
-    value = of.value.value
+    value = measurement.value.value
     assert value is not None, "a value that is undefined is not compared"
     if not condition.needs_baseline:
-        return _absolute(condition, value, slack(of.value))
-    if of.baseline is None:
-        return _open(f"{condition}: the baseline has no value on this slice")
-    why = undefined(of.baseline)
-    if of.baseline.value is None or why is not None:
-        return _open(f"{condition}: the baseline's value is {why}")
+        return _decide_limit(condition, value, slack(measurement.value))
+    if measurement.baseline is None:
+        return _inconclusive(f"{condition}: the baseline has no value on this slice")
+    why = undefined_reason(measurement.baseline)
+    if measurement.baseline.value is None or why is not None:
+        return _inconclusive(f"{condition}: the baseline's value is {why}")
     if condition.kind == "no_worse":
-        condition = Condition("max_rise" if of.higher_is_better is False else "max_drop", 0.0)
+        condition = Condition(
+            "max_rise" if measurement.higher_is_better is False else "max_drop", 0.0
+        )
     share = condition.bound if condition.relative else 0.0
-    allowance = slack(of.value) + slack(of.baseline) * (1 + share)
-    return _against(condition, value, of.baseline.value, allowance)
+    allowance = slack(measurement.value) + slack(measurement.baseline) * (1 + share)
+    return _decide_margin(condition, value, measurement.baseline.value, allowance)
 
 
-def _open(reason: str) -> Decision:
+def _inconclusive(reason: str) -> Decision:
     return Decision(Verdict.INCONCLUSIVE, reason)
 
 
@@ -39,7 +41,7 @@ def _judge(excess: float, allowance: float, rounding: float) -> Verdict:
     return Verdict.FAIL if excess > rounding + allowance else Verdict.INCONCLUSIVE
 
 
-def _absolute(condition: Condition, value: float, allowance: float) -> Decision:
+def _decide_limit(condition: Condition, value: float, allowance: float) -> Decision:
     bound = condition.bound
     least = condition.kind == "min"
     excess = bound - value if least else value - bound
@@ -54,7 +56,9 @@ def _absolute(condition: Condition, value: float, allowance: float) -> Decision:
     )
 
 
-def _against(condition: Condition, value: float, baseline: float, allowance: float) -> Decision:
+def _decide_margin(
+    condition: Condition, value: float, baseline: float, allowance: float
+) -> Decision:
     delta = value - baseline
     allowed = condition.bound * (abs(baseline) if condition.relative else 1.0)
     excess = (-delta if condition.kind == "max_drop" else delta) - allowed

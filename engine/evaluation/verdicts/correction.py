@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.core.vocabulary import Cell, Verdict, Within
 from engine.states import Floats, Ints
-from engine.statistics import adjusted, family_levels, simes
+from engine.statistics import adjust_p_values, family_levels, simes
 
 Family = tuple[str, str]
 
@@ -32,7 +32,7 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class CorrectedVerdicts:
     """Cells with their corrected p-values and verdicts, and what they say together.
 
     `p` is the p-value of nothing being wrong anywhere, `rejected` whether any cell failed by it.
@@ -43,7 +43,7 @@ class Judged:
     rejected: bool
 
 
-def corrected(cells: Sequence[Cell], how: Correction) -> Judged:
+def correct_verdicts(cells: Sequence[Cell], how: Correction) -> CorrectedVerdicts:
     """The cells of one evaluation, with `q_value`s, and failures that are too unsure withdrawn.
 
     A withdrawn FAIL is INCONCLUSIVE, or PASS where only a significant difference was asked for.
@@ -54,29 +54,34 @@ def corrected(cells: Sequence[Cell], how: Correction) -> Judged:
         [cell.violation_p_value if cell.test.corrected else None for cell in cells], np.float64
     )
     q_values = np.full(len(cells), np.nan)
-    for places in _together(family, differences):
-        q_values[places] = adjusted(differences[places], how.method)
+    for places in _family_places(family, differences):
+        q_values[places] = adjust_p_values(differences[places], how.method)
     violation_q = np.full(len(cells), np.nan)
     count = np.zeros(len(cells), np.int64)
     together = []
-    for places in _together(family, violations):
-        found = violation_q[places] = adjusted(violations[places], how.method)
+    for places in _family_places(family, violations):
+        family_q = violation_q[places] = adjust_p_values(violations[places], how.method)
         count[places] = len(places)
         bh = how.method is Within.BH
-        together.append(float(found.min()) if bh else simes(violations[places]))
+        together.append(float(family_q.min()) if bh else simes(violations[places]))
     level = how.level
     if how.whole:
         level = family_levels(together, how.level) if together else 0.0
-    judged = [
+    corrected_cells = [
         _with_q(cell, q, violation, (count, level, how))
         for cell, q, violation, count in zip(
-            cells, _listed(q_values), _listed(violation_q), count.tolist(), strict=True
+            cells,
+            _optional_floats(q_values),
+            _optional_floats(violation_q),
+            count.tolist(),
+            strict=True,
         )
     ]
     rejected = any(
-        cell.verdict is Verdict.FAIL and cell.violation_q_value is not None for cell in judged
+        cell.verdict is Verdict.FAIL and cell.violation_q_value is not None
+        for cell in corrected_cells
     )
-    return Judged(judged, simes(together), rejected)
+    return CorrectedVerdicts(corrected_cells, simes(together), rejected)
 
 
 def _families(cells: Sequence[Cell]) -> Ints:
@@ -84,18 +89,18 @@ def _families(cells: Sequence[Cell]) -> Ints:
     numbers: dict[Family, int] = {}
     # Most tests and models of cells are the same objects: their names need no hashing.
     known: dict[tuple[int, int], int] = {}
-    found = []
+    family_numbers = []
     for cell in cells:
         at = (id(cell.test), id(cell.model))
         number = known.get(at)
         if number is None:
             family = (cell.test.name, cell.model.name)
             number = known[at] = numbers.setdefault(family, len(numbers))
-        found.append(number)
-    return np.array(found, np.int64)
+        family_numbers.append(number)
+    return np.array(family_numbers, np.int64)
 
 
-def _together(family: Ints, p: Floats) -> list[Ints]:
+def _family_places(family: Ints, p: Floats) -> list[Ints]:
     """The places of each family's cells that have a p-value, families in their order."""
     places = np.flatnonzero(~np.isnan(p))
     places = places[np.argsort(family[places], kind="stable")]
@@ -103,14 +108,14 @@ def _together(family: Ints, p: Floats) -> list[Ints]:
     return np.split(places, starts[1:]) if len(places) else []
 
 
-def _listed(figures: Floats) -> list[float | None]:
+def _optional_floats(figures: Floats) -> list[float | None]:
     listed: list[float | None] = figures.tolist()
     for place in np.flatnonzero(np.isnan(figures)).tolist():
         listed[place] = None
     return listed
 
 
-def _among(count: int, how: Correction) -> str:
+def _correction_words(count: int, how: Correction) -> str:
     """What a failure was not sure enough for."""
     if how.whole:
         return f"the error budget that the suite's runs have left here ({how.level:.2g})"
@@ -128,7 +133,7 @@ def _with_q(
     if violation is not None and verdict is Verdict.FAIL and not violation <= level:
         only_worse = all(condition.kind == "no_worse" for condition in cell.test.conditions)
         verdict = Verdict.PASS if only_worse else Verdict.INCONCLUSIVE
-        not_sure = f"with q {violation:.2g} not sure enough for {_among(count, how)}"
+        not_sure = f"with q {violation:.2g} not sure enough for {_correction_words(count, how)}"
         reason = f"{reason}; but {not_sure}"
     # By its fields: `replace` takes several times as long, and there are millions of cells.
     return Cell(

@@ -6,43 +6,45 @@ from engine.core.vocabulary import DecideBy, ModelTest, Verdict
 from engine.evaluation.verdicts.by_interval import decide_by_interval
 from engine.evaluation.verdicts.by_point import decide_by_point
 from engine.evaluation.verdicts.evidence import Decision, Measurement
-from engine.evaluation.verdicts.reasons import undefined
+from engine.evaluation.verdicts.reasons import undefined_reason
 
 
-def decide(test: ModelTest, of: Measurement) -> Decision:
+def decide(test: ModelTest, measurement: Measurement) -> Decision:
     """The verdict of a test on one measurement, before it is corrected for many slices."""
-    error = _error(of)
+    error = _error(measurement)
     if error is not None:
         return Decision(Verdict.ERROR, error)
     if not test.conditions:
-        return Decision(Verdict.RECORDED, undefined(of.value) or "recorded without a condition")
+        return Decision(
+            Verdict.RECORDED, undefined_reason(measurement.value) or "recorded without a condition"
+        )
     demands = test.conditions
-    if of.is_baseline:
-        demands = tuple(each for each in demands if not each.needs_baseline)
-    if not demands or (of.is_baseline and of.value.reason == "is_baseline"):
+    if measurement.is_baseline:
+        demands = tuple(demand for demand in demands if not demand.needs_baseline)
+    if not demands or (measurement.is_baseline and measurement.value.reason == "is_baseline"):
         return Decision(Verdict.RECORDED, "the baseline itself, with which the others are compared")
-    if of.rows.n < of.min_rows:
-        rows = f"{of.rows.n:,} labelled row{'' if of.rows.n == 1 else 's'}"
-        reason = f"the slice has {rows}, expected min_slice_rows {of.min_rows}"
+    if measurement.rows.n < measurement.min_rows:
+        rows = f"{measurement.rows.n:,} labelled row{'' if measurement.rows.n == 1 else 's'}"
+        reason = f"the slice has {rows}, expected min_slice_rows {measurement.min_rows}"
         return Decision(Verdict.INCONCLUSIVE, reason)
-    why = undefined(of.value)
+    why = undefined_reason(measurement.value)
     if why is not None:
         return Decision(Verdict.INCONCLUSIVE, why)
-    if by_point(test, has_interval=of.has_interval):
-        decisions = [decide_by_point(condition, of) for condition in demands]
+    if is_decided_by_point(test, has_interval=measurement.has_interval):
+        decisions = [decide_by_point(condition, measurement) for condition in demands]
     else:
         decisions = [
-            decide_by_interval(condition, of, place)
+            decide_by_interval(condition, measurement, place)
             for place, condition in enumerate(test.conditions)
-            if not (of.is_baseline and condition.needs_baseline)
+            if not (measurement.is_baseline and condition.needs_baseline)
         ]
     if len(decisions) == 1:
         return decisions[0]
     chances = len({_CHANCES[condition.kind] for condition in demands})
-    return _together(decisions, chances)
+    return _combine(decisions, chances)
 
 
-def by_point(test: ModelTest, *, has_interval: bool) -> bool:
+def is_decided_by_point(test: ModelTest, *, has_interval: bool) -> bool:
     """Whether a test is decided by the plain value."""
     return test.decide is DecideBy.POINT or not has_interval
 
@@ -51,22 +53,22 @@ def by_point(test: ModelTest, *, has_interval: bool) -> bool:
 _CHANCES = {"min": 0, "max": 0, "max_drop": 1, "max_rise": 1, "no_worse": 2}
 
 
-def _together(decisions: list[Decision], chances: int) -> Decision:
+def _combine(decisions: list[Decision], chances: int) -> Decision:
     """One decision of several: the worst verdict, and the smallest p for as many chances."""
-    known = [each.p for each in decisions if each.p is not None]
+    known = [decision.p for decision in decisions if decision.p is not None]
     p = min(1.0, min(known) * chances) if known else None
     for verdict in (Verdict.FAIL, Verdict.INCONCLUSIVE):
-        reasons = [each.reason for each in decisions if each.verdict is verdict]
+        reasons = [decision.reason for decision in decisions if decision.verdict is verdict]
         if reasons:
             return Decision(verdict, "; ".join(reasons), p)
-    return Decision(Verdict.PASS, "; ".join(each.reason for each in decisions), p)
+    return Decision(Verdict.PASS, "; ".join(decision.reason for decision in decisions), p)
 
 
-def _error(of: Measurement) -> str | None:
-    rows = of.rows
-    if of.failure is not None:
-        return of.failure
-    if of.nothing_matched:
+def _error(measurement: Measurement) -> str | None:
+    rows = measurement.rows
+    if measurement.failure is not None:
+        return measurement.failure
+    if measurement.nothing_matched:
         return "the slice matched no row of the dataset"
     if rows.unknown_labels:
         return (

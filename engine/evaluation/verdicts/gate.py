@@ -29,7 +29,9 @@ def gate(cells: Iterable[Cell], *, on_inconclusive: GateRule, on_error: GateRule
     outcome = GateOutcome.FAILED if failing else GateOutcome.PASSED
     if Verdict.ERROR in failing:
         outcome = GateOutcome.ERROR
-    reason = ", ".join(f"{_cells(n)} {_WORDS[v]}" for v, n in failing.items()) or _passed(counts)
+    reason = ", ".join(f"{_cells(n)} {_WORDS[v]}" for v, n in failing.items()) or _pass_reason(
+        counts
+    )
     by_verdict = {verdict: counts[verdict] for verdict in Verdict}
     return Gate(outcome, reason, by_verdict, told - sum(failing.values()))
 
@@ -45,7 +47,7 @@ def _cells(count: int) -> str:
     return f"{count:,} cell{'' if count == 1 else 's'}"
 
 
-def _passed(counts: Counter[Verdict]) -> str:
+def _pass_reason(counts: Counter[Verdict]) -> str:
     """What a gate that passed rests on; that nothing was decided is said."""
     decided = counts[Verdict.PASS] + counts[Verdict.FAIL]
     undecided = counts[Verdict.ERROR] + counts[Verdict.INCONCLUSIVE]

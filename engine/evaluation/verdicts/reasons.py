@@ -55,7 +55,7 @@ def _same(value: float, other: float) -> bool:
     return abs(value - other) <= ROUNDING * max(abs(value), abs(other))
 
 
-def undefined(value: MetricValue) -> str | None:
+def undefined_reason(value: MetricValue) -> str | None:
     """Why there is no finite number; None when there is one."""
     if value.value is not None and math.isfinite(value.value):
         return None

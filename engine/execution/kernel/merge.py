@@ -45,10 +45,10 @@ def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     away, or is damaged, there is a row of the family `IRREVERSIBLE` in its place, which says why.
     """
     grouped = groupby(_rows(batches), key=lambda row: row.key)
-    return in_batches(_added(key, rows) for key, rows in grouped)
+    return in_batches(_sum_rows(key, rows) for key, rows in grouped)
 
 
-def _added(key: Key, rows: Iterator[StateBytes]) -> StateBytes:
+def _sum_rows(key: Key, rows: Iterator[StateBytes]) -> StateBytes:
     """The sum of the rows of a key; of several reasons for one thing, the first in the alphabet."""
     if key.family == CHANCE:
         return min(rows, key=lambda row: row.payload)
@@ -58,23 +58,23 @@ def _added(key: Key, rows: Iterator[StateBytes]) -> StateBytes:
             for family, why in read_failures(row.payload).items():
                 reasons[family] = min(why, reasons.get(family, why))
         return failures_row(key.model, reasons)
-    sums = {1: Adding(), -1: Adding()}
+    sums = {1: RunningSum(), -1: RunningSum()}
     numbers: dict[str, int] = {}
     few = list(islice(rows, 2))
     if len(few) == 1 and few[0].sign > 0:
         return few[0]
     try:
         for row in chain(few, rows):
-            places = [numbers.setdefault(each, len(numbers)) for each in row.slice_keys]
-            states = decode(row.payload).placed(np.array(places, np.int64), len(numbers))
+            places = [numbers.setdefault(slice_name, len(numbers)) for slice_name in row.slice_keys]
+            states = decode(row.payload).renumber(np.array(places, np.int64), len(numbers))
             sums[row.sign].add(states)
         state = _less(sums[1].total(), sums[-1].total())
     except (NotInvertible, CodecError) as error:
         place = (key.slice_set, str(key.block), key.family)
         return StateBytes(Key("", 0, key.model, IRREVERSIBLE), 1, place, str(error).encode())
-    kept = _left(key, list(numbers), state)
+    kept = _remaining_slices(key, list(numbers), state)
     names = [name for name, _ in kept]
-    chosen = state.chosen(np.array([number for _, number in kept], np.int64))
+    chosen = state.select(np.array([number for _, number in kept], np.int64))
     return StateBytes(key, 1, names, chosen.encode())
 
 
@@ -84,7 +84,7 @@ def _less(state: States | None, gone: States | None) -> States:
     return state if gone is None else state.minus(gone)
 
 
-def _left(key: Key, names: list[str], state: States) -> list[tuple[str, int]]:
+def _remaining_slices(key: Key, names: list[str], state: States) -> list[tuple[str, int]]:
     """The slices in the order of their names, without those all of whose rows have gone."""
     everything = slice_key(())
     numbered = sorted(zip(names, range(len(names)), strict=True))
@@ -95,7 +95,7 @@ def _left(key: Key, names: list[str], state: States) -> list[tuple[str, int]]:
 
 
 @dataclass(slots=True)
-class Adding:
+class RunningSum:
     """A sum of states on its way: some are held and added at once."""
 
     _sum: States | None = None
@@ -121,15 +121,15 @@ def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[StateBytes]:
             yield StateBytes(Key(slice_set, block, model, family), sign, slice_keys, payload)
 
 
-def in_blocks(index: SliceIndex, blocks: int) -> Iterator[tuple[int, Ints]]:
+def slices_by_block(index: SliceIndex, blocks: int) -> Iterator[tuple[int, Ints]]:
     """The numbers of a set's slices, block after block; the first also where there is no slice.
 
     The groups of a slice that are compared are in one block, by what they have in common.
     """
     compared = index.slice_set.parent is not None
-    keys = (slice_key(each[:-1] if compared else each) for each in index.keys)
-    of = np.array([block_of(key, blocks) if blocks > 1 else 0 for key in keys], np.int64)
+    keys = (slice_key(values[:-1] if compared else values) for values in index.keys)
+    block_numbers = np.array([block_of(key, blocks) if blocks > 1 else 0 for key in keys], np.int64)
     for block in range(blocks):
-        numbers = np.flatnonzero(of == block)
+        numbers = np.flatnonzero(block_numbers == block)
         if len(numbers) or block == 0:
             yield block, numbers

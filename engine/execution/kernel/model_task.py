@@ -30,7 +30,7 @@ from engine.states import (
     rows_of,
 )
 from engine.states.rows import ROWS
-from engine.store.prediction_rows import known_rows, pack, read_kept, together
+from engine.store.prediction_rows import known_rows, pack, together, unpack_prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class ModelTask:
         if known is None or not known.any():
             return self._fresh(batch, load)
         kept = batch.column(kept_column(self.number)).filter(pa.array(known))
-        prediction = read_kept(kept, self.model)
+        prediction = unpack_prediction(kept, self.model)
         if known.all():
             return prediction
         return together(known, prediction, self._fresh(batch.filter(pa.array(~known)), load))
@@ -110,14 +110,14 @@ class ModelTask:
         """The states of all slices of a set by family, of nothing that failed."""
         if self.counted[set_number]:
             zero = Sums(np.zeros((n_groups, BUCKETS, len(ROW_COLUMNS))))
-            yield ROWS, self._padded(set_number, ROWS, zero)
+            yield ROWS, self._pad(set_number, ROWS, zero)
         families: list[Family | PairFamily] = list(self.families[set_number])
         for family in [*families, *self.pairs[set_number]]:
             if not self.failures.keys() & {"", family.key}:
                 zeros = family.zero(n_groups)
-                yield family.key, self._padded(set_number, family.key, zeros)
+                yield family.key, self._pad(set_number, family.key, zeros)
 
-    def _padded(self, set_number: int, family: str, zero: States) -> States:
+    def _pad(self, set_number: int, family: str, zero: States) -> States:
         """The sums of a family, zero for slices that it has not met."""
         held = self.sums.get((set_number, family))
         return (
@@ -165,16 +165,16 @@ class Rows:
         flags = RowFlags(flags.null_label[at], flags.bad_score[at], flags.unknown_label[at])
         return rows_of(self.weight[at], flags, cells, n_groups)
 
-    def scored(self, rows: Ints, of: Predicted) -> Scored:
+    def scored_rows(self, rows: Ints, predicted: Predicted) -> Scored:
         """The rows with their predictions, of which those of `of.good` are left."""
         every = len(rows) == len(self.weight)
-        good = slice(None) if of.good.all() else of.good
+        good = slice(None) if predicted.good.all() else predicted.good
         return Scored(
             self.truth.values if every else self.truth.values[rows],
             self.weight if every else self.weight[rows],
             self.bucket if every else self.bucket[rows],
-            None if of.scores is None else of.scores[good],
-            None if of.classes is None else of.classes[good],
+            None if predicted.scores is None else predicted.scores[good],
+            None if predicted.classes is None else predicted.classes[good],
             self.unweighted,
             None if self.query is None else self.query[rows],
         )

@@ -15,10 +15,10 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from engine.core.redaction import told
+from engine.core.redaction import redacted_message
 from engine.core.vocabulary import ModelVersion, SliceSet
 from engine.execution.kernel.batches import chunks, query_codes, whole_queries
-from engine.execution.kernel.merge import in_blocks
+from engine.execution.kernel.merge import slices_by_block
 from engine.execution.kernel.model_task import ModelTask, Rows, Usable, Work
 from engine.execution.kernel.parsing import Predicted, read_prediction, read_truth, read_weight
 from engine.metrics import METRICS
@@ -61,8 +61,8 @@ def scan(
     pieces = chunks(batches) if whole is None else whole_queries(chunks(batches), whole)
     with closing(task.watch):
         for chunk in pieces:
-            task.eat(chunk)
-            yield from in_batches(task.predicted())
+            task.add_batch(chunk)
+            yield from in_batches(task.new_predictions())
     if task.rows:
         yield from in_batches(task.emit(time.perf_counter() - started))
 
@@ -89,20 +89,26 @@ class ScanTask:
         """What is to be made of one model."""
         plan = self.plan
 
-        def wanted(each: SliceSet, families: Iterable[F]) -> tuple[F, ...]:
-            return tuple(f for f in families if self.work.wants(number, each.name, f.key))
+        def wanted_families(slice_set: SliceSet, families: Iterable[F]) -> tuple[F, ...]:
+            return tuple(f for f in families if self.work.wants(number, slice_set.name, f.key))
 
         return ModelTask(
             number,
             model,
-            tuple(wanted(each, plan.families(each, model)) for each in self.sets),
-            tuple(wanted(each, plan.pair_families(each, model)) for each in self.sets),
-            tuple(self.work.wants(number, each.name, ROWS) for each in self.sets),
+            tuple(
+                wanted_families(slice_set, plan.families(slice_set, model))
+                for slice_set in self.sets
+            ),
+            tuple(
+                wanted_families(slice_set, plan.pair_families(slice_set, model))
+                for slice_set in self.sets
+            ),
+            tuple(self.work.wants(number, slice_set.name, ROWS) for slice_set in self.sets),
             # Of rows that are no longer there nothing is kept.
             plan.keep and self.work.sign > 0 and self.work.wants(number, "", PREDICTIONS),
         )
 
-    def eat(self, batch: pa.RecordBatch) -> None:
+    def add_batch(self, batch: pa.RecordBatch) -> None:
         """Cuts, predicts and sums one batch."""
         self.rows += batch.num_rows
         self.batches += 1
@@ -112,27 +118,27 @@ class ScanTask:
         counts = self._counts(every, none_bad)
         baseline: Usable | None = None
         for task in self.models:
-            of = self._predict(task, usable)
-            if of is None or of.good.all():
+            predicted = self._predict(task, usable)
+            if predicted is None or predicted.good.all():
                 bad, counted = none_bad, counts
             else:
                 bad = none_bad.copy()
-                bad[every.labelled] = ~of.good
+                bad[every.labelled] = ~predicted.good
                 counted = self._counts(every, bad)
             for number, sums in enumerate(counted):
                 if task.counted[number]:
                     task.add(number, ROWS, sums)
             rows = np.flatnonzero(every.labelled & ~bad)
-            if of is None or not len(rows):
+            if predicted is None or not len(rows):
                 continue
-            ours = Usable(rows, every.scored(rows, of))
+            ours = Usable(rows, every.scored_rows(rows, predicted))
             self._sum(task, task.families, (ours.rows, ours.scored), every)
             if task.number == self.plan.base:
                 baseline = ours
             elif baseline is not None:
                 self._sum(task, task.pairs, ours.beside(baseline), every)
 
-    def predicted(self) -> Iterator[StateBytes]:
+    def new_predictions(self) -> Iterator[StateBytes]:
         """The predictions to keep of what was eaten last."""
         for task in self.models:
             for payload in task.kept:
@@ -162,25 +168,25 @@ class ScanTask:
         if "" in task.failures or batch.num_rows == 0:
             return None
         try:
-            loading = self.watch.loading(load, task.number, self.batches)
+            loading = self.watch.loader(load, task.number, self.batches)
             return read_prediction(task.predict(batch, loading), self.plan.problem)
         except ModelStopped as stopped:
             task.failures[""] = str(stopped)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a model's own error costs its own cells only
-            task.failures[""] = f"{told(error)}, on {self.watch.place(self.batches)}"
+            task.failures[""] = f"{redacted_message(error)}, on {self.watch.place(self.batches)}"
         return None
 
     def _sum(
         self,
         task: ModelTask,
         families: tuple[tuple[Family | PairFamily, ...], ...],
-        of: tuple[Ints, Scored | Pair],
+        scored: tuple[Ints, Scored | Pair],
         every: Rows,
     ) -> None:
         """Adds the states of rows, and of what is known of them, to those of all slice sets."""
-        rows, known = of
+        rows, known = scored
         whole = len(rows) == len(every.weight)
         place = np.full(len(every.weight), -1, np.int64)
         place[rows] = np.arange(len(rows))
@@ -202,7 +208,7 @@ class ScanTask:
                     states = family.of(batch, groups, n_groups)  # type: ignore[arg-type]
                     task.add(number, family.key, states)
                 except (Exception, SystemExit) as error:  # a user's loss costs its own metrics
-                    task.failures[family.key] = told(error)
+                    task.failures[family.key] = redacted_message(error)
 
     def emit(self, seconds: float) -> Iterator[StateBytes]:
         """The sums of the partition, as bytes by their key."""
@@ -219,11 +225,11 @@ class ScanTask:
     def _emit_set(self, number: int, index: SliceIndex) -> Iterator[StateBytes]:
         name = index.slice_set.name
         keys = [slice_key(values) for values in index.keys]
-        for block, groups in in_blocks(index, self.work.blocks.get(name, 1)):
+        for block, groups in slices_by_block(index, self.work.blocks.get(name, 1)):
             of_block = [keys[group] for group in groups]
             for task in self.models:
                 for family, states in task.states(number, len(keys)):
-                    part = states if len(groups) == len(keys) else states.chosen(groups)
+                    part = states if len(groups) == len(keys) else states.select(groups)
                     key = Key(name, block, task.number, family)
                     yield StateBytes(key, self.work.sign, of_block, part.encode())
 

@@ -16,7 +16,7 @@ import numpy as np
 from engine.core.vocabulary import RowCounts
 from engine.metrics.base import Metric, Problem, Sampling, SliceStates, lacking_rows
 from engine.metrics.inference.batch_views import ScoreBlock, score_blocks, view_of_many
-from engine.metrics.inference.values import Figured, gathered, lifted
+from engine.metrics.inference.values import Figured, add_slice_axis, gather_bases
 from engine.states import BUCKETS, ROW_COLUMNS, Floats, Ints, ScoreHistogram, States, Sums
 
 T = TypeVar("T")
@@ -73,16 +73,16 @@ class Slices:
         self._made: dict[Hashable, Any] = {}
 
     @classmethod
-    def one(cls, of: SliceStates, baseline: Slices | None = None) -> Slices:
+    def one(cls, states: SliceStates, baseline: Slices | None = None) -> Slices:
         """A single slice."""
-        buckets = np.ones(BUCKETS) if of.buckets is None else of.buckets
-        if baseline is None and of.baseline is not None:
-            baseline = cls.one(of.baseline)
-        rows = RowsOf([of.rows], buckets[None])
-        made = cls(rows, of.families, sampling=of.sampling, baseline=baseline)
-        made._made["slices"] = [of]
-        made._alone = True
-        return made
+        buckets = np.ones(BUCKETS) if states.buckets is None else states.buckets
+        if baseline is None and states.baseline is not None:
+            baseline = cls.one(states.baseline)
+        rows = RowsOf([states.rows], buckets[None])
+        slices = cls(rows, states.families, sampling=states.sampling, baseline=baseline)
+        slices._made["slices"] = [states]
+        slices._alone = True
+        return slices
 
     @property
     def counts(self) -> Sequence[RowCounts]:
@@ -101,8 +101,8 @@ class Slices:
         """The value of `make`, computed once for these slices."""
         if key not in self._made:
             self._made[key] = make()
-        made: T = self._made[key]
-        return made
+        value: T = self._made[key]
+        return value
 
     def forget_views(self) -> None:
         """Frees what the metrics read; their figures stay."""
@@ -120,16 +120,16 @@ class Slices:
         return np.array([rows.weight_sum for rows in self.counts], np.float64)
 
     @cached_property
-    def lacking(self) -> list[str | None]:
+    def reasons(self) -> list[str | None]:
         """Why no metric has a value, for each slice."""
         return [lacking_rows(rows) for rows in self.counts]
 
-    def lacking_for(self, metric: Metric) -> Sequence[str | None]:
+    def reasons_for(self, metric: Metric) -> Sequence[str | None]:
         """The same of a metric; one that compares two versions needs the baseline's rows too."""
         if not metric.against or self.baseline is None:
-            return self.lacking
+            return self.reasons
         bad = [rows.bad_scores > 0 for rows in self.baseline.counts]
-        return ["nan_input" if x else of for x, of in zip(bad, self.lacking, strict=True)]
+        return ["nan_input" if x else reason for x, reason in zip(bad, self.reasons, strict=True)]
 
     @property
     def slices(self) -> Sequence[SliceStates]:
@@ -165,41 +165,41 @@ class Slices:
     def _place(self) -> tuple[int, int]:
         return self.first, self.first + len(self)
 
-    def figured(self, metric: Metric, problem: Problem) -> Figured:
+    def figures(self, metric: Metric, problem: Problem) -> Figured:
         """A metric on all slices."""
-        return self.once(("figured", metric.name), lambda: self._figured(metric, problem))
+        return self.once(("figured", metric.name), lambda: self._compute_figures(metric, problem))
 
-    def _figured(self, metric: Metric, problem: Problem) -> Figured:
+    def _compute_figures(self, metric: Metric, problem: Problem) -> Figured:
         needed = metric.needs(problem)
         if not metric.many or metric.of_baseline is not None or self._alone:
-            made = self._one_by_one(metric, problem)
-        elif any(isinstance(self.families[of.key], ScoreHistogram) for of in needed):
-            made = self._of_scores(metric, problem, needed)
+            figured = self._one_by_one(metric, problem)
+        elif any(isinstance(self.families[need.key], ScoreHistogram) for need in needed):
+            figured = self._of_scores(metric, problem, needed)
         else:
             views = [self.view(family.key) for family in needed]
-            made = Figured.of(metric.of_views(problem, views))
-        for at, reason in enumerate(self.lacking_for(metric)):
+            figured = Figured.of(metric.of_views(problem, views))
+        for at, reason in enumerate(self.reasons_for(metric)):
             if reason is not None:
-                made.reasons[at] = reason
-                made.values[at] = np.nan
-                if made.details is not None:
-                    made.details[at] = None
-        return made
+                figured.reasons[at] = reason
+                figured.values[at] = np.nan
+                if figured.details is not None:
+                    figured.details[at] = None
+        return figured
 
     def _one_by_one(self, metric: Metric, problem: Problem) -> Figured:
         """By the metric's function on each slice."""
         parts = []
-        lacking = self.lacking_for(metric)
-        for at, of in enumerate(self.slices):
+        lacking = self.reasons_for(metric)
+        for at, states in enumerate(self.slices):
             if lacking[at] is None:
-                measured = metric.measured(problem, of)
+                measured = metric.measure(problem, states)
                 reason = measured.reason()
-                figured = Figured.of(lifted(measured))
+                figured = Figured.of(add_slice_axis(measured))
                 if metric.intervals and reason is None:
-                    replicates = np.asarray(metric.replicates(problem, of), np.float64)[None]
+                    replicates = np.asarray(metric.replicates(problem, states), np.float64)[None]
                     figured = replace(figured, replicates=replicates)
                 parts.append((np.array([at]), figured))
-        return gathered(Figured.joined(len(self), parts))
+        return gather_bases(Figured.join(len(self), parts))
 
     def _of_scores(self, metric: Metric, problem: Problem, needed: Iterable[Any]) -> Figured:
         """From score histograms, of which some have a view of their own for the replicates."""
@@ -212,15 +212,15 @@ class Slices:
         values: list[tuple[Ints, Figured]] = []
         spreading: list[tuple[Ints, Figured]] = []
         for block in blocks:
-            found = (block.at, Figured.of(metric.of_views(problem, [block.view])))
+            part = (block.at, Figured.of(metric.of_views(problem, [block.view])))
             if block.has_values:
-                values.append(found)
+                values.append(part)
             else:
-                spreading.append(found)
-        made = Figured.joined(len(self), values)
-        for at, found_ in spreading:
-            made.replicates[at] = found_.replicates
-        return gathered(made)
+                spreading.append(part)
+        figured = Figured.join(len(self), values)
+        for at, coarse in spreading:
+            figured.replicates[at] = coarse.replicates
+        return gather_bases(figured)
 
 
 class _OfOne(Mapping[str, States]):

@@ -24,7 +24,7 @@ from engine.states import (
     sums_by_cell,
 )
 from engine.states.base import KEPT
-from engine.states.histogram_entries import CELLS, EVERYBODY, Entries, rounded
+from engine.states.histogram_entries import CELLS, EVERYBODY, Entries, round_scores
 from engine.states.pairs import OUTCOMES
 from engine.states.score_histogram import COARSE_BITS, MANY_SCORES, on_grid
 
@@ -48,7 +48,7 @@ def view_of_many(states: States, first: int, last: int) -> Any:
     raise TypeError(f"states of the kind {states.kind!r} have no view of many slices")
 
 
-def _left_out(buckets: Floats) -> Floats:
+def _replicate_sums(buckets: Floats) -> Floats:
     """Sums over the buckets, [slice, bucket, column], all and with each left out.
 
     What is left out is never subtracted, and the products are too small for threads.
@@ -59,10 +59,10 @@ def _left_out(buckets: Floats) -> Floats:
 
 def _moments(states: Moments, first: int, last: int) -> MomentsView:
     values = np.zeros((last - first, *states.values.shape[1:]))
-    found = states.values[first:last]
-    values[: len(found)] = found
+    groups = states.values[first:last]
+    values[: len(groups)] = groups
     weight, squares, mean, m2 = (values[..., at] for at in range(4))
-    sums = _left_out(np.stack([weight, squares, weight * mean, m2], axis=-1))
+    sums = _replicate_sums(np.stack([weight, squares, weight * mean, m2], axis=-1))
     weights = sums[..., 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         means = sums[..., 2] / weights
@@ -99,13 +99,13 @@ def _cells(states: Tally, first: int, last: int) -> _Cells:
 
 
 def _pairs(states: PairTally, first: int, last: int) -> PairedView:
-    of, half, count = _cells(states, first, last), states.width // 2, last - first
+    cells, half, count = _cells(states, first, last), states.width // 2, last - first
     shape = (count, BUCKETS, half // (BUCKETS * len(OUTCOMES)), len(OUTCOMES))
-    by_bucket = sums_by_cell(of.keys, of.weights, count * half).reshape(shape)
+    by_bucket = sums_by_cell(cells.keys, cells.weights, count * half).reshape(shape)
     total = by_bucket.sum(1)
     squares = total
-    if len(of.excess):
-        squares = squares + sums_by_cell(of.excess_keys, of.excess, count * half).reshape(
+    if len(cells.excess):
+        squares = squares + sums_by_cell(cells.excess_keys, cells.excess, count * half).reshape(
             shape
         ).sum(1)
     return PairedView(by_bucket, total, squares)
@@ -122,32 +122,32 @@ class ManyConfusions(ConfusionView):
         """Those of the groups from `first` to before `last`."""
         count, half = last - first, states.width // 2
         k = round((half // BUCKETS) ** 0.5)
-        of = _cells(states, first, last)
-        rest, predicted = np.divmod(of.keys, k)
+        cells = _cells(states, first, last)
+        rest, predicted = np.divmod(cells.keys, k)
         # Slice and bucket together, as they lie one after the other.
         place, actual = np.divmod(rest, k)
 
         def margin(classes: Ints, weights: Floats, places: Ints) -> Floats:
             sums = sums_by_cell(places * k + classes, weights, count * BUCKETS * k)
-            return _left_out(sums.reshape(count, BUCKETS, k))
+            return _replicate_sums(sums.reshape(count, BUCKETS, k))
 
         hit = actual == predicted
-        actuals = margin(actual, of.weights, place)
+        actuals = margin(actual, cells.weights, place)
 
         def by_slice(keys: Ints, weights: Floats) -> Floats:
             return sums_by_cell(keys // half * (k * k) + keys % (k * k), weights, count * k * k)
 
-        squares = by_slice(of.keys, of.weights)
-        if len(of.excess):
-            squares = squares + by_slice(of.excess_keys, of.excess)
+        squares = by_slice(cells.keys, cells.weights)
+        if len(cells.excess):
+            squares = squares + by_slice(cells.excess_keys, cells.excess)
         return cls(
             k,
-            margin(actual[hit], of.weights[hit], place[hit]),
+            margin(actual[hit], cells.weights[hit], place[hit]),
             actuals,
-            margin(predicted, of.weights, place),
+            margin(predicted, cells.weights, place),
             actuals.sum(-1),
             squares.reshape(count, k, k),
-            Tally(half, count, of.keys, of.weights),
+            Tally(half, count, cells.keys, cells.weights),
         )
 
     def matrix(self) -> Floats:
@@ -159,7 +159,7 @@ class ManyConfusions(ConfusionView):
         if "by_replicate" not in self.made:
             k, state = self.n_classes, self.state
             sums = sums_by_cell(state.keys, state.weights, state.groups * state.width)
-            sums = _left_out(sums.reshape(state.groups, BUCKETS, k * k))
+            sums = _replicate_sums(sums.reshape(state.groups, BUCKETS, k * k))
             self.made["by_replicate"] = sums.reshape(state.groups, 1 + BUCKETS, k, k)
         return self.made["by_replicate"]
 
@@ -215,25 +215,25 @@ def _tables(states: ScoreHistogram, group: int, at: int) -> Iterator[_Table]:
     """The fine table of a slice and the one of its buckets, or a single one that serves as both."""
     own = states.entries.between(group * CELLS, (group + 1) * CELLS)
     gridded = group < len(states.gridded) and bool(states.gridded[group])
-    fine = (own.between(EVERYBODY, CELLS) if gridded else own).used()
+    fine = (own.between(EVERYBODY, CELLS) if gridded else own).drop_unused()
     many = len(fine.scores) > MANY_SCORES
     if not gridded and not many:
-        table = _counted(fine, fine.scores, fine.rank, BUCKETS)
+        table = _weight_table(fine, fine.scores, fine.rank, BUCKETS)
         yield _Table(at, fine.scores, table, True, True)
         return
-    yield _Table(at, fine.scores, _counted(fine, fine.scores, fine.rank, 1), not gridded, True)
-    own = own.between(0, EVERYBODY).used()
+    yield _Table(at, fine.scores, _weight_table(fine, fine.scores, fine.rank, 1), not gridded, True)
+    own = own.between(0, EVERYBODY).drop_unused()
     scores, rank = own.scores, own.rank
     if many:
-        scores, coarse = rounded(scores, on_grid, COARSE_BITS)
+        scores, coarse = round_scores(scores, on_grid, COARSE_BITS)
         rank = coarse[rank]
-    yield _Table(at, scores, _counted(own, scores, rank, BUCKETS), not gridded, False)
+    yield _Table(at, scores, _weight_table(own, scores, rank, BUCKETS), not gridded, False)
 
 
-def _counted(of: Entries, scores: Floats, rank: Ints, buckets: int) -> Floats:
+def _weight_table(entries: Entries, scores: Floats, rank: Ints, buckets: int) -> Floats:
     """The weights [bucket, label, score], of all rows together where there is one bucket."""
-    cell = of.place if buckets > 1 else of.place & 1
-    sums = sums_by_cell(cell * len(scores) + rank, of.weight, buckets * 2 * len(scores))
+    cell = entries.place if buckets > 1 else entries.place & 1
+    sums = sums_by_cell(cell * len(scores) + rank, entries.weight, buckets * 2 * len(scores))
     return sums.reshape(buckets, 2, len(scores))
 
 
@@ -246,7 +246,7 @@ def _block(tables: list[_Table], width: int, states: ScoreHistogram) -> ScoreBlo
         weights[place, :, :, :count] = table.weights
         scores[place, :count] = table.scores
     if buckets > 1:
-        sums = _left_out(weights.reshape(len(tables), buckets, 2 * width))
+        sums = _replicate_sums(weights.reshape(len(tables), buckets, 2 * width))
         weights = sums.reshape(len(tables), 1 + buckets, 2, width)
     view = ManyScores(scores, weights[:, :, 1], weights[:, :, 0], one.exact, states)
     return ScoreBlock(np.array([table.at for table in tables]), view, one.has_values)

@@ -73,7 +73,7 @@ class Pairs:
     @property
     def both(self) -> tuple[Figured, Figured]:
         ours, theirs = (
-            each.figured(self.metric, self.problem) for each in (self.slices, self.baseline)
+            side.figures(self.metric, self.problem) for side in (self.slices, self.baseline)
         )
         return ours, theirs
 
@@ -85,7 +85,7 @@ class Pairs:
         errors: Callable[[], tuple[Floats, Floats]],
     ) -> Comparison:
         ours, theirs = self.both
-        spread = Several(len(self.slices), tuple(each for each in parts if each[0].size))
+        spread = Several(len(self.slices), tuple(part for part in parts if part[0].size))
         df = np.broadcast_to(np.asarray(df, np.float64), se.shape)
         return Comparison(ours.values, theirs.values, spread, se, df, errors)
 
@@ -95,24 +95,24 @@ def comparison_of(metric: Metric, problem: Problem, states: SliceStates) -> Comp
 
     The metric must be defined for both.
     """
-    found = comparisons_of(metric, problem, Slices.one(states))
-    spread = found.spread if found is not None else None
-    if found is None or not isinstance(spread, Several):
+    comparisons = comparisons_of(metric, problem, Slices.one(states))
+    spread = comparisons.spread if comparisons is not None else None
+    if comparisons is None or not isinstance(spread, Several):
         return None
     single = spread.at(0)
     if single is None:
         return None
 
     def errors() -> tuple[float, float]:
-        own, base = found.errors()
+        own, base = comparisons.errors()
         return float(own[0]), float(base[0])
 
     return Comparison(
-        float(found.candidate[0]),
-        float(found.baseline[0]),
+        float(comparisons.candidate[0]),
+        float(comparisons.baseline[0]),
         single,
-        float(found.se_delta[0]),
-        float(found.df[0]),
+        float(comparisons.se_delta[0]),
+        float(comparisons.df[0]),
         errors,
     )
 
@@ -140,14 +140,16 @@ def _of_buckets(pairs: Pairs) -> Comparison:
     """Any metric of two versions: both have the same rows in the same buckets."""
     ours, theirs = pairs.both
     sizes = pairs.slices.buckets
-    found = by_buckets(ours.replicates - theirs.replicates, sizes)
+    jackknife = by_buckets(ours.replicates - theirs.replicates, sizes)
     delta = ours.values - theirs.values
-    known = np.isfinite(found.se) & np.isfinite(delta)
+    known = np.isfinite(jackknife.se) & np.isfinite(delta)
     low, high = pairs.metric.bounds
     width = high - low
-    still = known & (found.se == 0) & math.isfinite(width)
+    still = known & (jackknife.se == 0) & math.isfinite(width)
     at = np.flatnonzero(known & ~still)
-    parts: list[tuple[Any, Spread]] = [(at, StudentT(delta[at], found.se[at], found.df[at]))]
+    parts: list[tuple[Any, Spread]] = [
+        (at, StudentT(delta[at], jackknife.se[at], jackknife.df[at]))
+    ]
     if still.any():
         rows = np.minimum(support_of(ours, pairs.slices), support_of(theirs, pairs.baseline))
         at = np.flatnonzero(still & (rows > 0))
@@ -157,21 +159,21 @@ def _of_buckets(pairs: Pairs) -> Comparison:
 
     def errors() -> tuple[Floats, Floats]:
         own, base = (
-            np.nan_to_num(by_buckets(each.replicates, sizes).se) for each in (ours, theirs)
+            np.nan_to_num(by_buckets(figured.replicates, sizes).se) for figured in (ours, theirs)
         )
         return own, base
 
-    return pairs.of_parts(parts, found.se, found.df, errors)
+    return pairs.of_parts(parts, jackknife.se, jackknife.df, errors)
 
 
-def _of_means(pairs: Pairs, of: MomentsView) -> Comparison:
+def _of_means(pairs: Pairs, moments: MomentsView) -> Comparison:
     """Means over rows: by the differences of each row, which have more digits than the means'."""
-    rows, se = of.weight[:, 0], standard_errors(of)
+    rows, se = moments.weight[:, 0], standard_errors(moments)
     at = np.flatnonzero((rows >= 2) & np.isfinite(se) & ~alike(se, rows))
-    spread = StudentT(of.mean[at, 0], se[at], rows[at] - 1)
+    spread = StudentT(moments.mean[at, 0], se[at], rows[at] - 1)
 
     def errors() -> tuple[Floats, Floats]:
-        own, base = (_errors_of(pairs, each) for each in (pairs.slices, pairs.baseline))
+        own, base = (_errors_of(pairs, side) for side in (pairs.slices, pairs.baseline))
         return own, base
 
     return pairs.of_parts([(at, spread)], se, rows - 1, errors)
@@ -179,25 +181,25 @@ def _of_means(pairs: Pairs, of: MomentsView) -> Comparison:
 
 def _errors_of(pairs: Pairs, slices: Slices) -> Floats:
     """The standard errors of means over rows or of shares of them; 0 where nothing spreads."""
-    found = np.zeros(len(slices))
-    of = slices.figured(pairs.metric, pairs.problem)
+    errors = np.zeros(len(slices))
+    figured = slices.figures(pairs.metric, pairs.problem)
     with np.errstate(all="ignore"):
-        for case in Case.of_all(pairs.metric, slices, of):
+        for case in Case.of_all(pairs.metric, slices, figured):
             if isinstance(case.basis, Averaged):
-                found[case.places] = standard_errors(case.basis.moments)
+                errors[case.places] = standard_errors(case.basis.moments)
             elif isinstance(case.basis, Counted):
                 share = case.basis.hits / case.basis.trials
                 variance = np.maximum(share * (1 - share), 0.0)
-                found[case.places] = np.sqrt(variance / case.basis.trials)
-    return found
+                errors[case.places] = np.sqrt(variance / case.basis.trials)
+    return errors
 
 
-def _of_shares(pairs: Pairs, of: PairedView) -> Comparison:
+def _of_shares(pairs: Pairs, view: PairedView) -> Comparison:
     """Shares of hits: by the rows that one version has right and the other wrong."""
     assert pairs.metric.hits_of is not None, "a share of hits says of which rows"
     slices, sampling = pairs.slices, pairs.slices.sampling
     classes = list(pairs.metric.hits_of(pairs.problem))
-    total, squares = of.total[:, classes].sum(1), of.squares[:, classes].sum(1)
+    total, squares = view.total[:, classes].sum(1), view.squares[:, classes].sum(1)
     trials, gained, lost = total.sum(-1), total[:, GAINED], total[:, LOST]
     delta = (gained - lost) / trials
     variance = np.maximum((gained + lost) / trials - delta**2, 0.0)
@@ -216,7 +218,7 @@ def _of_shares(pairs: Pairs, of: PairedView) -> Comparison:
     spread = PairedShare((gained * scale)[at], (lost * scale)[at], rows[at], own_df)
 
     def errors() -> tuple[Floats, Floats]:
-        own, base = (_errors_of_shares(pairs, each) for each in (slices, pairs.baseline))
+        own, base = (_errors_of_shares(pairs, side) for side in (slices, pairs.baseline))
         return own, base
 
     return pairs.of_parts([(at, spread)], np.sqrt(variance / rows), df, errors)
@@ -224,22 +226,22 @@ def _of_shares(pairs: Pairs, of: PairedView) -> Comparison:
 
 def _errors_of_shares(pairs: Pairs, slices: Slices) -> Floats:
     """The standard errors of shares, by the rows they are worth by themselves."""
-    found = np.zeros(len(slices))
-    of = slices.figured(pairs.metric, pairs.problem)
+    errors = np.zeros(len(slices))
+    figured = slices.figures(pairs.metric, pairs.problem)
     with np.errstate(all="ignore"):
-        for case in Case.of_all(pairs.metric, slices, of):
+        for case in Case.of_all(pairs.metric, slices, figured):
             assert isinstance(case.basis, Counted), "a share of hits is counted"
-            value = of.values[case.places]
+            value = figured.values[case.places]
             rows = case.shares(case.basis)[1].trials
-            found[case.places] = np.sqrt(np.maximum(value * (1 - value), 0.0) / rows)
-    return found
+            errors[case.places] = np.sqrt(np.maximum(value * (1 - value), 0.0) / rows)
+    return errors
 
 
 def _outcomes(total: Floats, squares: Floats, delta: Floats) -> list[Outcome]:
     """The rows that differ in each direction, and the others, around a difference."""
     weight, own = total.sum(-1), squares.sum(-1)
     gained, lost, gains, losses = (
-        each[:, at] for each in (total, squares) for at in (GAINED, LOST)
+        sums[:, at] for sums in (total, squares) for at in (GAINED, LOST)
     )
     return [
         Outcome(gained, gains, 1 - delta),

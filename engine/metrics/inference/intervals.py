@@ -52,8 +52,8 @@ def spread_of(metric: Metric, problem: Problem, states: SliceStates) -> Spread |
 
     The metric must be defined on the slice.
     """
-    found = spreads_of(metric, problem, Slices.one(states))
-    return None if found is None else found.at(0)
+    spreads = spreads_of(metric, problem, Slices.one(states))
+    return None if spreads is None else spreads.at(0)
 
 
 def spreads_of(metric: Metric, problem: Problem, slices: Slices) -> Several | None:
@@ -63,11 +63,11 @@ def spreads_of(metric: Metric, problem: Problem, slices: Slices) -> Several | No
     """
     if not metric.intervals:
         return None
-    of = slices.figured(metric, problem)
+    figured = slices.figures(metric, problem)
     parts: list[tuple[Ints, Spread]] = []
     with np.errstate(all="ignore"):
-        for rested in of.rested:
-            case = Case.of(metric, slices, of, rested)
+        for rested in figured.rested:
+            case = Case.of(metric, slices, figured, rested)
             parts += [(case.places[part], spread) for part, spread in case.spreads() if part.size]
     return Several(len(slices), tuple(parts))
 
@@ -77,9 +77,9 @@ def simple(slices: Slices) -> bool:
     return not (slices.sampling.weighted or slices.sampling.clustered)
 
 
-def support_of(of: Figured, slices: Slices) -> Floats:
+def support_of(figured: Figured, slices: Slices) -> Floats:
     """How many effective rows values rest on, in their scarcest class where they say so."""
-    rows = np.where(np.isnan(of.support), slices.n, of.support)
+    rows = np.where(np.isnan(figured.support), slices.n, figured.support)
     return np.asarray(rows / slices.sampling.rows_per_cluster)
 
 
@@ -95,18 +95,18 @@ class Case:
     map: Map | None
 
     @classmethod
-    def of_all(cls, metric: Metric, slices: Slices, of: Figured) -> Iterator[Case]:
+    def of_all(cls, metric: Metric, slices: Slices, figured: Figured) -> Iterator[Case]:
         """The cases of all slices."""
-        return (cls.of(metric, slices, of, rested) for rested in of.rested)
+        return (cls.of(metric, slices, figured, rested) for rested in figured.rested)
 
     @classmethod
-    def of(cls, metric: Metric, slices: Slices, of: Figured, rested: Rested) -> Case:
+    def of(cls, metric: Metric, slices: Slices, figured: Figured, rested: Rested) -> Case:
         """The case of what some slices rest on."""
         places, basis, by = rested
-        defined = of.defined[places]
+        defined = figured.is_defined[places]
         if not defined.all():
-            places, basis = places[defined], kept(basis, defined)
-        return cls(metric, slices, of, places, basis, by)
+            places, basis = places[defined], filter_basis(basis, defined)
+        return cls(metric, slices, figured, places, basis, by)
 
     def spreads(self) -> Parts:
         """The spreads of parts of the slices, whose numbers among `places` stand before each."""
@@ -114,8 +114,8 @@ class Case:
         if not self.places.size:
             return
         if isinstance(basis, Counted) and not (basis.unweighted_only and weighted):
-            found, share = self.shares(basis)
-            yield np.flatnonzero(found), self.mapped(_some(share, found))
+            known, share = self.shares(basis)
+            yield np.flatnonzero(known), self.map_spread(_some(share, known))
         elif isinstance(basis, Averaged):
             yield from self._means(basis.moments)
         elif isinstance(basis, Ordered):
@@ -123,26 +123,26 @@ class Case:
         elif isinstance(basis, Known) and simple(self.slices):
             unknown = np.isnan(basis.se)
             if unknown.any():
-                by_buckets = self.jackknifed()
+                by_buckets = self.jackknife()
                 se = np.where(unknown, by_buckets.se, basis.se)
-                yield from self._bounded(se, np.where(unknown, by_buckets.df, basis.df))
+                yield from self._within_bounds(se, np.where(unknown, by_buckets.df, basis.df))
             else:
-                yield from self._bounded(basis.se, basis.df)
+                yield from self._within_bounds(basis.se, basis.df)
         else:
-            by_buckets = self.jackknifed()
-            yield from self._bounded(by_buckets.se, by_buckets.df)
+            by_buckets = self.jackknife()
+            yield from self._within_bounds(by_buckets.se, by_buckets.df)
 
-    def mapped(self, spread: Spread) -> Spread:
+    def map_spread(self, spread: Spread) -> Spread:
         """The spread of the values, from that of what they are a function of."""
         if self.map is None:
             return spread
         return Mapped(spread, self.map.function, self.map.back, self.map.rising)
 
-    def jackknifed(self) -> Jackknifed:
+    def jackknife(self) -> Jackknifed:
         """The standard errors of the values, NaN where nothing is known."""
         return by_buckets(self.figured.replicates[self.places], self.slices.buckets[self.places])
 
-    def jackknifed_basis(self) -> Jackknifed:
+    def jackknife_basis(self) -> Jackknifed:
         """The standard errors of what the values are a function of."""
         replicates = self.figured.replicates[self.places]
         if self.map is not None:
@@ -150,59 +150,59 @@ class Case:
             replicates = np.array(back, np.float64).reshape(replicates.shape)
         return by_buckets(replicates, self.slices.buckets[self.places])
 
-    def shares(self, of: Counted) -> tuple[Bools, Share]:
+    def shares(self, counted: Counted) -> tuple[Bools, Share]:
         """Shares in effective rows: of weights by their squares, of clusters by their spread.
 
         The first array tells the shares of which something is known.
         """
         sampling = self.slices.sampling
-        share = of.hits / of.trials
+        share = counted.hits / counted.trials
         outcomes = [
-            Outcome(of.hits, of.hit_squares, 1 - share),
-            Outcome(of.trials - of.hits, of.miss_squares, share),
+            Outcome(counted.hits, counted.hit_squares, 1 - share),
+            Outcome(counted.trials - counted.hits, counted.miss_squares, share),
         ]
-        rows = worth(outcomes) if sampling.weighted else of.trials
+        rows = worth(outcomes) if sampling.weighted else counted.trials
         # Weights so small that their squares have no room make no rows.
-        found = (of.trials > 0) & (rows > 0)
+        known = (counted.trials > 0) & (rows > 0)
         df: Any = math.inf
         if sampling.clustered:
-            between = self.jackknifed_basis()
-            found &= ~np.isnan(between.se)
+            between = self.jackknife_basis()
+            known &= ~np.isnan(between.se)
             rows, df = between_rows(share * (1 - share), rows, between, self.slices)
         elif sampling.weighted:
             mean_weight = self.slices.weight[self.places] / self.slices.n[self.places]
             df = degrees_of_freedom(outcomes, mean_weight)
-        return found, Share(share * rows, rows, df)
+        return known, Share(share * rows, rows, df)
 
-    def _means(self, of: MomentsView) -> Parts:
+    def _means(self, moments: MomentsView) -> Parts:
         """Student's t of the means themselves, whatever the metric makes of them."""
-        value = of.mean[:, 0]
-        found = of_rows(of) if simple(self.slices) else self.jackknifed_basis()
+        value = moments.mean[:, 0]
+        errors = of_rows(moments) if simple(self.slices) else self.jackknife_basis()
         (low, high), by = self.metric.bounds, self.map
         if by is not None:
             low, high = sorted((by.back(low), by.back(high)))
-        known, inside = np.isfinite(found.se), (low < value) & (value < high)
+        known, inside = np.isfinite(errors.se), (low < value) & (value < high)
         for part, bounds in ((known & inside, (low, high)), (known & ~inside, REALS)):
             at = np.flatnonzero(part)
             if at.size:
-                spread = StudentT(value[at], found.se[at], found.df[at], bounds)
-                yield at, self.mapped(spread)
+                spread = StudentT(value[at], errors.se[at], errors.df[at], bounds)
+                yield at, self.map_spread(spread)
 
-    def _quantile(self, of: Ordered) -> Parts:
+    def _quantile(self, ordered: Ordered) -> Parts:
         """A quantile is as sure as the share of rows below it (Woodruff 1952)."""
-        counted = _arrays(of.counted)
+        counted = _arrays(ordered.counted)
         case = self
         if self.slices.sampling.clustered:
-            below = np.asarray(of.below(), np.float64)[None]
+            below = np.asarray(ordered.below(), np.float64)[None]
             replicates = np.full((len(self.figured), below.shape[1]), np.nan)
             replicates[self.places] = below
             case = replace(self, figured=replace(self.figured, replicates=replicates), map=None)
-        found, share = case.shares(counted)
-        if found[0]:
-            up_to = np.cumsum(of.weight) / of.weight.sum()
-            yield np.array([0]), QuantileOf(share.at(0), of.low, of.high, up_to)
+        known, share = case.shares(counted)
+        if known[0]:
+            up_to = np.cumsum(ordered.weight) / ordered.weight.sum()
+            yield np.array([0]), QuantileOf(share.at(0), ordered.low, ordered.high, up_to)
 
-    def _bounded(self, se: Floats, df: Floats) -> Parts:
+    def _within_bounds(self, se: Floats, df: Floats) -> Parts:
         """Student's t on the scale of the metric's bounds, of which a value itself may be one."""
         value, known = self.figured.centres[self.places], np.isfinite(se)
         low, high = self.metric.bounds
@@ -226,15 +226,15 @@ class Case:
 
 def by_buckets(replicates: Floats, sizes: Floats) -> Jackknifed:
     """The jackknife's; NaN of numbers so large that their squares have no room."""
-    found = jackknives(replicates, sizes)
-    finite = np.isfinite(found.se)
-    return Jackknifed(np.where(finite, found.se, np.nan), found.df)
+    jackknife = jackknives(replicates, sizes)
+    finite = np.isfinite(jackknife.se)
+    return Jackknifed(np.where(finite, jackknife.se, np.nan), jackknife.df)
 
 
-def of_rows(of: MomentsView) -> Jackknifed:
+def of_rows(moments: MomentsView) -> Jackknifed:
     """The standard errors of means over rows that stand for themselves."""
-    rows = of.weight[:, 0]
-    se = standard_errors(of)
+    rows = moments.weight[:, 0]
+    se = standard_errors(moments)
     known = (rows >= 2) & np.isfinite(se) & ~alike(se, rows)
     return Jackknifed(np.where(known, se, np.nan), rows - 1)
 
@@ -244,10 +244,10 @@ def alike(se: Floats, rows: Floats) -> Bools:
     return np.asarray((se == 0) & (rows < MANY_ALIKE))
 
 
-def standard_errors(of: MomentsView) -> Floats:
+def standard_errors(moments: MomentsView) -> Floats:
     """Those of the means, as if each row had the weight 1."""
-    rows = of.weight[:, 0]
-    return np.asarray(np.sqrt(of.m2[:, 0] / (rows - 1) / rows))
+    rows = moments.weight[:, 0]
+    return np.asarray(np.sqrt(moments.m2[:, 0] / (rows - 1) / rows))
 
 
 def between_rows(
@@ -261,7 +261,7 @@ def between_rows(
     return np.where(spreads, variance / np.where(spreads, squares, 1.0), few), between.df
 
 
-def kept(basis: Basis | None, which: Bools) -> Basis | None:
+def filter_basis(basis: Basis | None, which: Bools) -> Basis | None:
     """The basis of some of the slices."""
     if isinstance(basis, Averaged):
         view = basis.moments
@@ -282,12 +282,12 @@ def _of(figures: Figures, which: Bools) -> Figures:
     return figures[which] if np.ndim(figures) else figures
 
 
-def _arrays(of: Counted) -> Counted:
+def _arrays(counted: Counted) -> Counted:
     """The share of one slice among many."""
     names = ("hits", "trials", "hit_squares", "miss_squares")
-    hits, trials, own, others = (np.array([getattr(of, name)], np.float64) for name in names)
-    return replace(of, hits=hits, trials=trials, hit_squares=own, miss_squares=others)
+    hits, trials, own, others = (np.array([getattr(counted, name)], np.float64) for name in names)
+    return replace(counted, hits=hits, trials=trials, hit_squares=own, miss_squares=others)
 
 
-def _some(of: Share, which: Bools) -> Share:
-    return Share(of.hits[which], of.trials[which], _of(of.df, which))
+def _some(share: Share, which: Bools) -> Share:
+    return Share(share.hits[which], share.trials[which], _of(share.df, which))

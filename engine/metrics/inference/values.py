@@ -40,7 +40,7 @@ class Figured:
         return len(self.values)
 
     @property
-    def defined(self) -> Bools:
+    def is_defined(self) -> Bools:
         """Where there is a value."""
         return np.array([reason is None for reason in self.reasons], bool)
 
@@ -60,38 +60,38 @@ class Figured:
             first,
             spreading[:, 0].copy(),
             reasons.tolist(),
-            _filled(value.bound, count),
-            _filled(np.nan if value.support is None else value.support, count),
+            _broadcast(value.bound, count),
+            _broadcast(np.nan if value.support is None else value.support, count),
             spreading,
             ((np.arange(count), value.basis, value.map),),
             None if value.detail is None else [value.detail] * count,
         )
 
     @classmethod
-    def joined(cls, count: int, parts: Sequence[tuple[Ints, Figured]]) -> Figured:
+    def join(cls, count: int, parts: Sequence[tuple[Ints, Figured]]) -> Figured:
         """The figures of slices at their places among `count`."""
-        made = cls.blank(count)
+        figured = cls.blank(count)
         rested: list[Rested] = []
         details: list[str | None] = [None] * count
-        for at, of in parts:
+        for at, part in parts:
             for into, figures in (
-                (made.values, of.values),
-                (made.centres, of.centres),
-                (made.bounds, of.bounds),
-                (made.support, of.support),
-                (made.replicates, of.replicates),
+                (figured.values, part.values),
+                (figured.centres, part.centres),
+                (figured.bounds, part.bounds),
+                (figured.support, part.support),
+                (figured.replicates, part.replicates),
             ):
                 into[at] = figures
-            for place, each, detail in zip(
-                at.tolist(), of.reasons, of.details or [None] * len(of), strict=True
+            for place, reason, detail in zip(
+                at.tolist(), part.reasons, part.details or [None] * len(part), strict=True
             ):
-                made.reasons[place] = each
+                figured.reasons[place] = reason
                 details[place] = detail
-            rested += [(at[places], basis, by) for places, basis, by in of.rested]
+            rested += [(at[places], basis, by) for places, basis, by in part.rested]
         some = details if any(detail is not None for detail in details) else None
         return cls(
-            made.values, made.centres, made.reasons, made.bounds, made.support, made.replicates,
-            tuple(rested), some,
+            figured.values, figured.centres, figured.reasons, figured.bounds, figured.support,
+            figured.replicates, tuple(rested), some,
         )  # fmt: skip
 
     @classmethod
@@ -103,11 +103,11 @@ class Figured:
         return cls(values, centres, undefined, np.zeros(count), support, replicates, ())
 
 
-def _filled(figure: Any, count: int) -> Floats:
+def _broadcast(figure: Any, count: int) -> Floats:
     return np.array(np.broadcast_to(figure, count), np.float64)
 
 
-def lifted(value: Value) -> Value:
+def add_slice_axis(value: Value) -> Value:
     """The value of one slice with an axis of slices; its basis stays that of one."""
     return Value(
         np.asarray(value.values, np.float64)[None],
@@ -121,30 +121,30 @@ def lifted(value: Value) -> Value:
     )
 
 
-def gathered(of: Figured) -> Figured:
+def gather_bases(figured: Figured) -> Figured:
     """The bases of one kind and map together in arrays."""
     kinds: dict[Hashable, list[Rested]] = {}
-    for number, each in enumerate(of.rested):
-        basis, by = each[1], each[2]
+    for number, item in enumerate(figured.rested):
+        _, basis, by = item
         rows_only = isinstance(basis, Counted) and basis.unweighted_only
         alone = number if isinstance(basis, Ordered) else None
-        kinds.setdefault((type(basis), rows_only, id(by), alone), []).append(each)
+        kinds.setdefault((type(basis), rows_only, id(by), alone), []).append(item)
     rested = tuple(
-        (np.concatenate([places for places, _, _ in each]), _together(each), each[0][2])
-        for each in kinds.values()
+        (np.concatenate([places for places, _, _ in group]), _together(group), group[0][2])
+        for group in kinds.values()
     )
-    return replace(of, rested=rested)
+    return replace(figured, rested=rested)
 
 
-def _together(of: Sequence[Rested]) -> Basis | None:
+def _together(parts: Sequence[Rested]) -> Basis | None:
     """The bases of slices, of one kind, as one."""
-    bases = [basis for _, basis, _ in of]
+    bases = [basis for _, basis, _ in parts]
     first = bases[0]
-    sizes = [len(places) for places, _, _ in of]
+    sizes = [len(places) for places, _, _ in parts]
 
     def column(name: str) -> Floats:
         figures = [getattr(basis, name) for basis in bases]
-        return np.concatenate([_filled(x, size) for x, size in zip(figures, sizes, strict=True)])
+        return np.concatenate([_broadcast(x, size) for x, size in zip(figures, sizes, strict=True)])
 
     if isinstance(first, Counted):
         return Counted(
@@ -161,7 +161,7 @@ def _together(of: Sequence[Rested]) -> Basis | None:
         return Averaged(
             MomentsView(
                 *(
-                    np.concatenate([np.atleast_2d(getattr(each, name)) for each in moments])
+                    np.concatenate([np.atleast_2d(getattr(view, name)) for view in moments])
                     for name in MomentsView.__slots__
                 )
             )

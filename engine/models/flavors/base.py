@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from engine.core.vocabulary import Label, ModelVersion, Output
 from engine.models.artifact import Artifact
-from engine.models.determinism import compare_filling
+from engine.models.determinism import compare_copies
 
 # A network's matrix products are rounded in an order that depends on the number of rows. Calls
 # of one size make a row's figures independent of the rows around it, and so of how Spark cut
@@ -66,7 +66,7 @@ def task_threads() -> int:
     return max(1, int(text)) if text.isdecimal() else 1
 
 
-def unpickling_allowed() -> bool:
+def may_unpickle() -> bool:
     """Whether MLflow's own switch lets models be loaded that can run code while they are."""
     return os.environ.get("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true").lower() in ("true", "1")
 
@@ -94,16 +94,16 @@ def run_in_chunks(
     rows = len(arrays[0])
     outputs = []
     for start in range(0, rows, size):
-        found = min(size, rows - start)
-        output = call([_filled(array[start : start + found], size) for array in arrays])
+        chunk_rows = min(size, rows - start)
+        output = call([_pad(array[start : start + chunk_rows], size) for array in arrays])
         if output.shape[:1] == (size,):
-            compare_filling(output, found)
-            output = output[:found]
+            compare_copies(output, chunk_rows)
+            output = output[:chunk_rows]
         # An output without a row for each input is left whole: its shape is told of as wrong.
         outputs.append(output)
     return np.concatenate(outputs)
 
 
-def _filled(chunk: np.ndarray, size: int) -> np.ndarray:
+def _pad(chunk: np.ndarray, size: int) -> np.ndarray:
     missing = size - len(chunk)
     return chunk if not missing else np.concatenate([chunk, np.repeat(chunk[:1], missing, axis=0)])

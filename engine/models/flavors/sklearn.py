@@ -13,7 +13,7 @@ from engine.core.vocabulary import ColumnSpec, ModelVersion, Output, TaskKind
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, add_code_paths
 from engine.models.features import matrix, read_arrays, read_frame
-from engine.models.flavors.base import Description, Runner, task_threads, unpickling_allowed
+from engine.models.flavors.base import Description, Runner, may_unpickle, task_threads
 
 _METHODS = {
     Output.PROBABILITY: "predict_proba",
@@ -33,11 +33,11 @@ def open_model(artifact: Artifact) -> Any:
     path = artifact.path / options["pickled_model"]
     kind = options.get("serialization_format", "pickle")
     add_code_paths(artifact)
-    if unpickling_allowed() and kind == "skops":
+    if may_unpickle() and kind == "skops":
         import skops.io  # type: ignore[import-untyped]
 
         return skops.io.load(path, trusted=options.get("skops_trusted_types"))
-    if unpickling_allowed() and kind in ("pickle", "cloudpickle"):
+    if may_unpickle() and kind in ("pickle", "cloudpickle"):
         # What cloudpickle writes is read by pickle.
         with path.open("rb") as file:
             return pickle.load(file)
@@ -58,7 +58,9 @@ def describe(native: Any, artifact: Artifact) -> Description:
     classes = getattr(native, "classes_", None)
     if classes is None:
         return Description(kind, (Output.VALUE,), features=names)
-    of_classifiers = {each: how for each, how in _METHODS.items() if each is not Output.VALUE}
+    of_classifiers = {
+        candidate: how for candidate, how in _METHODS.items() if candidate is not Output.VALUE
+    }
     offered = [output for output, method in of_classifiers.items() if hasattr(native, method)]
     multilabel = _is_multilabel(native, kind)
     # The labels of an indicator matrix have places and no names.
@@ -72,8 +74,8 @@ def _is_multilabel(native: Any, kind: str) -> bool | None:
     Some keep the classes of each column in a list, others the kind of what they were fitted with.
     """
     if isinstance(native.classes_, list):
-        targets = [np.asarray(each).tolist() for each in native.classes_]
-        if any(not set(each) <= {0, 1} for each in targets):
+        targets = [np.asarray(labels).tolist() for labels in native.classes_]
+        if any(not set(labels) <= {0, 1} for labels in targets):
             raise ModelError(
                 f"{kind} predicts {len(targets)} targets at once, expected one, or labels of which "
                 "each is 0 or 1"
@@ -119,24 +121,24 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
 
     def run(table: pa.Table) -> Any:
         if tensors:
-            found = predict(read_arrays(table, model)[0])
+            output = predict(read_arrays(table, model)[0])
         else:
             frame = read_frame(table, model)
-            found = predict(matrix(frame) if nameless else frame)
-        one_by_one = isinstance(found, list) and model.task is TaskKind.MULTILABEL
-        return _of_ones(found, native.classes_) if one_by_one else found
+            output = predict(matrix(frame) if nameless else frame)
+        one_by_one = isinstance(output, list) and model.task is TaskKind.MULTILABEL
+        return _of_ones(output, native.classes_) if one_by_one else output
 
     return run
 
 
-def _of_ones(found: list[np.ndarray], classes: list[np.ndarray]) -> np.ndarray:
+def _of_ones(by_label: list[np.ndarray], classes: list[np.ndarray]) -> np.ndarray:
     """The probability of 1 for each label, [rows, labels].
 
     A label that was always the same when the estimator was fitted has one column only.
     """
     columns = [
         probabilities[:, np.flatnonzero(np.asarray(known) == 1)].sum(axis=1)
-        for probabilities, known in zip(found, classes, strict=True)
+        for probabilities, known in zip(by_label, classes, strict=True)
     ]
     return np.stack(columns, axis=1)
 

@@ -18,9 +18,9 @@ from engine.models.flavors.base import (
     Description,
     Runner,
     keep_triton_out,
+    may_unpickle,
     run_in_chunks,
     task_threads,
-    unpickling_allowed,
 )
 from engine.models.flavors.device import CPU, torch_device
 
@@ -45,11 +45,11 @@ def open_model(artifact: Artifact) -> Any:
     add_code_paths(artifact)
     data = artifact.path / artifact.flavors["pytorch"]["model_data"]
     pickled, exported = data / "model.pth", data / "model.pt2"
-    if unpickling_allowed() and exported.is_file():
+    if may_unpickle() and exported.is_file():
         return torch.export.load(str(exported)).module()
     pickler = data / "pickle_module_info.txt"
     known = pickler.is_file() and pickler.read_text(encoding="utf-8").strip() in _PICKLERS
-    if unpickling_allowed() and pickled.is_file() and known:
+    if may_unpickle() and pickled.is_file() and known:
         return torch.load(pickled, map_location="cpu", weights_only=False).eval()
     import mlflow.pytorch
 

@@ -23,7 +23,7 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from engine.core.redaction import Told, told
+from engine.core.redaction import Told, redacted_message
 from engine.core.vocabulary import ModelVersion
 from engine.models.isolation.limits import LOADING_SECONDS, Limits, ModelStopped, memory_limit, slow
 from engine.models.load import load
@@ -41,7 +41,7 @@ class Child:
     def __init__(self, model: ModelVersion, limits: Limits) -> None:
         self.model, self.limits = model, limits
         self.loaded = self.expired = False
-        paths = [each for each in sys.path if each]
+        paths = [path for path in sys.path if path]
         self._process = subprocess.Popen(
             [sys.executable, "-c", _COMMAND],
             stdin=subprocess.PIPE,
@@ -59,12 +59,12 @@ class Child:
         """
         if not self.loaded:
             about = pickle.dumps((self.model, self.limits))
-            _checked(self._asked(about, self.limits.seconds + LOADING_SECONDS))
+            _read_answer(self._ask(about, self.limits.seconds + LOADING_SECONDS))
             self.loaded = True
         names = [name for name in self.model.features if name in batch.schema.names]
-        return _checked(self._asked(_to_bytes(batch.select(names)), self.limits.seconds))
+        return _read_answer(self._ask(_to_bytes(batch.select(names)), self.limits.seconds))
 
-    def _asked(self, message: bytes, seconds: float) -> bytes:
+    def _ask(self, message: bytes, seconds: float) -> bytes:
         process = self._process
         assert process.stdin is not None and process.stdout is not None, "both are pipes"
         timer = threading.Timer(seconds, self._expire)
@@ -75,7 +75,7 @@ class Child:
             return _receive(process.stdout)
         except (OSError, EOFError):
             process.kill()
-            why = slow(seconds) if self.expired else _ended(process.wait())
+            why = slow(seconds) if self.expired else _exit_reason(process.wait())
             raise ModelStopped(why) from None
         finally:
             timer.cancel()
@@ -96,7 +96,7 @@ class Child:
         self._process.wait()
 
 
-def _ended(code: int) -> str:
+def _exit_reason(code: int) -> str:
     """How a process ended that should not have."""
     if code >= 0:
         return f"ended its process with exit code {code}"
@@ -119,18 +119,18 @@ def _receive(pipe: IO[bytes]) -> bytes:
 
 
 def _exactly(pipe: IO[bytes], size: int) -> bytes:
-    found = pipe.read(size)
-    if len(found) < size:
+    data = pipe.read(size)
+    if len(data) < size:
         raise EOFError("the process has ended")
-    return found
+    return data
 
 
 def _to_bytes(batch: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    found: bytes = sink.getvalue().to_pybytes()
-    return found
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,17 +145,17 @@ class _Answer:
         arrays = {} if self.prediction is None else {
             "scores": self.prediction.scores, "labels": self.prediction.labels
         }  # fmt: skip
-        made = {name: array for name, array in arrays.items() if array is not None}
-        np.savez(out, error=np.array(json.dumps(self.error)), **made)  # type: ignore[arg-type]
+        present = {name: array for name, array in arrays.items() if array is not None}
+        np.savez(out, error=np.array(json.dumps(self.error)), **present)  # type: ignore[arg-type]
         return out.getvalue()
 
 
-def _checked(answer: bytes) -> Prediction:
+def _read_answer(answer: bytes) -> Prediction:
     """The prediction in an answer; raises the error that it tells of."""
-    with np.load(io.BytesIO(answer), allow_pickle=False) as found:
-        error = json.loads(str(found["error"]))
+    with np.load(io.BytesIO(answer), allow_pickle=False) as arrays:
+        error = json.loads(str(arrays["error"]))
         if error is None:
-            return Prediction(**{name: found[name] for name in found.files if name != "error"})
+            return Prediction(**{name: arrays[name] for name in arrays.files if name != "error"})
     name, message = error
     raise ModelStopped(message) if name == ModelStopped.__name__ else Told(message)
 
@@ -193,4 +193,4 @@ def _answer(model: ModelVersion, limits: Limits, message: bytes) -> _Answer:
     except ModelStopped as stopped:
         return _Answer(error=(ModelStopped.__name__, str(stopped)))
     except BaseException as error:  # the worker makes an ERROR of it
-        return _Answer(error=(Told.__name__, told(error)))
+        return _Answer(error=(Told.__name__, redacted_message(error)))

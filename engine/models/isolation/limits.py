@@ -90,7 +90,7 @@ def memory_limit(more: int | None) -> Iterator[None]:
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    ends = [each for each in (soft, hard) if each != resource.RLIM_INFINITY]
+    ends = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_DATA, (min([used + more, *ends]), hard))
     try:
         yield
@@ -106,7 +106,7 @@ def _data_bytes() -> int | None:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    return next((int(each.split()[1]) * 1024 for each in lines if each.startswith("VmData:")), None)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), None)
 
 
 def die_first() -> None:
@@ -155,27 +155,27 @@ class Notes:
         with suppress(OSError):
             (self.folder / f"{model}.stopped").write_text(why)
 
-    def stopped(self, model: int) -> str | None:
+    def stop_reason(self, model: int) -> str | None:
         """Why a model was stopped, by this worker or another."""
         with suppress(OSError):
             return (self.folder / f"{model}.stopped").read_text()
         return None
 
-    def timed_out(self) -> dict[int, str]:
+    def timeouts(self) -> dict[int, str]:
         """The models whose workers were ended for them, and why."""
         return {model: why for model, why in self.read(self.folder).items() if why}
 
     @staticmethod
     def read(folder: str | Path) -> dict[int, str]:
         """The models at which processes were that have died; why, where they did not answer."""
-        found: dict[int, str] = {}
+        reasons: dict[int, str] = {}
         for path in sorted(Path(folder).glob("*.note")):
             with suppress(OSError, ValueError, KeyError):
                 first, _, rest = path.read_text(errors="replace").partition("\n")
                 note = json.loads(first)
                 why = note["why"] if rest.startswith(_TIMED_OUT) else ""
-                found[note["model"]] = found.get(note["model"]) or why
-        return found
+                reasons[note["model"]] = reasons.get(note["model"]) or why
+        return reasons
 
     def close(self) -> None:
         """Takes back the note of this process."""

@@ -44,13 +44,13 @@ class Watch:
             determinism.count_entropy()
             self._quiet = Quiet()
             self._notes = Notes(guard.notes)
-            self._late = self._notes.timed_out()
+            self._late = self._notes.timeouts()
 
     def place(self, batch: int) -> str:
         """The words for a batch, counted from 1."""
         return f"batch {batch} of partition {self.partition}"
 
-    def loading(self, load: Load, number: int, batch: int) -> Load:
+    def loader(self, load: Load, number: int, batch: int) -> Load:
         """How the model of this number is loaded to predict a batch."""
         if self._notes is None:
             return load
@@ -58,13 +58,13 @@ class Watch:
 
         def give(model: ModelVersion) -> Predicts:
             apart = number in self.guard.apart
-            why = self._late.get(number) or (notes.stopped(number) if apart else None)
+            why = self._late.get(number) or (notes.stop_reason(number) if apart else None)
             if why is not None:
                 raise ModelStopped(why)
             if apart:
                 return _Apart(self, notes, (number, place), model)
             here = _Here(self, notes, (number, place))
-            with here.watched(self.limits.seconds + LOADING_SECONDS):
+            with here.watch_call(self.limits.seconds + LOADING_SECONDS):
                 here.models.append(load(model))
             return here
 
@@ -108,18 +108,18 @@ class _Here:
     models: list[Predicts] = field(default_factory=list)
 
     def predict(self, batch: pa.RecordBatch) -> Prediction:
-        with self.watched(self.watch.limits.seconds):
+        with self.watch_call(self.watch.limits.seconds):
             generators = self.watch.generators(self.models[0])
             before = determinism.trace(generators)
-            found = self.models[0].predict(batch)
+            prediction = self.models[0].predict(batch)
             if self.at[0] not in self.watch.doubts and determinism.trace(generators) != before:
-                self._ask_again(batch, found)
-            return found
+                self._ask_again(batch, prediction)
+            return prediction
 
-    def _ask_again(self, batch: pa.RecordBatch, found: Prediction) -> None:
+    def _ask_again(self, batch: pa.RecordBatch, first_answer: Prediction) -> None:
         """Asks a model that drew random numbers for some rows again; notes what differs."""
         few = batch.slice(0, determinism.AGAIN_ROWS)
-        count = determinism.differing(found, self.models[0].predict(few))
+        count = determinism.count_differences(first_answer, self.models[0].predict(few))
         number, place = self.at
         self.watch.doubts[number] = (
             f"asked again for {few.num_rows} rows, it answered otherwise for {count} of them, on "
@@ -129,7 +129,7 @@ class _Here:
         )
 
     @contextmanager
-    def watched(self, seconds: float) -> Iterator[None]:
+    def watch_call(self, seconds: float) -> Iterator[None]:
         """Watches one call of the model."""
         number, place = self.at
         try:

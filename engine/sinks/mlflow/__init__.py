@@ -6,7 +6,7 @@ again changes nothing: a run that is there already is found by its tags, and wha
 
 from __future__ import annotations
 
-from engine.sinks.mlflow.existing import lacking
+from engine.sinks.mlflow.existing import incomplete_runs
 from engine.sinks.mlflow.sending import FILES, Target, log_outcome, reach
 
-__all__ = ["FILES", "Target", "lacking", "log_outcome", "reach"]
+__all__ = ["FILES", "Target", "incomplete_runs", "log_outcome", "reach"]

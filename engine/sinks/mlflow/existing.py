@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.models.mlflow_client import database_path
-from engine.sinks.mlflow.tags import PREFIX, Of, key_of
+from engine.sinks.mlflow.tags import PREFIX, RunKey, key_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,14 +18,14 @@ _OPEN = " and attributes.status != 'FINISHED'"
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedRun:
     """One MLflow run of ours, with the keys of its metrics.
 
     One that somebody has deleted counts as complete: it was there, and is not wanted.
     """
 
     id: str
-    of: Of
+    key: RunKey
     finished: bool
     deleted: bool
     metrics: frozenset[str] = frozenset()
@@ -35,7 +35,7 @@ class Logged:
         return self.finished or self.deleted
 
 
-def lacking(
+def incomplete_runs(
     tracking_uri: str, experiment: str, wanted: Mapping[str, Iterable[str]]
 ) -> frozenset[str]:
     """Which of some runs MLflow lacks, wholly or in part.
@@ -58,58 +58,60 @@ def lacking(
         # Asking would make the database, only to find it empty.
         return frozenset(wanted)
     client = MlflowClient(tracking_uri)
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
+    stored_experiment = client.get_experiment_by_name(experiment)
+    if stored_experiment is None:
         return frozenset(wanted)
     only = _is_one_of(wanted)
-    whole: dict[str, set[Of]] = defaultdict(set)
-    for run_id, run in _search(client, found.experiment_id, f"{_tag('kind')} = 'evaluation'{only}"):
-        if run.complete:
-            whole[run_id].add(run.of)
+    whole: dict[str, set[RunKey]] = defaultdict(set)
     for run_id, run in _search(
-        client, found.experiment_id, f"{_tag('kind')} = 'model'{_OPEN}{only}"
+        client, stored_experiment.experiment_id, f"{_tag('kind')} = 'evaluation'{only}"
+    ):
+        if run.complete:
+            whole[run_id].add(run.key)
+    for run_id, run in _search(
+        client, stored_experiment.experiment_id, f"{_tag('kind')} = 'model'{_OPEN}{only}"
     ):
         if not run.complete:
-            whole[run_id].discard(key_of(run.of[0]))
+            whole[run_id].discard(key_of(run.key[0]))
     return frozenset(
         run_id
         for run_id, evaluations in wanted.items()
-        if not {key_of(each) for each in evaluations} <= whole[run_id]
+        if not {key_of(evaluation) for evaluation in evaluations} <= whole[run_id]
     )
 
 
 def runs_of(
     client: MlflowClient, experiment: str, run_id: str, *, opened: bool = False
-) -> list[Logged]:
+) -> list[LoggedRun]:
     """All that MLflow has of a run, deleted ones too; or only what is `opened` and not closed."""
     query = f"{_tag('run_id')} = '{run_id}'{_OPEN if opened else ''}"
     return [run for _, run in _search(client, experiment, query)]
 
 
-def chosen(runs: Iterable[Logged]) -> dict[Of, Logged]:
+def current_runs(runs: Iterable[LoggedRun]) -> dict[RunKey, LoggedRun]:
     """The one run to go on with of each evaluation and model."""
-    found: dict[Of, Logged] = {}
+    runs_by_key: dict[RunKey, LoggedRun] = {}
     for run in sorted(runs, key=lambda run: (run.deleted, not run.finished, run.id)):
-        found.setdefault(run.of, run)
-    return found
+        runs_by_key.setdefault(run.key, run)
+    return runs_by_key
 
 
-def _search(client: MlflowClient, experiment: str, query: str) -> Iterator[tuple[str, Logged]]:
+def _search(client: MlflowClient, experiment: str, query: str) -> Iterator[tuple[str, LoggedRun]]:
     from mlflow.entities import ViewType
 
     token = None
     while True:
         page = client.search_runs([experiment], query, ViewType.ALL, page_token=token)
         for run in page:
-            yield run.data.tags.get(f"{PREFIX}.run_id", ""), _logged(run)
+            yield run.data.tags.get(f"{PREFIX}.run_id", ""), _read_run(run)
         token = page.token
         if not token:
             return
 
 
-def _logged(run: Any) -> Logged:
+def _read_run(run: Any) -> LoggedRun:
     tags = run.data.tags
-    return Logged(
+    return LoggedRun(
         str(run.info.run_id),
         (tags.get(f"{PREFIX}.evaluation", ""), tags.get(f"{PREFIX}.model", "")),
         run.info.status == "FINISHED",

@@ -41,7 +41,8 @@ def metric_key(*parts: str) -> str:
 def _key(parts: Sequence[str], mark: str) -> str:
     """The parts joined by `/`, of which the first is marked, and shortened where it is too long."""
     first, *others = [_clean(part) for part in parts]
-    tail = "".join(f"/{part[: MAX_KEY // 2]}" for part in others)
+    most = min(MAX_KEY // 2, (MAX_KEY - _MARK - 1) // max(1, len(others)) - 1)
+    tail = "".join(f"/{part[:most]}" for part in others)
     room = MAX_KEY - len(tail) - _MARK
     if len(first) > room:
         first, mark = first[:room], mark or _digest(parts)
@@ -63,15 +64,15 @@ def _digest(parts: Iterable[str]) -> str:
     ]
 
 
-def keyed(numbers: Iterable[Number]) -> dict[str, float]:
+def numbers_by_key(numbers: Iterable[Number]) -> dict[str, float]:
     """Numbers by their keys, each its own; what is not finite is left out."""
-    found: dict[str, dict[tuple[str, ...], Number]] = defaultdict(dict)
+    candidates: dict[str, dict[tuple[str, ...], Number]] = defaultdict(dict)
     for number in numbers:
         if math.isfinite(number.value):
             identity = ("slice" if number.is_slice else "", *number.identity, "", *number.parts)
-            found[metric_key(*number.parts)].setdefault(identity, number)
+            candidates[metric_key(*number.parts)].setdefault(identity, number)
     values: dict[str, float] = {}
-    for key, alike in found.items():
+    for key, alike in candidates.items():
         own = sum(not number.is_slice for number in alike.values())
         for identity, number in alike.items():
             reserved = number.is_slice and number.parts[0] in _OWN
@@ -150,24 +151,24 @@ def verdict_numbers(cells: Iterable[Cell]) -> list[Number]:
     counts = dict.fromkeys(Verdict, 0)
     for cell in cells:
         counts[cell.verdict] += 1
-    return [Number(("verdicts", each.value), float(count)) for each, count in counts.items()]
+    return [Number(("verdicts", verdict.value), float(count)) for verdict, count in counts.items()]
 
 
 def slice_numbers(cells: Iterable[Cell], limit: int) -> list[Number]:
     """Values by slice as `<slice>/<metric>`, of what failed first, at most `limit` of them."""
     first = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.RECORDED)
-    sliced = [each for each in cells if each.slice.kind != "overall"]
-    found: dict[tuple[str, str, str], Number] = {}
+    sliced = [cell for cell in cells if cell.slice.kind != "overall"]
+    numbers: dict[tuple[str, str, str], Number] = {}
     for cell in sorted(sliced, key=lambda cell: first.index(cell.verdict)):
         if cell.measured.value is None:
             continue
-        if len(found) >= limit:
+        if len(numbers) >= limit:
             break
         name = _metric_name(cell)
-        found[cell.slice.set_name, cell.slice.name, name] = Number(
+        numbers[cell.slice.set_name, cell.slice.name, name] = Number(
             (cell.slice.name, name), cell.measured.value, (cell.slice.set_name,), is_slice=True
         )
-    return list(found.values())
+    return list(numbers.values())
 
 
 def cost_numbers(timings: Mapping[str, float]) -> list[Number]:

@@ -16,15 +16,15 @@ from engine.core.vocabulary import EvaluationResult, ModelVersion, RunInfo, RunO
 from engine.errors import TrackingError
 from engine.models.mlflow_client import artifact_root, database_path, find_experiment, make_database
 from engine.sinks.mlflow.datasets import dataset_input
-from engine.sinks.mlflow.existing import Logged, chosen, runs_of
+from engine.sinks.mlflow.existing import LoggedRun, current_runs, runs_of
 from engine.sinks.mlflow.metric_keys import (
     Number,
     cost_numbers,
-    keyed,
     model_numbers,
+    numbers_by_key,
     verdict_numbers,
 )
-from engine.sinks.mlflow.tags import MAX_PARAM, MAX_RUN_NAME, PREFIX, Of, key_of
+from engine.sinks.mlflow.tags import MAX_PARAM, MAX_RUN_NAME, PREFIX, RunKey, key_of
 from engine.sinks.mlflow.versions import known_model, tag_version
 from engine.sinks.report.figures import save_png
 
@@ -75,15 +75,15 @@ def log_outcome(outcome: RunOutcome, target: Target) -> dict[str, str]:
             client = MlflowClient(uri)
             experiment = find_experiment(client, info.suite, artifact_root(uri))
             there = runs_of(client, experiment, info.run_id)
-            log = _Log(client, experiment, outcome, target, chosen(there))
+            log = _Log(client, experiment, outcome, target, current_runs(there))
             parents = {result.name: _log_evaluation(log, result) for result in outcome.evaluations}
             _tidy(log)
             return parents
     except Exception as error:  # whatever a transport, a database or the server raises
-        raise TrackingError(_not_taken(uri, info, error)) from error
+        raise TrackingError(_refusal_message(uri, info, error)) from error
 
 
-def _not_taken(uri: str, info: RunInfo, error: Exception) -> str:
+def _refusal_message(uri: str, info: RunInfo, error: Exception) -> str:
     reason = (str(error).splitlines() or [""])[0][:300]
     return (
         f"MLflow at {uri} did not take the run {info.run_id!r}: {type(error).__name__}: {reason}; "
@@ -112,13 +112,13 @@ class _Log:
     experiment: str
     outcome: RunOutcome
     target: Target
-    runs: dict[Of, Logged] = field(default_factory=dict)
+    runs: dict[RunKey, LoggedRun] = field(default_factory=dict)
 
 
-def _open(log: _Log, name: str, of: Of, parent: str | None) -> Logged:
+def _open(log: _Log, name: str, key: RunKey, parent: str | None) -> LoggedRun:
     """The MLflow run of an evaluation and model, which is made if need be."""
-    if of not in log.runs:
-        evaluation, model = of
+    if key not in log.runs:
+        evaluation, model = key
         tags = {
             f"{PREFIX}.run_id": log.outcome.info.run_id,
             f"{PREFIX}.suite": log.outcome.info.suite,
@@ -128,13 +128,13 @@ def _open(log: _Log, name: str, of: Of, parent: str | None) -> Logged:
         if parent is not None:
             tags |= {f"{PREFIX}.model": model, "mlflow.parentRunId": parent}
         run = log.client.create_run(
-            log.experiment, start_time=_started(log), tags=tags, run_name=name[:MAX_RUN_NAME]
+            log.experiment, start_time=_start_time(log), tags=tags, run_name=name[:MAX_RUN_NAME]
         )
-        log.runs[of] = Logged(str(run.info.run_id), of, finished=False, deleted=False)
-    return log.runs[of]
+        log.runs[key] = LoggedRun(str(run.info.run_id), key, finished=False, deleted=False)
+    return log.runs[key]
 
 
-def _started(log: _Log) -> int:
+def _start_time(log: _Log) -> int:
     return int(log.outcome.info.started_at.timestamp() * 1000)
 
 
@@ -194,7 +194,7 @@ def _log_model(log: _Log, result: EvaluationResult, model: ModelVersion, parent:
     _close(log, run)
 
 
-def _close(log: _Log, run: Logged) -> None:
+def _close(log: _Log, run: LoggedRun) -> None:
     ended = int(log.outcome.finished_at.timestamp() * 1000)
     # MLflow prints the run's address on standard output, which is for results.
     with redirect_stdout(io.StringIO()):
@@ -202,7 +202,7 @@ def _close(log: _Log, run: Logged) -> None:
 
 
 def _log_words(
-    log: _Log, run: Logged, tags: dict[str, str], params: dict[str, str] | None = None
+    log: _Log, run: LoggedRun, tags: dict[str, str], params: dict[str, str] | None = None
 ) -> None:
     from mlflow.entities import Param, RunTag
 
@@ -214,16 +214,16 @@ def _log_words(
 
 
 def _log_numbers(
-    log: _Log, run: Logged, numbers: Iterable[Number], model_id: str | None = None
+    log: _Log, run: LoggedRun, numbers: Iterable[Number], model_id: str | None = None
 ) -> None:
     """Logs the metrics that a run lacks, at the time at which it began: each once, ever."""
     from mlflow.entities import Metric
 
-    when = _started(log)
+    when = _start_time(log)
     about = {"model_id": model_id} if model_id else {}
     metrics = [
         Metric(key, value, when, 0, **about)
-        for key, value in keyed(numbers).items()
+        for key, value in numbers_by_key(numbers).items()
         if key not in run.metrics
     ]
     for start in range(0, len(metrics), _BATCH):

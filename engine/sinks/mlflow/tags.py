@@ -7,10 +7,10 @@ MAX_TAG = 5000
 MAX_PARAM = 6000
 MAX_RUN_NAME = 250
 
-Of = tuple[str, str]
+RunKey = tuple[str, str]
 """What an MLflow run is of: an evaluation, and one of its models or none."""
 
 
-def key_of(evaluation: str, model: str = "") -> Of:
+def key_of(evaluation: str, model: str = "") -> RunKey:
     """What a run is of, as its tags say it."""
     return evaluation[:MAX_TAG], model[:MAX_TAG]

@@ -73,7 +73,7 @@ class Bar:
     beyond: str
 
 
-def fitted(spans: Iterable[tuple[float, float]], keep: Sequence[float]) -> Scale | None:
+def fit_scale(spans: Iterable[tuple[float, float]], keep: Sequence[float]) -> Scale | None:
     """A line that holds the bulk of some spans and all of `keep`; None where there is nothing.
 
     A few tiny slices have intervals as wide as the metric's range: the outer twentieth on each
@@ -93,10 +93,10 @@ def fitted(spans: Iterable[tuple[float, float]], keep: Sequence[float]) -> Scale
 
 def around_zero(spans: Iterable[tuple[float, float]], keep: Sequence[float]) -> Scale | None:
     """A line like `fitted` with 0 in its middle."""
-    found = fitted(spans, [*keep, 0.0])
-    if found is None:
+    scale = fit_scale(spans, [*keep, 0.0])
+    if scale is None:
         return None
-    reach = max(abs(found.low), abs(found.high))
+    reach = max(abs(scale.low), abs(scale.high))
     return Scale(-reach, reach)
 
 
@@ -139,7 +139,7 @@ def minus(text: str) -> str:
 
 def interval_text(value: float | None, low: float | None, high: float | None) -> str:
     """A value with its interval for a page."""
-    return minus(fmt.measured(value, low, high, "–"))
+    return minus(fmt.estimate(value, low, high, "–"))
 
 
 def change_text(delta: float | None, low: float | None, high: float | None) -> str:

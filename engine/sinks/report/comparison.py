@@ -118,7 +118,7 @@ def _figure(
         exact=fmt.exact(spot.value, f"undefined: {measured.reason or 'no reason given'}"),
         word=highlights.word(worst),
         reason=_reason(spot),
-        delta=minus(fmt.signed(delta, "")),
+        delta=minus(fmt.signed_number(delta, "")),
         sureness=highlights.sureness(spot) if delta is not None else "",
         trend=highlights.trend(delta, better),
         interval=interval,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from engine.core.vocabulary import Cell, Condition, EvaluationResult
 from engine.sinks import format as fmt
 from engine.sinks import highlights
-from engine.sinks.highlights import Paired
+from engine.sinks.highlights import PairedDifference
 from engine.sinks.report.axis import (
     Bar,
     Scale,
@@ -102,14 +102,14 @@ class _Drawing:
     better: Mapping[str, bool | None]
     palette: Mapping[str, str]
 
-    def row(self, pair: Paired) -> Pair:
+    def row(self, pair: PairedDifference) -> Pair:
         colour = self.palette[pair.cell.model.name]
         return _pair(pair, self.scales[pair.label], self.better[pair.label], colour=colour)
 
 
 def differences(evaluation: EvaluationResult) -> Differences | None:
     """Sorts the differences of an evaluation; None where nothing was compared."""
-    pairs = highlights.paired(evaluation)
+    pairs = highlights.paired_differences(evaluation)
     if not pairs:
         return None
     palette = colours(evaluation)
@@ -125,18 +125,20 @@ def differences(evaluation: EvaluationResult) -> Differences | None:
                 shares=tuple((kind, counts[kind]) for kind in _ORDER if counts.get(kind)),
                 sentence=highlights.tally_words(counts),
             )
-            for name, counts in highlights.standing(evaluation)
+            for name, counts in highlights.trend_counts(evaluation)
         ),
         groups=tuple(group for group in groups if group.amount or group.kind != "differs"),
     )
 
 
-def _directions(evaluation: EvaluationResult, pairs: Sequence[Paired]) -> dict[str, bool | None]:
+def _directions(
+    evaluation: EvaluationResult, pairs: Sequence[PairedDifference]
+) -> dict[str, bool | None]:
     metrics = {pair.label: pair.cell.test.metric for pair in pairs}
     return {name: highlights.direction(evaluation, metric) for name, metric in metrics.items()}
 
 
-def _group(kind: str, pairs: Sequence[Paired], drawn: _Drawing) -> Group:
+def _group(kind: str, pairs: Sequence[PairedDifference], drawn: _Drawing) -> Group:
     chosen = [pair for pair in pairs if pair.trend == kind]
     rows = tuple(drawn.row(pair) for pair in chosen[: SHOWN + FOLDED])
     # What was not told apart is asked for less often: all of it is folded away.
@@ -146,16 +148,16 @@ def _group(kind: str, pairs: Sequence[Paired], drawn: _Drawing) -> Group:
     )
 
 
-def _scales(pairs: Sequence[Paired]) -> dict[str, Scale]:
+def _scales(pairs: Sequence[PairedDifference]) -> dict[str, Scale]:
     """A line for each metric, around 0, on which the points of all sure differences are."""
-    by_metric: dict[str, list[Paired]] = {}
+    by_metric: dict[str, list[PairedDifference]] = {}
     for pair in pairs:
         by_metric.setdefault(pair.label, []).append(pair)
-    made = {name: _scale(alike) for name, alike in by_metric.items()}
-    return {name: scale for name, scale in made.items() if scale is not None}
+    scales = {name: _scale(alike) for name, alike in by_metric.items()}
+    return {name: scale for name, scale in scales.items() if scale is not None}
 
 
-def _scale(pairs: Sequence[Paired]) -> Scale | None:
+def _scale(pairs: Sequence[PairedDifference]) -> Scale | None:
     sure = [pair for pair in pairs if pair.trend != "unsure"]
     spans, keep = [], [pair.cell.delta or 0.0 for pair in sure]
     for pair in sure or pairs:
@@ -177,7 +179,7 @@ def _margins(cell: Cell) -> Iterator[tuple[Condition, float]]:
                 yield condition, limit
 
 
-def _pair(pair: Paired, scale: Scale, better: bool | None, *, colour: str) -> Pair:
+def _pair(pair: PairedDifference, scale: Scale, better: bool | None, *, colour: str) -> Pair:
     cell = pair.cell
     ends = cell.delta_ci_low, cell.delta_ci_high
     measured = cell.measured
@@ -194,7 +196,7 @@ def _pair(pair: Paired, scale: Scale, better: bool | None, *, colour: str) -> Pa
         word=highlights.word(cell) if margins else "",
         reason=fmt.one_line(cell.reason, 300) if margins else "",
         bar=bar(scale, cell.delta or 0.0, *ends),
-        zones=tuple(zone(scale, *each, better) for each in margins),
+        zones=tuple(zone(scale, *margin, better) for margin in margins),
         delta=delta,
         interval=interval,
         exact=fmt.exact(cell.delta),

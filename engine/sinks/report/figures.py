@@ -72,7 +72,7 @@ def colours(evaluation: EvaluationResult) -> dict[str, str]:
 
 def pictures(evaluation: EvaluationResult, prefix: str) -> list[Picture]:
     """Draws all there is of an evaluation; `prefix` makes the SVGs' ids unique on a page."""
-    made = []
+    page_pictures = []
     with house_style():
         for kind, curves in _by_kind(evaluation.curves).items():
             figure, shown, total = _curve_figure(evaluation, kind, curves)
@@ -81,13 +81,13 @@ def pictures(evaluation: EvaluationResult, prefix: str) -> list[Picture]:
             if total > shown:
                 caption += f"; {shown} of {total} classes are drawn"
             drawn = svg(figure, f"{prefix}-{kind}", f"{title}: {caption}")
-            made.append(Picture(title, caption, drawn, wide=shown > 1))
+            page_pictures.append(Picture(title, caption, drawn, wide=shown > 1))
         if evaluation.confusion:
             caption = "share of each true class (rows) that was predicted as each class (columns)"
             drawn = svg(_confusion_figure(evaluation), f"{prefix}-confusion", caption)
             wide = len(evaluation.confusion) > 1
-            made.append(Picture("Confusion matrix", caption, drawn, wide))
-    return made
+            page_pictures.append(Picture("Confusion matrix", caption, drawn, wide))
+    return page_pictures
 
 
 def save_png(evaluation: EvaluationResult, folder: Path, *, model: str | None = None) -> list[Path]:
@@ -120,7 +120,7 @@ def _by_kind(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
     kinds: dict[str, list[Curve]] = {kind: [] for kind in _KINDS}
     for curve in curves:
         kinds.setdefault(curve.kind, []).append(curve)
-    return {kind: found for kind, found in kinds.items() if found}
+    return {kind: kind_curves for kind, kind_curves in kinds.items() if kind_curves}
 
 
 def _curve_figure(

@@ -20,7 +20,7 @@ from engine.sinks.report.axis import (
     around_zero,
     bar,
     change_text,
-    fitted,
+    fit_scale,
     interval_text,
     limit_of,
     minus,
@@ -98,8 +98,10 @@ class _Axis:
         return measured.value, measured.ci_low, measured.ci_high
 
     def limits(self, cell: Cell) -> list[tuple[Condition, float]]:
-        found = [(each, limit_of(each, cell.baseline_value)) for each in self.conditions]
-        return [(each, limit) for each, limit in found if limit is not None]
+        pairs = [
+            (condition, limit_of(condition, cell.baseline_value)) for condition in self.conditions
+        ]
+        return [(condition, limit) for condition, limit in pairs if limit is not None]
 
     @property
     def is_shared(self) -> bool:
@@ -140,9 +142,9 @@ def _forest(
     hidden = {evaluation.baseline} if axis.of_difference else set()
     tested = {cell.model.name for cell in cells} - hidden
     models = [model.name for model in evaluation.models if model.name in tested]
-    ranked = _ranked(cells, models, axis)
-    scale = _scale(ranked[: SHOWN + FOLDED], axis)
-    lines = tuple(_line(row, models, axis, scale) for row in ranked[: SHOWN + FOLDED])
+    slice_rows = _rank_slices(cells, models, axis)
+    scale = _scale(slice_rows[: SHOWN + FOLDED], axis)
+    lines = tuple(_line(row, models, axis, scale) for row in slice_rows[: SHOWN + FOLDED])
     return Forest(
         anchor=anchor,
         test=fmt.one_line(highlights.test_label(cells[0])),
@@ -156,12 +158,14 @@ def _forest(
         zero=scale.at(0.0) if scale is not None and axis.of_difference else None,
         shown=lines[:SHOWN],
         folded=lines[SHOWN:],
-        more=len(ranked) - len(lines),
+        more=len(slice_rows) - len(lines),
         is_open=is_open,
     )
 
 
-def _ranked(cells: Sequence[Cell], models: Sequence[str], axis: _Axis) -> list[dict[str, Cell]]:
+def _rank_slices(
+    cells: Sequence[Cell], models: Sequence[str], axis: _Axis
+) -> list[dict[str, Cell]]:
     """The cells of each slice by model, the worst slice first."""
     slices: dict[str, dict[str, Cell]] = {}
     for cell in cells:
@@ -173,13 +177,15 @@ def _ranked(cells: Sequence[Cell], models: Sequence[str], axis: _Axis) -> list[d
 def _zones(cell: Cell, axis: _Axis, scale: Scale | None) -> tuple[Zone, ...]:
     if scale is None:
         return ()
-    return tuple(zone(scale, *each, axis.better) for each in axis.limits(cell))
+    return tuple(
+        zone(scale, *condition_limit, axis.better) for condition_limit in axis.limits(cell)
+    )
 
 
 def _axis(evaluation: EvaluationResult, cells: Sequence[Cell]) -> _Axis:
     test = cells[0].test
-    absolute = tuple(each for each in test.conditions if not each.needs_baseline)
-    margins = tuple(each for each in test.conditions if each.needs_baseline)
+    absolute = tuple(condition for condition in test.conditions if not condition.needs_baseline)
+    margins = tuple(condition for condition in test.conditions if condition.needs_baseline)
     of_difference = not absolute and any(cell.delta is not None for cell in cells if margins)
     better = highlights.direction(evaluation, test.metric)
     return _Axis(margins if of_difference else absolute, of_difference, better)
@@ -235,7 +241,7 @@ def _scale(rows: Iterable[Mapping[str, Cell]], axis: _Axis) -> Scale | None:
                 keep.append(point)
     if not spans:
         return None
-    return around_zero(spans, keep) if axis.of_difference else fitted(spans, keep)
+    return around_zero(spans, keep) if axis.of_difference else fit_scale(spans, keep)
 
 
 def _line(row: Mapping[str, Cell], models: Sequence[str], axis: _Axis, scale: Scale | None) -> Line:
@@ -258,13 +264,13 @@ def _mark(cell: Cell, axis: _Axis, scale: Scale | None) -> Mark:
         word=said,
         said=_SAID[said],
         bar=drawn,
-        text=write(point, low, high) if point is not None else _missing(cell),
+        text=write(point, low, high) if point is not None else _missing_text(cell),
         tip=f"{_SAID[said]}: {fmt.one_line(cell.reason, 300)}",
         zones=_zones(cell, axis, scale) if own else (),
     )
 
 
-def _missing(cell: Cell) -> str:
+def _missing_text(cell: Cell) -> str:
     if cell.verdict is Verdict.ERROR:
         return "error"
     return "undefined" if cell.measured.value is None else "not compared"

@@ -133,12 +133,12 @@ def _table(
 
 
 def _scale(slices: Iterable[Mapping[str, Spot]], label: str, better: bool | None) -> _Scale:
-    found = [spots[label] for spots in slices if label in spots]
-    overall = next((s.value for s in found if highlights.is_overall(s.cells[0].slice)), None)
+    column = [spots[label] for spots in slices if label in spots]
+    overall = next((s.value for s in column if highlights.is_overall(s.cells[0].slice)), None)
     if overall is None:
         return _Scale(None, 0.0, better)
     # A few tiny slices must not wash the colours out: the ninth decile is full colour.
-    away = sorted(abs(s.value - overall) for s in found if s.value is not None)
+    away = sorted(abs(s.value - overall) for s in column if s.value is not None)
     return _Scale(overall, away[int(0.9 * (len(away) - 1))] if away else 0.0, better)
 
 

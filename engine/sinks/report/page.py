@@ -154,7 +154,9 @@ def _chips(gate: Gate) -> tuple[Chip, ...]:
 def _shares(gate: Gate) -> tuple[tuple[str, int], ...]:
     """What was tested, by verdict, to be drawn as one bar."""
     order = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS)
-    return tuple((each.value, gate.counts[each]) for each in order if gate.counts.get(each))
+    return tuple(
+        (verdict.value, gate.counts[verdict]) for verdict in order if gate.counts.get(verdict)
+    )
 
 
 def _facts(outcome: RunOutcome) -> tuple[Fact, ...]:
@@ -166,7 +168,7 @@ def _facts(outcome: RunOutcome) -> tuple[Fact, ...]:
         Fact("Run", fmt.one_line(info.run_id), code=True),
         Fact("Started", fmt.moment(info.started_at)),
         Fact("Took", fmt.duration(outcome.seconds)),
-        Fact("Datasets", fmt.joined(list(pinned), 4) or DASH),
+        Fact("Datasets", fmt.list_names(list(pinned), 4) or DASH),
         Fact("Store", fmt.one_line(info.store), code=True),
     ]
     if info.user:
@@ -179,7 +181,7 @@ def _glance(outcome: RunOutcome) -> tuple[ModelGate, ...]:
     for place, evaluation in enumerate(outcome.evaluations, start=1):
         for model in evaluation.models:
             gate = outcome.model_gates.get((evaluation.name, model.name))
-            gate = gate or _counted(evaluation, model.name)
+            gate = gate or _gate_from_cells(evaluation, model.name)
             reading = highlights.read_gate(gate)
             only_recorded = set(_present(gate)) <= {Verdict.RECORDED}
             cards.append(
@@ -195,7 +197,7 @@ def _glance(outcome: RunOutcome) -> tuple[ModelGate, ...]:
     return tuple(cards)
 
 
-def _counted(evaluation: EvaluationResult, model: str) -> Gate:
+def _gate_from_cells(evaluation: EvaluationResult, model: str) -> Gate:
     """A model's counts where the run brought no gate for it."""
     counts: dict[Verdict, int] = {}
     hard = 0
@@ -236,7 +238,7 @@ def _section(evaluation: EvaluationResult, anchor: str) -> Section:
         name=fmt.one_line(evaluation.name),
         kind=_KINDS.get(evaluation.task.value, evaluation.task.value),
         data=f"{fmt.one_line(data.name)}, version {data.version}, {fmt.plural(data.rows, 'row')}",
-        left_out=_left_out(evaluation),
+        left_out=_omission_text(evaluation),
         model_errors=_lines(evaluation.model_errors),
         not_deterministic=_lines(evaluation.not_deterministic),
         comparison=compare(evaluation),
@@ -248,7 +250,7 @@ def _section(evaluation: EvaluationResult, anchor: str) -> Section:
     )
 
 
-def _left_out(evaluation: EvaluationResult) -> str:
+def _omission_text(evaluation: EvaluationResult) -> str:
     """Which rows no metric of `overall` rests on; nothing is left out in silence."""
     worst = {"null_labels": 0, "bad_scores": 0, "unknown_labels": 0}
     for cell in evaluation.cells:

@@ -64,12 +64,12 @@ def trouble(evaluation: EvaluationResult) -> Trouble:
     return Trouble(_listing(grave, MAX_SHOWN), _listing(undecided, few), tested)
 
 
-def _listing(found: Sequence[Finding], limit: int) -> Listing:
+def _listing(findings: Sequence[Finding], limit: int) -> Listing:
     return Listing(
-        cells=sum(len(finding.cells) for finding in found),
-        shown=tuple(map(_entry, found[:limit])),
-        folded=tuple(map(_entry, found[limit : limit + MAX_FOLDED])),
-        dropped=sum(len(finding.cells) for finding in found[limit + MAX_FOLDED :]),
+        cells=sum(len(finding.cells) for finding in findings),
+        shown=tuple(map(_entry, findings[:limit])),
+        folded=tuple(map(_entry, findings[limit : limit + MAX_FOLDED])),
+        dropped=sum(len(finding.cells) for finding in findings[limit + MAX_FOLDED :]),
     )
 
 
@@ -114,4 +114,4 @@ def _several(names: list[str], noun: str) -> str:
     names = [fmt.one_line(name) for name in names]
     if len(names) <= 2:
         return ", ".join(names)
-    return f"{fmt.plural(len(names), noun)}: {fmt.joined(names)}"
+    return f"{fmt.plural(len(names), noun)}: {fmt.list_names(names)}"

@@ -24,7 +24,7 @@ from engine.core.vocabulary import (
     Verdict,
     Within,
 )
-from engine.evaluation.verdicts import Correction, corrected
+from engine.evaluation.verdicts import Correction, correct_verdicts
 
 DATASET = DatasetVersion("d", "d", 1, "id", 100)
 TEST = ModelTest("t", "recall", (Condition("max_drop", 0.02),))
@@ -53,7 +53,7 @@ def cells(ps: list[float], **more: object) -> list[Cell]:
 @given(PS, st.sampled_from([Within.BH, Within.BY]))
 def test_q_values_are_those_of_scipy(ps: list[float], method: Within) -> None:
     made = [replace(each, p_value=p) for each, p in zip(cells(ps), ps, strict=True)]
-    judged = corrected(made, Correction(method))
+    judged = correct_verdicts(made, Correction(method))
     expected = false_discovery_control(np.array(ps), method=method.value)
     for name in ("violation_q_value", "q_value"):
         found = [getattr(each, name) for each in judged.cells]
@@ -63,20 +63,20 @@ def test_q_values_are_those_of_scipy(ps: list[float], method: Within) -> None:
 def test_each_test_and_model_is_a_family_of_its_own() -> None:
     other = replace(TEST, name="another")
     made = [*cells([0.001]), *cells([0.9] * 50, name="n"), *cells([0.9] * 50, test=other)]
-    judged = corrected(made, Correction()).cells
+    judged = correct_verdicts(made, Correction()).cells
     assert judged[0].violation_q_value == 0.001
     assert judged[0].verdict is Verdict.FAIL
     assert judged[0].reason == "why"
 
 
 def test_a_failure_must_be_sure_enough_for_its_slices() -> None:
-    judged = corrected(cells([0.02] + [0.9] * 99), Correction())
+    judged = correct_verdicts(cells([0.02] + [0.9] * 99), Correction())
     assert judged.cells[0].verdict is Verdict.INCONCLUSIVE
     assert judged.cells[0].reason == (
         "why; but with q 0.9 not sure enough for one of 100 slices (level 0.05)"
     )
     assert not judged.rejected
-    sure = corrected(cells([1e-5] + [0.9] * 99), Correction())
+    sure = correct_verdicts(cells([1e-5] + [0.9] * 99), Correction())
     assert sure.cells[0].verdict is Verdict.FAIL
     assert sure.rejected
     assert sure.p == pytest.approx(1e-3)
@@ -84,20 +84,20 @@ def test_a_failure_must_be_sure_enough_for_its_slices() -> None:
 
 def test_only_a_significant_difference_passes_when_it_is_not() -> None:
     test = replace(TEST, conditions=(Condition("no_worse", 0.0),))
-    judged = corrected(cells([0.02] + [0.9] * 99, test=test), Correction())
+    judged = correct_verdicts(cells([0.02] + [0.9] * 99, test=test), Correction())
     assert judged.cells[0].verdict is Verdict.PASS
 
 
 def test_a_test_can_stay_out_of_it() -> None:
     test = replace(TEST, corrected=False)
-    judged = corrected(cells([0.02] + [0.9] * 99, test=test), Correction())
+    judged = correct_verdicts(cells([0.02] + [0.9] * 99, test=test), Correction())
     assert judged.cells[0].verdict is Verdict.FAIL
     assert judged.cells[0].violation_q_value is None
     assert judged.p == 1
 
 
 def test_no_correction_leaves_the_verdicts() -> None:
-    judged = corrected(cells([0.02] + [0.9] * 99), Correction(Within.NONE))
+    judged = correct_verdicts(cells([0.02] + [0.9] * 99), Correction(Within.NONE))
     assert judged.cells[0].verdict is Verdict.FAIL
     assert judged.cells[0].violation_q_value == 0.02
 
@@ -108,17 +108,17 @@ def test_a_budget_is_shared_by_all_tests() -> None:
     made = [*cells([0.01], test=tests[0])]
     for test in tests[1:]:
         made += cells([0.9], test=test)
-    alone = corrected(made, Correction()).cells[0]
-    together = corrected(made, Correction(whole=True)).cells[0]
+    alone = correct_verdicts(made, Correction()).cells[0]
+    together = correct_verdicts(made, Correction(whole=True)).cells[0]
     assert (alone.verdict, together.verdict) == (Verdict.FAIL, Verdict.INCONCLUSIVE)
     surer = [replace(made[0], violation_p_value=1e-4), *made[1:]]
-    assert corrected(surer, Correction(whole=True)).cells[0].verdict is Verdict.FAIL
+    assert correct_verdicts(surer, Correction(whole=True)).cells[0].verdict is Verdict.FAIL
 
 
 @given(PS, st.booleans())
 def test_nothing_gets_worse_by_it(ps: list[float], whole: bool) -> None:
     before = cells(ps)
-    after = corrected(before, Correction(whole=whole)).cells
+    after = correct_verdicts(before, Correction(whole=whole)).cells
     for old, new in zip(before, after, strict=True):
         assert new.violation_q_value is not None
         assert old.violation_p_value is not None
@@ -127,6 +127,6 @@ def test_nothing_gets_worse_by_it(ps: list[float], whole: bool) -> None:
 
 
 def test_nothing_to_judge_is_nothing_wrong() -> None:
-    judged = corrected([cell(None)], Correction(whole=True))
+    judged = correct_verdicts([cell(None)], Correction(whole=True))
     assert (judged.p, judged.rejected) == (1.0, False)
-    assert corrected([], Correction()).cells == []
+    assert correct_verdicts([], Correction()).cells == []

@@ -88,8 +88,8 @@ def many(classes: int) -> list[str]:
 def check(metric: Metric, rows: Any, rows_from: Make, sampling: Sampling) -> None:
     of = slices_of(metric, rows, other(rows, rows_from), sampling)
     assert of.baseline is not None
-    figured = of.figured(metric, rows.problem)
-    theirs = of.baseline.figured(metric, rows.problem)
+    figured = of.figures(metric, rows.problem)
+    theirs = of.baseline.figures(metric, rows.problem)
     spreads = spreads_of(metric, rows.problem, of)
     comparisons = comparisons_of(metric, rows.problem, of)
     for at in range(SLICES):
@@ -100,7 +100,7 @@ def check(metric: Metric, rows: Any, rows_from: Make, sampling: Sampling) -> Non
             continue
         close((figured.values[at], figured.bounds[at]), (value.value, value.error_bound))
         spread = spread_of(metric, rows.problem, single)
-        assert (spread is None) == (spreads is None or not spreads.known[at])
+        assert (spread is None) == (spreads is None or not spreads.is_known[at])
         if spread is not None and spreads is not None:
             close([end[at] for end in spreads.interval(0.95)], spread.interval(0.95))
             limit = value.value * 0.97 + 0.01
@@ -109,7 +109,7 @@ def check(metric: Metric, rows: Any, rows_from: Make, sampling: Sampling) -> Non
             continue
         pair = comparison_of(metric, rows.problem, single)
         if pair is None or comparisons is None:
-            assert pair is None and (comparisons is None or not comparisons.spread.known[at])
+            assert pair is None and (comparisons is None or not comparisons.spread.is_known[at])
             continue
         close(comparisons.se_delta[at], pair.se_delta)
         close([end[at] for end in comparisons.spread.interval(0.9)], pair.spread.interval(0.9))
@@ -143,7 +143,7 @@ def test_slices_of_many_scores_have_a_view_of_their_own(
     metric = METRICS.get(name)
     check(metric, rows, rows_from, PLAIN)
     of = slices_of(metric, rows, rows, PLAIN)
-    bound = of.figured(metric, rows.problem).bounds
+    bound = of.figures(metric, rows.problem).bounds
     assert (bound[0] > 0) == (rows_of_all > 10_000) and bound[3] == 0
 
 
@@ -152,5 +152,5 @@ def test_what_is_asked_of_some_slices_is_as_of_all(random_rows: Make, rows_from:
     for name in ("recall", "roc_auc", "log_loss", "ece"):
         metric = METRICS.get(name)
         of = slices_of(metric, rows, rows, PLAIN)
-        whole, part = of.figured(metric, rows.problem), of.some(2, 5)
-        close(part.figured(metric, rows.problem).values, whole.values[2:5])
+        whole, part = of.figures(metric, rows.problem), of.some(2, 5)
+        close(part.figures(metric, rows.problem).values, whole.values[2:5])

@@ -16,7 +16,7 @@ from engine.metrics import METRICS, Comparison, Metric, Sampling, SliceStates
 from engine.metrics.inference.differences import comparison_of
 from engine.metrics.inference.intervals import spread_of
 from engine.states import BUCKETS, Pair, PairFamily
-from engine.statistics import Interval, PairedShare, Spread, two_sided
+from engine.statistics import Interval, PairedShare, Spread, two_sided_p
 
 Make = Callable[..., Any]
 LEVEL = 0.95
@@ -224,7 +224,7 @@ def test_difference_of_means_is_the_paired_t_test(random_rows: Make, rows_from: 
     test = stats.ttest_rel(own, other)
     found = compared("mean_absolute_error", rows, base)
     close(found.spread.interval(LEVEL), test.confidence_interval(LEVEL))
-    assert two_sided(found.spread) == pytest.approx(test.pvalue, rel=1e-6)
+    assert two_sided_p(found.spread) == pytest.approx(test.pvalue, rel=1e-6)
     assert found.delta == pytest.approx(float(own.mean() - other.mean()))
 
 
@@ -239,7 +239,7 @@ def test_difference_of_shares_is_mcnemars_test(
     gained, lost = int((own & ~other).sum()), int((~own & other).sum())
     assert 0 < gained + lost < 25, "few enough that the test is exact"
     found = compared(name, rows, base)
-    assert two_sided(found.spread) == pytest.approx(
+    assert two_sided_p(found.spread) == pytest.approx(
         stats.binomtest(gained, gained + lost).pvalue, rel=1e-6
     )
     assert found.spread == PairedShare(gained, lost, int(of.sum()))
@@ -327,7 +327,7 @@ def test_no_difference_at_all_is_a_difference_of_none(
     found = compared(name, rows, rows)
     low, high = found.spread.interval(LEVEL)
     assert found.delta == 0 and low <= 0 <= high
-    assert two_sided(found.spread) == 1
+    assert two_sided_p(found.spread) == 1
     # Of a loss of each row it is known for certain; of shares as of so many rows that agree.
     assert (low, high) == (0, 0) if name == "log_loss" else 0 < high < 0.1
 

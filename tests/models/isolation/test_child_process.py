@@ -224,7 +224,7 @@ watch = Watch(Limits(30, {500 * MIB}), Guard({str(tmp_path)!r}), 4)
 model = pickle.loads({_pickled(make("eats"))!r})
 batch = pa.RecordBatch.from_pydict({{"a": [3.0]}})
 try:
-    watch.loading(load, 0, 2)(model).predict(batch)
+    watch.loader(load, 0, 2)(model).predict(batch)
 except ModelStopped as stopped:
     watch.close()
     print(stopped, file=sys.stderr)
@@ -249,7 +249,7 @@ import pyarrow as pa
 from engine.models import Guard, Limits, Watch, load
 watch = Watch(Limits(2), Guard({str(tmp_path)!r}), 1)
 model = pickle.loads({_pickled(make(kind))!r})
-loading = watch.loading(load, 7, 3)
+loading = watch.loader(load, 7, 3)
 loading(model).predict(pa.RecordBatch.from_pydict({{"a": [1.0]}}))
 loading(model).predict(pa.RecordBatch.from_pydict({{"a": [3.0]}}))
 print("still here")
@@ -269,8 +269,8 @@ def test_a_model_that_did_not_answer_is_not_asked_again(
     watch = Watch(Limits(), Guard(str(tmp_path), frozenset({1})))
     try:
         with pytest.raises(ModelStopped, match="within 5 s, on batch 1 of partition 0"):
-            watch.loading(load, 1, 8)(make(""))
-        assert watch.loading(load, 0, 8)(make("")).predict(rows(3.0)).scores.tolist() == [3.0]
+            watch.loader(load, 1, 8)(make(""))
+        assert watch.loader(load, 0, 8)(make("")).predict(rows(3.0)).scores.tolist() == [3.0]
     finally:
         watch.close()
 
@@ -281,7 +281,7 @@ def test_the_other_workers_learn_of_a_model_that_was_stopped(
     model, guard = make("exits"), Guard(str(tmp_path), frozenset({0}))
     watches = [Watch(Limits(60), guard, partition) for partition in (0, 1)]
     try:
-        loading = [each.loading(load, 0, 5) for each in watches]
+        loading = [each.loader(load, 0, 5) for each in watches]
         assert loading[1](model).predict(rows(1.0)).scores.tolist() == [1.0]
         words = "ended its process with exit code 3, on batch 5 of partition 0"
         with pytest.raises(ModelStopped, match=words):

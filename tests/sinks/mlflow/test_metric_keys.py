@@ -7,11 +7,17 @@ import warnings
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.core.vocabulary import Cell, MetricValue, ModelTest, RowCounts, Slice, Verdict
-from engine.sinks.mlflow.metric_keys import Number, keyed, metric_key, model_numbers, slice_numbers
+from engine.sinks.mlflow.metric_keys import (
+    Number,
+    metric_key,
+    model_numbers,
+    numbers_by_key,
+    slice_numbers,
+)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -27,6 +33,7 @@ ODD = st.text(
 
 
 @given(parts=st.lists(ODD, min_size=1, max_size=3))
+@example(parts=["", "0" * 120, "0" * 120])
 @settings(max_examples=500)
 def test_every_key_is_one_that_mlflow_takes(parts: list[str]) -> None:
     key = metric_key(*parts)
@@ -39,7 +46,7 @@ def test_every_key_is_one_that_mlflow_takes(parts: list[str]) -> None:
 def test_two_slices_never_share_a_key(names: list[tuple[str, str]]) -> None:
     different = list(dict.fromkeys(names))
     numbers = [Number(name, float(place), is_slice=True) for place, name in enumerate(different)]
-    found = keyed(numbers)
+    found = numbers_by_key(numbers)
     for key in found:
         _validate_metric_name(key)
         assert len(key) <= 250
@@ -47,24 +54,26 @@ def test_two_slices_never_share_a_key(names: list[tuple[str, str]]) -> None:
 
 
 def test_an_ordinary_slice_keeps_its_name() -> None:
-    found = keyed([Number(("country=DE & device=ios", "roc_auc"), 0.9, is_slice=True)])
+    found = numbers_by_key([Number(("country=DE & device=ios", "roc_auc"), 0.9, is_slice=True)])
     assert found == {"country_DE _ device_ios/roc_auc": 0.9}
 
 
 def test_slices_that_would_look_alike_are_marked() -> None:
-    found = keyed([Number((f"a{sign}b", "recall"), 1.0, is_slice=True) for sign in "=&"])
+    found = numbers_by_key([Number((f"a{sign}b", "recall"), 1.0, is_slice=True) for sign in "=&"])
     assert len(found) == 2
     assert all(key.startswith("a_b.") and key.endswith("/recall") for key in found)
 
 
 @pytest.mark.parametrize("name", ["worst", "verdicts", "cost"])
 def test_a_slice_named_like_a_part_of_ours_is_marked(name: str) -> None:
-    found = keyed([Number((name, "recall"), 0.1, is_slice=True), Number((name, "recall"), 0.2)])
+    found = numbers_by_key(
+        [Number((name, "recall"), 0.1, is_slice=True), Number((name, "recall"), 0.2)]
+    )
     assert found[f"{name}/recall"] == 0.2 and len(found) == 2
 
 
 def test_slices_of_the_same_name_in_two_sets_are_told_apart() -> None:
-    found = keyed(
+    found = numbers_by_key(
         Number(("x", "recall"), value, (name,), True) for name, value in (("a", 1), ("b", 2))
     )
     assert sorted(found.values()) == [1, 2]
@@ -72,7 +81,7 @@ def test_slices_of_the_same_name_in_two_sets_are_told_apart() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_left_out(value: float) -> None:
-    assert keyed([Number(("a",), value), Number(("b",), 1.0)]) == {"b": 1.0}
+    assert numbers_by_key([Number(("a",), value), Number(("b",), 1.0)]) == {"b": 1.0}
 
 
 def test_a_long_name_keeps_its_metric() -> None:
@@ -109,7 +118,7 @@ def test_a_models_numbers_have_overall_worst_and_verdicts(cell_of: Callable[...,
         delta=-0.02,
     )
     low = cell(cell_of, "a", 0.2, Verdict.FAIL)
-    found = keyed(model_numbers([overall, low, cell(cell_of, "b", 0.9, Verdict.PASS)], 10))
+    found = numbers_by_key(model_numbers([overall, low, cell(cell_of, "b", 0.9, Verdict.PASS)], 10))
     assert found["recall_score"] == 0.8
     assert found["recall_score.ci_low"] == 0.7 and found["recall_score.ci_high"] == 0.9
     assert found["recall_score.delta"] == -0.02
@@ -120,7 +129,7 @@ def test_a_models_numbers_have_overall_worst_and_verdicts(cell_of: Callable[...,
 
 
 def test_what_has_no_interval_or_baseline_has_no_key(cell_of: Callable[..., Cell]) -> None:
-    found = keyed(model_numbers([cell_of(test=ModelTest("recall", "recall"))], 0))
+    found = numbers_by_key(model_numbers([cell_of(test=ModelTest("recall", "recall"))], 0))
     assert {key for key in found if key.startswith("recall")} == {"recall_score"}
 
 
@@ -132,6 +141,6 @@ def test_a_metric_between_groups_has_a_key_for_each_column(cell_of: Callable[...
         )
         for group, value in (("sex", 0.1), ("country", 0.2))
     ]
-    found = keyed(model_numbers(cells, 0))
+    found = numbers_by_key(model_numbers(cells, 0))
     assert (found["gap.sex"], found["gap.country"]) == (0.1, 0.2)
     assert found["gap.sex.ci_high"] == 0.5

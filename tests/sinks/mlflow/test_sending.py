@@ -50,8 +50,8 @@ class Place:
     def lacks(self, run_id: str = RUN, *evaluations: str) -> bool:
         """Whether the run is lacking; one that was never sent always is."""
         wanted = {run_id: evaluations or ("claims",), "another": ("claims",)}
-        found = mlflow.lacking(self.target.tracking_uri, "nightly", wanted)
-        alone = mlflow.lacking(
+        found = mlflow.incomplete_runs(self.target.tracking_uri, "nightly", wanted)
+        alone = mlflow.incomplete_runs(
             self.target.tracking_uri, "nightly", {run_id: evaluations or ("claims",)}
         )
         assert "another" in found and (run_id in found) == (run_id in alone)
@@ -144,9 +144,9 @@ def test_what_is_sent_again_changes_nothing(place: Place, outcome: RunOutcome) -
 
 def test_a_run_is_lacking_until_all_of_it_is_closed(place: Place, outcome: RunOutcome) -> None:
     nowhere = f"sqlite:///{place.database.with_name('none.db')}"
-    assert mlflow.lacking(nowhere, "nightly", {RUN: ["claims"]}) == {RUN}
+    assert mlflow.incomplete_runs(nowhere, "nightly", {RUN: ["claims"]}) == {RUN}
     assert not place.database.with_name("none.db").exists()
-    assert mlflow.lacking(place.target.tracking_uri, "nightly", {RUN: ["claims"]}) == {RUN}
+    assert mlflow.incomplete_runs(place.target.tracking_uri, "nightly", {RUN: ["claims"]}) == {RUN}
     place.send(outcome)
     assert not place.lacks()
     assert place.lacks(RUN, "claims", "digits")

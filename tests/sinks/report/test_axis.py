@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.vocabulary import Condition
-from engine.sinks.report.axis import Scale, around_zero, bar, fitted, limit_of, zone
+from engine.sinks.report.axis import Scale, around_zero, bar, fit_scale, limit_of, zone
 
 NUMBERS = st.floats(-1e6, 1e6)
 SPANS = st.lists(st.tuples(NUMBERS, NUMBERS).map(sorted), min_size=1, max_size=40)
@@ -17,7 +17,7 @@ SPANS = st.lists(st.tuples(NUMBERS, NUMBERS).map(sorted), min_size=1, max_size=4
 def test_what_is_to_be_kept_is_on_the_line_and_places_are_percentages(
     spans: list[tuple[float, float]], keep: list[float]
 ) -> None:
-    for scale in (fitted(spans, keep), around_zero(spans, keep)):
+    for scale in (fit_scale(spans, keep), around_zero(spans, keep)):
         assert scale is not None
         assert scale.low < scale.high
         assert all(scale.holds(value) for value in keep)
@@ -33,7 +33,7 @@ def test_what_is_to_be_kept_is_on_the_line_and_places_are_percentages(
 
 def test_a_few_wide_intervals_do_not_stretch_the_line() -> None:
     spans = [(0.85 + place * 0.001, 0.9) for place in range(40)] + [(0.0, 1.0)]
-    scale = fitted(spans, [0.8])
+    scale = fit_scale(spans, [0.8])
     assert scale is not None
     assert scale.low > 0.78
     assert scale.high < 0.92
@@ -43,9 +43,9 @@ def test_a_few_wide_intervals_do_not_stretch_the_line() -> None:
 
 
 def test_a_line_of_nothing_is_none_and_of_one_value_has_room() -> None:
-    assert fitted([], []) is None
-    assert fitted([(math.nan, math.inf)], []) is None
-    scale = fitted([(0.5, 0.5)], [])
+    assert fit_scale([], []) is None
+    assert fit_scale([(math.nan, math.inf)], []) is None
+    scale = fit_scale([(0.5, 0.5)], [])
     assert scale is not None
     assert scale.at(0.5) == 50
     assert bar(scale, 0.5, None, None).start is None
