@@ -27,8 +27,7 @@ from run import ALL, ORACLES, slice_masks
 from world import FEATURES, METRICS, Size, levels, make_rows, make_table, quiet_session, slice_rules
 from world import write_suite as suite_of
 
-from engine.commands.context import RunOptions
-from engine.commands.run import run_suite
+from engine.commands.run import run
 from engine.spark.session import get_session
 
 
@@ -183,7 +182,7 @@ def ours(task: Task) -> tuple[float, float]:
     suite = suite_of(task.folder, make_table(spark, task.folder, task.size), task.paths, task.size)
     taken: list[float] = []
     with timed(taken):
-        result = run_suite(suite, RunOptions())
+        result = run(suite)
     return taken[0], result.outcome.evaluations[0].timings["seconds"]
 
 

@@ -23,8 +23,7 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 from world import FEATURES, METRICS, SMALL, make_rows, quiet_session
 
-from engine.commands.context import RunOptions
-from engine.commands.run import run_suite
+from engine.commands.run import run
 from engine.spark.session import get_session
 
 LEVELS = {"country": 80, "device": 25, "plan": 40, "age_band": 30}
@@ -133,7 +132,7 @@ def main() -> None:
     suite = write_suite(folder, make_table(folder, chosen.rows), paths, chosen.columns)
     with memory() as peak:
         started = time.perf_counter()
-        result = run_suite(suite, RunOptions())
+        result = run(suite)
         wall = time.perf_counter() - started
     evaluation = result.outcome.evaluations[0]
     slices = len({cell.slice.name for cell in evaluation.cells})

@@ -23,8 +23,7 @@ from sklearn import metrics
 from world import FEATURES, METRICS, Size, make_rows, make_table, quiet_session, write_suite
 from world import levels as levels_of
 
-from engine.commands.context import RunOptions
-from engine.commands.run import run_suite
+from engine.commands.run import run
 from engine.spark.session import get_session
 
 ALL = ("logistic", "boosting", "forest")
@@ -102,7 +101,7 @@ def measure(size: Size, folder: Path, paths: dict[str, Path], *, hand: bool) -> 
     spark = get_session()
     suite = write_suite(folder, make_table(spark, folder, size), paths, size)
     before, started = core_seconds(), time.perf_counter()
-    result = run_suite(suite, RunOptions())
+    result = run(suite)
     wall, cores = time.perf_counter() - started, core_seconds() - before
     evaluation = result.outcome.evaluations[0]
     predicting = evaluation.timings["predict_seconds"]
@@ -133,7 +132,7 @@ def main() -> None:
     sizes = [Size(chosen.rows or size.rows, size.models, size.slices, size.tests) for size in SIZES]
     # The first pass of a session pays for imports and for the JVM's warming up.
     warm = sizes[0]
-    run_suite(write_suite(folder, make_table(spark, folder, warm), paths, warm), RunOptions())
+    run(write_suite(folder, make_table(spark, folder, warm), paths, warm))
     table = Table(box=None)
     for name in ("rows", "models", "slices", "tests", "wall s", "of it evaluation", "core s"):
         table.add_column(name, justify="right")

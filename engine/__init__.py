@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from engine.commands.schema import schema
     from engine.commands.sync import sync
     from engine.commands.train import train
+    from engine.commands.warmup import warmup
     from engine.errors import DataError, EvalMatrixError, InputError, ModelError, SuiteError
     from engine.metrics import mean_metric, metric, ratio
 
@@ -52,11 +53,12 @@ __all__ = [
     "schema",
     "sync",
     "train",
+    "warmup",
 ]
 
 _COMMANDS = (
     "doctor", "explain", "forget", "judge", "maintain", "plan", "report", "results", "run",
-    "schema", "sync", "train",
+    "schema", "sync", "train", "warmup",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

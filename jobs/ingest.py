@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.app import configure_logging, handle_errors
+from engine.cli.reporting import configure_logging, handle_errors
 from engine.data.ingest import ingest
 from engine.spark.session import get_session
 

@@ -5,10 +5,7 @@ Arguments and exit codes are those of `evalmatrix sync`.
 
 from __future__ import annotations
 
-import typer
-
-from engine.cli.app import configure_logging, sync
+from engine.cli.app import run_job
 
 if __name__ == "__main__":
-    configure_logging()
-    typer.run(sync)
+    run_job("sync")

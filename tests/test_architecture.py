@@ -49,7 +49,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "execution": SPARK | ARRAYS,
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "sklearn", "yaml"},
     "engine": NOTHING,
-    "cli": frozenset({"click", "pyspark", "rich", "typer"}),
+    "cli": frozenset({"pyspark", "rich", "typer"}),
 }
 
 # Parts of a package that know less than the whole: what a worker runs knows no Spark.

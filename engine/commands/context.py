@@ -66,7 +66,7 @@ class RunContext:
 
 @contextmanager
 def open_run(
-    path: str | Path, options: RunOptions, *, spark: SparkSession | None, tell: Reporter
+    path: str | Path, options: RunOptions, *, spark: SparkSession | None = None
 ) -> Iterator[RunContext]:
     """Reads the suite, checks the store, starts Spark, and names the run, which is the block's own.
 
@@ -74,7 +74,7 @@ def open_run(
         InputError: when the suite is wrong, or the run goes on somewhere else.
         StoreError: when the store cannot be written, or Spark does not start.
     """
-    now = dt.datetime.now(dt.UTC)
+    tell, now = Reporter(), dt.datetime.now(dt.UTC)
     given = (options.run_id or None) if options.resume is None else options.resume
     run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}" if given is None else given
     _check_run_id(run_id)

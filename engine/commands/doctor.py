@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from engine.core.locations import Store
+from engine.core.locations import DEFAULT_STORE, Store
 from engine.errors import EvalMatrixError
 from engine.execution.workers import check_cluster
 from engine.models.mlflow_client import make_database
@@ -34,9 +34,21 @@ class Finding:
         return f"{mark:<3} {self.what:<12} {self.found}"
 
 
-def doctor(store: str = "./store") -> list[Finding]:
-    """Checks Python, Java, Spark with Delta, MLflow, the frameworks and the store."""
-    return list(examine(store))
+def doctor(
+    store: str = DEFAULT_STORE, *, say: Callable[[Finding], None] | None = None
+) -> list[Finding]:
+    """Checks Python, Java, Spark with Delta, MLflow, the frameworks and the store.
+
+    Args:
+        store: the store's root.
+        say: is given each finding as soon as it is known.
+    """
+    findings = []
+    for finding in examine(store):
+        if say is not None:
+            say(finding)
+        findings.append(finding)
+    return findings
 
 
 def examine(store: str) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run
-from engine.core.locations import Store
+from engine.commands.stored_runs import find_finished_run
+from engine.core.locations import DEFAULT_STORE, Store
 from engine.planning.suites import stored_suite
 from engine.sinks import explanation as explaining
 from engine.store import results as results_sink
@@ -23,7 +23,7 @@ def explain(
     store: str = DEFAULT_STORE,
     spark: SparkSession | None = None,
 ) -> str:
-    """Why a cell of a run has its verdict, in a few sentences.
+    """Says in a few sentences why a cell of a run has its verdict.
 
     Args:
         run: the run's id, or `latest`.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import DEFAULT_STORE, open_store
+from engine.commands.stored_runs import open_store
+from engine.core.locations import DEFAULT_STORE
 from engine.store import predictions
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def forget(
     keys: Sequence[str], *, store: str = DEFAULT_STORE, spark: SparkSession | None = None
 ) -> int:
-    """Erases the kept predictions of rows, by their keys; gives how many were erased.
+    """Erases the kept predictions of rows by their keys, from old files too; gives how many.
 
     Args:
         keys: `column=value` (joined by commas where the key has several columns), a JSON object,

@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 
 from engine.commands.redacted import redacted
 from engine.commands.run_result import RunResult
-from engine.commands.stored_runs import DEFAULT_STORE, conclude_run, find_finished_run, run_info
-from engine.core.locations import Store
+from engine.commands.stored_runs import conclude_run, find_finished_run, run_info
+from engine.core.locations import DEFAULT_STORE, Store
 from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.measure import measure

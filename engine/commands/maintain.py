@@ -6,7 +6,8 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import DEFAULT_STORE, open_store
+from engine.commands.stored_runs import open_store
+from engine.core.locations import DEFAULT_STORE
 from engine.store import maintenance
 from engine.store.maintenance import Maintained
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.commands.redacted import redacted
 from engine.core.locations import Store
-from engine.execution.incremental import StatePlan, plan_states
+from engine.execution.incremental import StatePlan, base_note, plan_states
 from engine.planning import EvaluationPlan
 from engine.planning import planner as preparing
 from engine.planning.model_finder import ModelFinder, short_waits
@@ -44,6 +44,11 @@ class PlannedEvaluation:
         """How many predictions are spared by what the store keeps."""
         return self.steps.reused
 
+    @property
+    def reuse_note(self) -> str:
+        """Where what is reused comes from, or why nothing is, to go behind the number."""
+        return base_note(self.steps)
+
 
 @redacted()
 def plan(
@@ -52,7 +57,12 @@ def plan(
     overrides: Sequence[str] = (),
     spark: SparkSession | None = None,
 ) -> list[PlannedEvaluation]:
-    """The pinned matrix and the scans it takes, one for each evaluation; nothing is predicted.
+    """Pins the matrix and finds the scans it takes, one for each evaluation; predicts nothing.
+
+    Args:
+        suite: the suite file.
+        overrides: `dotted.key=value` texts over the suite, as `--set`.
+        spark: the session to use.
 
     Raises:
         InputError: when the suite or its inputs are wrong.

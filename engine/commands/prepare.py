@@ -16,6 +16,7 @@ from engine.commands.progress import Reporter
 from engine.core.locations import Store
 from engine.data.ingest import Ingested, ingest
 from engine.errors import InputError
+from engine.spark.session import get_session
 from engine.training import Trained, train_all
 
 
@@ -38,6 +39,27 @@ class Provision(BaseModel):
     tracking_uri: str | None = None
     tables: tuple[TableFiles, ...] = ()
     models: str | None = None
+
+
+def prepare(path: str | Path | None) -> None:
+    """Prepares what a file names, if one is named: tables of the lake, and versions of models.
+
+    Args:
+        path: a YAML file with `tables` to fill and `models` to train first.
+
+    Raises:
+        InputError: when the file, or what it names, is wrong.
+        StoreError: when the store cannot be written, or Spark does not start.
+    """
+    if path is None:
+        return
+    tell, wanted = Reporter(), read_provision(path)
+    store = Store(wanted.store)
+    store.check_writable()
+    tell.say("starting Spark")
+    spark = get_session(log_file=store.log_file)
+    provide_tables(spark, wanted, tell)
+    provide_models(wanted, tell)
 
 
 def read_provision(path: str | Path) -> Provision:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run, rebuild_outcome
-from engine.core.locations import Store
+from engine.commands.stored_runs import find_finished_run, rebuild_outcome
+from engine.core.locations import DEFAULT_STORE, Store
 from engine.planning.suites import stored_suite
 from engine.sinks.files import write_report
 
@@ -24,6 +24,12 @@ def report(
     spark: SparkSession | None = None,
 ) -> Path:
     """(Re)builds the report of a run from the states in the store; gives the page's path.
+
+    Args:
+        store: the store's root.
+        run: the run's id, or `latest`.
+        out: the folder to write to; default: where the run's report is.
+        spark: the session to use.
 
     Raises:
         InputError: when the store has no such run.

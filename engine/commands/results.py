@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import DEFAULT_STORE, find_finished_run
-from engine.core.locations import Store
+from engine.commands.stored_runs import find_finished_run
+from engine.core.locations import DEFAULT_STORE, Store
 from engine.store import results as results_sink
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 def results(
     *, store: str = DEFAULT_STORE, run: str = "latest", spark: SparkSession | None = None
 ) -> pd.DataFrame:
-    """The cells of a run as a pandas DataFrame, with the columns of the results table.
+    """Reads the cells of a run, with the columns of the results table.
+
+    Args:
+        store: the store's root.
+        run: the run's id, or `latest`.
+        spark: the session to use.
 
     Raises:
         InputError: when the store has no such run.

@@ -11,7 +11,6 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 
 from engine.commands.context import RunContext, RunOptions, open_run
-from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
 from engine.commands.run_result import RunResult
 from engine.commands.stored_runs import conclude_run, send, tell_how_to_resume, tracking_uri
@@ -30,27 +29,30 @@ from engine.store.runs import FINISHED, finish_run, start_run
 from engine.store.states import check_complete, find_states
 
 
-def run_suite(
+@redacted()
+def run(
     suite: str | Path,
-    options: RunOptions | None = None,
     *,
+    overrides: Sequence[str] = (),
+    run_id: str | None = None,
+    resume: str | None = None,
     spark: SparkSession | None = None,
-    tell: Reporter | None = None,
 ) -> RunResult:
     """Evaluates a suite's matrix and writes every sink.
 
     Args:
         suite: the suite file.
-        options: overrides, a run id of one's own, or the run to resume.
+        overrides: `dotted.key=value` texts over the suite, as `--set`.
+        run_id: the new run's id; one of its own by default.
+        resume: the id of a run to complete, or `latest`.
         spark: the session to use; else the active one, or a new local one.
-        tell: where progress goes; standard error by default.
 
     Raises:
         InputError: when the suite or its inputs are wrong; nothing was evaluated.
         StoreError: when the machinery failed; what was finished is in the store.
     """
-    beginning = open_run(suite, options or RunOptions(), spark=spark, tell=tell or Reporter())
-    with beginning as context:
+    options = RunOptions(tuple(overrides), run_id, resume)
+    with open_run(suite, options, spark=spark) as context:
         plans = pin_plans(context)
         with tell_how_to_resume(context.info.run_id), context.beside:
             results: list[EvaluationResult] = []
@@ -172,28 +174,3 @@ def track(context: RunContext, outcome: RunOutcome) -> RunResult:
 def finish(context: RunContext, outcome: RunOutcome, exit_code: int) -> None:
     """Completes the run's row in the store."""
     finish_run(context.spark, outcome, table=context.store.table("runs"), exit_code=exit_code)
-
-
-@redacted()
-def run(
-    suite: str | Path,
-    *,
-    overrides: Sequence[str] = (),
-    run_id: str | None = None,
-    resume: str | None = None,
-    spark: SparkSession | None = None,
-) -> RunResult:
-    """Evaluates a suite's matrix, writes every sink, and gives the result.
-
-    Args:
-        suite: the suite file.
-        overrides: `dotted.key=value` texts over the suite, as `--set`.
-        run_id: the run's id; a new one by default.
-        resume: the id of a run to complete.
-        spark: the session to use.
-
-    Raises:
-        InputError: when the suite or its inputs are wrong; nothing was evaluated.
-        StoreError: when the machinery failed; what was finished is in the store.
-    """
-    return run_suite(suite, RunOptions(tuple(overrides), run_id, resume), spark=spark)

@@ -8,5 +8,5 @@ from engine.suite import schema as suite_schema
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the suite file."""
+    """Gives the JSON Schema of the suite file."""
     return suite_schema()

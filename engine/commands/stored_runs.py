@@ -26,8 +26,6 @@ from engine.suite import Suite
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-DEFAULT_STORE = "./store"
-
 
 def open_store(store: str, spark: SparkSession | None) -> tuple[Store, SparkSession]:
     place = Store(store)

@@ -18,13 +18,12 @@ from pyspark.sql import SparkSession
 from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
 from engine.commands.stored_runs import (
-    DEFAULT_STORE,
     find_finished_run,
     open_store,
     rebuild_outcome,
     send,
 )
-from engine.core.locations import Store
+from engine.core.locations import DEFAULT_STORE, Store
 from engine.core.vocabulary import GateOutcome, RunOutcome
 from engine.errors import InputError, TrackingError
 from engine.models.mlflow_client import unreachable

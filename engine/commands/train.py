@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.commands.stored_runs import DEFAULT_STORE
-from engine.core.locations import Store
+from engine.core.locations import DEFAULT_STORE, Store
 from engine.training import Trained
 from engine.training import train as train_model
 
@@ -19,6 +18,12 @@ def train(
     tracking_uri: str | None = None,
 ) -> Trained:
     """Trains `models/<name>`, logs it to MLflow and registers a new version.
+
+    Args:
+        model_dir: the folder of the model, `models/<name>`.
+        overrides: `dotted.key=value` texts over its configuration, as `--set`.
+        store: the store's root.
+        tracking_uri: where MLflow is; default: in the store.
 
     Raises:
         InputError: when the folder or its configuration is wrong.

@@ -14,6 +14,8 @@ from pathlib import Path
 from engine.core.paths import is_there, local_path
 from engine.errors import InputError, StoreError
 
+DEFAULT_STORE = "./store"
+
 _CATALOG = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*")
 
 # A URI's query, and a character by its number.

@@ -16,8 +16,8 @@ _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_hi
           "verdict", "reason")  # fmt: skip
 
 
-def plan_table(evaluation: Any, *, reuse_note: str) -> Table:
-    """An evaluation as it would run; `told` says where what is reused comes from."""
+def plan_table(evaluation: Any) -> Table:
+    """An evaluation as it would run."""
     pinned, dataset = evaluation.plan, evaluation.plan.dataset
     table = Table(title=_plain(pinned.name), title_justify="left", show_header=False)
     table.add_column("what", style="bold")
@@ -37,7 +37,7 @@ def plan_table(evaluation: Any, *, reuse_note: str) -> Table:
         f"{evaluation.steps.rows:,} rows read, {evaluation.predictions:,} predictions, about "
         f"{evaluation.slices:,} slices and {evaluation.cells:,} cells",
     )
-    table.add_row("reused", _plain(f"{evaluation.reused:,} predictions{reuse_note}"))
+    table.add_row("reused", _plain(f"{evaluation.reused:,} predictions{evaluation.reuse_note}"))
     return table
 
 

@@ -16,7 +16,7 @@ COMMAND = """
 import time
 from engine.core import signals
 signals.GRACE_SECONDS = {grace}
-from engine.cli.app import handle_errors
+from engine.cli.reporting import handle_errors
 
 @handle_errors
 def command() -> int:

@@ -219,11 +219,10 @@ def small(world: World) -> Callable[..., dict[str, Any]]:
 @pytest.fixture(scope="session")
 def evaluated(world: World, spark: SparkSession) -> Callable[..., RunResult]:
     """Runs a suite that is given as data, with the tests' session."""
-    from engine.commands.context import RunOptions
-    from engine.commands.run import run_suite
+    from engine.commands.run import run
 
     def go(suite: Mapping[str, Any], name: str = "any", **options: Any) -> RunResult:
-        return run_suite(world.write(name, suite), RunOptions(**options), spark=spark)
+        return run(world.write(name, suite), spark=spark, **options)
 
     return go
 

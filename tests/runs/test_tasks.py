@@ -192,9 +192,9 @@ def labels(place: Place, name: str = "labels", **over: Any) -> dict[str, Any]:
 
 
 def go(place: Place, spark: SparkSession, *evaluations: dict[str, Any]) -> RunResult:
-    from engine.commands.run import run_suite
+    from engine.commands.run import run
 
-    return run_suite(place.suite(*evaluations), spark=spark)
+    return run(place.suite(*evaluations), spark=spark)
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_a_rehearsal_that_fails_leaves_nothing_and_says_why(
     monkeypatch.setattr(sys, "executable", str(broken))
     archive = archive_file("java 17", [])
     with pytest.raises(EvalMatrixError, match=r"exit code 3.*\n.*no module named sklearn"):
-        write_archive(archive, "engine.commands.warmup")
+        write_archive(archive, "engine.commands.rehearsal")
     assert list(archive.parent.iterdir()) == []
 
 
@@ -73,7 +73,7 @@ def test_a_rehearsal_that_hangs_is_given_up(
     monkeypatch.setattr(sys, "executable", str(hanging))
     monkeypatch.setattr(class_archive, "_SECONDS", 0.2)
     with pytest.raises(EvalMatrixError, match="not written within"):
-        write_archive(archive_file("java 17", []), "engine.commands.warmup")
+        write_archive(archive_file("java 17", []), "engine.commands.rehearsal")
 
 
 @pytest.mark.spark

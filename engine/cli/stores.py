@@ -1,0 +1,31 @@
+"""What the commands about a store print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+
+def show_forgotten(count: int) -> int:
+    """How many predictions were erased."""
+    typer.echo(f"{count:,} prediction{'' if count == 1 else 's'} erased")
+    return 0
+
+
+def show_maintained(tables: Sequence[Any]) -> int:
+    """A line for each table."""
+    for table in tables:
+        typer.echo(str(table))
+    return 0
+
+
+def show_sync(result: Any) -> int:
+    """What was sent to MLflow, and what could not be."""
+    if text := str(result):
+        typer.echo(text)
+    for error in result.errors:
+        typer.echo(f"evalmatrix: {error}", err=True)
+    exit_code: int = result.exit_code
+    return exit_code

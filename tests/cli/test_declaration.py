@@ -1,0 +1,97 @@
+"""Each command is declared once: its options and its help are those of the function it calls."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import engine
+from engine.cli.app import COMMANDS, app
+from engine.cli.declaration import make_command, summary
+
+NOT_SHOWN = {"spark", "say"}
+# What the command line adds, about how something is printed.
+ADDED = {
+    "run": {"as_json"},
+    "results": {"format_"},
+    "judge": {"as_json", "out"},
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_takes_what_its_function_takes(name: str) -> None:
+    command = make_command(name, COMMANDS[name])
+    asked = set(inspect.signature(getattr(engine, name)).parameters) - NOT_SHOWN
+    assert {each.name for each in command.params} - {"help"} == asked | ADDED.get(name, set())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_its_help_from_the_docstring(name: str) -> None:
+    assert summary(name) == inspect.getdoc(getattr(engine, name)).split("\n")[0]
+    shown = CliRunner().invoke(app, [name, "--help"]).stdout
+    assert " ".join(summary(name).split()) in " ".join(shown.split())
+    lacking = [
+        each.name
+        for each in make_command(name, COMMANDS[name]).params
+        if not getattr(each, "help", None)
+    ]
+    assert lacking == []
+
+
+def test_defaults_are_those_of_the_function() -> None:
+    calls: list[dict[str, Any]] = []
+
+    def maintain(*, store: str = "./here", days: float = 7, out: str | Path | None = None) -> int:
+        """Counts.
+
+        Args:
+            store: where.
+            days: how
+                many.
+            out: what for.
+        """
+        calls.append({"store": store, "days": days, "out": out})
+        return 3
+
+    def show(count: int, *, twice: bool = False) -> int:
+        return 2 * count if twice else count
+
+    before, engine.maintain = engine.maintain, maintain
+    try:
+        command = make_command("maintain", show)
+    finally:
+        engine.maintain = before
+    asked = ([], ["--twice"], ["--store", "x", "--days", "0.5", "--out", "o"])
+    assert [command.main(args, standalone_mode=False) for args in asked] == [3, 6, 3]
+    assert calls == [
+        {"store": "./here", "days": 7, "out": None},
+        {"store": "./here", "days": 7, "out": None},
+        {"store": "x", "days": 0.5, "out": Path("o")},
+    ]
+    assert [each.help for each in command.params[:3]] == ["Where.", "How many.", "What for."]
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom engine.cli.app import app\n"
+        "shown = CliRunner().invoke(app, ['--help']).stdout\n"
+        "assert 'maintain' in shown and 'Expires states' in shown, shown\n"
+        "print([n for n in ('pyspark', 'mlflow', 'pandas', 'matplotlib') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+@pytest.mark.parametrize("job", ["nightly", "train", "sync", "ingest"])
+def test_a_job_tells_its_options(root: Path, job: str) -> None:
+    command = [sys.executable, str(root / "jobs" / f"{job}.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr
+    wanted = {"nightly": "--prepare FILE", "train": "--set", "sync": "--run", "ingest": "--format"}
+    assert wanted[job] in done.stdout
