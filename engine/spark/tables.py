@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from delta.tables import DeltaTable
 from pyspark import StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -23,7 +22,7 @@ from engine.core.vocabulary import DatasetVersion
 from engine.errors import DataError, EvalMatrixError
 from engine.spark.delta_sql import SqlTable, is_table
 from engine.spark.error_messages import first_line
-from engine.spark.internals import is_connect, table_head
+from engine.spark.internals import table_head
 from engine.spark.table_errors import unwritten
 
 T = TypeVar("T")
@@ -47,17 +46,14 @@ def escape_glob(path: str) -> str:
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
-def delta_table(spark: SparkSession, table: str) -> DeltaTable:
+def delta_table(spark: SparkSession, table: str) -> SqlTable:
     """The Delta table at a path or under a catalog name.
 
     Raises:
         DataError: when there is none.
     """
-    catalog = is_catalog_name(table)
     try:
-        if is_connect(spark):
-            return SqlTable(spark, table, catalog=catalog)
-        return DeltaTable.forName(spark, table) if catalog else DeltaTable.forPath(spark, table)
+        return SqlTable(spark, table, catalog=is_catalog_name(table))
     except (AnalysisException, PySparkException) as error:
         raise DataError(
             f"no Delta table at {table!r}; expected a path, a URI or a catalog table of one "
@@ -69,9 +65,7 @@ def exists(spark: SparkSession, table: str) -> bool:
     """Whether there is a Delta table at a path or under a catalog name."""
     if is_catalog_name(table):
         return bool(spark.catalog.tableExists(table))
-    if is_connect(spark):
-        return is_table(spark, table)
-    return bool(DeltaTable.isDeltaTable(spark, table))
+    return is_table(spark, table)
 
 
 def read(spark: SparkSession, table: str, version: int | None = None) -> DataFrame:
@@ -137,7 +131,7 @@ def pin(spark: SparkSession, table: str, version: str | int | dt.datetime) -> Pi
     )
 
 
-def _find_version(delta: DeltaTable, table: str, version: str | int | dt.datetime) -> Row:
+def _find_version(delta: SqlTable, table: str, version: str | int | dt.datetime) -> Row:
     """The row of a table's history that has a version's number and time."""
     if version == "latest":
         newest: Row = delta.history(1).select("version", "timestamp").collect()[0]
@@ -243,18 +237,12 @@ def delete_rows(spark: SparkSession, table: str, *, where: Column) -> None:
 
 def delete_rows_like(spark: SparkSession, table: str, rows: DataFrame) -> None:
     """Deletes the rows that have the values of one of `rows` in its columns; nulls are alike."""
-    same = " AND ".join(f"t.{column(name)} <=> s.{column(name)}" for name in rows.columns)
-
-    def delete() -> None:
-        target = delta_table(spark, table).alias("t")
-        target.merge(rows.distinct().alias("s"), same).whenMatchedDelete().execute()
-
-    retry_on_conflict(delete, table)
+    retry_on_conflict(lambda: delta_table(spark, table).delete_like(rows), table)
 
 
 def compact(spark: SparkSession, table: str) -> None:
     """Puts the small files of a table together; its rows stay as they are."""
-    retry_on_conflict(lambda: delta_table(spark, table).optimize().executeCompaction(), table)
+    retry_on_conflict(lambda: delta_table(spark, table).compact(), table)
 
 
 def vacuum(spark: SparkSession, table: str, hours: float | None = None) -> None:

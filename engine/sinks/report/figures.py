@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.core.vocabulary import ConfusionMatrix, Curve, EvaluationResult
 from engine.sinks import format as fmt
 from engine.sinks.report.rendering import house_style, save, svg
-from engine.sinks.report.simplify import Floats, thin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 BASELINE_COLOUR = "#6b7280"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a3548c", "#b07d00", "#2b8cc4")
+Floats = NDArray[np.float64]
+
 _STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 _INK, _MUTED, _GRID = "#1f2328", "#59636e", "#e6e6e3"
 MAX_PANELS = 12
@@ -182,7 +184,7 @@ def _draw_lines(axes: Axes, evaluation: EvaluationResult, kind: str, lines: list
 
 
 def _line(curve: Curve) -> tuple[Floats, Floats]:
-    """The points to draw: stairs for precision and recall, as few as show the line.
+    """The points to draw: stairs for precision and recall.
 
     Precision between two recalls is that of the higher one, as average precision counts it.
     """
@@ -190,8 +192,7 @@ def _line(curve: Curve) -> tuple[Floats, Floats]:
     if curve.kind == "precision_recall":
         order = np.argsort(x, kind="stable")
         x, y = np.repeat(x[order], 2)[:-1], np.repeat(y[order], 2)[1:]
-    keep = thin(x, y)
-    return x[keep], y[keep]
+    return x, y
 
 
 def _dress(axes: Axes) -> None:

@@ -24,13 +24,15 @@ def house_style() -> Iterator[None]:
 
     settings: Any = {
         "svg.fonttype": "none",
+        # Of a line of thousands of points as many stay as show it to half a point.
+        "path.simplify_threshold": 0.5,
         "svg.hashsalt": "evalmatrix",
         "text.parse_math": False,
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": 9.5,
         "axes.unicode_minus": False,
-        "path.simplify": False,
+        "path.simplify": True,
     }
     with warnings.catch_warnings():
         # A name with an emoji is measured with a box in its place; a browser has the glyph.

@@ -120,3 +120,27 @@ def test_the_baseline_is_grey_and_others_differ(binary: EvaluationResult) -> Non
     palette = figures.colours(binary)
     assert palette["claims-v2"] == figures.BASELINE_COLOUR
     assert len(set(palette.values())) == 3
+
+
+@pytest.mark.parametrize("shape", ["smooth", "noisy"])
+def test_a_line_of_many_points_is_drawn_with_few(shape: str) -> None:
+    """As many as show it to half a point; the page has dozens of such pictures."""
+    from matplotlib.figure import Figure
+
+    from engine.sinks.report.rendering import house_style, svg
+
+    x = np.linspace(0, 1, 50_000)
+    y = np.sqrt(x) if shape == "smooth" else np.random.default_rng(7).random(50_000)
+    with house_style():
+        figure = Figure(figsize=(3, 3))
+        figure.subplots().plot(x, y)
+        picture = svg(figure, "p", "a line")
+    longest = max(re.findall(r'\sd="([^"]*)"', picture), key=len)
+    points = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", longest), float)
+    assert 10 < len(points) < 2_000
+    if shape == "smooth":
+        left, low = points[0]
+        right, high = points[-1]
+        for px, py in points:
+            share = (px - left) / (right - left)
+            assert py == pytest.approx(low + (high - low) * np.sqrt(share), abs=0.5)
