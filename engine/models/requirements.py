@@ -1,4 +1,4 @@
-"""What a model needs to be loaded, and a look at a worker's Python that finds out what it has."""
+"""What a model needs to be loaded: libraries, each with the command that installs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results and runs tables: one row for each cell, one for each run, each written once."""
+"""The results table: one row for each cell, written once however often a run is resumed."""
 
 from __future__ import annotations
 
