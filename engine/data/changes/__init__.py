@@ -4,10 +4,10 @@ An evaluation that keeps its states needs to predict only those rows: states add
 an inverse. What changed is read from the change feed where the commits wrote one, and otherwise
 from the files that the two versions do not share.
 
-    log         the commits' files in `_delta_log`: what each added and removed
+    delta_log   the commits' files in `_delta_log`: what each added and removed
     net         what is left of a range of commits when additions and removals cancel
     files       the rows of files, of both versions' tables
-    counting    rows that both came and went cancel, and the others are counted
+    cancel      rows that both came and went cancel, and the others are counted
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ rows belong together the buckets hold whole clusters, so the jackknife is right 
 then, and gives shares the number of rows they are worth. `docs/intervals.md` shows by simulation
 how often each kind holds the truth.
 
-All is computed for many slices at once; `comparing` has what compares two versions.
+All is computed for many slices at once; `differences` has what compares two versions.
 """
 
 from __future__ import annotations

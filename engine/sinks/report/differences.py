@@ -1,6 +1,6 @@
 """The models against the baseline on the same rows, the surest differences first.
 
-A difference is told apart from chance where its q is at most `selection.SURE`; what remains is
+A difference is told apart from chance where its q is at most `highlights.SURE`; what remains is
 listed as not told apart, which is not the same as equal.
 """
 
