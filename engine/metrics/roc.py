@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.metrics.base import BINARY, MULTICLASS, Problem, Value, metric
+from engine.metrics.base import BINARY, MULTICLASS, Problem, metric
 from engine.metrics.basis import Known
+from engine.metrics.values import Value
 from engine.states import Bools, Floats, Scores, ScoresView
 from engine.statistics import Figures
 
