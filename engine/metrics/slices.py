@@ -14,17 +14,19 @@ from typing import Any, TypeVar
 import numpy as np
 
 from engine.core.vocabulary import RowCounts
-from engine.metrics.inference.batch_views import ScoreBlock, score_blocks, view_of_many
 from engine.states import (
     BUCKETS,
     ROW_COLUMNS,
     Floats,
+    ScoreBlock,
     ScoreHistogram,
     ScoresView,
     States,
     Sums,
     ValuesView,
+    score_blocks,
     view,
+    view_of_groups,
 )
 
 T = TypeVar("T")
@@ -148,7 +150,7 @@ class Slices:
 
     def view(self, key: str) -> Any:
         """The view of the family `key`, with an axis of slices."""
-        return self.once(("view", key), lambda: view_of_many(self.families[key], *self._place))
+        return self.once(("view", key), lambda: view_of_groups(self.families[key], *self._place))
 
     def score_blocks(self, key: str) -> list[ScoreBlock]:
         """The views of the family `key` of score histograms, each of some of the slices."""
