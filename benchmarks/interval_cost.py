@@ -11,7 +11,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
@@ -135,7 +135,8 @@ def run(plan: EvaluationPlan, parts: list[list[pa.RecordBatch]]) -> tuple[Cost, 
     ordered = made.sort_by([(name, "ascending") for name in STATE_KEY])
     merged = pa.Table.from_batches(list(merge(ordered.to_batches())))
     added = time.process_time()
-    rows = [StateRow(**row) for row in merged.to_pylist()]
+    columns = [field.name for field in fields(StateRow)]
+    rows = [StateRow(**row) for row in merged.select(columns).to_pylist()]
     result = measure(plan, rows)
     judged = time.process_time()
     cost = Cost(scanned - started, added - scanned, judged - added)
@@ -154,7 +155,7 @@ def without_intervals() -> Iterator[None]:
 
 
 def least(work: Callable[[], tuple[Cost, int]], times: int) -> tuple[Cost, int]:
-    return min((work() for _ in range(times)), key=lambda found: estimates[0].total)
+    return min((work() for _ in range(times)), key=lambda found: found[0].total)
 
 
 def compare(rows: int, times: int) -> None:

@@ -20,7 +20,7 @@ from engine.evaluation.estimates import (
     estimate_metric,
 )
 from engine.evaluation.verdicts import Evidence, Measurement, decide, is_decided_by_point
-from engine.metrics import METRICS, Metric, Slices, SliceStates
+from engine.metrics import METRICS, Metric, Slices
 from engine.planning import EvaluationPlan
 
 __all__ = ["Failures", "Judge", "SliceEstimate"]
@@ -35,7 +35,7 @@ MOST_CELLS = 4_000_000
 
 @dataclass(frozen=True)
 class Judge:
-    """Measures and judges the tests of an evaluation, slice by slice or many at once."""
+    """Measures and judges the tests of an evaluation, many slices at once."""
 
     plan: EvaluationPlan
     failures: Failures
@@ -50,19 +50,6 @@ class Judge:
     def at_once(self) -> int:
         """How many slices are judged at once."""
         return max(1, min(AT_ONCE, MOST_CELLS // max(self.plan.problem.n_classes, 1) ** 2))
-
-    def cells(self, where: Slice, states: Mapping[int, SliceStates]) -> list[Cell]:
-        """The cells of a slice, from the states of each model by its number."""
-        base = states.get(self.base) if self.base is not None else None
-        if base is None or (self.base, "") in self.failures:
-            return self._judge_slices(
-                [where], {number: Slices.one(on) for number, on in states.items()}
-            )
-        other = Slices.one(base)
-        own = {
-            number: other if on is base else Slices.one(on, other) for number, on in states.items()
-        }
-        return self._judge_slices([where], own)
 
     def block(self, slices: Sequence[Slice], states: Mapping[int, Slices]) -> Iterator[Cell]:
         """The cells of slices of one set, from the states of each model by its number.
@@ -144,12 +131,7 @@ class Judge:
                     1, f"the metric failed: {redacted_message(error)}"
                 )
         # Of many slices some may have a value: each is tried by itself.
-        other = on.baseline
-        singles = [
-            on.some(at, at + 1, None if other is None else other.some(at, at + 1))
-            for at in range(count)
-        ]
-        return SliceEstimates.concat([self._estimate(test, number, single) for single in singles])
+        return SliceEstimates.concat([self._estimate(test, number, one) for one in on.slices])
 
     def _estimate_metric(
         self, test: ModelTest, number: int, metric: Metric, on: Slices
@@ -164,12 +146,7 @@ class Judge:
         alone = (
             metric.against or test.threshold is not None or self._is_comparison_lost(metric, number)
         )
-        estimates = estimate_metric(metric, self.plan, on, alone=alone)
-        if metric.against and on.baseline is not None:
-            bad = MetricValue(None, "nan_input", detail="those of the baseline")
-            places = [at for at, rows in enumerate(on.baseline.counts) if rows.bad_scores]
-            estimates = estimates.without(places, bad)
-        return estimates
+        return estimate_metric(metric, self.plan, on, alone=alone)
 
     def _is_comparison_lost(self, metric: Metric, number: int) -> bool:
         """Whether what compares a model with the baseline failed, of either: none of it is whole.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +15,6 @@ from engine.states import Bools, Floats
 from engine.statistics import Several, Spread, two_sided_p
 
 FAILED = MetricValue(None, "failed")
-# An undefined value of one reason is one object, however many cells have it.
-_UNDEFINED: dict[str, MetricValue] = {}
-
 # The ends of a difference's interval and the p-value of no difference; None where unknown.
 Difference = tuple[float | None, float | None, float | None]
 NO_DIFFERENCE: Difference = (None, None, None)
@@ -102,13 +99,6 @@ class SliceEstimates:
             tuple(part for estimates in parts for part in estimates.parts),
         )
 
-    def without(self, places: Iterable[int], value: MetricValue) -> SliceEstimates:
-        """The same with a value that is not defined at some places."""
-        values = list(self.values)
-        for at in places:
-            values[at] = value
-        return replace(self, values=values)
-
     def evidence(
         self, conditions: Sequence[Condition], others: Sequence[MetricValue], metric: Metric,
         level: float,
@@ -129,14 +119,14 @@ def estimate_metric(
     metric: Metric, plan: EvaluationPlan, on: Slices, *, alone: bool
 ) -> SliceEstimates:
     """A metric of a model on slices; `alone` without a comparison with the baseline."""
-    figured = on.figures(metric, plan.problem)
+    figured = metric.figures(plan.problem, on)
     spread = spreads_of(metric, plan.problem, on)
-    values = list(_values(figured, spread, metric, plan.confidence))
+    values = _values(figured, spread, metric, plan.confidence)
     count = len(on)
     comparison = None
     differences = [NO_DIFFERENCE] * count
     if not alone and on.baseline is not None:
-        theirs = on.baseline.figures(metric, plan.problem)
+        theirs = metric.figures(plan.problem, on.baseline)
         comparison = comparisons_of(metric, plan.problem, on)
         if comparison is not None:
             differences = _differences(comparison, figured.is_defined & theirs.is_defined, plan)
@@ -144,32 +134,15 @@ def estimate_metric(
 
 
 def _values(
-    metric_values: Figured, spread: Several | None, metric: Metric, level: float
-) -> Iterator[MetricValue]:
+    figured: Figured, spread: Several | None, metric: Metric, level: float
+) -> list[MetricValue]:
     """The values with their intervals, which stay within the metric's bounds."""
-    count = len(metric_values)
-    lows: list[float | None] = [None] * count
-    highs: list[float | None] = [None] * count
-    if spread is not None:
-        low, high = spread.interval(level)
-        lows = _optional_floats(np.maximum(low, metric.bounds[0]), spread.is_known)
-        highs = _optional_floats(np.minimum(high, metric.bounds[1]), spread.is_known)
-    details = metric_values.details or [None] * count
-    for value, reason, bound, low_, high_, detail in zip(
-        metric_values.values.tolist(),
-        metric_values.reasons,
-        metric_values.bounds.tolist(),
-        lows,
-        highs,
-        details,
-        strict=True,
-    ):
-        if reason is None:
-            yield MetricValue(value, None, bound, low_, high_)
-        elif detail is not None:
-            yield MetricValue(None, reason, detail=detail)
-        else:
-            yield _UNDEFINED.setdefault(reason, MetricValue(None, reason))
+    if spread is None:
+        return list(figured.metric_values())
+    low, high = spread.interval(level)
+    lows = _optional_floats(np.maximum(low, metric.bounds[0]), spread.is_known)
+    highs = _optional_floats(np.minimum(high, metric.bounds[1]), spread.is_known)
+    return list(figured.metric_values(lows, highs))
 
 
 def _optional_floats(figures: Floats, known: Bools) -> list[float | None]:

@@ -10,10 +10,10 @@ from engine.core.redaction import redacted_message
 from engine.core.vocabulary import Cell, ModelTest, RowCounts, Slice, SliceSet
 from engine.evaluation.cells import Judge
 from engine.evaluation.estimates import FAILED, SliceEstimate, with_interval
-from engine.metrics import METRICS, SliceStates, measure_groups
+from engine.metrics import METRICS, Slices, measure_groups
 from engine.planning.slices import Values, group_text, slice_of
 
-Groups = dict[str, SliceStates]
+Groups = dict[str, Slices]
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class GroupedSlice:
     values: Values
     groups: dict[int, Groups] = field(default_factory=dict)
 
-    def add(self, values: Values, states: Mapping[int, SliceStates]) -> None:
+    def add(self, values: Values, states: Mapping[int, Slices]) -> None:
         """Adds the states of one group, whose value is the last of `values`."""
         name = group_text(self.slice_set.dimensions[-1].column, values[-1])
         for number, on in states.items():
@@ -72,5 +72,5 @@ def _total_counts(groups: Groups) -> RowCounts:
             left.bad_scores + right.bad_scores,
             left.unknown_labels + right.unknown_labels,
         ),
-        (on.rows for on in groups.values()),
+        (on.counts[0] for on in groups.values()),
     )

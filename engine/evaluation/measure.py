@@ -28,7 +28,7 @@ from engine.evaluation.estimates import SliceEstimate
 from engine.evaluation.groups import GroupedSlice
 from engine.evaluation.order import Order, with_unique_names
 from engine.evaluation.verdicts import Correction, correct_verdicts
-from engine.metrics import METRICS, Metric, Problem, SliceStates, confusion, curves
+from engine.metrics import METRICS, Metric, Problem, Slices, confusion, curves
 from engine.planning import EvaluationPlan
 from engine.planning.plan import refuse_many
 from engine.planning.slices import from_key, key_values
@@ -185,7 +185,7 @@ def _read_meta(result: PartialResult, rows: Iterable[StateRow]) -> None:
 
 
 def _best_thresholds(
-    result: PartialResult, states: Mapping[int, SliceStates]
+    result: PartialResult, states: Mapping[int, Slices]
 ) -> dict[tuple[str, str], float]:
     """The threshold that is best for each aim and model, where its scores were kept."""
     thresholds = {}
@@ -194,7 +194,7 @@ def _best_thresholds(
         metric = METRICS.get(f"best_threshold_{best}")
         for number, on in states.items():
             lost = any((number, key) in result.failures for key in ("", *_keys(metric, problem)))
-            if lost or any(key not in on for key in _keys(metric, problem)):
+            if lost or any(key not in on.families for key in _keys(metric, problem)):
                 continue
             value = metric.value(problem, on).value
             if value is not None:
@@ -206,7 +206,7 @@ def _keys(metric: Metric, problem: Problem) -> list[str]:
     return [family.key for family in metric.needs(problem)]
 
 
-def _draw(result: PartialResult, where: Slice, states: Mapping[int, SliceStates]) -> None:
+def _draw(result: PartialResult, where: Slice, states: Mapping[int, Slices]) -> None:
     for number, on in states.items():
         if (number, "") in result.failures:
             continue

@@ -35,13 +35,9 @@ from engine.metrics.base import (
     REGRESSION,
     Metric,
     Problem,
-    Sampling,
-    SliceStates,
-    Value,
     mean,
     mean_metric,
     metric,
-    ratio,
 )
 from engine.metrics.basis import Averaged, Basis, Counted, Known, Map
 from engine.metrics.classification import label_text
@@ -55,11 +51,11 @@ from engine.metrics.fairness import (
     fairness_metric,
     measure_groups,
 )
-from engine.metrics.inference.batch import RowsOf, Slices
 from engine.metrics.inference.differences import Comparison, comparison_of, comparisons_of
 from engine.metrics.inference.intervals import spread_of, spreads_of
-from engine.metrics.inference.values import Figured
+from engine.metrics.slices import RowsOf, Sampling, Slices, SliceStates
 from engine.metrics.thresholds import AT
+from engine.metrics.values import Figured, Value, ratio
 
 __all__ = [
     "AT",

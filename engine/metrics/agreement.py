@@ -12,9 +12,10 @@ from functools import partial
 
 import numpy as np
 
-from engine.metrics.base import CLASSIFICATION, METRICS, Metric, Problem, Value, metric
+from engine.metrics.base import CLASSIFICATION, METRICS, Metric, Problem, metric
 from engine.metrics.basis import Averaged
 from engine.metrics.classification import confusion_of
+from engine.metrics.values import Value
 from engine.states import (
     BUCKETS,
     ConfusionView,

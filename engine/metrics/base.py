@@ -7,31 +7,36 @@ metric, a user's own too, needs nothing more of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from engine.core.registry import Registry
-from engine.core.vocabulary import Label, MetricValue, RowCounts, TaskKind
+from engine.core.vocabulary import Label, MetricValue, TaskKind
 from engine.errors import InputError
-from engine.metrics.basis import Averaged, Basis, Counted, Map
+from engine.metrics.basis import Averaged, Counted
+from engine.metrics.slices import HISTOGRAMS, Slices
+from engine.metrics.values import (
+    Figured,
+    Undefined,
+    Value,
+    add_slice_axis,
+    first_replicate,
+    gather_bases,
+)
 from engine.states import (
-    Bools,
     Family,
     Floats,
+    Ints,
     Mean,
     MomentsView,
     PairedMean,
     PairFamily,
     Scored,
-    ScoresView,
-    States,
-    ValuesView,
-    view,
+    ScoreHistogram,
 )
-from engine.statistics import Figures
 
 BINARY = frozenset({TaskKind.BINARY})
 MULTICLASS = frozenset({TaskKind.MULTICLASS})
@@ -59,65 +64,6 @@ class Problem:
     @property
     def n_classes(self) -> int:
         return len(self.classes)
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A metric's numbers: [replicate], NaN where undefined.
-
-    `undefined` names the reasons with the replicates they hold for, the first that holds counts;
-    `bound` is what approximation can have cost the first replicate. `basis` is what an interval
-    can rest on better than on the replicates, after `map` where the value is a function of it.
-    `support` is the number of rows that the value rests on in the scarcest class, from which
-    an interval comes where the value is at its bound and nothing spreads. `detail` adds to
-    the reason. `centre` is, where chance alone pushes the values one way, what is left of them
-    without that: an interval lies around it, and its replicates are those of the metric.
-
-    Of many slices at once all arrays have one axis more, that of the slices, before the others.
-    """
-
-    values: Floats
-    undefined: tuple[tuple[str, Bools], ...] = ()
-    bound: Figures = 0.0
-    basis: Basis | None = None
-    map: Map | None = None
-    support: Figures | None = None
-    detail: str | None = None
-    centre: Floats | None = None
-
-    def reason(self) -> str | None:
-        """Why the first replicate is undefined; None when it is a number."""
-        for code, mask in self.undefined:
-            if mask[0]:
-                return code
-        return None if np.isfinite(self.values[0]) else "undefined"
-
-    def replicates(self) -> Floats:
-        """The numbers of all replicates that an interval lies around, NaN where undefined."""
-        values = np.array(self.values if self.centre is None else self.centre, np.float64)
-        for _, mask in self.undefined:
-            values[mask] = np.nan
-        return values
-
-
-def ratio(
-    numerator: Floats,
-    denominator: Floats,
-    reason: str,
-    *,
-    squares: tuple[Figures, Figures] | None = None,
-) -> Value:
-    """The quotient, undefined with `reason` where the denominator is 0.
-
-    With `squares`, the sums of squared weights of the numerator's rows and of the denominator's
-    other rows, it is a share of rows, and has the interval of one.
-    """
-    zero = denominator == 0
-    values = np.divide(numerator, denominator, out=np.full(zero.shape, np.nan), where=~zero)
-    basis = None
-    if squares is not None:
-        basis = Counted(numerator[..., 0], denominator[..., 0], *squares)
-    return Value(values, ((reason, zero),), basis=basis)
 
 
 Function = Callable[..., Value | Floats]
@@ -177,122 +123,91 @@ class Metric:
             return tuple(family for family in own if not isinstance(family, PairFamily))
         return (*own, *(self.paired(problem) if self.paired else ()))
 
-    def value(self, problem: Problem, states: SliceStates) -> MetricValue:
-        """The metric on one slice; undefined is None with a reason, never a number."""
-        lacking = lacking_rows(states.rows)
-        if lacking is not None:
-            return MetricValue(None, lacking)
-        measured = self.measure(problem, states)
-        why = measured.reason()
-        if why is not None:
-            return MetricValue(None, why, detail=measured.detail)
-        return MetricValue(float(measured.values[0]), error_bound=float(measured.bound))
+    def value(self, problem: Problem, states: Slices) -> MetricValue:
+        """The metric on a single slice; undefined is None with a reason, never a number."""
+        (value,) = self.figures(problem, states).metric_values()
+        return value
 
-    def measure(self, problem: Problem, states: SliceStates) -> Value:
-        """What the metric's function makes of the states, computed once for a slice."""
-        return states.once(
-            ("value", self.name), lambda: self.of_views(problem, self._views(states, problem))
-        )
+    def figures(self, problem: Problem, slices: Slices) -> Figured:
+        """The metric on all slices, computed once for them."""
+        return slices.once(("figured", self.name), lambda: self._compute_figures(problem, slices))
 
-    def replicates(self, problem: Problem, states: SliceStates) -> Floats:
-        """The metric with all rows, then with each bucket left out; NaN where undefined.
+    def _compute_figures(self, problem: Problem, slices: Slices) -> Figured:
+        lacking = self._reasons(slices)
+        families = self.needs(problem)
+        if not self.many or self.of_baseline is not None:
+            figured = self._figures_slice_by_slice(problem, slices, lacking)
+        elif any(isinstance(slices.families[family.key], ScoreHistogram) for family in families):
+            (family,) = families
+            figured = self._figures_of_scores(problem, slices, family.key)
+        else:
+            views = [slices.view(family.key) for family in families]
+            figured = Figured.of(self.of_views(problem, views))
+        for at, why in enumerate(lacking):
+            if why is not None:
+                figured.undefine(at, why)
+        return figured
 
-        Of a histogram beyond its cap these are coarser than `value`; their differences count.
-        """
-        return states.once(("replicates", self.name), lambda: self._replicates(problem, states))
-
-    def _replicates(self, problem: Problem, states: SliceStates) -> Floats:
-        views = self._views(states, problem)
-        histograms = ScoresView | ValuesView
-        if not any(isinstance(view, histograms) for view in views):
-            return self.measure(problem, states).replicates()
-        left_out = [
-            # The views are kept with the states, so each has an id of its own.
-            states.once(("left_out", id(view)), view.with_replicates)
-            if isinstance(view, histograms)
-            else view
-            for view in views
+    def _reasons(self, slices: Slices) -> list[Undefined | None]:
+        """Why slices have no value whatever the function says, None where they may have one."""
+        own = [None if reason is None else Undefined(reason) for reason in slices.reasons]
+        if not self.against or slices.baseline is None:
+            return own
+        bad = Undefined("nan_input", "those of the baseline")
+        return [
+            bad if rows.bad_scores > 0 else why
+            for rows, why in zip(slices.baseline.counts, own, strict=True)
         ]
-        return self.of_views(problem, left_out).replicates()
 
-    def _views(self, states: SliceStates, problem: Problem) -> list[Any]:
-        views = [states.view(family.key) for family in self.needs(problem)]
+    def _figures_of_scores(self, problem: Problem, slices: Slices, key: str) -> Figured:
+        """From score histograms, of which some have a view of their own for the replicates."""
+        values: list[tuple[Ints, Figured]] = []
+        spreading: list[tuple[Ints, Figured]] = []
+        for block in slices.score_blocks(key):
+            part = (block.at, Figured.of(self.of_views(problem, [block.view])))
+            if block.has_values:
+                values.append(part)
+            else:
+                spreading.append(part)
+        figured = Figured.join(len(slices), values)
+        for at, coarse in spreading:
+            figured.replicates[at] = coarse.replicates
+        return gather_bases(figured)
+
+    def _figures_slice_by_slice(
+        self, problem: Problem, slices: Slices, lacking: Sequence[Undefined | None]
+    ) -> Figured:
+        """By a function that takes no axis of slices: the one place that calls it for each."""
+        parts = [
+            (np.array([at]), self._figures_at(problem, slices, at))
+            for at, why in enumerate(lacking)
+            if why is None
+        ]
+        return gather_bases(Figured.join(len(slices), parts))
+
+    def _figures_at(self, problem: Problem, slices: Slices, at: int) -> Figured:
+        """The figures of one slice; of a histogram beyond its cap the replicates are coarser."""
+        sources = [(slices, family.key) for family in self.needs(problem)]
         if self.of_baseline is not None:
-            assert states.baseline is not None, "a comparison has a baseline"
-            views += [
-                states.baseline.view(baseline_family.key)
-                for baseline_family in self.of_baseline(problem)
-            ]
-        return views
+            assert slices.baseline is not None, "a comparison has a baseline"
+            sources += [(slices.baseline, family.key) for family in self.of_baseline(problem)]
+        views = [on.view_at(key, at) for on, key in sources]
+        value = add_slice_axis(self.of_views(problem, views))
+        if not any(isinstance(view, HISTOGRAMS) for view in views):
+            return Figured.of(value)
+        # Beside a histogram, which has one replicate, others can have all: the first is the value.
+        figured = Figured.of(first_replicate(value))
+        if not self.intervals or figured.reasons[0] is not None:
+            return figured
+        left_out = [on.replicates_view_at(key, at) for on, key in sources]
+        coarse = Figured.of(add_slice_axis(self.of_views(problem, left_out)))
+        return replace(figured, replicates=coarse.replicates)
 
     def of_views(self, problem: Problem, views: Sequence[Any]) -> Value:
         """What the metric's function makes of views."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             result = self.function(problem, *views)
         return result if isinstance(result, Value) else Value(np.atleast_1d(result))
-
-
-def lacking_rows(rows: RowCounts) -> str | None:
-    """Why no metric has a value on a slice with these rows."""
-    if rows.n == rows.unknown_labels:
-        return "empty"
-    if rows.bad_scores:
-        return "nan_input"
-    return "zero_weight" if rows.weight_sum == 0 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the rows came: with weights or without, alone or in clusters of about some size."""
-
-    weighted: bool = False
-    clustered: bool = False
-    rows_per_cluster: float = 1.0
-
-
-T = TypeVar("T")
-
-
-class SliceStates:
-    """All the states of one model on one slice, with what is read from them made once.
-
-    `buckets` is the weight of the rows in each bucket, None where nobody asked for intervals.
-    """
-
-    def __init__(
-        self,
-        rows: RowCounts,
-        states: Mapping[str, States],
-        *,
-        buckets: Floats | None = None,
-        sampling: Sampling = Sampling(),
-        baseline: SliceStates | None = None,
-    ) -> None:
-        self.rows = rows
-        self.buckets = buckets
-        self.sampling = sampling
-        self.baseline = baseline
-        self._states = states
-        self._made: dict[Hashable, Any] = {}
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._states
-
-    @property
-    def families(self) -> Mapping[str, States]:
-        """The states by the key of their family."""
-        return self._states
-
-    def view(self, key: str) -> Any:
-        """The view of the family `key`."""
-        return self.once(("view", key), lambda: view(self._states[key]))
-
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """The value of `make`, computed once for this slice."""
-        if key not in self._made:
-            self._made[key] = make()
-        value: T = self._made[key]
-        return value
 
 
 METRICS: Registry[Metric] = Registry("metric", GROUP)

@@ -15,9 +15,10 @@ from functools import partial
 
 import numpy as np
 
-from engine.metrics.base import BINARY, METRICS, Function, Metric, Problem, Value, mean, metric
+from engine.metrics.base import BINARY, METRICS, Function, Metric, Problem, mean, metric
 from engine.metrics.bins import Bins, Ranges, bin_scores
 from engine.metrics.score_grid import UNIT, positive_scores
+from engine.metrics.values import Value
 from engine.states import Floats, Mean, MomentsView, Scored, Scores, ScoresView
 
 BINS = 15

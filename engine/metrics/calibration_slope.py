@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.metrics.base import BINARY, Problem, Value, metric
+from engine.metrics.base import BINARY, Problem, metric
 from engine.metrics.score_grid import positive_scores, steps
+from engine.metrics.values import Value
 from engine.states import Bools, Floats, ScoresView
 
 _EPS = float(np.finfo(np.float64).eps)

@@ -14,18 +14,10 @@ from functools import partial
 
 import numpy as np
 
-from engine.metrics.base import (
-    BINARY,
-    CLASSIFICATION,
-    METRICS,
-    Metric,
-    Problem,
-    Value,
-    metric,
-    ratio,
-)
+from engine.metrics.base import BINARY, CLASSIFICATION, METRICS, Metric, Problem, metric
 from engine.metrics.classification import UNIT, pairs_of_hits
 from engine.metrics.score_grid import positive_scores, share, steps
+from engine.metrics.values import Value, ratio
 from engine.states import Floats, Ints, PairedView, ScoresView, with_left_out
 from engine.states.pairs import BOTH_RIGHT, BOTH_WRONG, GAINED, LOST, SAME_WRONG
 

@@ -16,18 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.metrics.base import (
-    BINARY,
-    CLASSIFICATION,
-    METRICS,
-    Function,
-    Metric,
-    Problem,
-    Value,
-    metric,
-    ratio,
-)
+from engine.metrics.base import BINARY, CLASSIFICATION, METRICS, Function, Metric, Problem, metric
 from engine.metrics.basis import Counted, Map
+from engine.metrics.values import Value, ratio
 from engine.states import Confusion, ConfusionView, Floats, PairedHits
 
 UNIT = (0.0, 1.0)

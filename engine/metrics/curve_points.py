@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from engine.metrics.base import BINARY, METRICS, Metric, Problem, Value, metric
+from engine.metrics.base import BINARY, METRICS, Metric, Problem, metric
 from engine.metrics.basis import Known
 from engine.metrics.roc import Below, scarcest, whole_area
 from engine.metrics.score_grid import (
@@ -30,6 +30,7 @@ from engine.metrics.score_grid import (
     share,
     worst_curve,
 )
+from engine.metrics.values import Value
 from engine.states import Bools, Floats, ScoresView
 from engine.statistics import Figures
 

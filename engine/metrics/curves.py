@@ -5,23 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from engine.core.vocabulary import ConfusionMatrix, Curve, TaskKind
-from engine.metrics.base import Problem, SliceStates
+from engine.metrics.base import Problem
 from engine.metrics.classification import label_text
+from engine.metrics.slices import Slices
 from engine.states import Confusion, Floats, Scores, ScoresView, sums_by_cell
 
 CALIBRATION_BINS = 10
 
 
-def curves(problem: Problem, states: SliceStates, *, model: str, slice_name: str) -> list[Curve]:
+def curves(problem: Problem, states: Slices, *, model: str, slice_name: str) -> list[Curve]:
     """ROC, precision-recall and calibration of each class that has a score histogram."""
     if problem.task is TaskKind.REGRESSION:
         return []
     binary = problem.task is TaskKind.BINARY
     drawn: list[Curve] = []
     for k in [problem.positive] if binary else range(problem.n_classes):
-        if Scores(k).key not in states:
+        if Scores(k).key not in states.families:
             continue
-        view = states.view(Scores(k).key)
+        view = states.view_at(Scores(k).key, 0)
         label = None if binary else label_text(problem.classes[k])
         for kind, draw in (
             ("roc", _roc),
@@ -36,13 +37,13 @@ def curves(problem: Problem, states: SliceStates, *, model: str, slice_name: str
 
 
 def confusion(
-    problem: Problem, states: SliceStates, *, model: str, slice_name: str
+    problem: Problem, states: Slices, *, model: str, slice_name: str
 ) -> ConfusionMatrix | None:
     """The confusion matrix, where the states hold one of at most 50 classes."""
     key = Confusion(problem.n_classes).key
-    if key not in states or problem.n_classes > 50:
+    if key not in states.families or problem.n_classes > 50:
         return None
-    matrix = tuple(tuple(row) for row in states.view(key).matrix().tolist())
+    matrix = tuple(tuple(row) for row in states.view_at(key, 0).matrix().tolist())
     labels = tuple(label_text(label) for label in problem.classes)
     return ConfusionMatrix(model, slice_name, labels, matrix)
 

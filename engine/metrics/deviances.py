@@ -15,9 +15,10 @@ from functools import partial
 import numpy as np
 
 from engine.errors import InputError
-from engine.metrics.base import METRICS, REGRESSION, Metric, Problem, Value, mean, mean_of, pairs_of
+from engine.metrics.base import METRICS, REGRESSION, Metric, Problem, mean, mean_of, pairs_of
 from engine.metrics.basis import Averaged
 from engine.metrics.regression import POSITIVE, ROOT, is_constant, target
+from engine.metrics.values import Value
 from engine.states import Bools, Family, Floats, Mean, MomentsView, Scored
 
 BELOW_ONE = r"0\.[0-9]*[1-9][0-9]*"

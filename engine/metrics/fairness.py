@@ -22,9 +22,10 @@ import numpy as np
 
 from engine.core.vocabulary import MetricValue
 from engine.errors import InputError
-from engine.metrics.base import BINARY, METRICS, Metric, Problem, SliceStates
+from engine.metrics.base import BINARY, METRICS, Metric, Problem
 from engine.metrics.inference.intervals import spread_of
 from engine.metrics.rates import UNIT
+from engine.metrics.slices import Slices
 from engine.states import Family, Floats, PairFamily
 from engine.statistics import Share, Spread
 from engine.statistics.disparity import LargestDifference, Shares, SmallestRatio
@@ -107,7 +108,7 @@ def _refuse_plain(name: str, problem: Problem, *views: object) -> NoReturn:
     )
 
 
-def measure_groups(name: str, problem: Problem, groups: Mapping[str, SliceStates]) -> GroupedValue:
+def measure_groups(name: str, problem: Problem, groups: Mapping[str, Slices]) -> GroupedValue:
     """A fairness metric of one model on one slice, from the states of the slice's groups.
 
     Undefined, the first that holds: `nan_input`, a group has unusable predictions; `one_group`,
@@ -125,7 +126,9 @@ def measure_groups(name: str, problem: Problem, groups: Mapping[str, SliceStates
     grouped = GROUPED.get(METRICS.canonical(name))
     if grouped is None:
         raise InputError(f"{name!r} is no fairness metric; those are {', '.join(sorted(GROUPED))}")
-    present = {group: on for group, on in groups.items() if on.rows.n + on.rows.null_labels > 0}
+    present = {
+        group: on for group, on in groups.items() if on.counts[0].n + on.counts[0].null_labels > 0
+    }
     reason, detail = _reason(grouped, problem, present)
     if reason is not None:
         return GroupedValue(MetricValue(None, reason, detail=detail))
@@ -140,10 +143,10 @@ def measure_groups(name: str, problem: Problem, groups: Mapping[str, SliceStates
 
 
 def _reason(
-    grouped: Grouped, problem: Problem, groups: Mapping[str, SliceStates]
+    grouped: Grouped, problem: Problem, groups: Mapping[str, Slices]
 ) -> tuple[str | None, str | None]:
     """Why there is no value, and for which groups."""
-    bad = [group for group, on in groups.items() if on.rows.bad_scores]
+    bad = [group for group, on in groups.items() if on.counts[0].bad_scores]
     if bad:
         return "nan_input", f"unusable predictions for {_group_names(bad)}"
     if len(groups) < 2:
@@ -178,14 +181,12 @@ def _group_names(groups: Sequence[str]) -> str:
     return ", ".join(groups[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _values(rate: ComparedRate, problem: Problem, groups: Mapping[str, SliceStates]) -> Floats:
+def _values(rate: ComparedRate, problem: Problem, groups: Mapping[str, Slices]) -> Floats:
     """The rate of each group."""
     return np.array([rate.metric.value(problem, on).value for on in groups.values()], np.float64)
 
 
-def _worst(
-    grouped: Grouped, problem: Problem, groups: Mapping[str, SliceStates]
-) -> tuple[float, str]:
+def _worst(grouped: Grouped, problem: Problem, groups: Mapping[str, Slices]) -> tuple[float, str]:
     """The most unequal rate's difference or ratio, and the groups between which it lies."""
     gaps = []
     names = list(groups)
@@ -204,7 +205,7 @@ def _worst(
     return worst(gaps, key=lambda pair: pair[0])
 
 
-def _shares(rate: ComparedRate, problem: Problem, groups: Mapping[str, SliceStates]) -> Shares:
+def _shares(rate: ComparedRate, problem: Problem, groups: Mapping[str, Slices]) -> Shares:
     """The rate of each group in effective rows."""
     shares = []
     for on in groups.values():

@@ -20,14 +20,13 @@ from engine.metrics.base import (
     MULTILABEL,
     Metric,
     Problem,
-    Value,
     mean,
     mean_metric,
     metric,
     pairs_of,
-    ratio,
     share_of,
 )
+from engine.metrics.values import Value, ratio
 from engine.states import Floats, Ints, Labels, LabelsView, MomentsView, Scored
 
 UNIT = (0.0, 1.0)

@@ -12,9 +12,10 @@ from itertools import combinations, permutations
 
 import numpy as np
 
-from engine.metrics.base import MULTICLASS, Problem, Value, metric
+from engine.metrics.base import MULTICLASS, Problem, metric
 from engine.metrics.roc import area_under_roc, roc_bound, scarcest
 from engine.metrics.score_grid import UNIT
+from engine.metrics.values import Value
 from engine.states import Bools, Floats, PairScores, ScoresView
 
 

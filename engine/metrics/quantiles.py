@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.metrics.base import METRICS, REGRESSION, Metric, Problem, Value, mean, metric
+from engine.metrics.base import METRICS, REGRESSION, Metric, Problem, mean, metric
 from engine.metrics.basis import Counted, Ordered
 from engine.metrics.deviances import BELOW_ONE, pinball_family
 from engine.metrics.regression import POSITIVE, absolute_error, target
+from engine.metrics.values import Value
 from engine.states import Family, Floats, Ints, MomentsView, Values, ValuesView
 
 # Sums of weights are right but for their last digits, which are not to decide about a tie.

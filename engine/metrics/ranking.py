@@ -26,8 +26,9 @@ from functools import partial
 
 import numpy as np
 
-from engine.metrics.base import METRICS, RANKING, Metric, Problem, Value, share_of
+from engine.metrics.base import METRICS, RANKING, Metric, Problem, share_of
 from engine.metrics.basis import Averaged
+from engine.metrics.values import Value
 from engine.states import Bools, Floats, Ints, MomentsView, PairedQueryMean, Queries, QueryMean
 
 UNIT = (0.0, 1.0)

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.metrics.base import BINARY, CLASSIFICATION, METRICS, Metric, Problem, Value, ratio
+from engine.metrics.base import BINARY, CLASSIFICATION, METRICS, Metric, Problem
 from engine.metrics.classification import average_over_classes, confusion_of, pairs_of_hits
+from engine.metrics.values import Value, ratio
 from engine.states import ConfusionView, Floats
 
 UNIT = (0.0, 1.0)

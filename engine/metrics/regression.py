@@ -13,18 +13,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.metrics.base import (
-    REGRESSION,
-    Problem,
-    Value,
-    mean,
-    mean_metric,
-    mean_of,
-    metric,
-    ratio,
-    share_of,
-)
+from engine.metrics.base import REGRESSION, Problem, mean, mean_metric, mean_of, metric, share_of
 from engine.metrics.basis import Averaged, Map
+from engine.metrics.values import Value, ratio
 from engine.states import Bools, Family, Floats, MaximaView, Maximum, MomentsView, Scored
 
 _EPS = float(np.finfo(np.float64).eps)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.metrics.base import BINARY, MULTICLASS, Problem, Value, metric
+from engine.metrics.base import BINARY, MULTICLASS, Problem, metric
 from engine.metrics.basis import Known
+from engine.metrics.values import Value
 from engine.states import Bools, Floats, Scores, ScoresView
 from engine.statistics import Figures
 
@@ -39,13 +40,10 @@ class Below:
 
     @classmethod
     def of(cls, view: ScoresView) -> Below:
-        """Those of a view, which the metrics of many slices share."""
-        cache = getattr(view, "made", None)
-        if cache is None:
-            return cls._of(view)
-        if "below" not in cache:
-            cache["below"] = cls._of(view)
-        below: Below = cache["below"]
+        """Those of a view, which its metrics share."""
+        if "below" not in view.made:
+            view.made["below"] = cls._of(view)
+        below: Below = view.made["below"]
         return below
 
     @classmethod
@@ -115,16 +113,15 @@ def roc_auc(problem: Problem, view: ScoresView) -> Value:
 
 def whole_area(view: ScoresView) -> Value:
     """The area under the ROC curve, with DeLong's standard error."""
-    cache = getattr(view, "made", {})
-    if "whole_area" not in cache:
-        cache["whole_area"] = Value(
+    if "whole_area" not in view.made:
+        view.made["whole_area"] = Value(
             area_under_roc(view),
             (("one_class", Below.of(view).one_class),),
             roc_bound(view),
             basis=delong(view),
             support=scarcest(view),
         )
-    area: Value = cache["whole_area"]
+    area: Value = view.made["whole_area"]
     return area
 
 

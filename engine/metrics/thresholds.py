@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from engine.metrics.base import BINARY, METRICS, Metric, Problem, Value, ratio
+from engine.metrics.base import BINARY, METRICS, Metric, Problem
 from engine.metrics.basis import Counted
 from engine.metrics.classification import F1_OF_JACCARD
 from engine.metrics.roc import scarcest
@@ -27,6 +27,7 @@ from engine.metrics.score_grid import (
     share,
     steps,
 )
+from engine.metrics.values import Value, ratio
 from engine.states import Floats, ScoresView
 
 # A threshold as a number may be written: 0.5, .25, 1e-05, 0.30000000000000004.

@@ -41,7 +41,8 @@ from engine.states.labels import Labels, LabelsView, LabelTally
 from engine.states.one_vs_one import PairScores
 from engine.states.pairs import Pair, PairedHits, PairedMean, PairedView, PairFamily, PairTally
 from engine.states.queries import PairedQueryMean, Queries, QueryMean
-from engine.states.score_histogram import EXACT_SCORES, ScoreHistogram, Scores, ScoresView
+from engine.states.score_histogram import EXACT_SCORES, ScoreHistogram, Scores
+from engine.states.score_views import ScoreBlock, ScoresView, score_blocks
 from engine.states.tally import Confusion, ConfusionView, Tally
 from engine.states.value_histogram import ValueHistogram, Values, ValuesView
 
@@ -76,6 +77,7 @@ __all__ = [
     "Queries",
     "QueryMean",
     "RowFlags",
+    "ScoreBlock",
     "ScoreHistogram",
     "Scored",
     "Scores",
@@ -88,9 +90,11 @@ __all__ = [
     "ValuesView",
     "decode",
     "rows_of",
+    "score_blocks",
     "sum_by_key",
     "sums_by_cell",
     "view",
+    "view_of_groups",
     "with_left_out",
 ]
 
@@ -116,6 +120,12 @@ _VIEWS: Mapping[str, Any] = {
     "scores": ScoresView.of,
     "values": ValuesView.of,
 }
+# Of kinds whose groups are read many at once too; histograms of scores by `score_blocks`.
+_VIEWS_OF_GROUPS: Mapping[str, Any] = {
+    "moments": MomentsView.of_groups,
+    "tally": ConfusionView.of_groups,
+    "pairs": PairedView.of_groups,
+}
 
 
 def decode(payload: bytes) -> States:
@@ -135,3 +145,14 @@ def view(states: States) -> Any:
     """What a metric's function reads: sums over all buckets, then with each bucket left out."""
     make = _VIEWS.get(states.kind)
     return make(states) if make else states
+
+
+def view_of_groups(states: States, first: int, last: int) -> Any:
+    """The view of the groups from `first` to before `last`: as of one, with an axis of groups.
+
+    Raises:
+        TypeError: for states that are read one by one only.
+    """
+    if states.kind not in _VIEWS_OF_GROUPS:
+        raise TypeError(f"states of the kind {states.kind!r} have no view of many groups")
+    return _VIEWS_OF_GROUPS[states.kind](states, first, last)

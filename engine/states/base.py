@@ -29,6 +29,10 @@ V = TypeVar("V")
 # Which buckets are in which replicate: all of them, then all but one.
 KEPT: Floats = np.concatenate([np.ones((1, BUCKETS)), 1 - np.eye(BUCKETS)])
 
+# So many columns at once: no library of matrices starts threads for a product so small, which
+# would wait for each other and take many times as long.
+SMALL = 512
+
 
 class NotInvertible(EvalMatrixError):
     """States from which others cannot be taken away: what is left must be computed anew."""
@@ -195,12 +199,20 @@ def with_left_out(buckets: NDArray[Any], axis: int = 0) -> NDArray[Any]:
     """
     values = buckets if axis == 0 else np.moveaxis(buckets, axis, 0)
     flat = values.reshape(BUCKETS, -1)
-    # Products so small that no library of matrices starts threads for them: waiting for each other
-    # they would take many times as long.
-    parts = [KEPT @ flat[:, at : at + 512] for at in range(0, max(flat.shape[1], 1), 512)]
+    parts = [KEPT @ flat[:, at : at + SMALL] for at in range(0, max(flat.shape[1], 1), SMALL)]
     sums = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     sums = sums.reshape(1 + BUCKETS, *values.shape[1:])
     return sums if axis == 0 else np.moveaxis(sums, 0, axis)
+
+
+def replicate_sums(buckets: Floats) -> Floats:
+    """Sums over the buckets of [group, bucket, column]: [group, replicate, column].
+
+    As `with_left_out`, group by group.
+    """
+    columns = range(0, max(buckets.shape[-1], 1), SMALL)
+    parts = [np.matmul(KEPT, buckets[..., at : at + SMALL]) for at in columns]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
 
 def runs(starts: Ints, ends: Ints) -> Ints:

@@ -21,8 +21,8 @@ from engine.states.base import (
     NotInvertible,
     Scored,
     States,
+    replicate_sums,
     sums_by_cell,
-    with_left_out,
 )
 from engine.states.subtract import FOREIGN, moments_less, remainder
 
@@ -142,7 +142,10 @@ class Moments(Dense):
 
 @dataclass(frozen=True, slots=True)
 class MomentsView:
-    """Moments over all buckets, then with each bucket left out: arrays of [replicate]."""
+    """Moments over all buckets, then with each bucket left out: arrays of [replicate].
+
+    Of many groups they have an axis of groups before: [group, replicate].
+    """
 
     weight: Floats
     weight_squares: Floats
@@ -151,14 +154,26 @@ class MomentsView:
 
     @classmethod
     def of(cls, states: Moments) -> MomentsView:
-        weight, squares, mean, m2 = np.moveaxis(states.values[0], -1, 0)
-        weights = with_left_out(weight)
+        """That of the first group alone."""
+        return cls.of_groups(states, 0, 1).at(0)
+
+    @classmethod
+    def of_groups(cls, states: Moments, first: int, last: int) -> MomentsView:
+        """That of the groups from `first` to before `last`."""
+        weight, squares, mean, m2 = np.moveaxis(states._pad(last)[first:last], -1, 0)
+        sums = replicate_sums(np.stack([weight, squares, weight * mean, m2], axis=-1))
+        weights = sums[..., 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            means = with_left_out(weight * mean) / weights
+            means = sums[..., 2] / weights
             # The squares of each bucket around its own mean, and those of its mean around theirs.
-            between = weight * (mean - means[:, None]) ** 2
-        m2s = with_left_out(m2) + between.sum(axis=1, where=_KEPT)
-        return cls(weights, with_left_out(squares), means, m2s)
+            between = weight[:, None] * (mean[:, None] - means[..., None]) ** 2
+        m2s = sums[..., 3] + between.sum(axis=-1, where=_KEPT)
+        return cls(weights, sums[..., 1], means, m2s)
+
+    def at(self, place: int) -> MomentsView:
+        """That of one of many groups."""
+        columns = (self.weight, self.weight_squares, self.mean, self.m2)
+        return MomentsView(*(column[place] for column in columns))
 
 
 @dataclass(frozen=True, slots=True)

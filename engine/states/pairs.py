@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.states.base import BUCKETS, Floats, Ints, Scored, States, sum_by_key, sums_by_cell
 from engine.states.dense import Loss, Moments, losses_of, moments_of
-from engine.states.tally import Tally, planes, squares_cells
+from engine.states.tally import Tally, cells_of, squares_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class PairedView:
     """Weights by true class and outcome.
 
     `by_bucket` is [bucket, class, outcome]; their sum `total` and the sums of squared weights
-    `squares` are [class, outcome].
+    `squares` are [class, outcome]. Of many groups all have an axis of groups before the others.
     """
 
     by_bucket: Floats
@@ -138,10 +138,22 @@ class PairedView:
 
     @classmethod
     def of(cls, states: PairTally) -> PairedView:
-        first, extra = planes(states)
-        span = first.width
-        shape = (BUCKETS, span // (BUCKETS * len(OUTCOMES)), len(OUTCOMES))
-        by_bucket = sums_by_cell(first.keys, first.weights, span).reshape(shape)
-        excess = sums_by_cell(extra.keys, extra.weights, span).reshape(shape)
-        total = by_bucket.sum(0)
-        return cls(by_bucket, total, total + excess.sum(0))
+        """That of the first group alone."""
+        return cls.of_groups(states, 0, 1).at(0)
+
+    @classmethod
+    def of_groups(cls, states: PairTally, first: int, last: int) -> PairedView:
+        """That of the groups from `first` to before `last`."""
+        cells, half, count = cells_of(states, first, last), states.width // 2, last - first
+        shape = (count, BUCKETS, half // (BUCKETS * len(OUTCOMES)), len(OUTCOMES))
+        by_bucket = sums_by_cell(cells.keys, cells.weights, count * half).reshape(shape)
+        total = by_bucket.sum(1)
+        squares = total
+        if len(cells.excess):
+            excess = sums_by_cell(cells.excess_keys, cells.excess, count * half)
+            squares = squares + excess.reshape(shape).sum(1)
+        return cls(by_bucket, total, squares)
+
+    def at(self, place: int) -> PairedView:
+        """That of one of many groups."""
+        return PairedView(self.by_bucket[place], self.total[place], self.squares[place])

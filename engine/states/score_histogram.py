@@ -17,7 +17,6 @@ import numpy as np
 
 from engine.states import codec
 from engine.states.base import (
-    BUCKETS,
     Bools,
     Family,
     Floats,
@@ -25,21 +24,17 @@ from engine.states.base import (
     NotInvertible,
     Scored,
     States,
-    sums_by_cell,
-    with_left_out,
 )
 from engine.states.distinct_sample import Seen, hashes_of
 from engine.states.histogram_build import Ranked, histogram_of
 from engine.states.histogram_entries import (
     CELLS,
-    EVERYBODY,
     NOTHING,
     Entries,
     Grid,
     Rule,
     concat,
     of_keys,
-    round_scores,
     total,
 )
 from engine.states.subtract import FOREIGN
@@ -47,8 +42,6 @@ from engine.states.subtract import FOREIGN
 EXACT_SCORES = 4096
 FINE_BITS = 10
 COARSE_BITS = 5
-# From so many on, replicates are coarser than the value.
-MANY_SCORES = 1024
 
 
 def on_grid(scores: Floats, bits: int) -> Floats:
@@ -228,45 +221,3 @@ class Scores(Family):
             2 * batch.bucket + (batch.truth == self.class_index),
             None if batch.unweighted else batch.weight,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ScoresView:
-    """Weights of positives and negatives by ascending score: arrays of [replicate, score].
-
-    There is a single replicate here, that of all rows; `left_out` gives the others, which take as
-    much room as a histogram for each bucket.
-    """
-
-    scores: Floats
-    positive: Floats
-    negative: Floats
-    exact: bool
-    state: ScoreHistogram
-
-    @classmethod
-    def of(cls, states: ScoreHistogram) -> ScoresView:
-        entries, gridded = states.entries, bool(states.gridded[0])
-        if gridded:
-            entries = entries.between(EVERYBODY, CELLS)
-        entries = entries.drop_unused()
-        count = len(entries.scores)
-        cells = (entries.place & 1) * count + entries.rank
-        negative, positive = sums_by_cell(cells, entries.weight, 2 * count).reshape(2, 1, -1)
-        return cls(entries.scores, positive, negative, not gridded, states)
-
-    def with_replicates(self) -> ScoresView:
-        """The same with a replicate for all rows, then one with each bucket left out.
-
-        Of many scores it is on the coarse grid, the first replicate too, so that they compare: only
-        a spread is wanted of them.
-        """
-        entries = self.state.entries.between(0, EVERYBODY).drop_unused()
-        scores, rank = entries.scores, entries.rank
-        if len(self.scores) > MANY_SCORES:
-            scores, coarse = round_scores(scores, on_grid, COARSE_BITS)
-            rank = coarse[rank]
-        cells = entries.place * len(scores) + rank
-        table = sums_by_cell(cells, entries.weight, 2 * BUCKETS * len(scores))
-        replicates = with_left_out(table.reshape(BUCKETS, 2, len(scores)))
-        return ScoresView(scores, replicates[:, 1], replicates[:, 0], self.exact, self.state)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from engine.states.base import (
     Ints,
     Scored,
     States,
+    replicate_sums,
     runs,
     sum_by_key,
     sums_by_cell,
-    with_left_out,
 )
 from engine.states.subtract import Sparse
 
@@ -136,6 +136,33 @@ class Confusion(Family):
         return cells + batch.predicted
 
 
+class Cells(NamedTuple):
+    """Weights of a tally by group and cell: the first plane, and what their squares are more."""
+
+    keys: Ints
+    weights: Floats
+    excess_keys: Ints
+    excess: Floats
+
+
+def cells_of(states: Tally, first: int, last: int) -> Cells:
+    """The cells of the groups from `first` to before `last`, of a tally that is `squared`."""
+    low, high = np.searchsorted(states.keys, [first * states.width, last * states.width])
+    keys, weights = states.keys[low:high] - first * states.width, states.weights[low:high]
+    half = states.width // 2
+    group, cell = np.divmod(keys, states.width)
+    own = cell < half
+    if own.all():
+        return Cells(group * half + cell, weights, keys[:0], weights[:0])
+    squares = ~own
+    return Cells(
+        (group * half + cell)[own],
+        weights[own],
+        (group * half + cell - half)[squares],
+        weights[squares],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ConfusionView:
     """Margins of a confusion, over all buckets and with each left out: [replicate, class].
@@ -143,6 +170,8 @@ class ConfusionView:
     `hits` is the weight of rows of a class that were predicted so; `actual` and `predicted` the
     weight of its rows and of the rows predicted so. `squares` has the sums of squared weights by
     true and predicted class, over all buckets: [class, class].
+
+    Of many groups all have an axis of groups before the others. `state` has the first plane.
     """
 
     n_classes: int
@@ -152,50 +181,72 @@ class ConfusionView:
     total: Floats
     squares: Floats
     state: Tally
+    made: dict[str, Floats] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, states: Tally) -> ConfusionView:
-        k = round((states.width // (2 * BUCKETS)) ** 0.5)
-        first, extra = planes(states)
-        rest, predicted = np.divmod(first.keys, k)
-        bucket, actual = np.divmod(rest, k)
+        """That of the first group alone."""
+        return cls.of_groups(states, 0, 1).at(0)
 
-        def margin(classes: Ints, weights: Floats, buckets: Ints) -> Floats:
-            sums = sums_by_cell(buckets * k + classes, weights, BUCKETS * k)
-            return with_left_out(sums.reshape(BUCKETS, k))
+    @classmethod
+    def of_groups(cls, states: Tally, first: int, last: int) -> ConfusionView:
+        """That of the groups from `first` to before `last`."""
+        count, half = last - first, states.width // 2
+        k = round((half // BUCKETS) ** 0.5)
+        cells = cells_of(states, first, last)
+        rest, predicted = np.divmod(cells.keys, k)
+        # Group and bucket together, as they lie one after the other.
+        place, actual = np.divmod(rest, k)
+
+        def margin(classes: Ints, weights: Floats, places: Ints) -> Floats:
+            sums = sums_by_cell(places * k + classes, weights, count * BUCKETS * k)
+            return replicate_sums(sums.reshape(count, BUCKETS, k))
 
         hit = actual == predicted
-        hits = margin(actual[hit], first.weights[hit], bucket[hit])
-        actuals = margin(actual, first.weights, bucket)
-        excess = sums_by_cell(extra.keys % (k * k), extra.weights, k * k)
-        squares = excess + sums_by_cell(first.keys % (k * k), first.weights, k * k)
+        actuals = margin(actual, cells.weights, place)
+        squares = _by_classes(cells.keys, cells.weights, (count, half, k))
+        if len(cells.excess):
+            squares = squares + _by_classes(cells.excess_keys, cells.excess, (count, half, k))
         return cls(
             k,
-            hits,
+            margin(actual[hit], cells.weights[hit], place[hit]),
             actuals,
-            margin(predicted, first.weights, bucket),
+            margin(predicted, cells.weights, place),
             actuals.sum(-1),
-            squares.reshape(k, k),
-            first,
+            squares,
+            Tally(half, count, cells.keys, cells.weights),
+        )
+
+    def at(self, place: int) -> ConfusionView:
+        """That of one of many groups."""
+        return ConfusionView(
+            self.n_classes,
+            self.hits[place],
+            self.actual[place],
+            self.predicted[place],
+            self.total[place],
+            self.squares[place],
+            self.state.take(place),
         )
 
     def matrix(self) -> Floats:
         """The whole confusion [true class, predicted class], all buckets together."""
-        k = self.n_classes
-        return sums_by_cell(self.state.keys % (k * k), self.state.weights, k * k).reshape(k, k)
+        k, state = self.n_classes, self.state
+        sums = _by_classes(state.keys, state.weights, (state.groups, state.width, k))
+        return sums.reshape(*self.total.shape[:-1], k, k)
 
     def by_replicate(self) -> Floats:
         """The confusion with all rows, then without each bucket: [replicate, true, predicted]."""
-        k = self.n_classes
-        sums = sums_by_cell(self.state.keys, self.state.weights, BUCKETS * k * k)
-        return with_left_out(sums.reshape(BUCKETS, k, k))
+        if "by_replicate" not in self.made:
+            k, state = self.n_classes, self.state
+            sums = sums_by_cell(state.keys, state.weights, state.groups * state.width)
+            sums = replicate_sums(sums.reshape(state.groups, BUCKETS, k * k))
+            self.made["by_replicate"] = sums.reshape(*self.total.shape, k, k)
+        return self.made["by_replicate"]
 
 
-def planes(states: Tally) -> tuple[Tally, Tally]:
-    """The weights of a tally with one group, and what their squares are more than they."""
-    half = states.width // 2
-    cut = int(np.searchsorted(states.keys, half))
-    return (
-        Tally(half, 1, states.keys[:cut], states.weights[:cut]),
-        Tally(half, 1, states.keys[cut:] - half, states.weights[cut:]),
-    )
+def _by_classes(keys: Ints, weights: Floats, size: tuple[int, int, int]) -> Floats:
+    """Weights by true and predicted class, [group, class, class], of `size` (groups, width, k)."""
+    count, width, k = size
+    cells = keys // width * (k * k) + keys % (k * k)
+    return sums_by_cell(cells, weights, count * k * k).reshape(count, k, k)

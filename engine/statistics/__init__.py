@@ -7,7 +7,7 @@ Nothing draws a random number, so that the same rows give the same verdicts.
 from __future__ import annotations
 
 from engine.statistics.corrections import adjust_p_values, family_levels, simes
-from engine.statistics.jackknife import Jackknifed, jackknife, jackknives
+from engine.statistics.jackknife import Jackknifed, jackknives
 from engine.statistics.online_fdr import Judged as PastTest
 from engine.statistics.online_fdr import next_level
 from engine.statistics.order_statistics import QuantileOf
@@ -22,7 +22,6 @@ from engine.statistics.spread import (
     Spread,
     StudentT,
     growth_of,
-    growth_to_decide,
     quantile,
     two_sided_p,
 )
@@ -45,8 +44,6 @@ __all__ = [
     "adjust_p_values",
     "family_levels",
     "growth_of",
-    "growth_to_decide",
-    "jackknife",
     "jackknives",
     "next_level",
     "quantile",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +16,14 @@ LEAST_DF = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Jackknifed:
-    """A standard error, and the degrees of freedom that it was estimated with; floats or arrays."""
+    """Standard errors, and the degrees of freedom that they were estimated with: [estimate]."""
 
     se: Any
     df: Any
 
 
-def jackknife(replicates: Floats, sizes: Floats) -> Jackknifed | None:
-    """The standard error of an estimate from what it is with each group of rows left out.
+def jackknives(replicates: Floats, sizes: Floats) -> Jackknifed:
+    """The standard errors of estimates from what they are with each group of rows left out.
 
     Tukey's jackknife (1958) where the groups are of one size. Else with s the groups' shares,
     a group adds g = (1 - s) (estimate - replicate), which is exact for means, and the variance is
@@ -34,25 +33,13 @@ def jackknife(replicates: Floats, sizes: Floats) -> Jackknifed | None:
     group's figure to be 1 / size, these stay right where a few heavy rows make a group large.
 
     Args:
-        replicates: [1 + groups], first the estimate itself, then without each group.
-        sizes: [groups] rows or weight of each; groups of size 0 hold nothing and are passed over.
+        replicates: [estimate, 1 + groups], first the estimate itself, then without each group.
+        sizes: [estimate, groups] rows or weight of each; groups of size 0 hold nothing and are
+            passed over.
 
     Returns:
-        None where fewer than two groups have rows, or one has nearly all of them, or a replicate
-        is not a number.
-    """
-    errors = jackknives(replicates[None], sizes[None])
-    if math.isnan(errors.se[0]):
-        return None
-    return Jackknifed(float(errors.se[0]), float(errors.df[0]))
-
-
-def jackknives(replicates: Floats, sizes: Floats) -> Jackknifed:
-    """The same of many estimates at once; NaN where nothing is known.
-
-    Args:
-        replicates: [estimate, 1 + groups].
-        sizes: [estimate, groups].
+        [estimate]; NaN where fewer than two groups have rows, or one has nearly all of them, or a
+        replicate is not a number.
     """
     used = sizes > 0
     estimate, left_out = replicates[:, :1], replicates[:, 1:]

@@ -294,16 +294,12 @@ class Moved(Spread):
         return (limit - self.origin) / self.width
 
 
-def growth_to_decide(spread: Spread, limit: float, level: float) -> float:
-    """How many times as many rows would put the limit at the end of the interval.
-
-    By how many standard errors an estimate is beyond a limit grows as the root of the rows.
-    """
-    return growth_of(spread.errors_to(limit), level)
-
-
 def growth_of(errors: float, level: float) -> float:
-    """The same, of an estimate that is so many standard errors away from the limit."""
+    """How many times as many rows would put a limit at the end of the interval.
+
+    By how many standard errors an estimate is beyond a limit, `errors`, grows as the root of the
+    rows.
+    """
     return (_quantile(level, math.inf) / errors) ** 2 if errors > 0 else math.inf
 
 

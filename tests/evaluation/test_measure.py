@@ -28,7 +28,7 @@ from engine.core.vocabulary import (
 from engine.errors import DataError
 from engine.evaluation.cells import Judge
 from engine.evaluation.measure import measure as measure_packed
-from engine.metrics import GROUPED, METRICS, Metric, Problem, RowsOf, Slices, SliceStates, Value
+from engine.metrics import GROUPED, METRICS, Metric, Problem, RowsOf, Slices, Value
 from engine.metrics.fairness import ComparedRate, How, fairness_metric
 from engine.planning import Columns, EvaluationPlan
 from engine.planning.slices import slice_key, slice_of
@@ -430,12 +430,8 @@ def test_many_slices_at_once_have_the_cells_of_each_by_itself() -> None:
         assert len(together) == len(right) * len(tests) * 2
         alone = []
         for at, where in enumerate(wheres):
-            base = states[1].slices[at]
-            own = states[0].slices[at]
-            beside = SliceStates(
-                own.rows, own.families, buckets=own.buckets, sampling=own.sampling, baseline=base
-            )
-            alone += judge.cells(where, {0: beside, 1: base})
+            single = {number: on.slices[at] for number, on in states.items()}
+            alone += judge.block([where], single)
         assert [told(cell) for cell in together] == [told(cell) for cell in alone]
         for cell, other in zip(together, alone, strict=True):
             assert figures(cell) == pytest.approx(figures(other), rel=1e-12, nan_ok=True)

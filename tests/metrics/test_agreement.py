@@ -43,7 +43,7 @@ def test_the_cost_is_the_mean_over_rows(random_rows: Any, weights: str) -> None:
         of_row = np.array(COSTS)[rows.truth, rows.predicted]
         measured = metric.value(problem, states_of(metric, problem, rows))
         assert measured.value == pytest.approx(np.average(of_row, weights=rows.weight))
-        replicates = metric.replicates(problem, states_of(metric, problem, rows))
+        replicates = metric.figures(problem, states_of(metric, problem, rows)).replicates[0]
         kept = rows.bucket != 3
         if rows.weight[kept].sum() > 0:
             expected = np.average(of_row[kept], weights=rows.weight[kept])

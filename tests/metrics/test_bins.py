@@ -23,7 +23,7 @@ def test_a_score_on_an_edge_belongs_to_the_bin_below() -> None:
 
 def test_uniform_bins_are_scikit_learns(measure: Any, random_rows: Any) -> None:
     rows = random_rows(0, 300, classes=CLASSES, decimals=2)
-    bins = bin_scores(measure.states("ece", rows).view("scores(1)"), 10, quantile=False)
+    bins = bin_scores(measure.states("ece", rows).view_at("scores(1)", 0), 10, quantile=False)
     observed, said = calibration_curve(rows.truth, rows.scores[:, 1], n_bins=10)
     used = bins.weight[0] > 0
     np.testing.assert_allclose(bins.positive_share[0, used], observed)

@@ -97,7 +97,7 @@ def test_a_curve_that_is_undefined_is_not_drawn(rows_from: Any) -> None:
 def test_without_scores_there_is_no_curve(random_rows: Any) -> None:
     rows = random_rows(0, classes=(0, 1))
     key = Confusion(2).key
-    only = SliceStates(RowCounts(1, 1.0), {key: states_of(rows)._states[key]})
+    only = SliceStates(RowCounts(1, 1.0), {key: states_of(rows).families[key]})
     assert curves(rows.problem, only, model="m", slice_name="s") == []
     regression = Problem(TaskKind.REGRESSION)
     assert curves(regression, only, model="m", slice_name="s") == []

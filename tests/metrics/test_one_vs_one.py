@@ -27,6 +27,6 @@ def test_the_score_of_other_pairs_does_not_matter(measure: Any, random_rows: Any
     """A pair's histogram has the rows of its two classes only."""
     rows = random_rows(0, 60, classes=(0, 1, 2))
     states = measure.states("roc_auc_ovo", rows)
-    of_pair = states.view("scores(2|0)")
+    of_pair = states.view_at("scores(2|0)", 0)
     assert of_pair.positive.sum() == (rows.truth == 2).sum()
     assert of_pair.negative.sum() == (rows.truth == 0).sum()

@@ -242,7 +242,7 @@ def test_groups_whose_rows_cannot_be_used(measure: Any, rows_from: Any) -> None:
 
     def value(counts: RowCounts) -> Any:
         groups = states_of(measure, name, {"g=a": rows, "g=b": rows})
-        groups["g=b"].rows = counts
+        groups["g=b"] = SliceStates(counts, groups["g=b"].families)
         return measure_groups(name, PROBLEM, groups).value
 
     assert value(RowCounts(18, 18.0)).value == 0.0
@@ -353,10 +353,12 @@ def test_a_group_of_one_cluster_keeps_its_rate_but_proves_nothing(
     alone.bucket[:] = 3
     rows = {"g=a": alone, "g=b": rows_of(rows_from, (10, 50, 10, 30))}
     groups = states_of(measure, name, rows)
-    for states in groups.values():
-        states.sampling = Sampling(clustered=True, rows_per_cluster=5.0)
-    groups["g=a"].buckets = np.eye(20)[3] * 100
-    groups["g=b"].buckets = np.full(20, 5.0)
+    sizes = {"g=a": np.eye(20)[3] * 100, "g=b": np.full(20, 5.0)}
+    sampling = Sampling(clustered=True, rows_per_cluster=5.0)
+    groups = {
+        group: SliceStates(on.counts[0], on.families, buckets=sizes[group], sampling=sampling)
+        for group, on in groups.items()
+    }
     found = measure_groups(name, PROBLEM, groups)
     assert found.value.value == pytest.approx(0.5)
     low, high = found.spread.interval(0.95)

@@ -190,7 +190,7 @@ def test_small_rows(seed: int, n: int, k: int, shape: str) -> None:
 @pytest.mark.parametrize("name", ORACLES)
 def test_a_replicate_is_the_metric_without_its_bucket(name: str) -> None:
     rows = make(3, 80)
-    replicates = METRICS.get(name).replicates(rows.problem, states_of(name, rows))
+    replicates = METRICS.get(name).figures(rows.problem, states_of(name, rows)).replicates[0]
     for b in range(-1, BUCKETS):
         kept = rows.at(np.flatnonzero((rows.bucket != b) & (rows.weight > 0)))
         assert replicates[1 + b] == pytest.approx(ORACLES[name](kept), rel=1e-9), b
@@ -205,7 +205,7 @@ def test_means_are_compared_row_by_row(name: str) -> None:
     pair = Pair(other.scored(), rows.scored())
     pairs = family.of(pair, np.zeros(len(rows), np.int64), 1)
     own, base = states_of(name, rows), states_of(name, other)
-    states = SliceStates(own.rows, own._states | {family.key: pairs}, baseline=base)
+    states = SliceStates(own.counts[0], {**own.families, family.key: pairs}, baseline=base)
     comparison = comparison_of(metric, rows.problem, states)
     of_row = [
         np.array([ORACLES[name](each.at(np.array([i]))) for i in range(len(rows))])

@@ -232,7 +232,7 @@ def test_small_rankings(drawn: list[Any], k: int) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_replicate_is_the_metric_without_its_queries(name: str) -> None:
     rows = make(5, 60, queries=30, levels=4)
-    replicates = METRICS.get(name).replicates(PROBLEM, states_of(name, rows))
+    replicates = METRICS.get(name).figures(PROBLEM, states_of(name, rows)).replicates[0]
     for b in range(BUCKETS):
         rest = rows.at(np.flatnonzero(rows.bucket != b))
         assert replicates[1 + b] == pytest.approx(expected_of(name, rest), rel=1e-9)
@@ -299,7 +299,7 @@ def compared(name: str, rows: QueryRows, other: QueryRows) -> Any:
     pairs = family.of(Pair(other.scored(), rows.scored()), zeros, 1)
     own, base = states_of(name, rows), states_of(name, other)
     states = SliceStates(
-        own.rows, own._states | {family.key: pairs}, buckets=own.buckets, baseline=base
+        own.counts[0], {**own.families, family.key: pairs}, buckets=own.buckets[0], baseline=base
     )
     return comparison_of(metric, PROBLEM, states), spread_of(metric, PROBLEM, states)
 

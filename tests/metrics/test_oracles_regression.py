@@ -326,8 +326,8 @@ def test_replicates_beyond_the_cap_are_near_the_truth(measure: Any, rows_from: A
 def spread(name: str, rows: Rows, measure: Any, sampling: Sampling) -> Any:
     states = measure.states(name, rows)
     full = SliceStates(
-        states.rows,
-        states._states,
+        states.counts[0],
+        states.families,
         buckets=np.bincount(rows.bucket, rows.weight, 20),
         sampling=sampling,
     )

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from engine.core.vocabulary import RowCounts, TaskKind
-from engine.metrics import GROUPED, METRICS, Metric, Problem, SliceStates, Value, ratio
+from engine.metrics import GROUPED, METRICS, Figured, Metric, Problem, SliceStates, Value, ratio
+from engine.metrics.values import add_slice_axis
 from engine.states import Maximum, Mean
 
 
@@ -35,7 +36,7 @@ def test_rows_that_no_metric_can_use(
     for name, classes in (("accuracy", (0, 1)), ("log_loss", (0, 1)), ("r2", ())):
         rows = random_rows(0, classes=classes)
         metric = METRICS.get(name)
-        states = SliceStates(counts, measure.states(name, rows)._states)
+        states = SliceStates(counts, measure.states(name, rows).families)
         measured = metric.value(rows.problem, states)
         assert (measured.value, measured.reason) == (None, reason)
 
@@ -49,8 +50,8 @@ def test_the_rows_that_are_left_can_lack_weight(measure: Any, random_rows: Any) 
             metric = METRICS.get(name)
             if not fits(metric, rows) or "_class_" in name:
                 continue
-            states = measure.states(name, rows)
-            states.rows = RowCounts(6, 1.0, unknown_labels=1)
+            counts = RowCounts(6, 1.0, unknown_labels=1)
+            states = SliceStates(counts, measure.states(name, rows).families)
             measured = metric.value(rows.problem, states)
             assert measured.value is None, name
             assert measured.reason not in (None, "empty"), name
@@ -89,16 +90,21 @@ def test_an_infinite_value_is_no_number(measure: Any, rows_from: Any) -> None:
     assert (measured.value, measured.reason) == (None, "undefined")
 
 
+def reason(value: Value) -> str | None:
+    """Why a slice of this value is undefined."""
+    return Figured.of(add_slice_axis(value)).reasons[0]
+
+
 def test_the_first_reason_that_holds_counts() -> None:
     yes, no = np.array([True]), np.array([False])
-    assert Value(np.array([1.0]), (("a", no), ("b", yes), ("c", yes))).reason() == "b"
-    assert Value(np.array([1.0]), (("a", no),)).reason() is None
-    assert Value(np.array([np.nan])).reason() == "undefined"
+    assert reason(Value(np.array([1.0]), (("a", no), ("b", yes), ("c", yes)))) == "b"
+    assert reason(Value(np.array([1.0]), (("a", no),))) is None
+    assert reason(Value(np.array([np.nan]))) == "undefined"
 
 
 def test_a_ratio_is_undefined_over_zero() -> None:
     value = ratio(np.array([0.0, 1.0]), np.array([0.0, 2.0]), "zero_weight")
-    assert value.reason() == "zero_weight"
+    assert reason(value) == "zero_weight"
     assert value.values[1] == 0.5
 
 

@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.statistics.jackknife import jackknife
+from engine.statistics import Jackknifed, jackknives
 
 FINITE = st.floats(-1e3, 1e3)
+
+
+def jackknife(replicates: np.ndarray, sizes: np.ndarray) -> Jackknifed | None:
+    """That of one estimate; None where nothing is known."""
+    errors = jackknives(replicates[None], sizes[None])
+    if math.isnan(errors.se[0]):
+        return None
+    return Jackknifed(float(errors.se[0]), float(errors.df[0]))
 
 
 def replicates_of_mean(rows: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Intervals of metrics and of their differences, for one slice and for many at once."""
+"""Intervals of metrics and of their differences, with an axis of slices."""

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.metrics.base import Metric, Problem, SliceStates
+from engine.metrics.base import Metric, Problem
 from engine.metrics.basis import Averaged, Counted
-from engine.metrics.inference.batch import Slices
 from engine.metrics.inference.intervals import (
     Case,
     alike,
@@ -25,11 +24,13 @@ from engine.metrics.inference.intervals import (
     standard_errors,
     support_of,
 )
-from engine.metrics.inference.values import Figured
+from engine.metrics.slices import Slices
+from engine.metrics.values import Figured
 from engine.states import Floats, MomentsView, PairedHits, PairedView
 from engine.states.pairs import GAINED, LOST
 from engine.statistics import Figures, Moved, PairedShare, Several, Spread, StudentT
 from engine.statistics.effective_size import Outcome, worth
+from engine.statistics.spread import one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,20 @@ class Comparison:
     def delta(self) -> Figures:
         return self.candidate - self.baseline
 
+    def at(self, place: int) -> Comparison | None:
+        """That of one slice among many; None where nothing is known of its spread."""
+        spread = self.spread.at(place)
+        if spread is None:
+            return None
+
+        def errors() -> tuple[float, float]:
+            own, other = self.errors()
+            return one_of(own, place), one_of(other, place)
+
+        names = (self.candidate, self.baseline, self.se_delta, self.df)
+        candidate, baseline, se_delta, df = (one_of(figures, place) for figures in names)
+        return Comparison(candidate, baseline, spread, se_delta, df, errors)
+
     def less(self, share: Figures) -> Spread:
         """The spread of the candidate less `share` times the baseline."""
         own, other = (error * error for error in self.errors())
@@ -73,7 +88,7 @@ class Pairs:
     @property
     def both(self) -> tuple[Figured, Figured]:
         ours, theirs = (
-            side.figures(self.metric, self.problem) for side in (self.slices, self.baseline)
+            self.metric.figures(self.problem, side) for side in (self.slices, self.baseline)
         )
         return ours, theirs
 
@@ -90,31 +105,13 @@ class Pairs:
         return Comparison(ours.values, theirs.values, spread, se, df, errors)
 
 
-def comparison_of(metric: Metric, problem: Problem, states: SliceStates) -> Comparison | None:
-    """The paired comparison with `states.baseline`; None where nothing is known of its spread.
+def comparison_of(metric: Metric, problem: Problem, states: Slices) -> Comparison | None:
+    """The paired comparison of a single slice; None where nothing is known of its spread.
 
     The metric must be defined for both.
     """
-    comparisons = comparisons_of(metric, problem, Slices.one(states))
-    spread = comparisons.spread if comparisons is not None else None
-    if comparisons is None or not isinstance(spread, Several):
-        return None
-    single = spread.at(0)
-    if single is None:
-        return None
-
-    def errors() -> tuple[float, float]:
-        own, base = comparisons.errors()
-        return float(own[0]), float(base[0])
-
-    return Comparison(
-        float(comparisons.candidate[0]),
-        float(comparisons.baseline[0]),
-        single,
-        float(comparisons.se_delta[0]),
-        float(comparisons.df[0]),
-        errors,
-    )
+    comparisons = comparisons_of(metric, problem, states)
+    return None if comparisons is None else comparisons.at(0)
 
 
 def comparisons_of(metric: Metric, problem: Problem, slices: Slices) -> Comparison | None:
@@ -182,7 +179,7 @@ def _of_means(pairs: Pairs, moments: MomentsView) -> Comparison:
 def _errors_of(pairs: Pairs, slices: Slices) -> Floats:
     """The standard errors of means over rows or of shares of them; 0 where nothing spreads."""
     errors = np.zeros(len(slices))
-    figured = slices.figures(pairs.metric, pairs.problem)
+    figured = pairs.metric.figures(pairs.problem, slices)
     with np.errstate(all="ignore"):
         for case in Case.of_all(pairs.metric, slices, figured):
             if isinstance(case.basis, Averaged):
@@ -227,7 +224,7 @@ def _of_shares(pairs: Pairs, view: PairedView) -> Comparison:
 def _errors_of_shares(pairs: Pairs, slices: Slices) -> Floats:
     """The standard errors of shares, by the rows they are worth by themselves."""
     errors = np.zeros(len(slices))
-    figured = slices.figures(pairs.metric, pairs.problem)
+    figured = pairs.metric.figures(pairs.problem, slices)
     with np.errstate(all="ignore"):
         for case in Case.of_all(pairs.metric, slices, figured):
             assert isinstance(case.basis, Counted), "a share of hits is counted"

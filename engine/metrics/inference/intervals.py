@@ -7,7 +7,7 @@ rows belong together the buckets hold whole clusters, so the jackknife is right 
 then, and gives shares the number of rows they are worth. `docs/intervals.md` shows by simulation
 how often each kind holds the truth.
 
-All is computed for many slices at once; `differences` has what compares two versions.
+All is computed with an axis of slices; `differences` has what compares two versions.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.metrics.base import Metric, Problem, SliceStates
+from engine.metrics.base import Metric, Problem
 from engine.metrics.basis import Averaged, Basis, Counted, Known, Map, Ordered
-from engine.metrics.inference.batch import Slices
-from engine.metrics.inference.values import Figured, Rested
+from engine.metrics.slices import Slices
+from engine.metrics.values import Figured, Rested
 from engine.states import Bools, Floats, Ints, MomentsView
 from engine.statistics import (
     REALS,
@@ -47,12 +47,12 @@ MANY_ALIKE = 30
 Parts = Iterator[tuple[Ints, Spread]]
 
 
-def spread_of(metric: Metric, problem: Problem, states: SliceStates) -> Spread | None:
-    """What is known of the metric's true value on a slice; None where it has no interval.
+def spread_of(metric: Metric, problem: Problem, states: Slices) -> Spread | None:
+    """What is known of the metric's true value on a single slice; None where it has no interval.
 
     The metric must be defined on the slice.
     """
-    spreads = spreads_of(metric, problem, Slices.one(states))
+    spreads = spreads_of(metric, problem, states)
     return None if spreads is None else spreads.at(0)
 
 
@@ -63,7 +63,7 @@ def spreads_of(metric: Metric, problem: Problem, slices: Slices) -> Several | No
     """
     if not metric.intervals:
         return None
-    figured = slices.figures(metric, problem)
+    figured = metric.figures(problem, slices)
     parts: list[tuple[Ints, Spread]] = []
     with np.errstate(all="ignore"):
         for rested in figured.rested:
