@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -33,9 +33,6 @@ from engine.states.rows import ROWS
 from engine.store.error_budget import judged_digest
 from engine.store.states import StateCatalog, check_complete, find_states, missing_needs, state_rows
 from engine.suite import Evaluation, Suite, dump_suite
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 # What the states of a run depend on, so that it cannot be judged otherwise.
 _FIXED = ("dataset", "models", "slices", "baseline", "max_slices")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -22,9 +22,6 @@ from engine.spark.session import get_session
 from engine.store.runs import FINISHED, find_run, with_timings
 from engine.store.states import check_complete, find_states
 from engine.suite import Suite
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 
 def open_store(store: str, spark: SparkSession | None) -> tuple[Store, SparkSession]:

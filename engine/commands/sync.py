@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyspark.sql import SparkSession
 
@@ -35,9 +35,6 @@ from engine.sinks.files import write_report
 from engine.states.codec import CodecError
 from engine.store.runs import FINISHED, correct_exit_codes, find_run, list_runs
 from engine.suite import Outline, outline
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 
 class Sent(StrEnum):

@@ -292,7 +292,7 @@ def test_a_lost_python_and_a_lost_executor_cost_a_retry(
 
 LOOK = """
 import sys
-from engine.spark.preflight import check_cluster
+from engine.execution.workers import check_cluster
 from engine.errors import EvalMatrixError
 from engine.spark.session import get_session
 from engine.core.vocabulary import ModelVersion, Output, TaskKind
