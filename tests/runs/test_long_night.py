@@ -7,6 +7,7 @@ import itertools
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -58,10 +59,15 @@ def size(folder: Path) -> int:
 def of_java(spark: SparkSession) -> tuple[int, int]:
     """The bytes that Java refers to after a collection, and those that its heap may have."""
     jvm: Any = spark.sparkContext._jvm
-    jvm.java.lang.System.gc()
     memory = jvm.java.lang.management.ManagementFactory.getMemoryMXBean()
-    heap, other = memory.getHeapMemoryUsage(), memory.getNonHeapMemoryUsage()
-    return heap.getUsed() + other.getUsed(), heap.getMax()
+    used = []
+    # What is referred to for a moment, by a thread that is at work, is not kept.
+    for _ in range(4):
+        jvm.java.lang.System.gc()
+        heap, other = memory.getHeapMemoryUsage(), memory.getNonHeapMemoryUsage()
+        used.append(heap.getUsed() + other.getUsed())
+        time.sleep(0.25)
+    return min(used), heap.getMax()
 
 
 def files_below(folder: Path) -> int:
