@@ -5,7 +5,6 @@ Results go to standard output, everything else to standard error.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +14,8 @@ from typer.core import TyperGroup
 
 from engine._version import __version__
 from engine.cli import machine, models, runs, stores
-from engine.cli.declaration import make_command, summary
-from engine.cli.reporting import configure_logging, exit_on_error
+from engine.cli.declaration import make_command, read_declaration, summary
+from engine.cli.reporting import configure_logging
 
 # What prints the result of each command, and its exit code. The order is that of the help.
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -37,17 +36,14 @@ COMMANDS: dict[str, Callable[..., int]] = {
 
 
 class Commands(TyperGroup):
-    """The commands by name: only the one that is called is imported, and Spark with it."""
+    """The commands by name: only the one that runs is imported, and Spark with it."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         show = COMMANDS.get(cmd_name)
-        if show is None:
-            return None
-        with exit_on_error():
-            return make_command(cmd_name, show)
+        return None if show is None else make_command(read_declaration(cmd_name), show)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
@@ -81,12 +77,7 @@ def run_job(name: str, **before: Callable[[Path | None], None]) -> None:
     `before` are further options that take a file, and what is done with it first.
     """
     configure_logging()
-    try:
-        with exit_on_error():
-            command = make_command(name, COMMANDS[name], before)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
-    command()
+    make_command(read_declaration(name), COMMANDS[name], before)()
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """A command's arguments, options and help, read from the function that it calls.
 
-So a command is declared once: in `engine/commands/`, by a signature and a docstring.
+So a command is declared once: in `engine/commands/`, by a signature and a docstring. They are read
+from the file: a command is imported, and Spark with it, when it runs, not when its help is asked.
 """
 
 from __future__ import annotations
@@ -8,17 +9,18 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from inspect import Parameter, Signature
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 import typer
 
 import engine
 from engine.cli.reporting import handle_errors
+from engine.core.locations import DEFAULT_STORE
 
 # What an option is called that has another name than its parameter, and what stands for a value.
 _OPTIONS = {"overrides": "--set", "keys": "--key"}
@@ -38,29 +40,83 @@ _VALUES = {
 _PASSED: dict[str, Any] = {"say": lambda line: typer.echo(str(line))}
 _LEFT_OUT = frozenset({"spark", *_PASSED})
 
+# The types of parameters, as they are written, and the one that a text of the command line becomes.
+_TYPES: dict[str, Any] = {
+    "Sequence[str]": list[str] | None,
+    "float": float,
+    "float | None": float | None,
+    "str": str,
+    "str | None": str | None,
+    "str | Path": Path,
+    "str | Path | None": Path | None,
+}
+
 FileStep = Callable[[Path | None], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What a command is called, takes and says of itself; `load` imports what it calls."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    text: str
+    load: Callable[[], Callable[..., Any]]
+
+
+def read_declaration(name: str) -> Declaration:
+    """The declaration of a public function, from its file in `engine/commands/`."""
+    spec = find_spec(f"engine.commands.{name}")
+    assert spec is not None and spec.origin is not None, "each command is a module"
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+    function = next(node for node in functions if node.name == name)
+    parameters = tuple(_read_parameters(function.args))
+    text = ast.get_docstring(function) or ""
+    # Errors come as they are raised: what may be told of them is told by `handle_errors`.
+    return Declaration(name, parameters, text, lambda: inspect.unwrap(getattr(engine, name)))
+
+
+def _read_parameters(arguments: ast.arguments) -> Iterator[Parameter]:
+    missing = [None] * (len(arguments.args) - len(arguments.defaults))
+    places = [
+        (Parameter.POSITIONAL_OR_KEYWORD, arguments.args, [*missing, *arguments.defaults]),
+        (Parameter.KEYWORD_ONLY, arguments.kwonlyargs, arguments.kw_defaults),
+    ]
+    for kind, named, defaults in places:
+        for argument, default in zip(named, defaults, strict=True):
+            annotation = ast.unparse(argument.annotation) if argument.annotation else "str"
+            value = Parameter.empty if default is None else _value(default)
+            yield Parameter(argument.arg, kind, default=value, annotation=annotation)
+
+
+def _value(node: ast.expr) -> Any:
+    """A default as it is written: a literal, or the name of the one constant."""
+    is_store = isinstance(node, ast.Name) and node.id == "DEFAULT_STORE"
+    return DEFAULT_STORE if is_store else ast.literal_eval(node)
+
+
 def make_command(
-    name: str, show: Callable[..., int], before: Mapping[str, FileStep] | None = None
+    declaration: Declaration,
+    show: Callable[..., int],
+    before: Mapping[str, FileStep] | None = None,
 ) -> Any:
     """The command of a public function; `show` prints its result and gives the exit code.
 
     The keyword parameters of `show` are options of it as well, and so are the names in `before`:
     each takes a file, with which its function is called first.
     """
-    # Errors come as they are raised: what may be told of them is told by `handle_errors`.
-    function = inspect.unwrap(getattr(engine, name))
-    asked, shown = dict(_parameters(function)), _own_options(show)
+    asked, shown = dict(_options(declaration)), _own_options(show)
     first = {key: _file_option(key, step) for key, step in (before or {}).items()}
-    passed = {key: _PASSED[key] for key in inspect.signature(function).parameters if key in _PASSED}
+    names = {parameter.name for parameter in declaration.parameters}
+    passed = {key: value for key, value in _PASSED.items() if key in names}
 
     def call(**given: Any) -> int:
         for key, step in (before or {}).items():
             step(given.pop(key))
         options = {key: given.pop(key) for key in shown}
         arguments = {key: value for key, value in given.items() if value is not None}
-        return show(function(**arguments, **passed), **options)
+        return show(declaration.load()(**arguments, **passed), **options)
 
     parameters = sorted(
         [*asked.values(), *first.values(), *shown.values()],
@@ -69,33 +125,29 @@ def make_command(
     command = handle_errors(call)
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    command.__name__ = name
+    command.__name__ = declaration.name
     program = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
     )
-    program.command(name, help=_description(function))(command)
+    program.command(declaration.name, help=_description(declaration.text))(command)
     return typer.main.get_command(program)
 
 
 def summary(name: str) -> str:
-    """The first line of a command's docstring, without importing it and what it needs."""
-    spec = find_spec(f"engine.commands.{name}")
-    assert spec is not None and spec.origin is not None, "each command is a module"
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
-    function = next(node for node in functions if node.name == name)
-    return (ast.get_docstring(function) or "").partition("\n")[0]
+    """The first line of a command's docstring."""
+    return read_declaration(name).text.partition("\n")[0]
 
 
-def _description(function: Callable[..., Any]) -> str:
+def _description(text: str) -> str:
     """A docstring as far as it is about the whole."""
-    return re.split(r"\n(?:Args|Returns|Raises):\n", inspect.getdoc(function) or "")[0].strip()
+    return re.split(r"\n(?:Args|Returns|Raises):\n", text)[0].strip()
 
 
-def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, Parameter]]:
-    """A function's parameters as typer reads them: a type, a name on the command line, a help."""
-    helps = _helps(inspect.getdoc(function) or "")
-    for name, parameter in inspect.signature(function).parameters.items():
+def _options(declaration: Declaration) -> Iterator[tuple[str, Parameter]]:
+    """The parameters as typer reads them: a type, a name on the command line, a help."""
+    helps = _helps(declaration.text)
+    for parameter in declaration.parameters:
+        name = parameter.name
         if name in _LEFT_OUT:
             continue
         positional = parameter.kind is not Parameter.KEYWORD_ONLY
@@ -104,14 +156,10 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[str, Parameter]]
         else:
             flag = _OPTIONS.get(name, "--" + name.replace("_", "-"))
             info = typer.Option(flag, metavar=_VALUES.get(name), help=helps.get(name))
-        kind = _plain_type(_type(parameter, function))
         default = None if parameter.default == () else parameter.default
-        yield (
-            name,
-            Parameter(
-                name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
-            ),
-        )
+        kind = _TYPES[parameter.annotation]
+        annotation: Any = Annotated[kind, info]
+        yield name, Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _helps(text: str) -> dict[str, str]:
@@ -124,23 +172,8 @@ def _helps(text: str) -> dict[str, str]:
 
 
 def _sentence(text: str) -> str:
-    text = text.replace("`", "")
-    return text[:1].upper() + text[1:]
-
-
-def _type(parameter: Parameter, function: Callable[..., Any]) -> Any:
-    kind = parameter.annotation
-    return eval(kind, function.__globals__) if isinstance(kind, str) else kind
-
-
-def _plain_type(kind: Any) -> Any:
-    """The one type that a text of the command line becomes."""
-    if get_origin(kind) is Sequence or kind is Sequence:
-        return list[str] | None
-    choices = get_args(kind)
-    if Path in choices:
-        return Path | None if NoneType in choices else Path
-    return kind
+    first = text[:1] if text.startswith("`") else text[:1].upper()
+    return (first + text[1:]).replace("`", "")
 
 
 def _own_options(show: Callable[..., int]) -> dict[str, Parameter]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import engine
 from engine.cli.app import COMMANDS, app
-from engine.cli.declaration import make_command, summary
+from engine.cli.declaration import Declaration, make_command, read_declaration, summary
 
 NOT_SHOWN = {"spark", "say"}
 # What the command line adds, about how something is printed.
@@ -26,9 +26,15 @@ ADDED = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_takes_what_its_function_takes(name: str) -> None:
-    command = make_command(name, COMMANDS[name])
+    command = make_command(read_declaration(name), COMMANDS[name])
     asked = set(inspect.signature(getattr(engine, name)).parameters) - NOT_SHOWN
     assert {each.name for each in command.params} - {"help"} == asked | ADDED.get(name, set())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_declaration_is_that_of_the_function(name: str) -> None:
+    function = inspect.signature(getattr(engine, name)).parameters
+    assert read_declaration(name).parameters == tuple(function.values())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -38,7 +44,7 @@ def test_every_option_has_its_help_from_the_docstring(name: str) -> None:
     assert " ".join(summary(name).split()) in " ".join(shown.split())
     lacking = [
         each.name
-        for each in make_command(name, COMMANDS[name]).params
+        for each in make_command(read_declaration(name), COMMANDS[name]).params
         if not getattr(each, "help", None)
     ]
     assert lacking == []
@@ -62,11 +68,9 @@ def test_defaults_are_those_of_the_function() -> None:
     def show(count: int, *, twice: bool = False) -> int:
         return 2 * count if twice else count
 
-    before, engine.maintain = engine.maintain, maintain
-    try:
-        command = make_command("maintain", show)
-    finally:
-        engine.maintain = before
+    parameters = tuple(inspect.signature(maintain).parameters.values())
+    text = inspect.getdoc(maintain) or ""
+    command = make_command(Declaration("maintain", parameters, text, lambda: maintain), show)
     asked = ([], ["--twice"], ["--store", "x", "--days", "0.5", "--out", "o"])
     assert [command.main(args, standalone_mode=False) for args in asked] == [3, 6, 3]
     assert calls == [
@@ -77,11 +81,13 @@ def test_defaults_are_those_of_the_function() -> None:
     assert [each.help for each in command.params[:3]] == ["Where.", "How many.", "What for."]
 
 
-def test_the_list_of_commands_imports_none_of_them() -> None:
+def test_help_imports_no_command() -> None:
     code = (
-        "import sys\nfrom typer.testing import CliRunner\nfrom engine.cli.app import app\n"
+        "import sys\nfrom typer.testing import CliRunner\n"
+        "from engine.cli.app import COMMANDS, app\n"
         "shown = CliRunner().invoke(app, ['--help']).stdout\n"
         "assert 'maintain' in shown and 'Expires states' in shown, shown\n"
+        "for name in COMMANDS: assert not CliRunner().invoke(app, [name, '--help']).exit_code\n"
         "print([n for n in ('pyspark', 'mlflow', 'pandas', 'matplotlib') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
