@@ -373,6 +373,12 @@ def test_importing_engine_imports_no_framework() -> None:
     assert loaded.strip() == "[]"
 
 
+def test_importing_a_run_imports_no_distributions_of_scipy() -> None:
+    # scipy.stats takes a second and more, in each command and in each worker.
+    loaded = python("import sys, engine.commands.run; print('scipy.stats' in sys.modules)")
+    assert loaded.strip() == "False"
+
+
 def test_public_namespace_is_all_of_engine() -> None:
     code = """
 import json, engine

@@ -5,16 +5,16 @@ wrong every alarm is false, and it is the probability of any alarm at all.
 
 Sources: Simes (1986); Benjamini and Hochberg (1995), for tests that are independent or positively
 dependent; Benjamini and Yekutieli (2001), for any dependence; Benjamini and Bogomolov (2014), for
-families of tests.
+families of tests. `scipy.stats` has the first two; importing it costs each command and each worker
+a second and more, so it is the oracle of the tests only.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
 
 Floats = NDArray[Any]
 
@@ -50,7 +50,7 @@ def benjamini_hochberg(p: ArrayLike) -> Floats:
     Raises:
         ValueError: for a p-value that is not in [0, 1].
     """
-    return _adjust(p, "bh")
+    return _step_up(_check_p_values(p), 1.0)
 
 
 def benjamini_yekutieli(p: ArrayLike) -> Floats:
@@ -59,7 +59,8 @@ def benjamini_yekutieli(p: ArrayLike) -> Floats:
     Raises:
         ValueError: for a p-value that is not in [0, 1].
     """
-    return _adjust(p, "by")
+    values = _check_p_values(p)
+    return _step_up(values, float((1 / np.arange(1, values.size + 1)).sum()))
 
 
 def simes(p: ArrayLike) -> float:
@@ -98,9 +99,14 @@ def family_levels(simes_p: ArrayLike, level: float) -> float:
     return level * selected / families.size if selected else 0.0
 
 
-def _adjust(p: ArrayLike, method: Literal["bh", "by"]) -> Floats:
-    values = _check_p_values(p)
-    return np.asarray(false_discovery_control(values, method=method), np.float64)
+def _step_up(p: Floats, factor: float) -> Floats:
+    """For each p-value the least of p * tests / rank over its own rank and those above it."""
+    order = np.argsort(p, kind="stable")
+    scaled = p[order] * (p.size * factor / np.arange(1, p.size + 1))
+    least = np.minimum.accumulate(scaled[::-1])[::-1]
+    result = np.empty(p.size)
+    result[order] = np.minimum(least, 1.0)
+    return result
 
 
 def _check_p_values(p: ArrayLike) -> Floats:

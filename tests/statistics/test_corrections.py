@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
 
 from engine.statistics.corrections import (
     adjust_p_values,
@@ -33,6 +34,13 @@ def test_adjusted_p_values_are_the_least_level_that_rejects(p: list[float]) -> N
             )
             for own in p
         ]
+        np.testing.assert_allclose(adjust_p_values(p, method), expected, rtol=1e-12, atol=1e-300)
+
+
+@given(ANY | TIED)
+def test_adjusted_p_values_are_those_of_scipy(p: list[float]) -> None:
+    for method in ("bh", "by"):
+        expected = false_discovery_control(p, method=method)
         np.testing.assert_allclose(adjust_p_values(p, method), expected, rtol=1e-12, atol=1e-300)
 
 
