@@ -74,15 +74,14 @@ def outcomes(condition: Condition, rows: int, gains: float, losses: float) -> Ou
     for gained, chance in enumerate(_binomial(rows, gains)):
         left = rows - gained
         odds[gained, : left + 1] = chance * _binomial(left, losses / (1 - gains))
-    found = []
-    for gained, lost in np.argwhere(odds > 1e-13).tolist():
-        spread = PairedShare(gained, lost, rows)
-        p, below = spread.p_below(condition.limit), spread.value < condition.limit
-        # No step-up at a level below a half looks at larger p-values than that.
-        if p <= 0.5 or below:
-            beyond = spread.interval(CONFIDENCE)[1] < condition.limit
-            found.append((p, odds[gained, lost], below, beyond))
-    return Outcomes(*(np.array(column) for column in zip(*sorted(found), strict=True)))
+    gained, lost = np.argwhere(odds > 1e-13).T
+    spread = PairedShare(gained.astype(np.float64), lost.astype(np.float64), float(rows))
+    p, below = spread.p_below(condition.limit), spread.value < condition.limit
+    beyond = spread.interval(CONFIDENCE)[1] < condition.limit
+    # No step-up at a level below a half looks at larger p-values than that.
+    order = np.argsort(p, kind="stable")
+    order = order[(p <= 0.5)[order] | below[order]]
+    return Outcomes(p[order], odds[gained, lost][order], below[order], beyond[order])
 
 
 def _binomial(trials: int, share: float) -> Floats:
@@ -236,15 +235,15 @@ def power(case: Case, rows: int, count: int, levels: Sequence[float]) -> list[fl
     of, rng = case.outcomes, np.random.default_rng([3, round(case.differ * 100), rows])
     half = case.differ / 2
     drawn = rng.multinomial(rows, [half, half + DROP, 1 - case.differ - DROP], count)
-    spreads = [PairedShare(float(gained), float(lost), rows) for gained, lost, _ in drawn]
-    limit = case.condition.limit
-    below = np.array([spread.value < limit for spread in spreads])
-    beyond = np.array([spread.interval(CONFIDENCE)[1] < limit for spread in spreads])
+    gained, lost, _ = drawn.astype(np.float64).T
+    spread, limit = PairedShare(gained, lost, float(rows)), case.condition.limit
+    below, beyond = spread.value < limit, spread.interval(CONFIDENCE)[1] < limit
+    its_p = spread.p_below(limit)
     q = np.zeros((2, count))
     others = np.concatenate(list(nights(of, count, SLICES - 1, rng)))
-    for night, (spread, counts) in enumerate(zip(spreads, others, strict=True)):
+    for night, counts in enumerate(others):
         equal = np.append(np.repeat(of.p, counts), np.ones(SLICES - 1 - counts.sum()))
-        p = np.append(equal, spread.p_below(limit))
+        p = np.append(equal, its_p[night])
         q[:, night] = benjamini_hochberg(p)[-1], benjamini_yekutieli(p)[-1]
     hits = [below, beyond, *((q <= LEVEL) & beyond)]
     hits += [(q[0] <= level) & beyond for level in levels]

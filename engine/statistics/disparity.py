@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, ndtr, ndtri, stdtrit
 
+from engine.statistics import special
 from engine.statistics.spread import Interval, Share, Spread
 
 Floats = NDArray[Any]
@@ -164,7 +164,9 @@ def _limits(shares: Shares, tail: float) -> _Limits:
     """Wilson's limits, each of which errs with probability `tail`."""
     n, share = shares.trials, shares.values
     known = np.isfinite(shares.df)
-    reach = np.where(known, stdtrit(np.where(known, shares.df, 1.0), tail), ndtri(tail))
+    reach = np.where(
+        known, special.stdtrit(np.where(known, shares.df, 1.0), tail), special.ndtri(tail)
+    )
     z2 = reach**2
     half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
     centre = share + z2 / (2 * n)
@@ -181,8 +183,8 @@ def _wider_limits(shares: Shares, tail: float) -> _Limits:
     wilson = _limits(shares, tail)
     hits, misses = shares.hits, shares.trials - shares.hits
     some, not_all = hits > 0, misses > 0
-    low = betaincinv(np.where(some, hits, 1.0), misses + 1, tail)
-    high = 1 - betaincinv(np.where(not_all, misses, 1.0), hits + 1, tail)
+    low = special.betaincinv(np.where(some, hits, 1.0), misses + 1, tail)
+    high = 1 - special.betaincinv(np.where(not_all, misses, 1.0), hits + 1, tail)
     share = wilson.share
     below = np.where(some, np.maximum(wilson.below, share - low), 0.0)
     above = np.where(not_all, np.maximum(wilson.above, high - share), 0.0)
@@ -249,11 +251,11 @@ def _tail_where(excess: Callable[[float], float]) -> float:
         return 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        if excess(float(ndtr(-middle))) > 0:
+        if excess(float(special.ndtr(-middle))) > 0:
             low = middle
         else:
             high = middle
-    return float(ndtr(-low))
+    return float(special.ndtr(-low))
 
 
 def _in_either_direction(tail: float, pairs: int, gap: float, limit: float) -> float:
@@ -263,9 +265,9 @@ def _in_either_direction(tail: float, pairs: int, gap: float, limit: float) -> f
     """
     if tail >= 0.5 or gap <= limit:
         return 1.0
-    reach = -float(ndtri(tail / pairs))
+    reach = -float(special.ndtri(tail / pairs))
     further = (gap + limit) / (gap - limit) if math.isfinite(gap) else 1.0
-    return min(1.0, tail + pairs * float(ndtr(-reach * further)))
+    return min(1.0, tail + pairs * float(special.ndtr(-reach * further)))
 
 
 def debiased_gap(shares: Shares) -> float:

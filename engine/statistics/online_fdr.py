@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincc, zeta
+
+from engine.statistics import special
 
 Floats = NDArray[Any]
 Integers = NDArray[Any]
@@ -98,7 +99,7 @@ def lord_gamma(t: Integers) -> Floats:
 
 def saffron_gamma(t: Integers) -> Floats:
     """The same of SAFFRON: t to the power of -1.6, by Riemann's zeta of 1.6."""
-    return np.asarray(np.asarray(t, np.float64) ** -SAFFRON_DECAY / zeta(SAFFRON_DECAY))
+    return np.asarray(np.asarray(t, np.float64) ** -SAFFRON_DECAY / special.zeta(SAFFRON_DECAY))
 
 
 def _lord_shape(t: Floats) -> Floats:
@@ -113,5 +114,5 @@ def _lord_sum() -> float:
     2 * Gamma(4, sqrt(log n)); half the last term is the correction, the next one below 1e-11.
     """
     first = _lord_shape(np.arange(1, SUMMED + 1, dtype=np.float64))
-    rest = 2 * math.gamma(4) * float(gammaincc(4, math.sqrt(math.log(SUMMED))))
+    rest = 2 * math.gamma(4) * float(special.gammaincc(4, math.sqrt(math.log(SUMMED))))
     return float(first.sum()) - float(first[-1]) / 2 + rest

@@ -1,12 +1,13 @@
 """Quantiles: between which of the values that were seen the true one lies.
 
 Sources: Woodruff (1952), who reads the limits of a quantile from those of the share of rows below
-it; Thompson (1936) for the probabilities, which are the binomial's.
+it; Thompson (1936) for the probabilities, which are the binomial's, of what was seen itself half.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,15 +44,17 @@ class QuantileOf(Spread):
         return float(self.share.hits / self.share.trials)
 
     def interval(self, level: float) -> Interval:
-        """The values at which the share of rows below is just what chance can make of it."""
-        wanted, rows = self._target_share, self.share.trials
-        reach = quantile(level, self.share.df) * math.sqrt(wanted * (1 - wanted) / rows)
-        least, most = wanted - reach - ROUNDING, wanted + reach + ROUNDING
+        """The values at which the share of rows up to them is just what chance can make of it."""
+        reach = quantile(level, self.share.df)
+        count = len(self.up_to)
         low, high = -math.inf, math.inf
-        if least > 0:
-            low = float(self.low[np.searchsorted(self.up_to, least)])
-        if most < self.up_to[-1]:
-            high = float(self.high[np.searchsorted(self.up_to, most, side="right")])
+        # The more values lie below a limit, the less they are what the target share makes them.
+        below = bisect_left(range(count + 1), True, key=lambda n: self._deviate(n) >= -reach)
+        if below:
+            low = float(self.low[below - 1])
+        above = bisect_left(range(count + 1), True, key=lambda n: self._deviate(n) >= reach)
+        if above <= count:
+            high = float(self.high[above - 1])
         return low, high
 
     def p_below(self, limit: float) -> float:
@@ -64,6 +67,10 @@ class QuantileOf(Spread):
     def p_above(self, limit: float) -> float:
         n_values = int(np.searchsorted(self.low, limit, side="right"))
         return float(self._share_of(n_values).p_below(self._target_share))
+
+    def _deviate(self, values: int) -> float:
+        """How far the share of rows in the first so many values is above the target share."""
+        return float(self._share_of(values).deviate(self._target_share))
 
     def _share_of(self, values: int) -> Share:
         """The share of rows in the first so many values."""

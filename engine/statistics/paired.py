@@ -1,32 +1,39 @@
 """The difference of two shares on the same rows, from the rows on which the two models differ.
 
-Sources: McNemar (1947), exact by the binomial; Tango (1998), whose score interval keeps its level
-where few rows differ, none included; Lugannani and Rice (1980), Daniels (1987) for the tails of
-his score at a margin, where the normal curve is wrong by a factor of up to ten.
+A difference leaves open how many rows differ. Its tail is that of the likeliest shares that have it
+(Storer and Kim 1990; of paired shares Lloyd 2008), as in Tango's score (1998), which by the normal
+curve is wrong far out by a factor of up to ten. Of what was seen itself half is counted, as in
+McNemar's mid-p (Fagerland, Lydersen and Laake 2013), which the tail of no difference is close to.
+
+Sources of the tail: the saddlepoint of a sum of whole steps, Lugannani and Rice (1980), Daniels
+(1987), in the form of Barndorff-Nielsen (1986), whose tails stay within 0 and 1.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc, ndtr
 
-from engine.statistics.spread import Figures, Interval, Spread, one_of, plain, quantile, tail
+from engine.statistics import special
+from engine.statistics.roots import falling_root
+from engine.statistics.spread import Figures, Interval, Inverted, one_of, plain, quantile, two_ends
 
-FEW = 25
-STEPS = 100
-CLOSE = 1e-11
-STEEP = 10.0
-# From this many standard errors on a tail is worth more than the normal curve.
-NEAR = 1.0
+# Next to the estimate, by the size of the tilt, the deviate is a line: its formula is 0 by 0.
+LEVEL = 1e-4
+# Of less than that the saddlepoint knows nothing: as if no row differed, or all did.
+HALF_A_ROW = 0.5
+ROUNDING = 1e-14
+# The search for an end begins within the differences that there can be.
+EDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class PairedShare(Spread):
+class PairedShare(Inverted):
     """The candidate's share of hits minus the baseline's.
+
+    Its interval holds the differences that its tails do not reject.
 
     `gained` rows are hits of the candidate only, `lost` of the baseline only, of `trials`; all in
     effective rows. `df` is finite where these were estimated.
@@ -46,112 +53,92 @@ class PairedShare(Spread):
         return (self.gained - self.lost) / self.trials
 
     def interval(self, level: float) -> Interval:
-        """The limits that are as many standard errors away as the level asks for."""
-        reach, here = quantile(level, self.df), self.value
+        """The differences that are as many standard errors away as the level asks for."""
+        ends = two_ends(quantile(level, self.df), self.value)
         with np.errstate(all="ignore"):
-            low = _root(lambda limit: self._score(limit) - reach, -1.0, here)
-            high = _root(lambda limit: self._score(limit) + reach, here, 1.0)
-        return (
-            plain(np.where(here > -1, low, -1.0)),
-            plain(np.where(here < 1, high, 1.0)),
-        )
+            # One row more that is gained and one that is lost (Bonett and Price 2012).
+            n = self.trials + 2
+            near = (self.gained - self.lost) / n
+            error = np.sqrt(((self.gained + self.lost + 2) / n - near * near) / n)
+            start = np.clip(near - ends * error, EDGE - 1, 1 - EDGE)
+            low, high = falling_root(
+                lambda limit: self.deviate(limit) - ends, start, error, (-1.0, 1.0)
+            )
+        # Of all rows gained the most is all of them, of all lost the least.
+        low = np.where(self.trials - self.lost < HALF_A_ROW, -1.0, low)
+        return plain(low), plain(np.where(self.trials - self.gained < HALF_A_ROW, 1.0, high))
 
-    def p_below(self, limit: Figures) -> Figures:
+    def deviate(self, limit: Figures) -> Figures:
+        """The signed root of the likelihood ratio, modified: its tail is the mid-p.
+
+        It is that of the likeliest shares whose difference is `limit`; whole steps -1, 0 and 1 of
+        each row are summed.
+        """
+        n, inside = self.trials, np.clip(limit, -1.0, 1.0)
+        # Next to the ends of what there can be the shares have lost their digits.
+        inside = np.where(np.abs(inside) > 1 - ROUNDING, np.sign(inside), inside)
         with np.errstate(all="ignore"):
-            score = self._score(limit)
-            p = by_score = tail(score, self.df)
-            few = (limit == 0) & (self.gained + self.lost < FEW)
-            far = (limit != 0) & (score < -NEAR)
-            if np.any(few):
-                # Half of the rows that differ are expected to be gains.
-                p = np.where(few, _at_least(self.lost, self.gained + self.lost, 0.5), p)
-            if np.any(far):
-                p = np.where(far, self._far_tail(limit), p)
-        p = np.where(np.isinf(self.df), p, np.maximum(p, by_score))
-        return plain(np.where(limit <= -1, 1.0, np.where(limit >= 1, 0.0, p)))
-
-    def p_above(self, limit: Figures) -> Figures:
-        return PairedShare(self.lost, self.gained, self.trials, self.df).p_below(-limit)
+            up, down = self._likeliest(inside)
+            # The tilt exp(t) under which a row loses on average what was seen.
+            mean = (self.lost - self.gained) / n
+            half = mean * np.maximum(1 - up - down, 0.0) / 2
+            more, fewer = down * (1 - mean), up * (1 + mean)
+            root = np.sqrt(half * half + more * fewer)
+            tilt = np.where(half >= 0, (half + root) / more, fewer / (root - half))
+            t = np.log(tilt)
+            logs = np.log1p(down * np.expm1(t) + up * np.expm1(-t))
+            w = np.copysign(np.sqrt(np.maximum(2 * n * (mean * t - logs), 0.0)), t)
+            variance = (down * tilt + up / tilt) / np.exp(logs) - mean * mean
+            u = 2 * np.tanh(t / 2) * np.sqrt(n * variance)
+            away = -np.where(
+                np.abs(t) < LEVEL, w + _skewness(up, down, n) / 6, w + np.log(u / w) / w
+            )
+            away = np.where(inside == 1, -math.inf, np.where(inside == -1, math.inf, away))
+            away = self._exact(inside, (up, down), away)
+        # Beyond what a difference can be nothing is left to chance.
+        return plain(np.where(limit < -1, math.inf, np.where(limit > 1, -math.inf, away)))
 
     def errors_to(self, limit: Figures) -> Figures:
         with np.errstate(all="ignore"):
             away = np.abs(self._score(limit))
         return plain(np.where((limit > -1) & (limit < 1), away, math.inf))
 
-    def _far_tail(self, limit: Figures) -> Figures:
-        """The probability of a difference as low as this, of the likeliest shares at `limit`.
+    def _exact(self, limit: Figures, shares: tuple[Figures, Figures], away: Figures) -> Figures:
+        """The deviates themselves where a single table is as extreme as the one that was seen."""
+        n, (up, down) = self.trials, shares
+        few = self.gained + self.lost < HALF_A_ROW
+        if np.any(few):
+            none = _half_of(n * np.log1p(-np.abs(limit)))
+            away = np.where(few, np.copysign(none, -limit), away)
+        away = np.where(n - self.lost < HALF_A_ROW, -_half_of(n * np.log(down)), away)
+        return np.where(n - self.gained < HALF_A_ROW, _half_of(n * np.log(up)), away)
 
-        By the saddlepoint of a sum of whole steps -1, 0 and 1; exact where one of them is out.
-        """
-        n = self.trials
-        down = self._likeliest_losses(limit)
-        up = np.maximum(down + limit, 0.0)
-        mean = (self.lost - self.gained) / n
-        # The tilt y = exp(t) under which `mean` is what a row loses on average.
-        still, square = 1 - up - down, down * (1 - mean)
-        half = mean * still / 2
-        y = (half + np.sqrt(half * half + square * up * (1 + mean))) / square
-        total = still + down * y + up / y
-        variance = (down * y + up / y) / total - mean * mean
-        w = np.sqrt(np.maximum(2 * n * (mean * np.log(y) - np.log(total)), 0.0))
-        u = (1 - 1 / y) * np.sqrt(n * variance)
-        density = np.exp(-w * w / 2) / math.sqrt(2 * math.pi)
-        p = np.clip(ndtr(-w) + density * (1 / u - 1 / w), 0.0, 1.0)
-        exact = (down <= 0) | (up <= 0) | (self.lost >= n)
-        if not np.any(exact):
-            return p
-        no_loss, no_gain = _at_least(n - self.gained, n, 1 - up), self.lost - self.gained
-        p = np.where(self.lost >= n, down**n, p)
-        p = np.where(up <= 0, _at_least(no_gain, n, down), p)
-        return np.where(down <= 0, no_loss, p)
-
-    def _likeliest_losses(self, limit: Figures) -> Figures:
-        """The likeliest share of losses if the difference were `limit`."""
+    def _likeliest(self, limit: Figures) -> tuple[Figures, Figures]:
+        """The likeliest shares of gains and of losses if the difference were `limit`."""
         n = self.trials
         b = (2 * n - self.gained + self.lost) * limit - self.gained - self.lost
         c = -self.lost * limit * (1 - limit)
         root = np.sqrt(np.maximum(b * b - 8 * n * c, 0.0))
-        return (root - b) / (4 * n)
+        down = np.maximum((root - b) / (4 * n), np.maximum(-limit, 0.0))
+        return np.maximum(down + limit, 0.0), down
 
     def _score(self, limit: Figures) -> Figures:
         """Tango's statistic: how many standard errors the difference is above `limit`."""
         n = self.trials
         excess = self.gained - self.lost - n * limit
-        variance = n * (2 * self._likeliest_losses(limit) + limit * (1 - limit))
+        variance = n * (2 * self._likeliest(limit)[1] + limit * (1 - limit))
         none = np.where(excess == 0, 0.0, np.copysign(math.inf, excess))
         return np.where(variance <= 0, none, np.divide(excess, np.sqrt(variance)))
 
 
-def _at_least(hits: Figures, trials: Figures, share: Figures) -> Figures:
-    """The binomial's probability of `hits` or more."""
-    return np.where(hits <= 0, 1.0, betainc(hits, trials - hits + 1, share))
+def _half_of(log_p: Figures) -> Figures:
+    """The normal deviate whose tail is half of a probability."""
+    return -special.ndtri_exp(log_p - math.log(2))
 
 
-def _root(falling: Callable[[Figures], Figures], low: Figures, high: Figures) -> Figures:
-    """Where a falling function of each estimate is 0; the end that it does not reach.
-
-    The Illinois variant of false position: a step of a line through both ends, of which the one
-    that stays counts half.
-    """
-    at_low, at_high = falling(low), falling(high)
-    low, high = np.broadcast_arrays(low, high)
-    root: Figures = np.where(at_low <= 0, low, high)
-    open_: Figures = (at_low > 0) & (at_high < 0)
-    stayed: Figures = np.zeros(np.shape(root), np.int64)
-    for _ in range(STEPS):
-        middle = (low + high) / 2
-        # Far out the score is steep, or has no bound: a line through it leads nowhere.
-        straight = (at_low < STEEP) & (at_high > -STEEP)
-        line = high - at_high * (high - low) / (at_high - at_low)
-        middle = np.where(straight, line, middle)
-        value = falling(middle)
-        root = np.where(open_, middle, root)
-        open_ = open_ & (np.abs(value) > CLOSE) & (high - low > CLOSE)
-        if not open_.any():
-            return root
-        up = value > 0
-        stayed = np.where(up, np.minimum(stayed, 0) - 1, np.maximum(stayed, 0) + 1)
-        half_low, half_high = (np.where(np.abs(stayed) > 1, x / 2, x) for x in (at_low, at_high))
-        at_low, at_high = np.where(up, value, half_low), np.where(up, half_high, value)
-        low, high = np.where(up, middle, low), np.where(up, high, middle)
-    return np.where(open_, (low + high) / 2, root)
+def _skewness(up: Figures, down: Figures, n: Figures) -> Figures:
+    """That of the sum of what `n` rows lose."""
+    mean = down - up
+    variance = up + down - mean * mean
+    third = mean - 3 * mean * (up + down) + 2 * mean**3
+    return third / (variance * np.sqrt(n * variance))

@@ -1,12 +1,17 @@
 """How far an estimate may lie from the truth: intervals, and how surely a limit is broken.
 
-A `Spread` answers both questions from one model of the estimate, so that an interval that lies
-wholly beyond a limit and a small probability are the same fact. The figures of a spread may be
-numbers, or arrays of many estimates of one kind: the same formulas serve both.
+A `Spread` answers both questions from one model of the estimate: an interval holds the limits
+that a test would not reject (Neyman 1937), so its end is where the tail's probability is just what
+the level leaves to it, and an interval wholly beyond a limit and a small probability are the same
+fact. The figures of a spread may be numbers, or arrays of many estimates of one kind: the same
+formulas serve both.
 
-Sources: Wilson (1927) for proportions; Clopper and Pearson (1934) for their tails, where the
-normal curve is wrong by orders of magnitude; Student's t for means and for whatever the jackknife
-measures, on the logarithm or the logit where a metric has bounds.
+Sources: the binomial's tails for proportions, of what was seen itself half (mid-p: Lancaster 1961;
+Berry and Armitage 1995 for the interval; Brown, Cai and DasGupta 2001 on how often it holds the
+truth). The normal curve is wrong by orders of magnitude in the tails, and so are intervals made of
+it on their one side (Cai 2005); of the whole probability of what was seen they are too wide.
+Student's t for means and for whatever the jackknife measures, on the logarithm or the logit where a
+metric has bounds.
 """
 
 from __future__ import annotations
@@ -16,13 +21,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from scipy.special import betainc, ndtr, ndtri, stdtr, stdtrit
 
-# A float, or an array [estimate] of them.
-Figures = Any
+from engine.statistics import binomial, special
+from engine.statistics.roots import Figures as Figures
+
 Interval = tuple[Figures, Figures]
 
 REALS = (-math.inf, math.inf)
@@ -60,7 +64,7 @@ class Spread(ABC):
     def errors_to(self, limit: Figures) -> Figures:
         """How many standard errors the estimate is away from a limit, about."""
         p = np.minimum(self.p_below(limit), self.p_above(limit))
-        return plain(np.maximum(-ndtri(p), 0.0))
+        return plain(np.maximum(-special.ndtri(p), 0.0))
 
 
 def quantile(level: float, df: Figures = math.inf) -> Figures:
@@ -74,24 +78,24 @@ def quantile(level: float, df: Figures = math.inf) -> Figures:
     sure = np.isinf(df)
     if sure.all():
         return _quantile(level, math.inf)
-    by_t = stdtrit(np.where(sure, 1.0, df), (1 + level) / 2)
+    by_t = special.stdtrit(np.where(sure, 1.0, df), (1 + level) / 2)
     return np.where(sure, _quantile(level, math.inf), by_t)
 
 
 @lru_cache(maxsize=4096)
 def _quantile(level: float, df: float) -> float:
     upper = (1 + level) / 2
-    return float(ndtri(upper) if math.isinf(df) else stdtrit(df, upper))
+    return float(special.ndtri(upper) if math.isinf(df) else special.stdtrit(df, upper))
 
 
 def tail(t: Figures, df: Figures = math.inf) -> Figures:
     """The probability that Student's t with `df` degrees is `t` or less."""
     sure = np.isinf(df)
     if np.all(sure):
-        return plain(ndtr(t))
+        return plain(special.ndtr(t))
     if not np.any(sure):
-        return plain(stdtr(df, t))
-    return np.where(sure, ndtr(t), stdtr(np.where(sure, 1.0, df), t))
+        return plain(special.stdtr(df, t))
+    return np.where(sure, special.ndtr(t), special.stdtr(np.where(sure, 1.0, df), t))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +176,37 @@ class StudentT(Spread):
         return high - np.exp(-scaled) if math.isfinite(high) else scaled
 
 
+def two_ends(reach: Figures, figures: Figures) -> Figures:
+    """How far the estimate is above the lower end of its interval and above the upper: [2, ...]."""
+    reach = np.broadcast_to(reach, np.broadcast_shapes(np.shape(reach), np.shape(figures)))
+    return np.stack([reach, -reach])
+
+
+class Inverted(Spread):
+    """A spread of one function of the limit, from which both the tails and the interval come."""
+
+    df: Figures
+
+    @abstractmethod
+    def deviate(self, limit: Figures) -> Figures:
+        """How far above a limit the estimate is, on the scale of Student's t with `df` degrees.
+
+        It falls as the limit rises.
+        """
+
+    def p_below(self, limit: Figures) -> Figures:
+        return tail(self.deviate(limit), self.df)
+
+    def p_above(self, limit: Figures) -> Figures:
+        return tail(-self.deviate(limit), self.df)
+
+
 @dataclass(frozen=True, slots=True)
-class Share(Spread):
+class Share(Inverted):
     """A proportion: `hits` of `trials`, both in effective rows, so neither need be a whole number.
 
-    The interval is Wilson's, the probabilities are the binomial's own. `df` is finite where the
-    number of effective rows is itself an estimate.
+    The probabilities are the binomial's mid-p, the interval holds the shares that they do not
+    reject. `df` is finite where the number of effective rows is itself an estimate.
     """
 
     hits: Figures
@@ -188,23 +217,19 @@ class Share(Spread):
         return Share(*(one_of(figure, place) for figure in (self.hits, self.trials, self.df)))
 
     def interval(self, level: float) -> Interval:
-        n, share = self.trials, self.hits / self.trials
-        z2 = quantile(level, self.df) ** 2
-        centre = share + z2 / (2 * n)
-        # Of all hits, rounding may make the share more than 1.
-        reach = np.sqrt(np.maximum(z2 * (share * (1 - share) / n + z2 / (4 * n * n)), 0.0))
-        low, high = (centre - reach) / (1 + z2 / n), (centre + reach) / (1 + z2 / n)
-        # Of none the least is none, of all the most is all, whatever the rounding.
-        return (
-            plain(np.where(self.hits <= 0, 0.0, np.maximum(low, 0.0))),
-            plain(np.where(self.hits >= n, 1.0, np.minimum(high, 1.0))),
-        )
+        ends = two_ends(quantile(level, self.df), self.hits / self.trials)
+        none, whole = self.hits <= 0, self._misses <= 0
+        with np.errstate(all="ignore"):
+            low, high = binomial.share_at(self.hits, self._misses, ends)
+        # Of none the least is none, of all the most is all; else neither, whatever the rounding.
+        low, high = np.maximum(low, math.ulp(0.0)), np.minimum(high, 1 - math.ulp(0.5))
+        return plain(np.where(none, 0.0, low)), plain(np.where(whole, 1.0, high))
 
-    def p_below(self, limit: Figures) -> Figures:
-        return self._p_few(self.hits, limit)
-
-    def p_above(self, limit: Figures) -> Figures:
-        return self._p_few(self.trials - self.hits, 1 - limit)
+    def deviate(self, limit: Figures) -> Figures:
+        with np.errstate(all="ignore"):
+            away = binomial.deviate(self.hits, self._misses, np.clip(limit, 0.0, 1.0))
+        # Beyond what a share can be nothing is left to chance.
+        return plain(np.where(limit < 0, math.inf, np.where(limit > 1, -math.inf, away)))
 
     def errors_to(self, limit: Figures) -> Figures:
         with np.errstate(all="ignore"):
@@ -212,16 +237,10 @@ class Share(Spread):
             away = np.divide(np.abs(self.hits / self.trials - limit), error)
         return plain(np.where((limit > 0) & (limit < 1), away, math.inf))
 
-    def _p_few(self, hits: Figures, limit: Figures) -> Figures:
-        """The probability of `hits` or fewer, were their true share `limit`."""
-        sure = (limit <= 0) | (hits >= self.trials)
-        with np.errstate(all="ignore"):
-            p = betainc(self.trials - hits, hits + 1, 1 - limit)
-            if not np.all(np.isinf(self.df)):
-                spread = np.sqrt(limit * (1 - limit) / self.trials)
-                by_t = tail((hits / self.trials - limit) / spread, self.df)
-                p = np.where(np.isinf(self.df), p, np.maximum(p, by_t))
-        return plain(np.where(sure, 1.0, np.where(limit >= 1, 0.0, p)))
+    @property
+    def _misses(self) -> Figures:
+        # Of all hits, rounding may make a little more than all.
+        return np.maximum(self.trials - self.hits, 0.0)
 
 
 def _apply(function: Callable[[float], float], figures: Figures) -> Figures:

@@ -159,7 +159,7 @@ def test_a_replicate_is_the_share_without_its_bucket(random_rows: Any, weights: 
             assert replicates[1 + b] == pytest.approx(expected, rel=1e-9)
 
 
-def test_shares_have_wilsons_interval_and_the_index_the_jackknifes(random_rows: Any) -> None:
+def test_shares_have_the_binomials_interval_and_the_index_the_jackknifes(random_rows: Any) -> None:
     rows = random_rows(1, 400, classes=(0, 1))
     base = replace(rows, scores=random_rows(9, 400, classes=(0, 1)).scores)
     for name, oracle in ORACLES.items():

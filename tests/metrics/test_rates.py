@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from scipy.stats import binomtest
 
 from engine.core.vocabulary import RowCounts
 from engine.metrics import METRICS, Sampling, SliceStates, comparison_of, spread_of
 from engine.states import Pair, PairFamily
+from tests.fixtures.mid_p import mid_p_interval
 
 CLASSES = ("no", "yes")
 
@@ -37,13 +37,12 @@ def interval(name: str, rows: Any) -> tuple[float, float]:
     return spread.interval(0.95)
 
 
-def wilson(hits: np.ndarray) -> tuple[float, float]:
-    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(0.95, method="wilson")
-    return found.low, found.high
+def share_interval(hits: np.ndarray) -> tuple[float, float]:
+    return mid_p_interval(int(hits.sum()), len(hits))
 
 
 @pytest.mark.parametrize("positive", [0, 1])
-def test_a_rate_has_wilsons_interval(random_rows: Any, positive: int) -> None:
+def test_a_rate_has_the_interval_of_the_binomials_mid_p(random_rows: Any, positive: int) -> None:
     rows = random_rows(0, 200, classes=CLASSES, positive=positive)
     yes, said = rows.truth == positive, rows.predicted == positive
     of = {
@@ -61,12 +60,12 @@ def test_a_rate_has_wilsons_interval(random_rows: Any, positive: int) -> None:
         ],
     }
     for name, hits in of.items():
-        assert interval(name, rows) == pytest.approx(wilson(hits)), name
+        assert interval(name, rows) == pytest.approx(share_interval(hits)), name
 
 
 def test_the_micro_jaccard_has_the_accuracys(random_rows: Any) -> None:
     rows = random_rows(0, 200, classes=("a", "b", "c"))
-    ends = [share / (2 - share) for share in wilson(rows.truth == rows.predicted)]
+    ends = [share / (2 - share) for share in share_interval(rows.truth == rows.predicted)]
     assert interval("jaccard_micro", rows) == pytest.approx(tuple(ends))
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine.statistics import Share, disparity
+from engine.statistics import disparity
 from engine.statistics.disparity import (
     LargestDifference,
     Shares,
@@ -37,7 +37,8 @@ def of_counts(drawn: list[tuple[int, int]]) -> Shares:
 
 
 def wilson(hits: float, trials: float, tail: float) -> Limits:
-    return Share(hits, trials).interval(1 - 2 * tail)
+    ends = stats.binomtest(int(hits), int(trials)).proportion_ci(1 - 2 * tail, "wilson")
+    return ends.low, ends.high
 
 
 def surely(hits: float, trials: float, tail: float) -> Limits:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, norm
+from scipy.stats import binom
 
 from engine.statistics import QuantileOf, Share
+from tests.fixtures.mid_p import mid_p
 
 
 def quantile_of(values: np.ndarray, share: float) -> QuantileOf:
@@ -24,8 +25,10 @@ def quantile_of(values: np.ndarray, share: float) -> QuantileOf:
 @pytest.mark.parametrize("rows", [30, 200, 1000])
 def test_the_interval_is_between_two_order_statistics(rows: int, share: float) -> None:
     values = np.sort(np.random.default_rng(rows).normal(size=rows))
-    reach = norm.ppf(0.975) * math.sqrt(share * (1 - share) / rows)
-    first, last = math.ceil(rows * (share - reach)), math.floor(rows * (share + reach))
+    # The fewest rows below the truth that are not too few, the most that are not too many.
+    mid_p = binom.cdf(np.arange(rows + 1), rows, share)
+    mid_p -= binom.pmf(np.arange(rows + 1), rows, share) / 2
+    first, last = int((mid_p <= 0.025).sum()), int((mid_p < 0.975).sum()) - 1
     assert quantile_of(values, share).interval(0.95) == (
         values[first - 1] if first > 0 else -math.inf,
         values[last] if last < rows else math.inf,
@@ -42,16 +45,16 @@ def test_probabilities_are_the_binomials(values: list[int], share: float, limit:
     drawn = np.array(values, np.float64)
     of, rows = quantile_of(drawn, share), len(values)
     below, up_to = (drawn < limit).sum(), (drawn <= limit).sum()
-    assert of.p_below(limit) == pytest.approx(binom.sf(below - 1, rows, share), rel=1e-9)
-    assert of.p_above(limit) == pytest.approx(binom.cdf(up_to, rows, share), rel=1e-9)
+    assert of.p_below(limit) == pytest.approx(1 - mid_p(below, rows, share), rel=1e-9)
+    assert of.p_above(limit) == pytest.approx(mid_p(up_to, rows, share), rel=1e-9)
 
 
 def test_rows_in_the_bin_of_the_limit_count_for_what_surprises_less() -> None:
     of = QuantileOf(
         Share(5.0, 10.0), np.array([0.0, 1.0]), np.array([1.0, 2.0]), np.array([0.3, 1.0])
     )
-    assert of.p_below(1.5) == pytest.approx(binom.sf(2, 10, 0.5))
-    assert of.p_above(1.5) == pytest.approx(binom.cdf(10, 10, 0.5))
+    assert of.p_below(1.5) == pytest.approx(1 - mid_p(3, 10, 0.5))
+    assert of.p_above(1.5) == pytest.approx(mid_p(10, 10, 0.5))
     # Nine of ten may be anywhere between 1 and 2.
     assert of.interval(0.95) == (0.0, 2.0)
 

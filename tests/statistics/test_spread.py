@@ -21,6 +21,7 @@ from engine.statistics.spread import (
     quantile,
     tail,
 )
+from tests.fixtures.mid_p import mid_p_interval
 
 LEVELS = st.sampled_from([0.5, 0.8, 0.95, 0.999])
 COUNTS = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -42,19 +43,32 @@ def test_quantile_and_tail_are_those_of_student_and_normal(level: float, df: flo
 
 
 @given(COUNTS, LEVELS)
-def test_interval_of_a_share_is_wilsons(counts: tuple[int, int], level: float) -> None:
-    hits, n = counts
-    expected = stats.binomtest(hits, n).proportion_ci(level, method="wilson")
-    close(Share(hits, n).interval(level), (expected.low, expected.high))
+def test_interval_of_a_share_has_the_shares_that_mid_p_does_not_reject(
+    counts: tuple[int, int], level: float
+) -> None:
+    close(Share(*counts).interval(level), mid_p_interval(*counts, (1 - level) / 2), 1e-6)
 
 
 @given(COUNTS, st.floats(0.001, 0.999))
-def test_tails_of_a_share_are_the_binomials(counts: tuple[int, int], limit: float) -> None:
+def test_tails_of_a_share_are_the_binomials_with_half_of_what_was_seen(
+    counts: tuple[int, int], limit: float
+) -> None:
     hits, n = counts
-    less = stats.binomtest(hits, n, limit, alternative="less").pvalue
-    greater = stats.binomtest(hits, n, limit, alternative="greater").pvalue
-    assert Share(hits, n).p_below(limit) == pytest.approx(less, rel=1e-6, abs=1e-300)
-    assert Share(hits, n).p_above(limit) == pytest.approx(greater, rel=1e-6, abs=1e-300)
+    half = stats.binom.pmf(hits, n, limit) / 2
+    less, greater = stats.binom.cdf(hits, n, limit), stats.binom.sf(hits - 1, n, limit)
+    assert Share(hits, n).p_below(limit) == pytest.approx(less - half, rel=1e-6, abs=1e-290)
+    assert Share(hits, n).p_above(limit) == pytest.approx(greater - half, rel=1e-6, abs=1e-290)
+
+
+def test_published_interval_of_a_share() -> None:
+    # Agresti and Gottard (2007), of no hit among so many: 1 - level^(1 / n).
+    for n in (1, 2, 25):
+        assert Share(0, n).interval(0.95) == pytest.approx((0.0, 1 - 0.05 ** (1 / n)), rel=1e-12)
+
+
+def test_beyond_all_digits_a_tail_goes_on_falling() -> None:
+    far = [Share(1000, 10_000, 3.0).p_above(limit) for limit in (0.03, 0.02, 0.01, 0.002)]
+    assert far == sorted(far, reverse=True) and 0 < far[-1] < far[0] < 1e-4
 
 
 @given(COUNTS, st.floats(0.01, 0.99), st.floats(0.01, 0.99))
@@ -97,7 +111,7 @@ def test_where_rows_are_estimated_a_share_is_less_sure(
     inner, outer = sure.interval(0.95), unsure.interval(0.95)
     assert outer[0] <= inner[0] <= hits / n <= inner[1] <= outer[1]
     for p_of in (Share.p_below, Share.p_above):
-        assert p_of(unsure, limit) >= p_of(sure, limit)
+        assert p_of(unsure, limit) >= min(p_of(sure, limit), 0.5) * (1 - 1e-9)
 
 
 # Means

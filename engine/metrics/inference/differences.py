@@ -20,6 +20,7 @@ from engine.metrics.inference.intervals import (
     alike,
     between_rows,
     by_buckets,
+    is_still,
     simple,
     standard_errors,
     support_of,
@@ -142,7 +143,7 @@ def _of_buckets(pairs: Pairs) -> Comparison:
     known = np.isfinite(jackknife.se) & np.isfinite(delta)
     low, high = pairs.metric.bounds
     width = high - low
-    still = known & (jackknife.se == 0) & math.isfinite(width)
+    still = known & is_still(jackknife.se, width)
     at = np.flatnonzero(known & ~still)
     parts: list[tuple[Any, Spread]] = [
         (at, StudentT(delta[at], jackknife.se[at], jackknife.df[at]))

@@ -1,6 +1,6 @@
 """How sure a metric is: its spread on one slice, and that of its difference to the baseline's.
 
-Shares have Wilson's interval and means Student's, from sums of all rows. Everything else has the
+Shares have the binomial's interval and means Student's, from sums of all rows. All else has the
 delete-a-group jackknife over the buckets of rows. Student's t is taken on a scale that has no
 bounds: the logarithm of a mean that is above 0, the logit of a metric between two bounds. Where
 rows belong together the buckets hold whole clusters, so the jackknife is right for all metrics
@@ -43,6 +43,8 @@ from engine.statistics.effective_size import Outcome, degrees_of_freedom, worth
 NOISE = 1e-12
 # Fewer rows that are all alike say nothing of how rows differ.
 MANY_ALIKE = 30
+# Of the distance between a metric's bounds: what sums of a different order differ by.
+ROUNDING = 1e-14
 
 Parts = Iterator[tuple[Ints, Spread]]
 
@@ -208,7 +210,7 @@ class Case:
         low, high = self.metric.bounds
         width = high - low
         inside = (low < value) & (value < high)
-        spreading = known & inside & ((se != 0) | (not math.isfinite(width)))
+        spreading = known & inside & ~is_still(se, width)
         at = np.flatnonzero(spreading)
         yield at, StudentT(value[at], se[at], df[at], self.metric.bounds)
         outside = np.flatnonzero(known & ~inside)
@@ -222,6 +224,11 @@ class Case:
         rows = rows[outside]
         share = Share(np.where(value[outside] >= high, rows, 0.0), rows)
         yield outside, Moved(share, low, width)
+
+
+def is_still(se: Floats, width: float) -> Bools:
+    """Whether a metric between two bounds has not moved, but for what rounding makes of it."""
+    return np.asarray(se <= ROUNDING * width if math.isfinite(width) else np.zeros(len(se), bool))
 
 
 def by_buckets(replicates: Floats, sizes: Floats) -> Jackknifed:
