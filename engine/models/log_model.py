@@ -21,6 +21,7 @@ import pandas as pd
 
 from engine.errors import ModelError
 from engine.models.artifact import NOTES_KEY
+from engine.models.flavors.sklearn import import_skops
 from engine.models.mlflow_client import (
     artifact_root,
     ask,
@@ -102,11 +103,12 @@ def log_model(fitted: FittedModel, name: str) -> str:
         "pip_requirements": _requirements(fitted.framework),
     }
     if fitted.framework == "sklearn":
+        # Before MLflow's flavour, which may import skops by itself.
+        skops_io = import_skops()
         import mlflow.sklearn
-        import skops.io  # type: ignore[import-untyped]
 
         # The model was made a moment ago in this process: its types are known to be meant.
-        trusted = skops.io.get_untrusted_types(data=skops.io.dumps(fitted.native))
+        trusted = skops_io.get_untrusted_types(data=skops_io.dumps(fitted.native))
         info = mlflow.sklearn.log_model(
             fitted.native, serialization_format="skops", skops_trusted_types=trusted, **options
         )

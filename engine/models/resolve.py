@@ -16,6 +16,7 @@ from engine.core.vocabulary import ColumnSpec, Label, ModelVersion, Output, Task
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors.base import Description
+from engine.models.kept_descriptions import find_or_describe
 from engine.models.load import FLAVORS, open_native
 from engine.models.requirements import artifact_requirements
 from engine.models.uris import Located, Locator
@@ -26,7 +27,8 @@ class ModelRequest:
     """A model as a suite asks for it, and where to look for it.
 
     `output`, `features` and `classes` are what the suite says of them, None where it is silent.
-    A model that is not on this machine is downloaded to `cache_dir`.
+    A model that is not on this machine is downloaded to `cache_dir`; in `descriptions`, if it is
+    given, is kept what models say of themselves.
     """
 
     uri: str
@@ -37,6 +39,7 @@ class ModelRequest:
     output: Output | None = None
     features: Sequence[str] | None = None
     classes: Sequence[Label] | None = None
+    descriptions: Path | None = None
 
     @property
     def is_regression(self) -> bool:
@@ -131,7 +134,11 @@ def _behaviour(request: ModelRequest, artifact: Artifact, content: str) -> _Beha
         return output, _classes(request, tuple(notes.get("classes", ()))), names
     if request.is_regression and artifact.flavor != "sklearn":
         return Output.VALUE, (), names
-    described = FLAVORS[artifact.flavor].describe(open_native(content, artifact), artifact)
+
+    def describe() -> Description:
+        return FLAVORS[artifact.flavor].describe(open_native(content, artifact), artifact)
+
+    described = find_or_describe(request.descriptions, artifact, content, describe)
     output = _output(request, described)
     _check_labels(request, described)
     return output, _classes(request, described.classes), names or described.features

@@ -8,7 +8,7 @@ import json
 import logging
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ from engine.core.registry import nearest
 from engine.core.vocabulary import TaskKind
 from engine.errors import DataError, ModelError
 from engine.models import ModelRequest, load, resolve
+from engine.models.flavors.device import torch_device
 from engine.models.flavors.keras import import_tensorflow
 from engine.models.flavors.torch import import_torch
 from engine.models.log_model import (
@@ -36,6 +37,8 @@ from engine.training.config import CONFIG_FILE, ModelConfig, read_config
 from engine.training.holdout import held_out_metrics
 
 _LOG = logging.getLogger(__name__)
+# What a user waits for is told; the rest is for who sets up this module's own log.
+_TOLD = logging.getLogger("evalmatrix")
 
 CODE_FILE = "model_code.py"
 _EXAMPLE_ROWS = 5
@@ -90,6 +93,7 @@ def train(
     if if_changed and (trained := _find(tracking_uri, config.name, fingerprint)):
         _LOG.info("%s: version %s is up to date", trained.name, trained.version)
         return trained
+    _TOLD.info("%s: training it with %s", config.name, version or "params")
     rows = _read_rows(paths, config)
     fitted = _fit(folder, config, rows)
     tags = {
@@ -112,16 +116,19 @@ def train(
     return Trained(config.name, number, f"models:/{config.name}/{number}", run_id, metrics)
 
 
-def train_all(root: str | Path, *, tracking_uri: str, if_changed: bool = False) -> list[Trained]:
-    """Trains every version of every model folder below `root`, in the order of their names."""
+def train_all(
+    root: str | Path, *, tracking_uri: str, if_changed: bool = False
+) -> Iterator[Trained]:
+    """Trains every version of every model folder below `root`, in the order of their names.
+
+    Each is trained when it is asked for, so that a caller can tell of the one before.
+    """
     folders = sorted(path.parent for path in Path(root).glob(f"*/{CONFIG_FILE}"))
     if not folders:
         raise ModelError(f"no model folder below {str(root)!r}: expected */{CONFIG_FILE}")
-    return [
-        train(folder, tracking_uri=tracking_uri, version=version, if_changed=if_changed)
-        for folder in folders
-        for version in read_config(folder).versions or (None,)
-    ]
+    for folder in folders:
+        for version in read_config(folder).versions or (None,):
+            yield train(folder, tracking_uri=tracking_uri, version=version, if_changed=if_changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +226,10 @@ def _seed(config: ModelConfig) -> None:
         tf.keras.utils.set_random_seed(config.seed)
         tf.config.experimental.enable_op_determinism()
     elif config.framework == "pytorch":
-        import_torch().manual_seed(config.seed)
+        torch = import_torch()
+        # It looks for a GPU once, and warns where TensorFlow has found none before; here unheard.
+        torch_device(torch)
+        torch.manual_seed(config.seed)
 
 
 def _code_path(folder: Path) -> Path:

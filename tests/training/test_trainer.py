@@ -137,12 +137,12 @@ def test_all_versions_of_all_folders(model_dir, tracking_uri, tmp_path):
     folder = model_dir()
     change(folder, "name: breast_cancer_forest", "name: all")
     change(folder, "n_estimators: 100", "n_estimators: 5")
-    trained = train_all(tmp_path, tracking_uri=tracking_uri)
+    trained = list(train_all(tmp_path, tracking_uri=tracking_uri))
     assert [(model.name, model.version) for model in trained] == [("all", "1"), ("all", "2")]
-    reused = train_all(tmp_path, tracking_uri=tracking_uri, if_changed=True)
+    reused = list(train_all(tmp_path, tracking_uri=tracking_uri, if_changed=True))
     assert [model.reused for model in reused] == [True, True]
     with pytest.raises(ModelError, match="no model folder below"):
-        train_all(tmp_path / "nothing", tracking_uri=tracking_uri)
+        next(train_all(tmp_path / "nothing", tracking_uri=tracking_uri))
 
 
 def test_training_leaves_the_process_as_it_was(model_dir, tracking_uri, monkeypatch, capfd):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,11 @@ _METHODS = {
     Output.VALUE: "predict",
 }
 
+# scikit-learn's bridges to other array libraries, each of which imports its library whole.
+_BRIDGES = tuple(
+    f"sklearn.externals.array_api_compat.{library}" for library in ("cupy", "dask", "torch")
+)
+
 
 def open_model(artifact: Artifact) -> Any:
     """Loads the estimator in the format that its `MLmodel` names.
@@ -33,10 +42,10 @@ def open_model(artifact: Artifact) -> Any:
     path = artifact.path / options["pickled_model"]
     kind = options.get("serialization_format", "pickle")
     add_code_paths(artifact)
-    if may_unpickle() and kind == "skops":
-        import skops.io  # type: ignore[import-untyped]
-
-        return skops.io.load(path, trusted=options.get("skops_trusted_types"))
+    # For MLflow's loader, too.
+    skops_io = import_skops() if kind == "skops" else None
+    if may_unpickle() and skops_io is not None:
+        return skops_io.load(path, trusted=options.get("skops_trusted_types"))
     if may_unpickle() and kind in ("pickle", "cloudpickle"):
         # What cloudpickle writes is read by pickle.
         with path.open("rb") as file:
@@ -44,6 +53,46 @@ def open_model(artifact: Artifact) -> Any:
     import mlflow.sklearn
 
     return mlflow.sklearn.load_model(str(artifact.path))
+
+
+def import_skops() -> Any:
+    """Imports `skops.io` without PyTorch, which costs a process seconds and 500 MiB.
+
+    skops asks scikit-learn for the names of all its estimators, and the walk through scikit-learn's
+    packages that finds them imports the bridges too, though no estimator is in them. For the walk
+    they cannot be imported, as on a machine without their libraries. A model that needs PyTorch
+    imports it when it is loaded.
+    """
+    with _hide(_BRIDGES):
+        import skops.io  # type: ignore[import-untyped]
+
+    return skops.io
+
+
+@contextmanager
+def _hide(modules: Sequence[str]) -> Iterator[None]:
+    """Lets this thread's imports of modules that are not imported yet fail while the block runs.
+
+    Other threads find them, and nobody is left with a trace of it afterwards.
+    """
+    finder = _Hidden(frozenset(modules), threading.get_ident())
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hidden:
+    """A finder for `sys.meta_path` that says of some modules, to one thread, that they are not."""
+
+    modules: frozenset[str]
+    thread: int
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name in self.modules and threading.get_ident() == self.thread:
+            raise ModuleNotFoundError(f"{name} is not imported for a list of names", name=name)
 
 
 def describe(native: Any, artifact: Artifact) -> Description:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -19,7 +25,7 @@ from engine.core.vocabulary import Output
 from engine.errors import ModelError
 from engine.models import check_inputs, load, loaded_count
 from engine.models.artifact import read_artifact
-from engine.models.flavors.sklearn import describe
+from engine.models.flavors.sklearn import _hide, describe
 from engine.models.load import CACHE_SIZE, open_native
 
 
@@ -190,8 +196,6 @@ def test_code_that_was_logged_with_a_model_is_found(log, find, frame, features, 
         "    def predict(self, X):\n"
         "        return super().predict(X) + 1000\n"
     )
-    import sys
-
     sys.path.insert(0, str(tmp_path))
     try:
         from evalmatrix_test_shifted import Shifted
@@ -224,3 +228,119 @@ def test_a_classifier_that_cannot_predict_offers_what_it_can() -> None:
             return np.full((len(rows), 2), 0.5)
 
     assert describe(Scorer(), None).offered == (Output.PROBABILITY,)
+
+
+# What skops trusts by itself, and what it asks for of models of many kinds.
+TRUST = """
+import json, sys
+IMPORTS
+import numpy as np
+from skops.io import _trusted_types as types, dumps, get_untrusted_types
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
+
+x = np.arange(40.0).reshape(20, 2)
+y = np.arange(20) % 2
+natives = [
+    HistGradientBoostingClassifier(max_iter=2), RandomForestClassifier(2), SVC(),
+    GaussianProcessRegressor(), LogisticRegression(), SGDClassifier(), KNeighborsClassifier(),
+    make_pipeline(FunctionTransformer(np.log1p), StandardScaler(), LogisticRegression()),
+    make_pipeline(ColumnTransformer([("one", StandardScaler(), [0])]), SVC()),
+]
+asked = [get_untrusted_types(data=dumps(native.fit(x, y))) for native in natives]
+names = {name: value for name, value in vars(types).items() if name.endswith("_TYPE_NAMES")}
+print(json.dumps([asked, names, "torch" in sys.modules]))
+"""
+
+
+@pytest.mark.frameworks
+def test_skops_trusts_the_same_types_without_pytorch(root):
+    ours = "from engine.models.flavors.sklearn import import_skops; import_skops()"
+    (asked, names, torch), (asked_light, names_light, torch_light) = (
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", TRUST.replace("IMPORTS", imports)],
+                cwd=root,
+                capture_output=True,
+                check=True,
+            ).stdout
+        )
+        for imports in ("import skops.io", ours)
+    )
+    assert (torch, torch_light) == (True, False)
+    assert any(asked) and names["SKLEARN_ESTIMATOR_TYPE_NAMES"]
+    assert (asked_light, names_light) == (asked, names)
+
+
+# A model of a user's own that computes by PyTorch, written by skops.
+WITH_TORCH = """
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+
+class ByTorch(ClassifierMixin, BaseEstimator):
+    def fit(self, rows, labels):
+        self.classes_ = [0, 1]
+        return self
+
+    def predict_proba(self, rows):
+        ones = torch.sigmoid(torch.from_numpy(rows.to_numpy().sum(axis=1)))
+        return torch.stack([1 - ones, ones], dim=1).numpy()
+"""
+
+
+@pytest.mark.frameworks
+def test_a_model_of_skops_that_needs_pytorch_gets_it(root, tmp_path):
+    (tmp_path / "by_torch.py").write_text(WITH_TORCH)
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from engine.models.artifact import Artifact
+from engine.models.flavors.sklearn import import_skops, open_model
+skops = import_skops()
+assert "torch" not in sys.modules
+import numpy as np, pandas as pd
+from pathlib import Path
+options = {{"pickled_model": "model.skops", "serialization_format": "skops"}}
+if not Path("model.skops").exists():
+    import by_torch
+    skops.dump(by_torch.ByTorch().fit(None, None), "model.skops")
+    sys.exit()
+options["skops_trusted_types"] = ["by_torch.ByTorch"]
+model = open_model(Artifact(Path("."), {{"sklearn": options}}))
+print(model.predict_proba(pd.DataFrame({{"a": [0.0]}})).tolist())
+# What was hidden can be imported when it is wanted.
+import torch, sklearn.externals.array_api_compat.torch as bridge
+print(bridge.asarray([1.0]).dtype)
+"""
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    for _ in range(2):  # written, then read by another process
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[[0.5, 0.5]]", "torch.float32"]
+
+
+def test_modules_are_hidden_from_one_thread_for_a_while(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "hidden_module.py").touch()
+    (tmp_path / "other_module.py").touch()
+    before, imported = list(sys.meta_path), []
+    thread = threading.Thread(target=lambda: imported.append(__import__("other_module")))
+    with _hide(["hidden_module", "other_module"]):
+        with pytest.raises(ModuleNotFoundError):
+            import hidden_module
+        thread.start()
+        thread.join()
+    assert imported == [sys.modules.pop("other_module")]
+    import hidden_module
+
+    assert sys.modules.pop("hidden_module") is hidden_module
+    assert sys.meta_path == before

@@ -62,9 +62,9 @@ class Wild(RegressorMixin, BaseEstimator):
 @pytest.fixture(scope="module")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], ModelVersion]]:
     folder = tmp_path_factory.mktemp("wild")
-    (folder / "wild_models.py").write_text(textwrap.dedent(WILD))
+    (folder / "models_apart.py").write_text(textwrap.dedent(WILD))
     sys.path.insert(0, str(folder))
-    from wild_models import Wild  # type: ignore[import-not-found]
+    from models_apart import Wild  # type: ignore[import-not-found]
 
     def saved(kind: str) -> ModelVersion:
         path = folder / (kind or "tame")
@@ -76,14 +76,14 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], M
                 signature=mlflow.models.infer_signature(frame, np.array([0.0, 1.0])),
                 serialization_format="cloudpickle",
                 pip_requirements=["scikit-learn"],
-                code_paths=[str(folder / "wild_models.py")],
+                code_paths=[str(folder / "models_apart.py")],
             )
         request = ModelRequest(str(path), TaskKind.REGRESSION, "", folder / "cache", path.name)
         return resolve(request)
 
     yield saved
     sys.path.remove(str(folder))
-    sys.modules.pop("wild_models", None)
+    sys.modules.pop("models_apart", None)
 
 
 def rows(*values: float) -> pa.RecordBatch:
@@ -166,7 +166,7 @@ def test_where_nothing_is_watched_what_is_printed_stays() -> None:
 
 def test_what_a_model_raises_comes_through_and_it_goes_on(child: Callable[..., Child]) -> None:
     apart = child("raises")
-    with pytest.raises(Told, match=r"LookupError: not this one … \(wild_models.py:[0-9]+\)"):
+    with pytest.raises(Told, match=r"LookupError: not this one … \(models_apart.py:[0-9]+\)"):
         apart.predict(rows(1.0, 3.0))
     assert apart.predict(rows(1.0)).scores.tolist() == [1.0]
 
