@@ -1,4 +1,4 @@
-"""What is wrong with a disk or a file, as far as an error of Spark, Java or the system tells it."""
+"""What is wrong with a disk or a file, as far as an error of Spark, delta-rs or the system says."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from enum import StrEnum
 
 # Paths in Java's words: `file:/a b/part-0.parquet`, `file:///a/part-0.parquet`, `s3a://b/p.parquet`.
 _FILE = re.compile(r"(?:file:(?://)?(?=/)|(?=\w+://))(\S[^\n]*?\.(?:parquet|json|crc|bin))")
+# In delta-rs' words: `Object at location /a/p.parquet not found`, `metadata for file a/p.parquet`.
+_NAMED = re.compile(r"(?:location|file) /?(\S[^\n:]*?\.(?:parquet|json))")
 
 
 class Kind(StrEnum):
@@ -28,12 +30,13 @@ _SIGNS: Mapping[Kind, re.Pattern[str]] = {
     Kind.READ_ONLY: re.compile("Read-only file system|readonly database|Permission denied"),
     Kind.GONE: re.compile(
         r"FileNotFoundException|FILE_NOT_EXIST|DELTA_FILE_NOT_FOUND|NoSuchFileException|"
-        r"does not exist.*\.parquet|\.parquet does not exist"
+        r"does not exist.*\.parquet|\.parquet does not exist|Object at location .* not found"
     ),
     Kind.DAMAGED: re.compile(
         "ChecksumException|is not a Parquet file|CANNOT_READ_FILE_FOOTER|Could not read footer|"
         "ParquetDecodingException|could not read page|could not decode|ParquetCrypto|"
-        r"\bcorrupt(?:ed)?\b|JsonParseException|JsonEOFException|MismatchedInputException|FAILED_READ_FILE|"
+        r"\b[Cc]orrupt(?:ed)?\b|Requested range was invalid|Json error|"
+        "JsonParseException|JsonEOFException|MismatchedInputException|FAILED_READ_FILE|"
         "Unexpected end-of-input|EOFException|DELTA_LOG_FILE_NOT_FOUND|DELTA_TRUNCATED"
     ),
 }
@@ -56,6 +59,13 @@ class DiskError:
         return words[self.kind] + (f" ({self.file})" if self.file else "")
 
 
+def _file_of(text: str) -> str | None:
+    if file := _FILE.search(text):
+        return file[1]
+    named = _NAMED.search(text)
+    return f"/{named[1]}" if named else None
+
+
 def disk_error_of(error: BaseException | None) -> DiskError | None:
     """What an error says of disks and files; None where it is of something else."""
     lines = [] if error is None else f"{type(error).__name__}: {error}".splitlines()
@@ -63,6 +73,5 @@ def disk_error_of(error: BaseException | None) -> DiskError | None:
     text = "\n".join(line for line in lines if not line.lstrip().startswith("at "))
     for kind, sign in _SIGNS.items():
         if sign.search(text):
-            file = _FILE.search(text)
-            return DiskError(kind, file[1] if file else None)
+            return DiskError(kind, _file_of(text))
     return None

@@ -75,8 +75,12 @@ def stop_on_signal() -> Iterator[None]:
 def keep_handlers() -> Iterator[None]:
     """Puts the handlers of `stop_on_signal` back after the block.
 
-    Spark's Python sets one of its own for Ctrl-C when a session starts, which waits for the JVM.
+    Spark's Python sets one of its own for Ctrl-C when a session starts, which waits for the JVM;
+    in a thread beside the main one nobody can.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     ours = {signum: signal.getsignal(signum) for signum in _SIGNALS}
     try:
         yield

@@ -14,6 +14,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +23,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, MapType, StructType
 
-from engine.core.paths import is_folder, is_there
+from engine.core.paths import is_folder, is_there, local_path
+from engine.delta import head
+from engine.delta.head import is_table, read_head
+from engine.delta.messages import NeedsSpark
 from engine.errors import DataError, EvalMatrixError, StoreError
 from engine.spark import tables
 from engine.spark.error_messages import first_line
 from engine.spark.internals import committed_tokens
+from engine.spark.lazy_session import LazySession, lazy
 from engine.spark.tables import column, escape_glob
 
 log = logging.getLogger(__name__)
@@ -50,17 +55,20 @@ class Ingested:
     known: tuple[str, ...]
 
 
-def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingested:
+def ingest(session: LazySession | SparkSession, pattern: str, *, table: str, fmt: str) -> Ingested:
     """Appends the files of a glob that the table does not have yet, in the order of their names.
+
+    On this machine no Spark is needed to find that there are none.
 
     Raises:
         DataError: when no file matches, or a file does not have the table's columns and types.
     """
     if fmt not in FORMATS:
         raise DataError(f"files are {fmt!r}, expected one of {FORMATS}")
-    files = _files(spark, pattern)
+    session = lazy(session)
+    files = _files(session, pattern)
     _check_table_path(table)
-    known_before = _known_identities(spark, table, [identity for _, identity in files])
+    known_before = _known_identities(session, table, [identity for _, identity in files])
     for name, identity in files:
         if identity not in known_before:
             _check_file(name, fmt)
@@ -71,13 +79,13 @@ def ingest(spark: SparkSession, pattern: str, *, table: str, fmt: str) -> Ingest
         if identity in known_before:
             known.append(name)
             continue
-        before = tables.newest_version(spark, table) if version is None else version
-        frame = _read(spark, name, fmt, table, before)
+        before = _newest_version(session, table) if version is None else version
+        frame = _read(session.get(), name, fmt, table, before)
         _append(frame, table, name, identity, new=before is None)
-        version = tables.newest_version(spark, table)
+        version = _newest_version(session, table)
         (known if version == before else added).append(name)
     if version is None:
-        version = tables.newest_version(spark, table)
+        version = _newest_version(session, table)
     assert version is not None, "a table that was appended to exists"
     log.info("%s: %d files added, %d known, version %d", table, len(added), len(known), version)
     return Ingested(table, version, tuple(added), tuple(known))
@@ -118,12 +126,32 @@ def _names(kind: DataType) -> Iterator[str]:
         yield from _names(kind.valueType)
 
 
-def _known_identities(spark: SparkSession, table: str, identities: Sequence[str]) -> set[str]:
+def _local_table(session: LazySession, table: str) -> Path | None:
+    """A table's folder, where this process sees it as Spark does."""
+    path = None if tables.is_catalog_name(table) else local_path(table)
+    return path if path is not None and session.shares_disk else None
+
+
+def _newest_version(session: LazySession, table: str) -> int | None:
+    """The version that a table has now; None when there is no table."""
+    path = _local_table(session, table)
+    with suppress(NeedsSpark):
+        if path is not None:
+            return read_head(path).version if is_table(path) else None
+    return tables.newest_version(session.get(), table)
+
+
+def _known_identities(session: LazySession, table: str, identities: Sequence[str]) -> set[str]:
     """Which of the files have been ingested.
 
     Where only the history can tell, those of commits that have left it are missing; Delta's own
     guard knows them still.
     """
+    path = _local_table(session, table)
+    with suppress(NeedsSpark):
+        if path is not None:
+            return head.committed_tokens(path, identities) if is_table(path) else set()
+    spark = session.get()
     told = None if tables.is_catalog_name(table) else committed_tokens(spark, table, identities)
     if told is not None:
         return told
@@ -138,10 +166,10 @@ def _check_table_path(table: str) -> None:
         raise DataError(f"the table's place {table!r} is a file; expected a folder or none")
 
 
-def _files(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
+def _files(session: LazySession, pattern: str) -> list[tuple[str, str]]:
     """The files of a glob with what identifies each, sorted by name."""
     if "://" in pattern:
-        return _remote_files(spark, pattern)
+        return _remote_files(session.get(), pattern)
     paths = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())
     if not paths and is_there(pattern) and not is_folder(pattern):
         # A file whose own name looks like a pattern.

@@ -14,17 +14,8 @@ from typing import Any
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    BooleanType,
-    DataType,
-    MapType,
-    NumericType,
-    StringType,
-    StructType,
-)
+from pyspark.sql.types import BooleanType, StructType
 
-from engine.core.registry import nearest
 from engine.core.vocabulary import Label, SliceSet, TaskKind
 from engine.errors import DataError, InputError
 from engine.spark.error_messages import first_line
@@ -49,99 +40,6 @@ class Profile:
     slices: int
     rows_per_cluster: float = 1.0
     values: Mapping[str, int] = field(default_factory=dict)
-
-
-def check_columns(frame: DataFrame, evaluation: Evaluation) -> None:
-    """Refuses an evaluation whose columns the dataset lacks or has in another type.
-
-    Raises:
-        DataError: with all that is missing, and the nearest column for each.
-    """
-    dataset = evaluation.dataset
-    wanted: dict[str, str] = {dataset.label: "label"}
-    single = ((dataset.weight, "weight"), (dataset.cluster, "cluster"), (dataset.query, "query"))
-    groups = ((test.group, "group") for test in evaluation.tests)
-    for name, use in (*single, *groups):
-        if name is not None:
-            wanted.setdefault(name, use)
-    several = ((dataset.key, "key"), (dataset.features or (), "feature"))
-    # Of a name that no column has nothing would be kept from sight.
-    for names, use in (*several, (dataset.sensitive, "sensitive")):
-        wanted.update({name: use for name in names if name not in wanted})
-    for rule in evaluation.slices:
-        wanted.update({d.column: "slice" for d in rule.dimensions if d.column not in wanted})
-    missing = []
-    for name, use in wanted.items():
-        if name not in frame.columns:
-            close = nearest(name, frame.columns)
-            hint = f" (nearest: {close!r})" if close else ""
-            missing.append(f"{use} column {name!r}{hint}")
-    if missing:
-        raise DataError(
-            f"evaluation {evaluation.name!r}: the dataset {dataset.name!r} lacks "
-            f"{', '.join(missing)}; it has {', '.join(map(repr, frame.columns[:50]))}"
-        )
-    _check_types(frame, evaluation)
-
-
-_COMPOUND = (ArrayType, MapType, StructType)
-
-
-def _check_types(frame: DataFrame, evaluation: Evaluation) -> None:
-    types = {field.name: field.dataType for field in frame.schema.fields}
-    where = f"evaluation {evaluation.name!r}"
-    numeric = [("weight", evaluation.dataset.weight)] if evaluation.dataset.weight else []
-    if evaluation.dataset.task in (TaskKind.REGRESSION, TaskKind.RANKING):
-        numeric.append(("label", evaluation.dataset.label))
-    for rule in evaluation.slices:
-        cut = {name for name, _ in rule.quantiles}
-        for dimension in rule.dimensions:
-            kind = types[dimension.column]
-            if dimension.edges is not None or dimension.column in cut:
-                numeric.append(("slice", dimension.column))
-            elif isinstance(kind, _COMPOUND):
-                raise DataError(
-                    f"{where}: rows cannot be sliced by {dimension.column!r}, which is "
-                    f"{kind.simpleString()}; expected a column of plain values"
-                )
-    for test in evaluation.tests:
-        if test.group is not None and isinstance(types[test.group], _COMPOUND):
-            raise DataError(
-                f"{where}: the group column {test.group!r} is {types[test.group].simpleString()}, "
-                "expected plain values, one for each group"
-            )
-    for use, name in numeric:
-        if not isinstance(types[name], NumericType):
-            raise DataError(
-                f"{where}: the {use} column {name!r} is {types[name].simpleString()}, expected "
-                "numbers"
-            )
-    _check_label_type(types[evaluation.dataset.label], evaluation)
-    query = evaluation.dataset.query
-    if query is not None and isinstance(types[query], _COMPOUND):
-        raise DataError(
-            f"{where}: the query column {query!r} is {types[query].simpleString()}, expected plain "
-            "values, one for each query"
-        )
-
-
-def _check_label_type(label: DataType, evaluation: Evaluation) -> None:
-    message = (
-        f"evaluation {evaluation.name!r}: the label column {evaluation.dataset.label!r} is "
-        f"{label.simpleString()}"
-    )
-    if evaluation.dataset.task is TaskKind.MULTILABEL:
-        entry = label.elementType if isinstance(label, ArrayType) else None
-        if not isinstance(entry, (NumericType, BooleanType)):
-            raise DataError(
-                f"{message}; the task multilabel expects an array with a 0 or a 1 for each label, "
-                "such as array<int>"
-            )
-    elif not isinstance(label, (NumericType, StringType, BooleanType)):
-        hint = ""
-        if isinstance(label, ArrayType):
-            hint = "; arrays with a 0 or a 1 for each label are for the task multilabel"
-        raise DataError(f"{message}, expected numbers, text or booleans{hint}")
 
 
 def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
@@ -179,44 +77,72 @@ def _analyze(frame: DataFrame) -> StructType:
     return frame.schema
 
 
+Stats = Mapping[str, Any]
+
+
 def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
     """Counts the rows, lists the labels, cuts the quantiles, and estimates the slices.
 
     Raises:
         DataError: for a dataset without rows or labels, a bad weight, or too many slices.
     """
+    return make_profile(aggregate(frame, evaluation), frame, evaluation)
+
+
+def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
+    """What one aggregation of the label and slice columns tells of rows."""
     dataset = evaluation.dataset
-    named = f"evaluation {evaluation.name!r}: the dataset {dataset.name!r}"
     label = F.col(column(dataset.label))
     sums: list[Column] = [F.count(F.lit(1)).alias("rows"), F.count(label).alias("labelled")]
     if dataset.task in (TaskKind.BINARY, TaskKind.MULTICLASS):
         sums.append(F.collect_set(label).alias("labels"))
-        sums.append(F.approx_count_distinct(label).alias("n_labels"))
     elif dataset.task is TaskKind.MULTILABEL:
         sums += _array_sums(label)
     if dataset.weight is not None:
         weight = F.col(column(dataset.weight)).cast("double")
         bad = weight.isNull() | F.isnan(weight) | (weight < 0) | (weight == float("inf"))
         sums.append(F.count_if(bad).alias("bad_weights"))
-    whole = [name for name in dict.fromkeys((dataset.cluster, dataset.query)) if name is not None]
-    for number, name in enumerate(whole):
+    for number, name in enumerate(_units(evaluation)):
         sums.append(F.count_if(F.col(column(name)).isNull()).alias(f"null_{number}"))
         sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"units_{number}"))
-    groups = sorted({test.group for test in evaluation.tests if test.group is not None})
-    for number, name in enumerate(groups):
+    for number, name in enumerate(_groups(evaluation)):
         value = F.col(column(name))
         distinct = F.approx_count_distinct(value) + F.max(value.isNull().cast("int"))
         sums.append(distinct.alias(f"group_{number}"))
-    cuts = _quantile_cuts(evaluation.slices)
-    for number, (name, parts) in enumerate(cuts):
+    for number, (name, parts) in enumerate(quantile_cuts(evaluation.slices)):
         shares = [part / parts for part in range(1, parts)]
         value = F.col(column(name)).cast("double")
         usable = F.when(~F.isnan(value), value)
         sums.append(F.percentile(usable, F.array(*map(F.lit, shares))).alias(f"cut_{number}"))
-    by = sorted({d.column for rule in evaluation.slices for d in rule.dimensions if not d.edges})
-    for number, name in enumerate(by):
+    for number, name in enumerate(_by(evaluation)):
         sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"by_{number}"))
-    stats = frame.agg(*sums).collect()[0].asDict()
+    stats: dict[str, Any] = frame.agg(*sums).collect()[0].asDict()
+    return stats
+
+
+def _units(evaluation: Evaluation) -> list[str]:
+    """The columns whose values stand for rows that belong together."""
+    dataset = evaluation.dataset
+    names = dict.fromkeys((dataset.cluster, dataset.query))
+    return [name for name in names if name is not None]
+
+
+def _groups(evaluation: Evaluation) -> list[str]:
+    return sorted({test.group for test in evaluation.tests if test.group is not None})
+
+
+def _by(evaluation: Evaluation) -> list[str]:
+    return sorted({d.column for rule in evaluation.slices for d in rule.dimensions if not d.edges})
+
+
+def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) -> Profile:
+    """The profile of rows from what was aggregated of them; `frame` are the rows.
+
+    Raises:
+        DataError: for a dataset without rows or labels, a bad weight, or too many slices.
+    """
+    dataset = evaluation.dataset
+    named = f"evaluation {evaluation.name!r}: the dataset {dataset.name!r}"
     if stats["rows"] == 0:
         raise DataError(f"{named} has no rows at this version")
     if stats["labelled"] == 0:
@@ -226,13 +152,15 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
             f"{named} has {stats['bad_weights']:,} rows whose weight {dataset.weight!r} is null, "
             "NaN, infinite or negative; expected finite numbers >= 0"
         )
-    for number, name in enumerate(whole):
+    units = _units(evaluation)
+    for number, name in enumerate(units):
         use = "cluster" if name == dataset.cluster else "query"
         if stats[f"null_{number}"]:
             raise DataError(
                 f"{named} has {stats[f'null_{number}']:,} rows without a value in the {use} column "
                 f"{name!r}; expected one in every row"
             )
+    groups = _groups(evaluation)
     for number, name in enumerate(groups):
         if stats[f"group_{number}"] < 2:
             raise DataError(
@@ -241,17 +169,18 @@ def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
             )
     edges = {
         (name, parts): _distinct(stats[f"cut_{number}"], name, named)
-        for number, (name, parts) in enumerate(cuts)
+        for number, (name, parts) in enumerate(quantile_cuts(evaluation.slices))
     }
     sets = tuple(_slice_set(rule, edges) for rule in evaluation.slices)
-    values = {name: int(stats[f"by_{number}"]) for number, name in enumerate(by)}
+    values = {name: int(stats[f"by_{number}"]) for number, name in enumerate(_by(evaluation))}
     per_cluster = 1.0
     if dataset.cluster is not None:
-        units = stats["rows"]
+        whole = stats["rows"]
         if dataset.query is not None:
-            units = stats[f"units_{whole.index(dataset.query)}"]
+            whole = stats[f"units_{units.index(dataset.query)}"]
+            assert frame is not None, "queries are looked at in the rows"
             _check_query_clusters(frame, evaluation, named)
-        per_cluster = max(units / stats[f"units_{whole.index(dataset.cluster)}"], 1.0)
+        per_cluster = max(whole / stats[f"units_{units.index(dataset.cluster)}"], 1.0)
     multilabel = dataset.task is TaskKind.MULTILABEL
     return Profile(
         int(stats["rows"]),
@@ -317,7 +246,7 @@ def _check_query_clusters(frame: DataFrame, evaluation: Evaluation, named: str) 
         )
 
 
-def _quantile_cuts(rules: Sequence[SliceRule]) -> list[tuple[str, int]]:
+def quantile_cuts(rules: Sequence[SliceRule]) -> list[tuple[str, int]]:
     return sorted({cut for rule in rules for cut in rule.quantiles})
 
 

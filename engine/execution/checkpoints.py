@@ -14,18 +14,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
 
 from engine.data.changes.delta_log import File
 from engine.data.changes.files import Layout, layout_of, rows_by_file, rows_of_files
+from engine.delta.filters import Filter
 from engine.execution.distribute import Part
 from engine.execution.incremental import StatePlan
 from engine.planning import EvaluationPlan, needs
 from engine.planning.projection import column_names, hashable, projected_column
-from engine.spark import table_errors, tables
 from engine.states.rows import STATES_VERSION
+from engine.store.state_frames import frame_of
+from engine.store.tables import StoreTable
 
 _NESTED = (ArrayType, MapType, StructType, VariantType)
 _ROW = ("slice_set", "block", "model", "family", "slice_keys", "payload")
@@ -159,22 +161,15 @@ def _hash_shares(plan: EvaluationPlan, part: Part, kind: str, count: int) -> Ite
 
 
 def finished_steps(
-    spark: SparkSession,
-    checkpoints: Iterable[Checkpoint],
-    *,
-    owner: tuple[str, str],
-    table: str,
-    keeps: bool,
+    checkpoints: Iterable[Checkpoint], *, owner: tuple[str, str], table: StoreTable, keeps: bool
 ) -> set[str]:
     """The steps of the chunks that a run's evaluation has finished before.
 
     Where predictions are kept, those of a chunk must be there too, which a row of its own says.
     """
-    with table_errors.reading(table, spares=True):
-        if not tables.exists(spark, table):
-            return set()
-        rows = tables.read(spark, table).where(_of_run(owner))
-        there = {row["step"] for row in rows.select("step").distinct().collect()}
+    if not table.exists():
+        return set()
+    there = set(table.rows(["step"], _of_run(owner), spares=True)["step"].to_pylist())
     return {
         checkpoint.step
         for checkpoint in checkpoints
@@ -183,26 +178,27 @@ def finished_steps(
 
 
 def states_of(
-    spark: SparkSession, checkpoints: Sequence[Checkpoint], *, owner: tuple[str, str], table: str
+    checkpoints: Sequence[Checkpoint], *, owner: tuple[str, str], table: StoreTable
 ) -> DataFrame:
     """The states of all chunks, with the sign that they have in the sum."""
     gone = [checkpoint.step for checkpoint in checkpoints if checkpoint.part.work.sign < 0]
     less = (F.col("slice_set") != "") & F.col("step").isin(gone)
-    rows = (
-        tables.read(spark, table)
-        .where(_of_run(owner) & (F.col("schema_version") == STATES_VERSION))
-        .where(F.col("step").isin([checkpoint.step for checkpoint in checkpoints]))
-    )
+    where = [
+        *_of_run(owner),
+        ("schema_version", "=", STATES_VERSION),
+        ("step", "in", [checkpoint.step for checkpoint in checkpoints]),
+    ]
+    rows = frame_of(table, where, [*_ROW, "step"])
     return rows.withColumn("sign", F.when(less, F.lit(-1)).otherwise(F.lit(1))).select(
         *_ROW, "sign"
     )
 
 
-def forget(spark: SparkSession, *, run_id: str, table: str) -> None:
+def forget(*, run_id: str, table: StoreTable) -> None:
     """Removes the chunks of a run of which no evaluation is being scanned."""
-    if tables.exists(spark, table):
-        tables.delete_rows(spark, table, where=F.col("run_id") == F.lit(run_id))
+    if table.exists():
+        table.delete([("run_id", "=", run_id)])
 
 
-def _of_run(owner: tuple[str, str]) -> Column:
-    return (F.col("run_id") == F.lit(owner[0])) & (F.col("evaluation") == F.lit(owner[1]))
+def _of_run(owner: tuple[str, str]) -> list[Filter]:
+    return [("run_id", "=", owner[0]), ("evaluation", "=", owner[1])]

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from engine.core.locations import Store
+from engine.core.background import BackgroundWriter
 from engine.core.progress import Progress
 from engine.core.vocabulary import EvaluationResult
-from engine.evaluation.measure import measure
+from engine.evaluation.stored import budget_of, measure_states
 from engine.execution import checkpoints, distribute
 from engine.execution.checkpoints import Checkpoint
 from engine.execution.incremental import StatePlan, base_note, plan_states
 from engine.execution.retry import scan_with_retry
-from engine.metrics import METRICS
+from engine.execution.shipping import ship
+from engine.execution.workers import check_cluster
 from engine.models import Guard
 from engine.planning import EvaluationPlan
 from engine.planning.projection import select_columns
+from engine.spark import table_errors
+from engine.spark import tables as spark_tables
+from engine.spark.lazy_session import LazySession
 from engine.states.codec import CodecError
 from engine.store import predictions
 from engine.store.error_budget import Budget, judged_digest
 from engine.store.prediction_rows import PREDICTED
 from engine.store.predictions import chain_rows
-from engine.store.state_writer import Target, store_states
+from engine.store.state_frames import kept_frame
+from engine.store.state_writer import Later, Target, now, store_states, write_rows
 from engine.store.states import (
     NotUpdatedError,
     StateCatalog,
     Writer,
     find_states,
     missing_needs,
-    rows_of,
-    state_rows,
 )
+from engine.store.tables import StoreTables
 from engine.suite import CHECKPOINT_ROWS
 
 
@@ -44,46 +49,51 @@ class Computation:
     """A run whose states are computed: where they lie, and how it tells.
 
     Without `reuse`, what other runs have left is not looked at. A scan of more than
-    `checkpoint_rows` rows writes its states in chunks. `wait` ends when all is in the
-    store that must be there before any state is.
+    `checkpoint_rows` rows writes its states in chunks. What nothing waits for is written `beside`.
     """
 
-    spark: SparkSession
-    store: Store
+    tables: StoreTables
     suite: str
     run_id: str
     tell: Progress
+    beside: BackgroundWriter
     reuse: bool = True
     checkpoint_rows: int = CHECKPOINT_ROWS
-    wait: Callable[[], None] = lambda: None
+
+    @property
+    def session(self) -> LazySession:
+        return self.tables.session
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session, which is started where there is none: rows must be read."""
+        return self.session.get()
 
 
 def evaluate(
-    computation: Computation,
-    plan: EvaluationPlan,
-    frame: DataFrame,
-    earlier: Sequence[EvaluationResult],
+    computation: Computation, plan: EvaluationPlan, earlier: Sequence[EvaluationResult]
 ) -> EvaluationResult:
     """The cells of an evaluation of a run, after computing what the store does not keep of it.
 
     `earlier` are the evaluations of the run that came before this one.
     """
-    budget = budget_of(computation.spark, computation.store, computation.suite)
-    catalog = compute_states(computation, plan, frame)
+    budget = budget_of(computation.tables, computation.suite)
+    catalog = compute_states(computation, plan)
     try:
         try:
             return _judge(computation, budget, catalog, earlier)
         except NotUpdatedError as error:
             computation.tell.say(f"{plan.name}: some states cannot be brought up to date: {error}")
-            catalog = _recompute_states(computation, plan, frame)
+            catalog = _recompute_states(computation, plan)
             return _judge(computation, budget, catalog, earlier)
     except CodecError as error:
         # What another run left is damaged: nothing of it is used.
         computation.tell.say(
             f"{plan.name}: stored states are damaged ({error}); computing them anew"
         )
+        computation.beside.wait()
         catalog = compute_states(
-            computation, plan, frame, without=[state.writer for state in catalog.kept]
+            computation, plan, without=[state.writer for state in catalog.kept]
         )
         return _judge(computation, budget, catalog, earlier)
 
@@ -97,7 +107,7 @@ def _judge(
     """The cells of an evaluation from its states, and what they cost of the error budget."""
     plan = catalog.plan
     with budget.turn(plan):
-        result = measure_states(budget, computation.store, catalog, earlier)
+        result = measure_states(budget, computation.tables, catalog, earlier)
         _check_rows(result)
         budget.spend(plan, result, (computation.run_id, judged_digest(plan, earlier)))
     for name, why in result.not_deterministic.items():
@@ -117,58 +127,78 @@ def _check_rows(result: EvaluationResult) -> None:
 
 
 def compute_states(
-    computation: Computation,
-    plan: EvaluationPlan,
-    frame: DataFrame,
-    *,
-    without: Sequence[Writer] = (),
+    computation: Computation, plan: EvaluationPlan, *, without: Sequence[Writer] = ()
 ) -> StateCatalog:
     """What an evaluation is measured from, after computing what the store does not keep of it."""
     catalog = _catalog(computation, plan)
-    todo = plan_states(computation.spark, catalog, without=without)
+    todo = plan_states(computation.session, catalog, without=without)
     if todo.nothing_to_do:
         computation.tell.say(f"{plan.name}: all states are kept; no row is read")
         return catalog
     step = "damaged" if without else ""
-    _run_scans(computation, todo, frame, step=step)
-    catalog.add_own(todo.outputs, step)
+    rows = _run_scans(computation, todo, step=step)
+    catalog.add_own(todo.outputs, step, rows)
     return catalog
 
 
-def _recompute_states(
-    computation: Computation, plan: EvaluationPlan, frame: DataFrame
-) -> StateCatalog:
+def _recompute_states(computation: Computation, plan: EvaluationPlan) -> StateCatalog:
     """What an evaluation is measured from when states that a scan should update could not be."""
+    computation.beside.wait()
     catalog = _catalog(computation, plan)
     if missing_needs(catalog):
-        _run_scans(
-            computation,
-            plan_states(computation.spark, catalog, anew=catalog.lost),
-            frame,
-            step="anew",
-        )
+        todo = plan_states(computation.session, catalog, anew=catalog.lost)
+        _run_scans(computation, todo, step="anew")
+        computation.beside.wait()
         catalog = _catalog(computation, plan)
     return catalog
 
 
 def _catalog(computation: Computation, plan: EvaluationPlan) -> StateCatalog:
-    table = computation.store.table("states")
-    catalog = find_states(computation.spark, plan, table=table, run_id=computation.run_id)
+    catalog = find_states(computation.tables["states"], plan, run_id=computation.run_id)
     if not computation.reuse:
         catalog.forget_others()
     return catalog
 
 
-def _run_scans(computation: Computation, todo: StatePlan, frame: DataFrame, *, step: str) -> None:
-    """Runs the scans of an evaluation's steps; again where a model has ended a worker."""
+def _run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Table | None:
+    """Runs the scans of an evaluation's steps; again where a model has ended a worker.
 
-    def scan(guard: Guard) -> None:
-        _scan(computation, replace(todo, guard=guard), frame, step=step)
+    Returns:
+        The states, where they are few enough to have come to the driver.
+    """
+    plan, spark = todo.plan, computation.spark
+    prepare_workers(spark, [plan])
+    frame = _frame(spark, plan)
 
-    scan_with_retry(computation.spark, todo.plan, scan, computation.tell.say)
+    def scan(guard: Guard) -> pa.Table | None:
+        return _scan(computation, replace(todo, guard=guard), frame, step=step)
+
+    return scan_with_retry(spark, plan, scan, computation.tell.say)
 
 
-def _scan(computation: Computation, todo: StatePlan, frame: DataFrame, *, step: str) -> None:
+def prepare_workers(spark: SparkSession, plans: Sequence[EvaluationPlan]) -> None:
+    """Looks at the workers, and gives them the models, before any of them is needed."""
+    models = [model for plan in plans for model in plan.models]
+    check_cluster(spark, models)
+    ship(spark, models)
+
+
+def _frame(spark: SparkSession, plan: EvaluationPlan) -> DataFrame:
+    """The rows that a plan has pinned; an error tells what became of them."""
+    dataset = plan.dataset
+    try:
+        frame = spark_tables.read(spark, dataset.uri, dataset.version)
+        # A client of Spark Connect asks the server only now.
+        frame.schema  # noqa: B018
+    except Exception as error:
+        named = f"evaluation {plan.name!r}: dataset {dataset.name!r} at version {dataset.version}"
+        raise table_errors.read_error(error, named, under_way=True) from error
+    return frame
+
+
+def _scan(
+    computation: Computation, todo: StatePlan, frame: DataFrame, *, step: str
+) -> pa.Table | None:
     """Runs the scans of an evaluation's steps, in chunks where they are long, and writes states."""
     plan = todo.plan
     if todo.reused or todo.why:
@@ -177,20 +207,18 @@ def _scan(computation: Computation, todo: StatePlan, frame: DataFrame, *, step: 
         )
     if plan.keep:
         predictions.check_keys(select_columns(frame, plan), plan)
-    table = computation.store.table("predictions")
-    target = Target(
-        computation.store.table("states"), computation.run_id, dt.datetime.now(dt.UTC), step
-    )
+    table = computation.tables["predictions"].path
+    target = Target(computation.tables["states"], computation.run_id, dt.datetime.now(dt.UTC), step)
     try:
         planned = checkpoints.plan_checkpoints(
             todo, frame, predictions=table, rows=computation.checkpoint_rows, step=step
         )
         if planned:
-            _scan_with_checkpoints(computation, todo, planned, target)
-            return
+            return _scan_with_checkpoints(computation, todo, planned, target)
         parts = todo.parts(frame, predictions=table)
         with computation.tell.show_scan(computation.spark, plan.name, todo.rows):
-            _scan_parts(computation, todo, parts, target, _states_to_update(computation, todo))
+            updated = _states_to_update(computation, todo)
+            return _scan_parts(computation, todo, parts, target, updated)
     finally:
         todo.release()
 
@@ -199,7 +227,7 @@ def _states_to_update(computation: Computation, todo: StatePlan) -> list[DataFra
     """The kept states that the scans bring up to date."""
     if not todo.updated:
         return []
-    kept = rows_of(computation.spark, todo.updated, table=computation.store.table("states"))
+    kept = kept_frame(computation.tables["states"], todo.updated)
     return [kept.withColumn("sign", F.lit(1))]
 
 
@@ -209,7 +237,7 @@ def _scan_parts(
     parts: Sequence[distribute.Part],
     target: Target,
     added: Sequence[DataFrame] | None = None,
-) -> None:
+) -> pa.Table | None:
     """Runs scans and writes the sum of their states and of those that are added.
 
     Where `added` is None, the states of rows that went are written to be taken away later.
@@ -226,28 +254,35 @@ def _scan_parts(
                 scanned_states if added is not None else scanned_states.withColumn("sign", F.lit(1))
             )
         merged = distribute.merge_states(computation.spark, plan, parts, states)
-        computation.wait()
-        store_states(merged, plan, target)
+        # A run's own row is there before any state of it is.
+        computation.beside.wait()
+        rows = store_states(merged, plan, target, later=_later(computation, plan, added))
         if plan.keep:
             _keep_predictions(computation, todo, scanned, target)
+        return rows
     finally:
         if scanned is not None and plan.keep:
             scanned.unpersist()
 
 
+def _later(
+    computation: Computation, plan: EvaluationPlan, added: Sequence[DataFrame] | None
+) -> Later:
+    """When small states are written: at once where something that is written next relies on it."""
+    return now if plan.keep or added is None else computation.beside.do
+
+
 def _scan_with_checkpoints(
     computation: Computation, todo: StatePlan, planned: Sequence[Checkpoint], target: Target
-) -> None:
+) -> pa.Table | None:
     """Scans the chunks that are not finished yet, each with its own states, and adds all up."""
     plan, table, run = (
         todo.plan,
-        computation.store.table("chunks"),
+        computation.tables["chunks"],
         (computation.run_id, todo.plan.name),
     )
     keeps = bool(todo.chains())
-    done = checkpoints.finished_steps(
-        computation.spark, planned, owner=run, table=table, keeps=keeps
-    )
+    done = checkpoints.finished_steps(planned, owner=run, table=table, keeps=keeps)
     if done:
         computation.tell.say(
             f"{plan.name}: {len(done)} of {len(planned)} parts are kept; not scanned again"
@@ -258,15 +293,16 @@ def _scan_with_checkpoints(
             own = replace(target, table=table, step=checkpoint.step, now=dt.datetime.now(dt.UTC))
             with computation.tell.show_scan(computation.spark, name, checkpoint.part.rows):
                 _scan_parts(computation, todo, [checkpoint.part], own)
-    states = checkpoints.states_of(computation.spark, planned, owner=run, table=table)
+    states = checkpoints.states_of(planned, owner=run, table=table)
     parts = [checkpoint.part for checkpoint in planned]
     merged = distribute.merge_states(
         computation.spark, plan, parts, [*_states_to_update(computation, todo), states]
     )
-    store_states(merged, plan, target)
+    rows = store_states(merged, plan, target)
     if plan.keep:
         _keep_predictions(computation, todo, None, target)
-    checkpoints.forget(computation.spark, run_id=computation.run_id, table=table)
+    checkpoints.forget(run_id=computation.run_id, table=table)
+    return rows
 
 
 def _keep_predictions(
@@ -275,27 +311,8 @@ def _keep_predictions(
     """Writes the predictions that a scan has made, and then that they are there."""
     if scanned is not None:
         # After the states: to write to a table drops what Spark holds of plans that read it.
-        predictions.write(scanned, todo.plan, target, table=computation.store.table("predictions"))
+        predictions.write(scanned, todo.plan, target, table=computation.tables["predictions"].path)
     chains = todo.chains()
     if chains:
-        told = chain_rows(computation.spark, todo.plan, chains)
-        store_states(told, todo.plan, replace(target, step=f"{target.step}kept"))
-
-
-def measure_states(
-    budget: Budget, store: Store, catalog: StateCatalog, earlier: Sequence[EvaluationResult]
-) -> EvaluationResult:
-    """The cells of an evaluation from the states that are kept.
-
-    `earlier` are the evaluations of the run that came before this one.
-    """
-    plan = catalog.plan
-    METRICS.load(plan.plugins)
-    alpha = budget.level(plan, judged_digest(plan, earlier))
-    rows = state_rows(budget.spark, catalog, table=store.table("states"))
-    return measure(plan, rows, alpha=alpha, earlier=earlier)
-
-
-def budget_of(spark: SparkSession, store: Store, suite: str) -> Budget:
-    """The error budget that a store keeps of a suite."""
-    return Budget(spark, store.table("budget"), suite)
+        told = chain_rows(todo.plan, chains)
+        write_rows(told, todo.plan, replace(target, step=f"{target.step}kept"))

@@ -19,6 +19,7 @@ from engine.models import UNWATCHED, Guard
 from engine.planning import EvaluationPlan, Need, needs
 from engine.planning.projection import projected_column, select_columns
 from engine.spark import tables
+from engine.spark.lazy_session import LazySession
 from engine.states.rows import PREDICTIONS
 from engine.store.predictions import join_kept
 from engine.store.states import Kept, Place, StateCatalog, Writer, blocks_of, missing_needs
@@ -161,7 +162,7 @@ def base_note(todo: StatePlan) -> str:
 
 
 def plan_states(
-    spark: SparkSession,
+    session: LazySession,
     catalog: StateCatalog,
     *,
     without: Iterable[Writer] = (),
@@ -170,7 +171,7 @@ def plan_states(
     """Finds the cheapest way to the states that an evaluation needs.
 
     Args:
-        spark: the session.
+        session: is asked for where rows must be compared.
         catalog: what the store keeps.
         without: scans whose states are not to be used, because one of them was damaged.
         anew: states that cannot be brought up to date, and are computed from all rows.
@@ -187,7 +188,7 @@ def plan_states(
     if base is None or not (updated or base_predictions.keys() - scored.keys()):
         return StatePlan(plan, usable, full=tuple(lacking), scored=scored)
     try:
-        moved = _changes(spark, plan, base)
+        moved = _changes(session.get(), plan, base)
     except CannotTell as reason:
         why = str(reason)
         return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from engine.errors import WorkerDiedError
@@ -17,12 +18,12 @@ from engine.models import Guard, Notes
 from engine.planning import EvaluationPlan
 from engine.spark.internals import runs_here
 
-Scan = Callable[[Guard], None]
+Scan = Callable[[Guard], pa.Table | None]
 
 
 def scan_with_retry(
     spark: SparkSession, plan: EvaluationPlan, scan: Scan, say: Callable[[str], None]
-) -> None:
+) -> pa.Table | None:
     """Runs a scan, and at most twice again: with the models to blame apart, then with all.
 
     Raises:

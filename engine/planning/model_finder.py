@@ -75,5 +75,6 @@ def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVe
         output=source.output,
         features=dataset.features,
         classes=dataset.classes or None,
+        descriptions=store.files / "cache" / "descriptions",
     )
     return resolve(request)

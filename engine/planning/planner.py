@@ -5,18 +5,26 @@ What is wrong with the inputs is found here, before any model predicts a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from pyspark.sql import DataFrame, SparkSession
-
 from engine.core.locations import Store
-from engine.core.paths import is_there, local_path
 from engine.core.registry import nearest
 from engine.core.vocabulary import DatasetVersion, ModelVersion, TensorSpec
-from engine.data.ingest import ingest
-from engine.data.profile import Profile, check_columns, check_predicates, profile
+from engine.data.columns import check_columns
+from engine.data.kept_profiles import (
+    Known,
+    find_profile,
+    find_stats,
+    keep_profile,
+    keep_stats,
+    profile_digest,
+    question_digest,
+)
+from engine.data.profile import Profile, aggregate, check_predicates, make_profile
+from engine.data.profile_updates import updated_stats
+from engine.data.source import Source, pin_source
 from engine.errors import DataError, EvalMatrixError, InputError, ModelError
 from engine.models import check_inputs
 from engine.planning import (
@@ -29,7 +37,8 @@ from engine.planning import (
     make_problem,
 )
 from engine.planning.model_finder import ModelFinder
-from engine.spark import table_errors, tables
+from engine.spark import table_errors
+from engine.spark.lazy_session import LazySession
 from engine.suite import Evaluation, Predictions, Suite
 
 # As many slices as lie together in one part of the states table.
@@ -40,87 +49,114 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An evaluation that can run: its plan, the rows it reads, and about how many slices."""
+    """An evaluation that can run: its plan, and about how many slices it has."""
 
     plan: EvaluationPlan
-    frame: DataFrame
     slices: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """An evaluation whose dataset is pinned, with its profile where one is kept."""
+
+    evaluation: Evaluation
+    source: Source
+    digest: str
+    profile: Profile | None
+
+
 def prepare(
-    spark: SparkSession,
+    session: LazySession,
     suite: Suite,
-    evaluation: Evaluation,
     *,
     finder: ModelFinder,
     say: Say = lambda text: None,
-) -> Prepared:
-    """Pins and checks one evaluation.
+) -> list[Prepared]:
+    """Pins and checks the evaluations of a suite.
+
+    Spark is begun as soon as it is known that a version is new; where none is, it is not.
 
     Raises:
         DataError: for a dataset that is missing, empty, or does not have what is asked of it.
         ModelError: for a model that is not found or does not fit the data.
     """
     store = Store(suite.store)
-    say(f"{evaluation.name}: pinning the dataset")
-    pin, frame = _pin_dataset(spark, store, evaluation)
-    check_columns(frame, evaluation)
-    check_predicates(frame, evaluation)
+    looks = []
+    for evaluation in suite.evaluations:
+        say(f"{evaluation.name}: pinning the dataset")
+        looks.append(_look(session, store, evaluation))
+        if looks[-1].profile is None:
+            session.begin()
+    return [_prepare(suite, store, look, finder, say) for look in looks]
+
+
+def _look(session: LazySession, store: Store, evaluation: Evaluation) -> _Look:
+    source = pin_source(session, store, evaluation)
+    check_columns(source.schema, evaluation)
+    digest = profile_digest(source, evaluation)
+    return _Look(evaluation, source, digest, find_profile(store, digest))
+
+
+def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: Say) -> Prepared:
+    evaluation, source, seen = look.evaluation, look.source, look.profile
+    if seen is None:
+        check_predicates(source.frame(), evaluation)
     count = len(evaluation.models)
     say(f"{evaluation.name}: finding {count} model{'' if count == 1 else 's'}")
-    models = tuple(_with_features(model, evaluation, frame) for model in finder.models(evaluation))
-    say(f"{evaluation.name}: looking at the labels")
+    models = tuple(
+        _with_features(model, evaluation, source.columns) for model in finder.models(evaluation)
+    )
+    if seen is None:
+        say(f"{evaluation.name}: looking at the labels")
+        seen = _profile(store, source, evaluation)
+        keep_profile(store, look.digest, seen)
+    dataset = source.dataset(evaluation.dataset.name, seen.rows)
+    return Prepared(_plan(suite, evaluation, models, (dataset, seen)), seen.slices)
+
+
+def _profile(store: Store, source: Source, evaluation: Evaluation) -> Profile:
+    """The profile of a version that is new; of one to which rows were appended by these alone."""
+    question = question_digest(source, evaluation)
+    known, stats = find_stats(store, question), None
     try:
-        seen = profile(frame, evaluation)
+        if known is not None and known.version < source.version:
+            versions = (known.version, source.version)
+            spark = source.session.get()
+            stats = updated_stats(spark, source.table, versions, evaluation, known.stats)
+        if stats is None:
+            stats = aggregate(source.frame(), evaluation)
+        seen = make_profile(stats, source.frame(), evaluation)
+        keep_stats(store, question, Known(source.version, stats))
+        return seen
     except EvalMatrixError:
         raise
     except Exception as error:
         raise table_errors.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
-    dataset = pin.dataset(evaluation.dataset.name, seen.rows, frame)
-    return Prepared(_plan(suite, evaluation, models, (dataset, seen)), frame, seen.slices)
 
 
-def _pin_dataset(
-    spark: SparkSession, store: Store, evaluation: Evaluation
-) -> tuple[tables.Pin, DataFrame]:
-    dataset = evaluation.dataset
-    table = dataset.uri
-    if dataset.format != "delta":
-        table = store.lake_table(dataset.name)
-        ingest(spark, dataset.uri, table=table, fmt=dataset.format)
-    elif is_there(table) or not (tables.is_catalog_name(table) or "://" in table):
-        # A folder may be called `lake.claims`, like a table of a catalog.
-        table = str(local_path(table) or table)
-    try:
-        pin = tables.pin(spark, table, dataset.version)
-        return pin, tables.read(spark, table, pin.version)
-    except EvalMatrixError as error:
-        raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
-    except Exception as error:
-        raise table_errors.read_error(error, f"dataset {dataset.name!r}") from error
-
-
-def _with_features(model: ModelVersion, evaluation: Evaluation, frame: DataFrame) -> ModelVersion:
+def _with_features(
+    model: ModelVersion, evaluation: Evaluation, columns: Sequence[str]
+) -> ModelVersion:
     """The model with the columns that feed it, all of which the dataset has."""
     if not model.features:
         dataset = evaluation.dataset
         single = (dataset.label, dataset.weight, dataset.cluster, dataset.query)
         used = {*single, *dataset.key, *dataset.sensitive}
-        model = replace(model, features=tuple(c for c in frame.columns if c not in used))
-    missing = check_inputs(model, frame.columns)
+        model = replace(model, features=tuple(c for c in columns if c not in used))
+    missing = check_inputs(model, columns)
     if missing:
-        close = nearest(missing[0], frame.columns)
+        close = nearest(missing[0], columns)
         hint = f"; nearest to {missing[0]!r} is {close!r}" if close else ""
         raise ModelError(
             f"evaluation {evaluation.name!r}: the model {model.name!r} ({model.uri}) wants the "
             f"columns {missing}, which the dataset {evaluation.dataset.name!r} lacks; it has "
-            f"{', '.join(map(repr, frame.columns[:50]))}{hint}"
+            f"{', '.join(map(repr, columns[:50]))}{hint}"
         )
-    _check_size(model, evaluation, frame)
+    _check_size(model, evaluation)
     return model
 
 
-def _check_size(model: ModelVersion, evaluation: Evaluation, frame: DataFrame) -> None:
+def _check_size(model: ModelVersion, evaluation: Evaluation) -> None:
     """Refuses scalar columns that cannot fill the one tensor of a signature."""
     tensors = [spec for spec in model.inputs if isinstance(spec, TensorSpec)]
     if len(tensors) != 1 or len(model.features) < 2 or -1 in tensors[0].shape:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import pwd
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
+from pyspark.java_gateway import launch_gateway
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -167,6 +169,42 @@ def _snapshot(spark: SparkSession, path: str) -> Any:
         return None
 
 
+def launch_jvm(settings: Mapping[str, str], log_file: Path | None) -> None:
+    """Starts the JVM of the next session with its standard output and error in a file.
+
+    Spark's own way gives it those of this process, which others of its threads may write to.
+    """
+    is_there = SparkContext._gateway is not None or "PYSPARK_GATEWAY_PORT" in os.environ
+    if log_file is None or is_there:
+        return
+    conf = SparkConf(loadDefaults=False)
+    for key, value in settings.items():
+        conf.set(key, value)
+    with log_file.open("ab") as log:
+        gateway = launch_gateway(  # type: ignore[no-untyped-call]
+            conf, {"stdout": log, "stderr": log}
+        )
+    SparkContext._ensure_initialized(gateway=gateway)
+
+
+def make_active(spark: SparkSession) -> None:
+    """Makes a session that another thread has started the active one of this thread."""
+    with suppress(Exception):  # Spark Connect has no JVM here
+        spark._jvm.SparkSession.setActiveSession(spark._jsparkSession)  # type: ignore[union-attr]
+
+
+def shares_disk(spark: SparkSession) -> bool:
+    """Whether a path without a scheme means to Spark the folder that it means to this process.
+
+    A cluster's default file system, and the server of Spark Connect, may be elsewhere.
+    """
+    try:
+        settings = spark.sparkContext._jsc.hadoopConfiguration()
+        return str(settings.get("fs.defaultFS") or "").startswith("file:")
+    except Exception:  # Spark Connect has no context
+        return False
+
+
 def exit_jvm(spark: SparkSession, timeout: float) -> None:
     """Ends the session's JVM as it ends by itself; PySpark would kill it."""
     process = spark.sparkContext._gateway.proc  # type: ignore[union-attr]
@@ -190,7 +228,7 @@ def delta_jars() -> list[str] | None:
         return []
     wanted = version("delta-spark")
     spark = ".".join(version("pyspark").split(".")[:2])
-    for folder in sorted(Path.home().glob(".ivy2*/jars")):
+    for folder in sorted(folder for home in _homes() for folder in home.glob(".ivy2*/jars")):
         # Before 4.1, Delta did not name in its jar the Spark that it is built for.
         for built in (f"_{spark}", ""):
             if list(folder.glob(f"io.delta_delta-spark{built}_2.1?-{wanted}.jar")):
@@ -200,3 +238,11 @@ def delta_jars() -> list[str] | None:
                 delta += folder.glob(f"io.delta_delta-spark{built}_2.1?-{wanted}.jar")
                 return sorted(map(str, [*delta, *folder.glob("io.unitycatalog_*.jar")]))
     return None
+
+
+def _homes() -> set[Path]:
+    """This user's home, and what Java takes for it: it asks the system, and not HOME."""
+    homes = {Path.home()}
+    with suppress(KeyError):  # a user whom a container does not know
+        homes.add(Path(pwd.getpwuid(os.getuid()).pw_dir))
+    return homes

@@ -9,6 +9,7 @@ master of spark-submit, or the one that MASTER names; else all cores of this mac
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -25,8 +26,16 @@ from engine.core.signals import keep_handlers
 from engine.core.temporary import scratch_folder
 from engine.errors import EvalMatrixError, InputError, StoreError
 from engine.spark.class_archive import archive_file, java_options
-from engine.spark.internals import delta_jars, is_here, spark_home, submitted_master
+from engine.spark.internals import (
+    delta_jars,
+    is_here,
+    launch_jvm,
+    spark_home,
+    submitted_master,
+)
 from engine.spark.preflight import check_reachable
+
+log = logging.getLogger("evalmatrix")
 
 MIN_JAVA = 17
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
@@ -127,7 +136,8 @@ def get_session(
 
     Args:
         app_name: the name of a new session.
-        log_file: where a new JVM's standard output and error go.
+        log_file: where a new JVM's standard output and error go; None leaves them where they are,
+            but for the first session of a machine, which fetches Delta's jars.
         extra: configuration that goes over the lean defaults.
 
     Raises:
@@ -149,6 +159,10 @@ def get_session(
     # Workers run this very Python, whatever `python3` is on the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     jars = [] if under_submit else delta_jars()
+    if jars is None:
+        log.info("fetching Spark's Delta jars (once, about a minute)")
+        # The resolver prints a hundred lines and more, of which only its failure is worth reading.
+        log_file = log_file or scratch_folder() / "spark.log"
     if jars and is_here(settings["spark.master"]):
         settings = _on_class_path(settings, jars)
     elif jars:
@@ -164,7 +178,8 @@ def get_session(
     if jars is None:
         builder = configure_spark_with_delta_pip(builder)
     try:
-        with _set(environment), _output_to(log_file), keep_handlers():
+        with _set(environment), keep_handlers():
+            launch_jvm(builder._options, _appendable(log_file))
             return builder.getOrCreate()
     except Exception as error:
         raise StoreError(f"Spark did not start: {error}{_tail(log_file)}") from error
@@ -251,27 +266,6 @@ def _with_scratch(settings: Mapping[str, str], folder: Path) -> dict[str, str]:
     return {**own, **settings, _JAVA_OPTIONS: options}
 
 
-@contextmanager
-def _output_to(log_file: Path | None) -> Iterator[None]:
-    """Points the standard output and error that a new JVM inherits to a file."""
-    if log_file is None:
-        yield
-        return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    with _appendable(log_file).open("ab") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        for descriptor in kept:
-            os.close(descriptor)
-
-
 def _environment() -> dict[str, str]:
     """The environment of a new JVM, beside what this process has.
 
@@ -305,8 +299,10 @@ def _set(environment: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _appendable(file: Path) -> Path:
+def _appendable(file: Path | None) -> Path | None:
     """The file; nowhere where it cannot be written: a read-only store can be read all the same."""
+    if file is None:
+        return None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab"):

@@ -18,7 +18,6 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 
 from engine.core.locks import sole_writer
 from engine.core.paths import local_path
-from engine.core.vocabulary import DatasetVersion
 from engine.errors import DataError, EvalMatrixError
 from engine.spark.delta_sql import SqlTable, is_table
 from engine.spark.error_messages import first_line
@@ -95,19 +94,6 @@ class Pin:
     timestamp: dt.datetime
     table_id: str
     catalog: bool
-
-    def dataset(self, name: str, rows: int, frame: DataFrame) -> DatasetVersion:
-        schema = tuple((f.name, f.dataType.simpleString()) for f in frame.schema.fields)
-        return DatasetVersion(
-            name,
-            self.table,
-            self.version,
-            self.table_id,
-            rows,
-            self.timestamp,
-            self.catalog,
-            schema,
-        )
 
 
 def pin(spark: SparkSession, table: str, version: str | int | dt.datetime) -> Pin:

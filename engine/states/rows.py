@@ -47,6 +47,18 @@ MERGED_DDL = (
     "slice_set string, block int, blocks int, model int, family string, state string, "
     "slice_keys array<string>, payload binary"
 )
+MERGED_SCHEMA = pa.schema(
+    [
+        ("slice_set", pa.string()),
+        ("block", pa.int32()),
+        ("blocks", pa.int32()),
+        ("model", pa.int32()),
+        ("family", pa.string()),
+        ("state", pa.string()),
+        ("slice_keys", pa.list_(pa.string())),
+        ("payload", pa.binary()),
+    ]
+)
 STATE_KEY = ("slice_set", "block", "model", "family")
 
 

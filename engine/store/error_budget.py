@@ -14,18 +14,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
+import pyarrow as pa
 
 from engine.core.locks import sole_writer
 from engine.core.vocabulary import EvaluationResult, OverRuns
 from engine.planning import EvaluationPlan
-from engine.spark import table_errors, tables
 from engine.statistics import PastTest, next_level
+from engine.store.tables import StoreTable
 
-_DDL = (
-    "suite string, evaluation string, run_id string, judged string, p_value double, alpha double, "
-    "rejected boolean, judged_at timestamp, method string, level double"
+BUDGET_SCHEMA = pa.schema(
+    [
+        ("suite", pa.string()),
+        ("evaluation", pa.string()),
+        ("run_id", pa.string()),
+        ("judged", pa.string()),
+        ("p_value", pa.float64()),
+        ("alpha", pa.float64()),
+        ("rejected", pa.bool_()),
+        ("judged_at", pa.timestamp("us", tz="UTC")),
+        ("method", pa.string()),
+        ("level", pa.float64()),
+    ]
 )
 
 
@@ -51,8 +60,7 @@ def judged_digest(plan: EvaluationPlan, earlier: Sequence[EvaluationResult]) -> 
 class Budget:
     """The error budget of a suite, in a Delta table of the store."""
 
-    spark: SparkSession
-    table: str
+    table: StoreTable
     suite: str
 
     def level(self, plan: EvaluationPlan, judged: str) -> float | None:
@@ -76,47 +84,40 @@ class Budget:
             return
         if any(spent.judged == judged for spent in self._past(plan)):
             return
-        now = dt.datetime.now(dt.UTC)
-        row = (
-            self.suite,
-            plan.name,
-            run_id,
-            judged,
-            result.p_value,
-            result.alpha,
-            result.rejected,
-            now,
-            plan.over_runs.value,
-            1 - plan.confidence,
-        )
-        tables.append_once(
-            self.spark.createDataFrame([row], _DDL),
-            self.table,
-            token=f"budget {run_id} {plan.name}",
-        )
+        row = {
+            "suite": self.suite,
+            "evaluation": plan.name,
+            "run_id": run_id,
+            "judged": judged,
+            "p_value": result.p_value,
+            "alpha": result.alpha,
+            "rejected": result.rejected,
+            "judged_at": dt.datetime.now(dt.UTC),
+            "method": plan.over_runs.value,
+            "level": 1 - plan.confidence,
+        }
+        rows = pa.Table.from_pylist([row], BUDGET_SCHEMA)
+        self.table.append_once(rows, token=f"budget {run_id} {plan.name}")
 
     @contextmanager
     def turn(self, plan: EvaluationPlan) -> Iterator[None]:
         """Lets no other process of this machine spend of the budget while the block judges."""
-        folder = None if plan.over_runs is OverRuns.NONE else tables.folder_of(self.table)
+        folder = None if plan.over_runs is OverRuns.NONE else self.table.folder
         # Not the table's own lock, which the block takes to write.
         with sole_writer(None if folder is None else folder.with_name(f"{folder.name}-turn")):
             yield
 
     def _past(self, plan: EvaluationPlan) -> list[Spent]:
         """What was judged before by the same procedure at the same level, which is one budget."""
-        with table_errors.reading(self.table):
-            if not tables.exists(self.spark, self.table):
-                return []
-            rows = (
-                tables.read(self.spark, self.table)
-                .where((F.col("suite") == self.suite) & (F.col("method") == plan.over_runs.value))
-                .where(F.col("level") == 1 - plan.confidence)
-                .orderBy("judged_at", "run_id", "evaluation")
-                .select("judged", "p_value", "alpha", "rejected")
-                .collect()
-            )
-        return [Spent(row.judged, row.p_value, row.alpha, row.rejected) for row in rows]
+        if not self.table.exists():
+            return []
+        past = [
+            row
+            for row in self.table.rows(where=[("suite", "=", self.suite)]).to_pylist()
+            if (row["method"], row["level"]) == (plan.over_runs.value, 1 - plan.confidence)
+        ]
+        past.sort(key=lambda row: (row["judged_at"], row["run_id"], row["evaluation"]))
+        return [Spent(row["judged"], row["p_value"], row["alpha"], row["rejected"]) for row in past]
 
     @staticmethod
     def _next(plan: EvaluationPlan, past: Sequence[Spent]) -> float:

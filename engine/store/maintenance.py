@@ -7,18 +7,18 @@ and the next run still finds what it builds on. Results are never removed.
 from __future__ import annotations
 
 import datetime as dt
+import json
 import shutil
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+import pyarrow as pa
 
 from engine.core.locations import Store
 from engine.errors import InputError
 from engine.planning import load_plans, needs
-from engine.spark import tables
 from engine.states.rows import PREDICTIONS
+from engine.store.tables import StoreTable, StoreTables
 
 TABLES = ("states", "chunks", "predictions", "results", "runs", "budget")
 
@@ -61,46 +61,51 @@ class Keeping:
                 raise InputError(f"{what} are kept for {days!r} days; expected 0 or more")
 
 
-def maintain(
-    spark: SparkSession, store: Store, keeping: Keeping, *, now: dt.datetime
-) -> list[Maintained]:
+def maintain(tables: StoreTables, keeping: Keeping, *, now: dt.datetime) -> list[Maintained]:
     """Expires what no run of the last days used, compacts the tables, and removes old files.
 
     Raises:
         StoreError: when a table cannot be written.
     """
     done = []
-    days = keeping.days
-    recent = _recent(spark, store, now - dt.timedelta(days=days))
+    since = now - dt.timedelta(days=keeping.days)
+    recent = _recent(tables["runs"], since)
     for name in TABLES:
-        table = store.table(name)
-        if not tables.exists(spark, table):
+        table = tables[name]
+        if not table.exists():
             continue
-        before, _ = _size(spark, table)
+        before, _ = table.size()
         expired = 0
         if name == "states":
-            expired = _expire_states(spark, table, recent, now - dt.timedelta(days=days))
+            expired = _expire_states(table, recent, since)
         elif name == "chunks":
-            expired = _expire_chunks(spark, table, now - dt.timedelta(days=days))
+            expired = _expire_chunks(table, since)
         elif name == "predictions":
-            expired = _expire_predictions(spark, table, store.table("states"))
-        tables.compact(spark, table)
-        tables.vacuum(spark, table, keeping.hours)
-        files, size = _size(spark, table)
+            expired = _expire_predictions(table, tables["states"])
+        table.compact()
+        table.vacuum(keeping.hours)
+        files, size = table.size()
         done.append(Maintained(name, expired, before, files, size / 1e6))
+    _expire_cache(tables.store, since)
     if keeping.report_days is not None:
-        _expire_reports(spark, store, now - dt.timedelta(days=keeping.report_days))
+        _expire_reports(tables, now - dt.timedelta(days=keeping.report_days))
     return done
 
 
-def _expire_reports(spark: SparkSession, store: Store, since: dt.datetime) -> None:
+def _expire_cache(store: Store, since: dt.datetime) -> None:
+    """Removes profiles and pictures that no run has looked at lately; they are made again."""
+    for file in (store.files / "cache").glob("*/*.json"):
+        if file.stat().st_mtime < since.timestamp():
+            file.unlink(missing_ok=True)
+
+
+def _expire_reports(tables: StoreTables, since: dt.datetime) -> None:
     """Removes the files of reports of older runs; what the tables have of these runs stays."""
-    table = store.table("runs")
-    if not tables.exists(spark, table):
+    table, store = tables["runs"], tables.store
+    if not table.exists():
         return
-    rows = tables.read(spark, table).where(F.col("started_at") < F.lit(since))
-    for row in rows.select("run_id").collect():
-        shutil.rmtree(store.report_folder(row.run_id), ignore_errors=True)
+    for run_id in table.rows(["run_id"], [("started_at", "<", since)])["run_id"].to_pylist():
+        shutil.rmtree(store.report_folder(run_id), ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,69 +116,64 @@ class Recent:
     states: frozenset[tuple[str, int]]
 
 
-def _recent(spark: SparkSession, store: Store, since: dt.datetime) -> Recent:
-    table = store.table("runs")
-    if not tables.exists(spark, table):
+def _recent(table: StoreTable, since: dt.datetime) -> Recent:
+    if not table.exists():
         return Recent(frozenset(), frozenset())
-    rows = tables.read(spark, table).where(F.col("started_at") >= F.lit(since))
-    runs = rows.select("run_id", "evaluations").collect()
+    runs = table.rows(["run_id", "evaluations"], [("started_at", ">=", since)]).to_pylist()
     states: set[tuple[str, int]] = set()
     for row in runs:
-        for plan in load_plans(row.evaluations):
+        for plan in load_plans(row["evaluations"]):
             named = {need.state for need in needs(plan) if need.state is not None}
             states |= {(state, plan.dataset.version) for state in named}
-    return Recent(frozenset(row.run_id for row in runs), frozenset(states))
+    return Recent(frozenset(row["run_id"] for row in runs), frozenset(states))
 
 
-def _expire_states(spark: SparkSession, table: str, recent: Recent, since: dt.datetime) -> int:
+def _expire_states(table: StoreTable, recent: Recent, since: dt.datetime) -> int:
     """Deletes the states that are older, and that no recent run used."""
-    old = tables.read(spark, table).where(F.col("created_at") < F.lit(since))
-    named = old.groupBy("state", "dataset_version", "run_id").count().collect()
+    names = ["state", "dataset_version", "run_id"]
+    rows = table.rows(names, [("created_at", "<", since)])
+    old = rows.group_by(names).aggregate([([], "count_all")])
     drop = [
-        (row.state, row.dataset_version, row.run_id)
-        for row in named
-        if row.run_id not in recent.runs and (row.state, row.dataset_version) not in recent.states
+        row
+        for row in old.to_pylist()
+        if row["run_id"] not in recent.runs
+        and (row["state"], row["dataset_version"]) not in recent.states
     ]
-    gone = spark.createDataFrame(drop, "state string, dataset_version long, run_id string")
-    tables.delete_rows_like(spark, table, gone)
-    dropped = set(drop)
-    return sum(
-        row["count"] for row in named if (row.state, row.dataset_version, row.run_id) in dropped
-    )
+    _delete(table, drop, old.select(names).schema)
+    return sum(row["count_all"] for row in drop)
 
 
-def _expire_chunks(spark: SparkSession, table: str, since: dt.datetime) -> int:
+def _delete(table: StoreTable, drop: list[dict[str, object]], schema: pa.Schema) -> None:
+    gone = [{name: row[name] for name in schema.names} for row in drop]
+    table.delete_like(pa.Table.from_pylist(gone, schema))
+
+
+def _expire_chunks(table: StoreTable, since: dt.datetime) -> int:
     """Deletes what is older of scans that were killed and never completed."""
-    old = F.col("created_at") < F.lit(since)
-    count = tables.read(spark, table).where(old).count()
+    old = [("created_at", "<", since)]
+    count: int = table.rows(["run_id"], old).num_rows
     if count:
-        tables.delete_rows(spark, table, where=old)
+        table.delete(old)
     return count
 
 
-def _expire_predictions(spark: SparkSession, table: str, states: str) -> int:
+def _expire_predictions(table: StoreTable, states: StoreTable) -> int:
     """Deletes the predictions of which no state says any longer that they are kept."""
-    chains = _chains(spark, states)
-    rows = tables.read(spark, table).groupBy("predictions", "dataset_version").count().collect()
-    drop = [row for row in rows if (row.predictions, row.dataset_version) not in chains]
-    gone = spark.createDataFrame(
-        [(row.predictions, row.dataset_version) for row in drop],
-        "predictions string, dataset_version long",
-    )
-    tables.delete_rows_like(spark, table, gone)
-    return sum(row["count"] for row in drop)
+    chains = _chains(states)
+    names = ["predictions", "dataset_version"]
+    rows = table.rows(names)
+    counts = Counter(zip(*(rows[name].to_pylist() for name in names), strict=True))
+    drop = [
+        {"predictions": predictions, "dataset_version": version}
+        for predictions, version in counts
+        if (predictions, version) not in chains
+    ]
+    _delete(table, drop, rows.schema)
+    return sum(counts[row["predictions"], row["dataset_version"]] for row in drop)
 
 
-def _chains(spark: SparkSession, states: str) -> set[tuple[str, int]]:
-    if not tables.exists(spark, states):
+def _chains(states: StoreTable) -> set[tuple[str, int]]:
+    if not states.exists():
         return set()
-    rows: DataFrame = tables.read(spark, states).where(F.col("family") == PREDICTIONS)
-    chain = F.from_json(F.col("payload").cast("string"), "array<long>")
-    chains: Iterable[tuple[str, list[int]]] = rows.select("state", chain).collect()
-    return {(state, version) for state, versions in chains for version in versions}
-
-
-def _size(spark: SparkSession, table: str) -> tuple[int, int]:
-    row = tables.delta_table(spark, table).detail().select("numFiles", "sizeInBytes").first()
-    assert row is not None, "a table has a description"
-    return int(row.numFiles), int(row.sizeInBytes)
+    rows = states.rows(["state", "payload"], [("family", "=", PREDICTIONS)]).to_pylist()
+    return {(row["state"], version) for row in rows for version in json.loads(row["payload"])}

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from engine.errors import DataError, InputError
@@ -18,10 +21,11 @@ from engine.planning import EvaluationPlan, Need, needs
 from engine.planning.projection import projected_column
 from engine.planning.scan_columns import KEY_COLUMN, kept_column
 from engine.spark import tables
-from engine.states.rows import MERGED_DDL, PREDICTIONS
+from engine.states.rows import MERGED_SCHEMA, PREDICTIONS
 from engine.store.prediction_rows import PREDICTED, unpack
 from engine.store.state_writer import Target
 from engine.store.states import Kept
+from engine.store.tables import StoreTable
 
 PREDICTIONS_VERSION = 1
 
@@ -121,11 +125,10 @@ def _scores(spark: SparkSession, kept: Kept, *, table: str) -> DataFrame:
     return rows.groupBy("key").agg(newest.alias("scores"))
 
 
-def forget(spark: SparkSession, keys: Sequence[str], *, table: str) -> int:
+def forget(keys: Sequence[str], *, table: StoreTable) -> int:
     """Erases the predictions of rows by their keys, from the table's old files too.
 
     Args:
-        spark: the session.
         keys: `column=value`, several of them joined by commas where the key has several columns;
             a JSON object; or the value alone, where the key has one column.
         table: the table of predictions.
@@ -137,29 +140,30 @@ def forget(spark: SparkSession, keys: Sequence[str], *, table: str) -> int:
         InputError: when nothing is kept, or a key is not written so.
         StoreError: when the table cannot be written.
     """
-    if not tables.exists(spark, table):
-        raise InputError(f"no predictions are kept at {table!r}; nothing can be forgotten")
-    condition = F.lit(False)
-    for key in keys:
-        condition = condition | _matches(key)
-    rows = tables.read(spark, table).where(condition)
-    count = rows.count()
-    if count:
-        tables.delete_rows(spark, table, where=condition)
-    tables.vacuum(spark, table, 0)
-    return count
+    if not table.exists():
+        raise InputError(f"no predictions are kept at {table.path!r}; nothing can be forgotten")
+    wanted = [(key, _read_key(key)) for key in keys]
+    kept = table.rows(["key"])
+    counts = pc.value_counts(kept["key"].combine_chunks()).to_pylist()
+    gone = {
+        row["values"]: row["counts"]
+        for row in counts
+        if any(_is_key(row["values"], alone, named) for alone, named in wanted)
+    }
+    if gone:
+        table.delete_like(pa.table({"key": pa.array(list(gone), pa.string())}))
+    table.vacuum(0)
+    return sum(gone.values())
 
 
-def _matches(key: str) -> Column:
+def _is_key(kept: str, alone: str, named: Mapping[str, str] | None) -> bool:
     """Whether a row of the table has a key."""
-    values = F.from_json(F.col("key"), "map<string,string>")
-    wanted = _read_key(key)
-    if wanted is None:
-        return F.map_values(values) == F.array(F.lit(key))
-    condition: Column = F.size(values) == F.lit(len(wanted))
-    for name, value in wanted.items():
-        condition = condition & (values[name] == F.lit(value))
-    return condition
+    # Numbers as they are written: 1.50 is another key than 1.5.
+    values = {
+        name: value if type(value) is str else json.dumps(value, separators=(",", ":"))
+        for name, value in json.loads(kept, parse_float=str, parse_int=str).items()
+    }
+    return list(values.values()) == [alone] if named is None else values == named
 
 
 def _read_key(key: str) -> dict[str, str] | None:
@@ -184,13 +188,13 @@ def _read_key(key: str) -> dict[str, str] | None:
     return {name.strip(): value.strip() for name, _, value in parts}
 
 
-def chain_rows(
-    spark: SparkSession, plan: EvaluationPlan, chains: Mapping[int, Sequence[int]]
-) -> DataFrame:
+def chain_rows(plan: EvaluationPlan, chains: Mapping[int, Sequence[int]]) -> pa.Table:
     """Rows that say which predictions are kept, see `engine.store.predictions`, by model."""
     states = {need.model: need.state for need in needs(plan) if need.family == PREDICTIONS}
-    rows: list[tuple[object, ...]] = [
-        ("", 0, 1, model, PREDICTIONS, states[model], [], bytearray(json.dumps(chain).encode()))
+    rows: list[tuple[Any, ...]] = [
+        ("", 0, 1, model, PREDICTIONS, states[model], [], json.dumps(chain).encode())
         for model, chain in chains.items()
     ]
-    return spark.createDataFrame(rows, MERGED_DDL)
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, MERGED_SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=MERGED_SCHEMA)

@@ -10,15 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from engine.core.vocabulary import Cell, EvaluationResult, RunInfo
-from engine.spark import table_errors, tables
-from engine.store.runs import _FEW_STATISTICS, _TIME, _frame
+from engine.store.runs import FEW_STATISTICS
+from engine.store.tables import StoreTable
 
 RESULTS_VERSION = 1
 _BATCH = 100_000
+_TIME = pa.timestamp("us", tz="UTC")
 RESULTS_SCHEMA = pa.schema(
     [
         ("run_id", pa.string()),
@@ -153,9 +152,7 @@ def write_parquet(cells: Sequence[Cell], info: RunInfo, path: Path) -> None:
             writer.write_table(table)
 
 
-def write_results(
-    spark: SparkSession, result: EvaluationResult, info: RunInfo, *, table: str
-) -> None:
+def write_results(table: StoreTable, result: EvaluationResult, info: RunInfo) -> None:
     """Appends the cells of an evaluation, once for a run however often it is resumed.
 
     Raises:
@@ -163,23 +160,19 @@ def write_results(
     """
     for number, part in enumerate(tables_of(result.cells, info)):
         token = f"results {info.run_id} {result.name} {number * _BATCH}"
-        # A store of an older version gets the columns that have come since.
-        options = {"mergeSchema": "true", **_FEW_STATISTICS}
-        tables.append_once(_frame(spark, part), table, token=token, options=options)
+        table.append_once(part, token=token, properties=FEW_STATISTICS)
 
 
-def read_results(spark: SparkSession, run_id: str, *, table: str) -> pa.Table:
+def read_results(table: StoreTable, run_id: str) -> pa.Table:
     """The cells of a run: by evaluation, and in the order of the suite within it.
 
     Raises:
         StoreError: when the table cannot be read.
     """
-    with table_errors.reading(table):
-        if not tables.exists(spark, table):
-            return RESULTS_SCHEMA.empty_table()
-        frame = tables.read(spark, table).where(F.col("run_id") == run_id)
-        known = [name for name in RESULTS_SCHEMA.names if name in frame.columns]
-        cells = upgrade_rows(frame.select(*known).toArrow())
+    if not table.exists():
+        return RESULTS_SCHEMA.empty_table()
+    rows = table.rows(RESULTS_SCHEMA.names, where=[("run_id", "=", run_id)])
+    cells = upgrade_rows(rows)
     return cells.sort_by([("evaluation", "ascending"), ("position", "ascending")])
 
 

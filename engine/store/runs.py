@@ -7,11 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from engine.core.vocabulary import EvaluationResult, RunInfo, RunOutcome
-from engine.spark import table_errors, tables
+from engine.store.tables import StoreTable
 
 RUNS_VERSION = 1
 FINISHED = "finished"
@@ -38,12 +36,7 @@ RUNS_SCHEMA = pa.schema(
 
 # Each commit of a table lists its files, with statistics of some columns: those by which runs are
 # looked up are enough.
-_FEW_STATISTICS = {"delta.dataSkippingStatsColumns": "run_id,suite,started_at"}
-
-
-def _frame(spark: SparkSession, table: pa.Table) -> DataFrame:
-    # A file for each write: a table that grows for years is read file by file.
-    return spark.createDataFrame(table).coalesce(1)
+FEW_STATISTICS = {"delta.dataSkippingStatsColumns": "run_id,suite,started_at"}
 
 
 def _run_row(info: RunInfo, **more: Any) -> pa.Table:
@@ -68,34 +61,32 @@ def _run_row(info: RunInfo, **more: Any) -> pa.Table:
     return pa.Table.from_pylist([row], RUNS_SCHEMA)
 
 
-def start_run(spark: SparkSession, info: RunInfo, plan: str, *, table: str) -> None:
+def start_run(table: StoreTable, info: RunInfo, plan: str) -> None:
     """Adds the run's row, once; a resumed run finds its pinned plan there."""
     row = _run_row(info, evaluations=plan)
     # Each row is a file of its own, which is rewritten when the run ends; to mark it as deleted
     # beside the file would be more work.
-    options = {"delta.enableDeletionVectors": "false", **_FEW_STATISTICS}
-    tables.append_once(_frame(spark, row), table, token=f"run {info.run_id}", options=options)
+    properties = {"delta.enableDeletionVectors": "false", **FEW_STATISTICS}
+    table.append_once(row, token=f"run {info.run_id}", properties=properties)
 
 
-def finish_run(spark: SparkSession, outcome: RunOutcome, *, table: str, exit_code: int) -> None:
+def finish_run(table: StoreTable, outcome: RunOutcome, *, exit_code: int) -> None:
     """Completes the run's row with its gate, counts and timings."""
     timings = {
         f"{result.name}/{name}": float(value)
         for result in outcome.evaluations
         for name, value in result.timings.items()
     }
-    counts = {verdict.value: count for verdict, count in outcome.gate.counts.items()}
     values = {
-        "finished_at": F.lit(outcome.finished_at).cast("timestamp"),
-        "status": F.lit(FINISHED),
-        "gate": F.lit(outcome.gate.outcome.value),
-        "gate_reason": F.lit(outcome.gate.reason),
-        "exit_code": F.lit(exit_code).cast("int"),
-        "counts": _map(counts, "long"),
-        "timings": _map({**timings, "seconds": outcome.seconds}, "double"),
+        "finished_at": outcome.finished_at,
+        "status": FINISHED,
+        "gate": outcome.gate.outcome.value,
+        "gate_reason": outcome.gate.reason,
+        "exit_code": exit_code,
+        "counts": {verdict.value: count for verdict, count in outcome.gate.counts.items()},
+        "timings": {**timings, "seconds": float(outcome.seconds)},
     }
-    where = F.col("run_id") == outcome.info.run_id
-    tables.update_rows(spark, table, where=where, values=values)
+    table.update([("run_id", "=", outcome.info.run_id)], values)
 
 
 def with_timings(
@@ -112,14 +103,7 @@ def with_timings(
     return [replace(result, timings=kept.get(result.name, result.timings)) for result in results]
 
 
-def _map(items: Mapping[str, float], kind: str) -> Column:
-    flat = [
-        column for key, value in items.items() for column in (F.lit(key), F.lit(value).cast(kind))
-    ]
-    return F.create_map(*flat)
-
-
-def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | None:
+def find_run(table: StoreTable, run: str) -> dict[str, Any] | None:
     """The row of a run by its id; None when there is none.
 
     `latest` is the newest that has finished, or the newest of all where none has.
@@ -127,32 +111,36 @@ def find_run(spark: SparkSession, run: str, *, table: str) -> dict[str, Any] | N
     Raises:
         StoreError: when the table cannot be read.
     """
-    with table_errors.reading(table):
-        if not tables.exists(spark, table):
+    if not table.exists():
+        return None
+    if run == "latest":
+        runs = _records(table.rows(("run_id", "started_at", "status")))
+        if not runs:
             return None
-        runs = tables.read(spark, table)
-        if run != "latest":
-            row = runs.where(F.col("run_id") == run).first()
-        else:
-            newest = F.desc("started_at"), F.desc("run_id")
-            finished = F.col("status") == FINISHED
-            row = runs.orderBy(F.desc(finished), *newest).first()
-    return row.asDict() if row is not None else None
+        run = max(runs, key=lambda row: (row["status"] == FINISHED, *_begin(row)))["run_id"]
+    rows = _records(table.rows(where=[("run_id", "=", run)]))
+    return rows[0] if rows else None
 
 
-def list_runs(spark: SparkSession, *, table: str) -> list[dict[str, Any]]:
+def _records(rows: pa.Table) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = rows.to_pylist(maps_as_pydicts="strict")
+    return records
+
+
+def _begin(row: Mapping[str, Any]) -> tuple[Any, str]:
+    return row["started_at"], row["run_id"]
+
+
+def list_runs(table: StoreTable) -> list[dict[str, Any]]:
     """All runs of a store in the order in which they began, without their plans."""
     columns = ("run_id", "started_at", "status", "gate", "exit_code", "suite_resolved")
-    with table_errors.reading(table):
-        if not tables.exists(spark, table):
-            return []
-        runs = tables.read(spark, table).select(*columns).orderBy("started_at", "run_id")
-        return [row.asDict() for row in runs.collect()]
+    if not table.exists():
+        return []
+    return sorted(_records(table.rows(columns)), key=_begin)
 
 
-def correct_exit_codes(spark: SparkSession, codes: Mapping[str, int], *, table: str) -> None:
+def correct_exit_codes(table: StoreTable, codes: Mapping[str, int]) -> None:
     """Sets the exit codes of some runs."""
     for code in sorted(set(codes.values())):
         runs = sorted(run_id for run_id, run_code in codes.items() if run_code == code)
-        values = {"exit_code": F.lit(code).cast("int")}
-        tables.update_rows(spark, table, where=F.col("run_id").isin(runs), values=values)
+        table.update([("run_id", "in", runs)], {"exit_code": code})

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+import pyarrow as pa
 
+from engine.delta.filters import Filter
 from engine.errors import InputError
 from engine.planning import EvaluationPlan, Need, needs
-from engine.spark import table_errors, tables
-from engine.spark.internals import rows_by_partition
 from engine.states.rows import (
     CHANCE,
     FAILURE,
@@ -26,18 +24,17 @@ from engine.states.rows import (
     METER,
     PREDICTIONS,
     STATES_VERSION,
-    StateRow,
     read_failures,
 )
+from engine.store.tables import StoreTable
 
 Place = tuple[int, str, str]
 
-_WRITER = ("run_id", "evaluation", "step")
-_MAPPING = (
-    "state string, run_id string, evaluation string, step string, model int, slice_set string, "
-    "of_model int, of_set string"
-)
-_ROW = ("slice_set", "block", "model", "family", "slice_keys", "payload")
+WRITER = ("run_id", "evaluation", "step")
+ROW = ("slice_set", "block", "model", "family", "slice_keys", "payload")
+
+SMALL_BYTES = 256 * 2**20
+"""As many bytes of files as the driver reads states from by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +79,8 @@ class StateCatalog:
     failed: dict[tuple[int, str], str] = field(default_factory=dict)
     lost: dict[Place, str] = field(default_factory=dict)
     unread: bool = False
+    fresh: tuple[str, pa.Table] | None = None
+    own_steps: set[str] = field(default_factory=set)
     needs: tuple[Need, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,8 +117,13 @@ class StateCatalog:
             places.add((self.plan.base, ""))
         return not self.failed.keys().isdisjoint(places)
 
-    def add_own(self, block_counts: Mapping[Place, int], step: str) -> None:
-        """Adds what a scan of the run has just written, by place, with the number of its parts."""
+    def add_own(
+        self, block_counts: Mapping[Place, int], step: str, rows: pa.Table | None = None
+    ) -> None:
+        """Adds what a scan of the run has just written, by place, with the number of its parts.
+
+        `rows` are its states where the driver has them.
+        """
         writer, version = Writer(self.run_id, self.plan.name, step), self.plan.dataset.version
         states = {need.place: need.state for need in self.needs}
         self.kept += [
@@ -127,6 +131,7 @@ class StateCatalog:
             for place, blocks in block_counts.items()
         ]
         self.unread = True
+        self.fresh = None if rows is None else (step, rows)
 
     def forget_others(self) -> None:
         """Leaves only what the run itself has made."""
@@ -160,47 +165,43 @@ def _alike(kept: Mapping[Place, Kept]) -> dict[Place, Kept]:
     return {place: entry for place, entry in kept.items() if entry.blocks == usual[place[1]]}
 
 
-def find_states(
-    spark: SparkSession, plan: EvaluationPlan, *, table: str, run_id: str
-) -> StateCatalog:
+def find_states(table: StoreTable, plan: EvaluationPlan, *, run_id: str) -> StateCatalog:
     """Looks up what a store keeps that an evaluation of a run could use."""
     catalog = StateCatalog(plan, run_id)
-    with table_errors.reading(table, spares=True):
-        _sort_out(catalog, _catalog_rows(spark, plan, table))
+    _sort_out(catalog, _catalog_rows(table, plan))
     return catalog
 
 
-def _catalog_rows(spark: SparkSession, plan: EvaluationPlan, table: str) -> list[dict[str, Any]]:
+def _catalog_rows(table: StoreTable, plan: EvaluationPlan) -> list[dict[str, Any]]:
     """What the states of a dataset and its models are of, and what the notes on them say."""
-    if not tables.exists(spark, table):
+    if not table.exists() or "state" not in table.columns():  # none, or of an older version
         return []
-    states = tables.read(spark, table)
-    if "state" not in states.columns:  # a store of an older version
-        return []
-    digests = [model.digest for model in plan.models]
-    rows = (
-        states.where(F.col("dataset_id") == plan.dataset.table_id)
-        .where(F.col("schema_version") == STATES_VERSION)
-        .where(F.col("model_digest").isin(digests))
-        .select(
-            *("state", "slice_set", "model", "family", "blocks", "dataset_version", *_WRITER),
-            F.when(F.col("slice_set") == "", F.col("payload")).alias("note"),
-            F.when(F.col("slice_set") == "", F.col("slice_keys")).alias("about"),
-        )
-        .orderBy("created_at", *_WRITER)
-        .toArrow()
-        .to_pylist()
-    )
-    return list(rows)
+    where = [
+        ("dataset_id", "=", plan.dataset.table_id),
+        ("schema_version", "=", STATES_VERSION),
+        ("model_digest", "in", sorted({model.digest for model in plan.models})),
+    ]
+    about = ["slice_set", "model", "family", "dataset_version", "created_at", *WRITER]
+    states = table.rows(["state", "blocks", *about], [*where, ("slice_set", "!=", "")], spares=True)
+    notes = table.rows(
+        ["state", "blocks", *about, "slice_keys", "payload"],
+        [*where, ("slice_set", "=", "")],
+        spares=True,
+    ).rename_columns({"payload": "note", "slice_keys": "about"})
+    rows = [*states.to_pylist(), *notes.to_pylist()]
+    # A stable order: the families of one scan have one time.
+    return sorted(rows, key=lambda row: (row["created_at"], *(row[name] for name in WRITER)))
 
 
 def _sort_out(catalog: StateCatalog, rows: Sequence[Mapping[str, Any]]) -> None:
     failed: set[tuple[Writer, int, str]] = set()
     entries: dict[tuple[Writer, Place], Kept] = {}
     for row in rows:
-        writer = Writer(*(row[name] for name in _WRITER))
+        writer = Writer(*(row[name] for name in WRITER))
         model, family = row["model"], row["family"]
         own = writer.is_of(catalog.run_id, catalog.plan)
+        if own:
+            catalog.own_steps.add(writer.step)
         if family == FAILURE:
             reasons = read_failures(row["note"])
             failed |= {(writer, model, name) for name in reasons}
@@ -232,84 +233,44 @@ def _sort_out(catalog: StateCatalog, rows: Sequence[Mapping[str, Any]]) -> None:
     ]
 
 
-def rows_of(spark: SparkSession, chosen: Mapping[Place, Kept], *, table: str) -> DataFrame:
-    """The kept states of these places, under the places' own numbers and names."""
-    mapping = [
-        (kept.state, *_of(kept.writer), *kept.place[:2], *place[:2])
-        for place, kept in chosen.items()
+def wanted_runs(chosen: Mapping[Place, Kept]) -> list[Filter]:
+    """The filters that leave about the kept states of these places."""
+    return [
+        ("run_id", "in", sorted({kept.writer.run_id for kept in chosen.values()})),
+        ("dataset_version", "in", sorted({kept.version for kept in chosen.values()})),
+        ("schema_version", "=", STATES_VERSION),
+        ("slice_set", "!=", ""),
     ]
-    wanted = spark.createDataFrame(mapping, _MAPPING)
-    versions = sorted({kept.version for kept in chosen.values()})
-    runs = sorted({kept.writer.run_id for kept in chosen.values()})
-    states = (
-        tables.read(spark, table)
-        .where(F.col("dataset_version").isin(versions) & F.col("run_id").isin(runs))
-        .where((F.col("slice_set") != "") & (F.col("schema_version") == STATES_VERSION))
-    )
-    joined = states.join(F.broadcast(wanted), ["state", *_WRITER, "model", "slice_set"])
-    renamed = joined.drop("model", "slice_set").withColumnsRenamed(
-        {"of_model": "model", "of_set": "slice_set"}
-    )
-    return renamed.select(*_ROW)
 
 
-def _of(writer: Writer) -> tuple[str, str, str]:
+def kept_rows(table: StoreTable, chosen: Mapping[Place, Kept]) -> pa.Table:
+    """The kept states of these places, under the places' own numbers and names."""
+    places = {
+        (kept.state, *writer_key(kept.writer), *kept.place[:2]): place[:2]
+        for place, kept in chosen.items()
+    }
+    names = ("state", *WRITER, "model", "slice_set")
+    rows = table.rows([*ROW, "state", *WRITER], wanted_runs(chosen), spares=True)
+    keys = zip(*(rows[name].to_pylist() for name in names), strict=True)
+    targets = [places.get(key) for key in keys]
+    rows = rows.filter(pa.array([target is not None for target in targets], pa.bool_()))
+    models, sets = zip(*filter(None, targets), strict=True) if rows.num_rows else ((), ())
+    renamed = {
+        **{name: rows[name] for name in ROW},
+        "model": pa.array(models, pa.int32()),
+        "slice_set": pa.array(sets, pa.string()),
+    }
+    return pa.table(renamed)
+
+
+def writer_key(writer: Writer) -> tuple[str, str, str]:
     return writer.run_id, writer.evaluation, writer.step
 
 
-def state_rows(spark: SparkSession, catalog: StateCatalog, *, table: str) -> Iterator[StateRow]:
-    """All that an evaluation of a run is measured from, sorted; few are held at a time.
-
-    Raises:
-        NotUpdatedError: where the scan of an unread catalog tells that.
-        StoreError: when the table cannot be read.
-    """
-    with table_errors.reading(table, spares=True):
-        yield from _state_rows(spark, catalog, table)
-
-
-def _state_rows(spark: SparkSession, catalog: StateCatalog, table: str) -> Iterator[StateRow]:
-    own = (
-        tables.read(spark, table)
-        .where((F.col("run_id") == catalog.run_id) & (F.col("evaluation") == catalog.plan.name))
-        .where(F.col("schema_version") == STATES_VERSION)
-    )
-    usable = catalog.usable(catalog.plan.dataset.version)
-    others = {
-        place: kept
-        for place, kept in usable.items()
-        if not kept.writer.is_of(catalog.run_id, catalog.plan)
-    }
-    steps = {kept.writer.step for place, kept in usable.items() if place not in others}
-    chosen = (F.col("slice_set") == "") | F.col("step").isin(sorted(steps))
-    rows = own.where(chosen).select(*_ROW)
-    if others:
-        rows = rows.unionByName(rows_of(spark, others, table=table))
-    ordered = _in_parts(rows, usable).sortWithinPartitions("slice_set", "block", "model", "family")
-    for row in rows_by_partition(ordered):
-        if row.family == IRREVERSIBLE and catalog.unread:
-            raise NotUpdatedError(bytes(row.payload).decode())
-        yield StateRow(
-            row.slice_set,
-            row.block,
-            row.model,
-            row.family,
-            row.slice_keys or (),
-            bytes(row.payload),
-        )
-
-
-def _in_parts(rows: DataFrame, chosen: Mapping[Place, Kept]) -> DataFrame:
-    """States in partitions that reach the driver one by one; the notes on them are in the first.
-
-    Those of many slices, of which Java would not hold all at once, are spread by their blocks.
-    """
-    blocks = blocks_of(chosen)
-    if max(blocks.values(), default=1) == 1:
-        return rows.coalesce(1)
-    notes = rows.where(F.col("slice_set") == "").coalesce(1)
-    states = rows.where(F.col("slice_set") != "")
-    return notes.unionByName(states.repartition(sum(blocks.values()), "slice_set", "block"))
+def is_small(table: StoreTable, where: Sequence[Filter]) -> bool:
+    """Whether the driver reads such rows by itself."""
+    size = table.bytes_of(where) if table.exists() else 0
+    return size is not None and size <= SMALL_BYTES
 
 
 def missing_needs(catalog: StateCatalog, without: Iterable[Writer] = ()) -> list[Need]:
@@ -320,12 +281,12 @@ def missing_needs(catalog: StateCatalog, without: Iterable[Writer] = ()) -> list
     ]
 
 
-def check_complete(spark: SparkSession, catalog: StateCatalog, *, table: str) -> None:
+def check_complete(table: StoreTable, catalog: StateCatalog) -> None:
     """Raises InputError where the store lacks what a run's evaluation was measured from."""
     if not missing_needs(catalog):
         return
     name, run_id = catalog.plan.name, catalog.run_id
-    old = _other_version(spark, catalog, table=table)
+    old = _other_version(table, catalog)
     if old is not None:
         raise InputError(
             f"the run {run_id!r} keeps states of version {old}, expected version "
@@ -339,14 +300,9 @@ def check_complete(spark: SparkSession, catalog: StateCatalog, *, table: str) ->
     )
 
 
-def _other_version(spark: SparkSession, catalog: StateCatalog, *, table: str) -> int | None:
-    if not tables.exists(spark, table):
+def _other_version(table: StoreTable, catalog: StateCatalog) -> int | None:
+    if not table.exists():
         return None
-    row = (
-        tables.read(spark, table)
-        .where((F.col("run_id") == catalog.run_id) & (F.col("evaluation") == catalog.plan.name))
-        .where(F.col("schema_version") != STATES_VERSION)
-        .select("schema_version")
-        .first()
-    )
-    return None if row is None else int(row.schema_version)
+    where = [("run_id", "=", catalog.run_id), ("evaluation", "=", catalog.plan.name)]
+    versions = set(table.rows(["schema_version"], where)["schema_version"].to_pylist())
+    return min(versions - {STATES_VERSION}, default=None)

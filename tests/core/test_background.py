@@ -51,6 +51,21 @@ def test_waiting_tells_a_failure_early() -> None:
         beside.wait()
 
 
+def test_what_failed_first_is_told_where_the_block_fails_of_it() -> None:
+    def fail() -> None:
+        raise StoreError("the disk is full")
+
+    def block() -> None:
+        with BackgroundWriter() as beside:
+            beside.do(fail)
+            with pytest.raises(StoreError):
+                beside.wait()
+            raise StoreError("the report could not be written")
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        block()
+
+
 def test_a_block_that_fails_keeps_its_own_error_and_begins_nothing_more() -> None:
     done: list[str] = []
     begun, gate = threading.Event(), threading.Event()

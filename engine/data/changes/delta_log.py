@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from engine.errors import EvalMatrixError
+from engine.spark.internals import shares_disk
 from engine.spark.tables import escape_glob
 
 _FILE = (
@@ -25,6 +27,10 @@ _ACTIONS = (
     f"add struct<{_FILE}>, remove struct<{_FILE}>, cdc struct<path string>, "
     "metaData struct<id string, schemaString string>, commitInfo struct<operation string>"
 )
+
+
+_FILE_FIELDS = ("path", "dataChange", "partitionValues", "deletionVector")
+_REMOVED = "Delta has removed log files of the versions between them"
 
 
 class CannotTell(EvalMatrixError):
@@ -76,12 +82,18 @@ class Commit:
 
 
 def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) -> list[Commit]:
-    """The commits from one version to another, both included, by one Spark job.
+    """The commits from one version to another, both included.
+
+    A log on this machine is read as it lies there, others by one Spark job.
 
     Raises:
         CannotTell: when the log no longer has one of them.
     """
     first, last = versions
+    if location.startswith("file:") and shares_disk(spark):
+        # Delta names a table's place without the encoding of a URI.
+        folder = Path("/" + location.removeprefix("file:").lstrip("/"))
+        return [_local_commit(folder, location, number) for number in range(first, last + 1)]
     paths = [
         f"{escape_glob(location)}/_delta_log/{version:020d}.json"
         for version in range(first, last + 1)
@@ -108,24 +120,52 @@ def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) 
     except PySparkException as error:
         if "PATH_NOT_FOUND" not in str(error):
             raise
-        reason = "Delta has removed log files of the versions between them"
-        raise CannotTell.of(first - 1, last, reason) from error
+        raise CannotTell.of(first - 1, last, _REMOVED) from error
     by_version: dict[int, list[Row]] = {number: [] for number in range(first, last + 1)}
     for row in rows:
         by_version[row["version"]].append(row)
     return [_commit(number, actions, location) for number, actions in by_version.items()]
 
 
+def _local_commit(folder: Path, location: str, version: int) -> Commit:
+    file = folder / "_delta_log" / f"{version:020d}.json"
+    try:
+        # Not splitlines(): values in the statistics may hold what that takes for an end of a line.
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError as error:
+        raise CannotTell.of(version - 1, version, _REMOVED) from error
+    actions = [json.loads(line) for line in lines if line.strip()]
+    if not actions:
+        raise CannotTell.of(version - 1, version, "a commit between them is half written")
+    return _commit(version, [_row(action) for action in actions], location)
+
+
+def _row(action: Mapping[str, Any]) -> dict[str, Any]:
+    """An action as the Spark job gives it."""
+    return {
+        "add": _local_file(action.get("add")),
+        "remove": _local_file(action.get("remove")),
+        "feed": action.get("cdc") is not None,
+        "table": action.get("metaData"),
+        "operation": (action.get("commitInfo") or {}).get("operation"),
+    }
+
+
+def _local_file(action: Mapping[str, Any] | None) -> dict[str, Any]:
+    file = {name: (action or {}).get(name) for name in _FILE_FIELDS}
+    stats = (action or {}).get("stats")
+    rows = json.loads(stats).get("numRecords") if stats else None
+    return {**file, "rows": rows}
+
+
 def _file(action: str) -> Column:
     """What is used of an action, with the count of rows instead of all the statistics."""
     stats = F.get_json_object(F.col(f"{action}.stats"), "$.numRecords").cast("long")
-    names = ("path", "dataChange", "partitionValues", "deletionVector")
-    return F.struct(*[F.col(f"{action}.{name}") for name in names], stats.alias("rows")).alias(
-        action
-    )
+    names = [F.col(f"{action}.{name}") for name in _FILE_FIELDS]
+    return F.struct(*names, stats.alias("rows")).alias(action)
 
 
-def _commit(version: int, rows: list[Row], location: str) -> Commit:
+def _commit(version: int, rows: Sequence[Mapping[str, Any] | Row], location: str) -> Commit:
     added = [row["add"] for row in rows if row["add"]["path"] is not None]
     removed = [row["remove"] for row in rows if row["remove"]["path"] is not None]
     tables = [row["table"] for row in rows if row["table"] is not None]

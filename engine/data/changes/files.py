@@ -15,10 +15,14 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, MapType, NullType, StructType, VariantType
 
+from engine.core.paths import local_path
 from engine.data.changes.cancel import Raw
 from engine.data.changes.delta_log import File
 from engine.data.changes.net import Part, total
+from engine.delta.head import read_head
+from engine.delta.messages import NeedsSpark
 from engine.spark import tables
+from engine.spark.internals import shares_disk
 from engine.spark.tables import column, escape_glob
 
 # Features under which a file holds the table's own columns and types. One that is not named here,
@@ -68,15 +72,51 @@ class Layout:
 
 def layout_of(spark: SparkSession, table: str, version: int) -> Layout:
     """Reads what Delta says about a table; no Spark job but that of Delta's own snapshot."""
-    detail = tables.delta_table(spark, table).detail().collect()[0].asDict()
+    about = _local_head(spark, table) or _description(spark, table)
     schema = tables.read(spark, table, version).schema
     plain = (
-        set(detail.get("tableFeatures") or ()) <= PLAIN_FEATURES
-        and not any(name.startswith("delta.columnMapping") for name in detail["properties"])
+        about.features <= PLAIN_FEATURES
+        and not any(name.startswith("delta.columnMapping") for name in about.properties)
         and all(_plain(field.dataType) for field in schema.fields)
     )
-    partitions = tuple(detail["partitionColumns"])
-    return Layout(spark, table, detail["location"], detail["id"], schema, partitions, plain)
+    return Layout(spark, table, about.location, about.table_id, schema, about.partitions, plain)
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What a table's newest version says of itself."""
+
+    location: str
+    table_id: str
+    partitions: tuple[str, ...]
+    properties: frozenset[str]
+    features: frozenset[str]
+
+
+def _local_head(spark: SparkSession, table: str) -> _About | None:
+    """What the log on this machine says; None where Delta's own command must tell."""
+    folder = None if tables.is_catalog_name(table) else local_path(table)
+    if folder is None or not shares_disk(spark):
+        return None
+    try:
+        head = read_head(folder)
+    except NeedsSpark:
+        return None
+    # As Delta's own command writes it.
+    location = f"file:{folder}"
+    names = frozenset(head.properties)
+    return _About(location, head.table_id, head.partitions, names, head.features)
+
+
+def _description(spark: SparkSession, table: str) -> _About:
+    detail = tables.delta_table(spark, table).detail().collect()[0].asDict()
+    return _About(
+        detail["location"],
+        detail["id"],
+        tuple(detail["partitionColumns"]),
+        frozenset(detail["properties"]),
+        frozenset(detail.get("tableFeatures") or ()),
+    )
 
 
 def _plain(kind: DataType) -> bool:

@@ -1,0 +1,73 @@
+"""The profile of a version from that of an older one, where rows were only appended since.
+
+What is counted adds up, and labels unite, so only the rows that came are looked at. Quantiles and
+numbers of clusters do not add up: a dataset of which these are asked is looked at as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from engine.data.changes.delta_log import CannotTell, File, read_commits
+from engine.data.changes.files import layout_of, rows_of_files
+from engine.data.profile import Stats, aggregate, quantile_cuts
+from engine.suite import Evaluation
+
+_SUMS = ("rows", "labelled", "bad_weights", "odd")
+_LEAST = ("shortest",)
+
+
+def updated_stats(
+    spark: SparkSession,
+    table: str,
+    versions: tuple[int, int],
+    evaluation: Evaluation,
+    before: Stats,
+) -> Stats | None:
+    """What is known of the rows at the second version, from what was of those at the first.
+
+    None where rows went or were rewritten since, or where what is asked does not add up.
+    """
+    if not adds_up(evaluation):
+        return None
+    old, new = versions
+    try:
+        layout = layout_of(spark, table, new)
+        commits = read_commits(spark, layout.location, (old + 1, new))
+        if any(commit.removed or commit.schema or commit.table_id for commit in commits):
+            return None
+        came: list[File] = [file for commit in commits for file in commit.added if commit.data]
+        if not came:
+            return before
+        return add_stats(before, aggregate(rows_of_files(layout, came, new), evaluation))
+    except (CannotTell, PySparkException):
+        return None
+
+
+def adds_up(evaluation: Evaluation) -> bool:
+    """Whether all that is asked of a dataset can be told of two parts of it."""
+    dataset = evaluation.dataset
+    whole = dataset.cluster is not None or dataset.query is not None
+    return not whole and not quantile_cuts(evaluation.slices)
+
+
+def add_stats(one: Stats, other: Stats) -> dict[str, Any]:
+    """What is known of two parts of a dataset together; numbers of values are at least so many."""
+    return {name: _add(name, one[name], other[name]) for name in one}
+
+
+def _add(name: str, one: Any, other: Any) -> Any:
+    if name == "labels":
+        # Labels that are equal have one type: they are of one column.
+        return list(dict.fromkeys([*one, *other]))
+    if one is None or other is None:
+        return other if one is None else one
+    rules: Mapping[str, Callable[[Any, Any], Any]] = {
+        **dict.fromkeys(_SUMS, lambda a, b: a + b),
+        **dict.fromkeys(_LEAST, min),
+    }
+    return rules.get(name, max)(one, other)

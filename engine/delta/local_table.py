@@ -1,0 +1,234 @@
+"""A Delta table in a folder of this machine: its rows, and writes that happen once.
+
+delta-rs does not skip a transaction of its own that it repeats, and of two writers at once one
+fails: so each write looks for its token first, and both under the file lock that Spark's writes
+take as well (`engine.core.locks`).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
+
+from engine.core.locks import sole_writer
+from engine.delta.filters import Filter, matching_rows, to_sql
+from engine.delta.messages import NeedsSpark, check_path, is_unsupported, unwritten
+
+T = TypeVar("T")
+
+# With these, delta-rs reads exactly what Spark would, by `scan()`.
+_READABLE = frozenset({"columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint"})
+_WRITABLE = frozenset({"appendOnly", "invariants", "timestampNtz"})
+_ATTEMPTS = 8
+
+
+class LocalTable:
+    """A table at a path, which need not be there yet.
+
+    Raises:
+        NeedsSpark: by every method, where delta-rs cannot take the table or its disk.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def exists(self) -> bool:
+        """Whether there is such a table."""
+        check_path(self.path)
+        return DeltaTable.is_deltatable(str(self.path))
+
+    def columns(self) -> list[str]:
+        """The names of its columns."""
+        return [field.name for field in self._open(_READABLE).schema().fields]
+
+    def rows(self, columns: Sequence[str] | None = None, where: Sequence[Filter] = ()) -> pa.Table:
+        """The rows that pass, in no order; of `columns` those that the table has."""
+        table = self._open(_READABLE)
+        names = [field.name for field in table.schema().fields]
+        chosen = names if columns is None else [name for name in columns if name in names]
+        if any(name not in names for name, _, _ in where):
+            raise ValueError(f"a filter of {self.path} names a column that it lacks: {where}")
+        read = list(dict.fromkeys([*chosen, *(name for name, _, _ in where)]))
+        rows = pa.table(table.scan(columns=read, predicate=to_sql(where)))
+        # Once more here, so that no dialect of SQL decides which rows these are.
+        return matching_rows(plain_types(rows), where).select(chosen)
+
+    def size(self) -> tuple[int, int]:
+        """How many files its newest version has, and their bytes."""
+        sizes = pa.table(self._open(_READABLE).get_add_actions())["size_bytes"].to_pylist()
+        return len(sizes), sum(sizes)
+
+    def bytes_of(self, where: Sequence[Filter]) -> int:
+        """About how many bytes the files have in which rows that pass may be."""
+        actions = pa.table(self._open(_READABLE).get_add_actions(flatten=True))
+        rows = actions.to_pylist()
+        return sum(row["size_bytes"] for row in rows if all(_may_hold(row, item) for item in where))
+
+    def append_once(
+        self, rows: pa.Table, *, token: str, properties: Mapping[str, str] | None = None
+    ) -> None:
+        """Appends rows unless an append with the same token has been made.
+
+        Args:
+            rows: the rows; columns that the table lacks are added to it.
+            token: names this append for good.
+            properties: table properties of a new table.
+
+        Raises:
+            StoreError: when the table cannot be written.
+        """
+
+        def append() -> None:
+            configuration: dict[str, str | None] = dict(properties or {})
+            schema_mode: Literal["merge"] | None = None
+            if self.exists():
+                table = self._open(_WRITABLE)
+                if table.transaction_version(token) is not None:
+                    return
+                known = {field.name for field in table.schema().fields}
+                configuration = {}
+                schema_mode = None if known == set(rows.column_names) else "merge"
+            write_deltalake(
+                str(self.path),
+                rows,
+                mode="append",
+                schema_mode=schema_mode,
+                configuration=configuration or None,
+                commit_properties=CommitProperties(app_transactions=[Transaction(token, 1)]),
+            )
+
+        self._commit(append)
+
+    def update(self, where: Sequence[Filter], values: Mapping[str, Any]) -> None:
+        """Sets columns of the rows that pass to one value each, but not those that choose them."""
+        if chosen := {name for name, _, _ in where} & values.keys():
+            raise ValueError(f"columns that choose rows cannot be set: {sorted(chosen)}")
+
+        def update() -> None:
+            self._open(_WRITABLE)
+            rows = self.rows(where=where)
+            if not rows.num_rows:
+                return
+            for name, value in values.items():
+                place = rows.schema.get_field_index(name)
+                field = rows.schema.field(place)
+                item = list(value.items()) if isinstance(value, Mapping) else value
+                column = pa.array([item] * rows.num_rows, field.type)
+                rows = rows.set_column(place, field, column)
+            write_deltalake(str(self.path), rows, mode="overwrite", predicate=to_sql(where))
+
+        self._commit(update)
+
+    def delete(self, where: Sequence[Filter]) -> None:
+        """Deletes the rows that pass."""
+        self._commit(lambda: self._open(_WRITABLE).delete(to_sql(where)))
+
+    def delete_like(self, rows: pa.Table) -> None:
+        """Deletes the rows that have the values of one of `rows`; nulls are alike."""
+        names = rows.column_names
+        same = " AND ".join(f'(t."{name}" IS NOT DISTINCT FROM s."{name}")' for name in names)
+        alike = rows.group_by(names).aggregate([])
+
+        def delete() -> None:
+            table = self._open(_WRITABLE)
+            merger = table.merge(alike, same, source_alias="s", target_alias="t")
+            merger.when_matched_delete().execute()
+
+        if rows.num_rows:
+            self._commit(delete)
+
+    def compact(self) -> None:
+        """Puts small files together; the rows stay as they are."""
+        self._commit(lambda: self._open(_WRITABLE).optimize.compact())
+
+    def vacuum(self, hours: float | None = None) -> None:
+        """Removes files that no version of the last `hours` needs; None: the table's retention."""
+
+        def vacuum() -> None:
+            table = self._open(_WRITABLE)
+            table.vacuum(
+                # Whole hours, and never less than was asked for.
+                None if hours is None else -int(-hours // 1),
+                dry_run=False,
+                enforce_retention_duration=hours is None,
+                full=True,
+            )
+
+        self._commit(vacuum)
+
+    def _open(self, features: frozenset[str]) -> DeltaTable:
+        check_path(self.path)
+        try:
+            table = DeltaTable(str(self.path))
+            protocol = table.protocol()
+        except Exception as error:
+            if is_unsupported(error):
+                raise NeedsSpark(str(error)) from error
+            raise
+        needed = protocol.reader_features or ()
+        if features is _WRITABLE:
+            needed = [*needed, *(protocol.writer_features or ())]
+        if unknown := set(needed) - features:
+            raise NeedsSpark(f"{self.path} has the features {sorted(unknown)}")
+        self._check_commit(table.version())
+        return table
+
+    def _check_commit(self, version: int) -> None:
+        """Refuses a log that ends with an empty file, which delta-rs takes for a commit."""
+        file = self.path / "_delta_log" / f"{version:020d}.json"
+        if file.exists() and file.stat().st_size == 0:
+            raise OSError(f"the commit {file} is half written: corrupt")
+
+    def _commit(self, action: Callable[[], T]) -> T:
+        """Runs a write alone, and again where a writer without the lock came between."""
+        check_path(self.path)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with sole_writer(self.path):
+                    return action()
+            except NeedsSpark:
+                raise
+            except Exception as error:
+                if is_unsupported(error):
+                    raise NeedsSpark(str(error)) from error
+                if attempt == _ATTEMPTS or not isinstance(error, CommitFailedError):
+                    raise unwritten(str(self.path), error) from error
+                time.sleep(random.uniform(0, 0.2 * 2**attempt))
+        raise AssertionError("unreachable")
+
+
+def _may_hold(action: Mapping[str, Any], item: Filter) -> bool:
+    """Whether a file may hold rows that pass, by the least and the largest value of its column."""
+    column, operator, value = item
+    low, high = action.get(f"min.{column}"), action.get(f"max.{column}")
+    if low is None or high is None or operator not in ("=", "in"):
+        return True
+    values = value if operator == "in" else [value]
+    return any(low <= wanted <= high for wanted in values)
+
+
+def plain_types(rows: pa.Table) -> pa.Table:
+    """Rows with `string` and `binary` where delta-rs has views of them."""
+    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in rows.schema])
+    return rows.cast(schema)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_binary_view(kind) or pa.types.is_large_binary(kind):
+        return pa.binary()
+    if pa.types.is_map(kind):
+        return pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _plain(field.type)) for field in kind])
+    return kind

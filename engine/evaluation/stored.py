@@ -1,0 +1,35 @@
+"""The cells of an evaluation from the states that a store keeps; no row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.core.vocabulary import EvaluationResult
+from engine.evaluation.measure import measure
+from engine.metrics import METRICS
+from engine.store.error_budget import Budget, judged_digest
+from engine.store.state_reader import state_rows
+from engine.store.states import StateCatalog
+from engine.store.tables import StoreTables
+
+
+def measure_states(
+    budget: Budget,
+    tables: StoreTables,
+    catalog: StateCatalog,
+    earlier: Sequence[EvaluationResult],
+) -> EvaluationResult:
+    """The cells of an evaluation from the states that are kept.
+
+    `earlier` are the evaluations of the run that came before this one.
+    """
+    plan = catalog.plan
+    METRICS.load(plan.plugins)
+    alpha = budget.level(plan, judged_digest(plan, earlier))
+    rows = state_rows(tables["states"], catalog)
+    return measure(plan, rows, alpha=alpha, earlier=earlier)
+
+
+def budget_of(tables: StoreTables, suite: str) -> Budget:
+    """The error budget that a store keeps of a suite."""
+    return Budget(tables["budget"], suite)

@@ -1,0 +1,144 @@
+"""The Spark session of a command: there when somebody asks, begun early beside other work.
+
+What needs no rows needs no JVM: on this machine a session is started by whoever first asks for it.
+Nothing here imports PySpark before that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.spark.query_loggers import silence_query_loggers
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+class LazySession:
+    """A session that is given, that is active already, or that is started on demand.
+
+    Args:
+        spark: the caller's session.
+        log_file: where a new JVM's standard output and error go.
+        say: is told that a session is being started.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession | None = None,
+        *,
+        log_file: Path | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._spark = spark
+        self._log_file = log_file
+        self._say = say
+        self._lock = threading.Lock()
+        self._begun: Future[SparkSession] | None = None
+        self._shares_disk: bool | None = None
+
+    @property
+    def current(self) -> SparkSession | None:
+        """The session, if there is one; none is started."""
+        if self._spark is None:
+            self._spark = active_session()
+        return self._spark
+
+    def begin(self) -> None:
+        """Starts the session in a thread of its own, where there is none; it is asked for later."""
+        with self._lock:
+            if self._begun is not None or self.current is not None:
+                return
+            self._say("starting Spark")
+            begun: Future[SparkSession] = Future()
+            self._begun = begun
+
+        def start() -> None:
+            try:
+                begun.set_result(_start(self._log_file))
+            except BaseException as error:
+                begun.set_exception(error)
+
+        # No thread that the end of the process waits for: a JVM that nobody asked for ends with it.
+        threading.Thread(target=start, name="starting Spark", daemon=True).start()
+
+    def get(self) -> SparkSession:
+        """The session, which is started where there is none.
+
+        Raises:
+            EvalMatrixError: when Java is missing.
+            StoreError: when Spark does not start.
+        """
+        if self.current is None:
+            self.begin()
+            begun = self._begun
+            assert begun is not None, "there is a session, or one is being started"
+            spark = begun.result()
+            _make_active(spark)
+            self._spark = spark
+        assert self._spark is not None, "a session was started"
+        return self._spark
+
+    @property
+    def shares_disk(self) -> bool:
+        """Whether a path means to Spark the folder that it means to this process.
+
+        A cluster's default file system, and the server of Spark Connect, may be elsewhere.
+        """
+        if self._shares_disk is None:
+            self._shares_disk = self._looks_here()
+        return self._shares_disk
+
+    def _looks_here(self) -> bool:
+        if self.current is None and _would_be_local():
+            return True
+        return _is_on_this_disk(self.get())
+
+
+def lazy(session: LazySession | SparkSession) -> LazySession:
+    """A session that is given, as one that is asked for."""
+    return session if isinstance(session, LazySession) else LazySession(session)
+
+
+def active_session() -> SparkSession | None:
+    """The session that is active already; None without one, and PySpark is not imported for it."""
+    if "pyspark.sql.session" not in sys.modules:
+        return None
+    return _active()
+
+
+def _active() -> SparkSession | None:
+    from pyspark.sql import SparkSession
+
+    return SparkSession.getActiveSession()
+
+
+def _would_be_local() -> bool:
+    """Whether a session that is started here would be one of this machine's own."""
+    submitted = {"SPARK_REMOTE", "PYSPARK_GATEWAY_PORT"} & os.environ.keys()
+    return not submitted and os.environ.get("MASTER", "local").startswith("local")
+
+
+def _start(log_file: Path | None) -> SparkSession:
+    from engine.spark.session import get_session
+
+    silence_query_loggers()
+    return get_session(log_file=log_file)
+
+
+def _make_active(spark: SparkSession) -> None:
+    from engine.spark.internals import make_active
+
+    make_active(spark)
+
+
+def _is_on_this_disk(spark: SparkSession) -> bool:
+    from engine.spark.internals import shares_disk
+
+    return shares_disk(spark)

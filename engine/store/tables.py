@@ -1,0 +1,180 @@
+"""The tables of a store, each by the road it takes.
+
+Where the store is a folder of this machine its tables are read and written by delta-rs, in
+milliseconds and without a JVM. A catalog's, an object store's, and those with features that
+delta-rs does not know are Spark's. Both roads write one format, under one lock, by one law: a
+write with a token is made once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+
+from engine.core.locations import Store
+from engine.delta.filters import Filter
+from engine.delta.local_table import LocalTable
+from engine.delta.messages import NeedsSpark, unreadable
+from engine.spark.lazy_session import LazySession
+
+if TYPE_CHECKING:
+    from engine.spark.spark_table import SparkTable
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class StoreTables:
+    """The tables of a store by their names: `states`, `results`, `runs`, ..."""
+
+    def __init__(self, store: Store, session: LazySession) -> None:
+        self.store = store
+        self.session = session
+
+    def __getitem__(self, name: str) -> StoreTable:
+        return StoreTable(self.store.table(name), self.session, local=self.store.local is not None)
+
+
+class StoreTable:
+    """One table of a store, which need not be there yet.
+
+    Raises:
+        StoreError: by every method, when the table cannot be read or written.
+    """
+
+    def __init__(self, path: str, session: LazySession, *, local: bool) -> None:
+        self.path = path
+        self.session = session
+        self._local = LocalTable(path) if local else None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether delta-rs is tried first."""
+        return self._local is not None and self.session.shares_disk
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it lies on this machine's disk, where that can be said."""
+        return None if self._local is None else self._local.path
+
+    def exists(self) -> bool:
+        """Whether there is such a table."""
+        return self._read(LocalTable.exists, lambda table: table.exists())
+
+    def columns(self) -> list[str]:
+        """The names of its columns."""
+        return self._read(LocalTable.columns, lambda table: table.columns())
+
+    def rows(
+        self,
+        columns: Sequence[str] | None = None,
+        where: Sequence[Filter] = (),
+        *,
+        spares: bool = False,
+    ) -> pa.Table:
+        """The rows that pass, in no order; of `columns` those that the table has.
+
+        Args:
+            columns: the columns; all of them by default.
+            where: `(column, operator, value)`; all must hold.
+            spares: whether the table only spares what can be computed anew; an error says so.
+        """
+        return self._read(
+            lambda table: table.rows(columns, where),
+            lambda table: table.rows(columns, where),
+            spares=spares,
+        )
+
+    def size(self) -> tuple[int, int]:
+        """How many files its newest version has, and their bytes."""
+        return self._read(LocalTable.size, lambda table: table.size())
+
+    def bytes_of(self, where: Sequence[Filter]) -> int | None:
+        """About how many bytes the rows take that pass; None where only Spark could tell."""
+        if not self.is_local or self._local is None:
+            return None
+        try:
+            return self._local.bytes_of(where)
+        except NeedsSpark:
+            return None
+        except Exception as error:
+            raise unreadable(self.path, error, spares=True) from error
+
+    def append_once(
+        self, rows: pa.Table, *, token: str, properties: Mapping[str, str] | None = None
+    ) -> None:
+        """Appends rows unless an append with the same token has been made.
+
+        Args:
+            rows: the rows; columns that the table lacks are added to it.
+            token: names this append for good.
+            properties: table properties of a new table.
+        """
+        self._write(
+            lambda table: table.append_once(rows, token=token, properties=properties),
+            lambda table: table.append_once(rows, token=token, properties=properties),
+        )
+
+    def update(self, where: Sequence[Filter], values: Mapping[str, Any]) -> None:
+        """Sets columns of the rows that pass to one value each."""
+        self._write(
+            lambda table: table.update(where, values), lambda table: table.update(where, values)
+        )
+
+    def delete(self, where: Sequence[Filter]) -> None:
+        """Deletes the rows that pass."""
+        self._write(lambda table: table.delete(where), lambda table: table.delete(where))
+
+    def delete_like(self, rows: pa.Table) -> None:
+        """Deletes the rows that have the values of one of `rows`; nulls are alike."""
+        self._write(lambda table: table.delete_like(rows), lambda table: table.delete_like(rows))
+
+    def compact(self) -> None:
+        """Puts small files together; the rows stay as they are."""
+        self._write(LocalTable.compact, lambda table: table.compact())
+
+    def vacuum(self, hours: float | None = None) -> None:
+        """Removes files that no version of the last `hours` needs; None: the table's retention."""
+        self._write(lambda table: table.vacuum(hours), lambda table: table.vacuum(hours))
+
+    def by_spark(self) -> SparkTable:
+        """The table as Spark sees it."""
+        from engine.spark.spark_table import SparkTable
+
+        return SparkTable(self.session.get(), self.path)
+
+    def _read(
+        self,
+        local: Callable[[LocalTable], T],
+        spark: Callable[[SparkTable], T],
+        *,
+        spares: bool = False,
+    ) -> T:
+        if self.is_local and self._local is not None:
+            try:
+                return local(self._local)
+            except NeedsSpark as reason:
+                log.debug("%s is read by Spark: %s", self.path, reason)
+            except Exception as error:
+                raise unreadable(self.path, error, spares=spares) from error
+        table = self.by_spark()
+        from engine.spark.table_errors import reading
+
+        with reading(self.path, spares=spares):
+            return spark(table)
+
+    def _write(
+        self, local: Callable[[LocalTable], None], spark: Callable[[SparkTable], None]
+    ) -> None:
+        if self.is_local and self._local is not None:
+            try:
+                local(self._local)
+                return
+            except NeedsSpark as reason:
+                log.debug("%s is written by Spark: %s", self.path, reason)
+        spark(self.by_spark())
