@@ -1,4 +1,4 @@
-"""The beginning of a run: its suite, its store, Spark, and who it is."""
+"""The beginning of a run: its store, and who it is."""
 
 from __future__ import annotations
 
@@ -8,43 +8,33 @@ import platform
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pyspark.sql import SparkSession
-
+from engine.commands.outcome import tracking_uri
 from engine.commands.progress import Reporter
-from engine.commands.stored_runs import tracking_uri, utc
+from engine.commands.stored_runs import utc
 from engine.core.background import BackgroundWriter
 from engine.core.locations import Store
 from engine.core.locks import sole_process
 from engine.core.vocabulary import RunInfo
 from engine.errors import InputError
 from engine.planning.model_finder import ModelFinder, short_waits
-from engine.planning.suites import read_suite
 from engine.sinks import mlflow
-from engine.spark.session import get_session
+from engine.spark.lazy_session import LazySession
 from engine.store.runs import find_run, list_runs
+from engine.store.tables import StoreTables
 from engine.suite import Suite, dump_suite
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 NEWEST = "latest"
 
 _LIBRARIES = ("evalmatrix", "pyspark", "delta-spark", "mlflow", "scikit-learn", "tensorflow",
               "torch", "numpy", "pandas", "pyarrow")  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How a run differs from what its suite says.
-
-    `run_id` names a new run, `resume` completes one that was begun.
-    """
-
-    overrides: tuple[str, ...] = ()
-    run_id: str | None = None
-    resume: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,62 +45,72 @@ class RunContext:
     """
 
     suite: Suite
-    store: Store
-    spark: SparkSession
+    tables: StoreTables
     info: RunInfo
     tell: Reporter
     resumed: dict[str, object] | None = None
     finder: ModelFinder | None = None
     beside: BackgroundWriter = field(default_factory=BackgroundWriter)
 
+    @property
+    def store(self) -> Store:
+        return self.tables.store
+
 
 @contextmanager
 def open_run(
-    path: str | Path, options: RunOptions, *, spark: SparkSession | None = None
+    suite: Suite,
+    *,
+    run_id: str | None = None,
+    resume: str | None = None,
+    spark: SparkSession | None = None,
 ) -> Iterator[RunContext]:
-    """Reads the suite, checks the store, starts Spark, and names the run, which is the block's own.
+    """Checks the store, and names the run, which is the block's own.
+
+    Args:
+        suite: the suite.
+        run_id: names a new run.
+        resume: completes one that was begun.
+        spark: the caller's session; else one is started where rows must be read.
 
     Raises:
-        InputError: when the suite is wrong, or the run goes on somewhere else.
+        InputError: when the run goes on somewhere else, or there is none to complete.
         StoreError: when the store cannot be written, or Spark does not start.
     """
     tell, now = Reporter(), dt.datetime.now(dt.UTC)
-    given = (options.run_id or None) if options.resume is None else options.resume
-    run_id = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}" if given is None else given
-    _check_run_id(run_id)
-    if options.run_id == NEWEST:
+    given = (run_id or None) if resume is None else resume
+    name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}" if given is None else given
+    _check_run_id(name)
+    if run_id == NEWEST:
         raise InputError(f"a run id is {NEWEST!r}, which every command takes for the newest run's")
-    suite = read_suite(path, options.overrides)
     store = Store(suite.store)
     store.check_writable()
-    if options.resume == NEWEST:
-        spark = spark or _session(store, tell)
-        run_id = _newest(spark, store)
-        options = replace(options, resume=run_id)
-    with sole_process(store.local, run_id):
-        begin = _Begin(suite, store, options, run_id, now)
-        yield _make_context(begin, spark, tell)
+    tables = StoreTables(store, LazySession(spark, log_file=store.log_file, say=tell.say))
+    if resume == NEWEST:
+        name = resume = _newest(tables)
+    with sole_process(store.local, name):
+        begin = _Begin(suite, tables, name, now, is_named=given is not None)
+        yield _make_context(begin, tell, resumes=resume is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Begin:
-    """What is known of a run before Spark is there."""
+    """What is known of a run at first; `is_named` where the user has chosen its id."""
 
     suite: Suite
-    store: Store
-    options: RunOptions
+    tables: StoreTables
     run_id: str
     now: dt.datetime
+    is_named: bool
 
 
-def _make_context(begin: _Begin, spark: SparkSession | None, tell: Reporter) -> RunContext:
-    suite, store, options, run_id = begin.suite, begin.store, begin.options, begin.run_id
+def _make_context(begin: _Begin, tell: Reporter, *, resumes: bool) -> RunContext:
+    suite, store, run_id = begin.suite, begin.tables.store, begin.run_id
     short_waits()
     reach = partial(mlflow.reach, tracking_uri(suite, store), suite.name)
-    finder = None if options.resume else ModelFinder(suite, then=reach)
+    finder = None if resumes else ModelFinder(suite, then=reach)
     try:
-        spark = spark or _session(store, tell)
-        resumed = _resumable(spark, store, options)
+        resumed = _resumable(begin, resumes=resumes) if begin.is_named else None
         info = RunInfo(
             run_id=run_id,
             suite=suite.name,
@@ -130,25 +130,17 @@ def _make_context(begin: _Begin, spark: SparkSession | None, tell: Reporter) -> 
             finder.stop()
         raise
     tell.say(f"run {run_id}" + (" resumed" if resumed else ""))
-    return RunContext(suite, store, spark, info, tell, resumed, finder)
+    return RunContext(suite, begin.tables, info, tell, resumed, finder)
 
 
-def _session(store: Store, tell: Reporter) -> SparkSession:
-    if SparkSession.getActiveSession() is None:
-        tell.say("starting Spark")
-    return get_session(log_file=store.log_file)
-
-
-def _resumable(spark: SparkSession, store: Store, options: RunOptions) -> dict[str, object] | None:
-    wanted = options.resume or options.run_id
-    if wanted is None:
-        return None
-    row = find_run(spark, wanted, table=store.table("runs"))
-    if options.resume and row is None:
-        raise InputError(f"the store {store.root!r} has no run {wanted!r} to resume")
-    if not options.resume and row is not None:
+def _resumable(begin: _Begin, *, resumes: bool) -> dict[str, object] | None:
+    root, wanted = begin.tables.store.root, begin.run_id
+    row = find_run(begin.tables["runs"], wanted)
+    if resumes and row is None:
+        raise InputError(f"the store {root!r} has no run {wanted!r} to resume")
+    if not resumes and row is not None:
         raise InputError(
-            f"the store {store.root!r} has a run {wanted!r} already; complete it with "
+            f"the store {root!r} has a run {wanted!r} already; complete it with "
             f"--resume {wanted}, or choose another id"
         )
     return row
@@ -163,11 +155,11 @@ def _check_run_id(run_id: str) -> None:
         )
 
 
-def _newest(spark: SparkSession, store: Store) -> str:
+def _newest(tables: StoreTables) -> str:
     """The id of the run that began last, whether it has finished or not."""
-    runs = list_runs(spark, table=store.table("runs"))
+    runs = list_runs(tables["runs"])
     if not runs:
-        raise InputError(f"the store {store.root!r} has no run to resume")
+        raise InputError(f"the store {tables.store.root!r} has no run to resume")
     return str(runs[-1]["run_id"])
 
 

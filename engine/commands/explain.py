@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import find_finished_run
-from engine.core.locations import DEFAULT_STORE, Store
+from engine.commands.stored_runs import find_finished_run, open_store
+from engine.core.locations import DEFAULT_STORE
 from engine.planning.suites import stored_suite
 from engine.sinks import explanation as explaining
 from engine.store import results as results_sink
@@ -34,10 +34,9 @@ def explain(
     Raises:
         InputError: when the store has no such run, or the run not exactly one such cell.
     """
-    run_row, session = find_finished_run(store, run, spark)
-    table = results_sink.read_results(
-        session, str(run_row["run_id"]), table=Store(store).table("results")
-    )
+    tables = open_store(store, spark)
+    run_row = find_finished_run(tables, run)
+    table = results_sink.read_results(tables["results"], str(run_row["run_id"]))
     row = explaining.find(table.to_pylist(), cell)
     suite = stored_suite(str(run_row["suite_resolved"]))
     return explaining.explain(

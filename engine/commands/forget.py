@@ -29,5 +29,4 @@ def forget(
     Raises:
         InputError: when nothing is kept, or a key is not written so.
     """
-    place, session = open_store(store, spark)
-    return predictions.forget(session, keys, table=place.table("predictions"))
+    return predictions.forget(keys, table=open_store(store, spark)["predictions"])

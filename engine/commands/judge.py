@@ -6,18 +6,17 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import SparkSession
-
+from engine.commands.outcome import conclude_run
 from engine.commands.redacted import redacted
 from engine.commands.run_result import RunResult
-from engine.commands.stored_runs import conclude_run, find_finished_run, run_info
-from engine.core.locations import DEFAULT_STORE, Store
+from engine.commands.stored_runs import find_finished_run, open_store, run_info
+from engine.core.locations import DEFAULT_STORE
 from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.measure import measure
-from engine.execution.evaluate import budget_of
+from engine.evaluation.stored import budget_of
 from engine.metrics import METRICS
 from engine.planning import (
     ANY_THRESHOLD,
@@ -31,8 +30,13 @@ from engine.planning import (
 from engine.planning.suites import read_suite, stored_suite
 from engine.states.rows import ROWS
 from engine.store.error_budget import judged_digest
-from engine.store.states import StateCatalog, check_complete, find_states, missing_needs, state_rows
+from engine.store.state_reader import state_rows
+from engine.store.states import StateCatalog, check_complete, find_states, missing_needs
+from engine.store.tables import StoreTables
 from engine.suite import Evaluation, Suite, dump_suite
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 # What the states of a run depend on, so that it cannot be judged otherwise.
 _FIXED = ("dataset", "models", "slices", "baseline", "max_slices")
@@ -42,8 +46,7 @@ _FIXED = ("dataset", "models", "slices", "baseline", "max_slices")
 class Replay:
     """A run that is judged again: where it lies, its row, the suite it had, the one it gets."""
 
-    spark: SparkSession
-    store: Store
+    tables: StoreTables
     row: dict[str, Any]
     before: Suite
     after: Suite
@@ -69,7 +72,9 @@ def judge_again(replay: Replay) -> RunOutcome:
     results: list[EvaluationResult] = []
     for (stored, _), catalog in zip(plans, catalogs, strict=True):
         results.append(_result(replay, stored, catalog, results))
-    info = replace(run_info(replay.row, replay.store), suite_resolved=dump_suite(replay.after))
+    info = replace(
+        run_info(replay.row, replay.tables.store), suite_resolved=dump_suite(replay.after)
+    )
     # The run took the time it took, whenever it is judged.
     finished = replay.row["finished_at"] or replay.row["started_at"]
     return conclude_run(replay.after, info, results, finished.astimezone(dt.UTC))
@@ -118,10 +123,10 @@ def _revised_plan(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) ->
 
 def _catalog(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> StateCatalog:
     """What is kept for a plan; refuses tests whose states are not, all of them at once."""
-    table = replay.store.table("states")
-    before = find_states(replay.spark, stored, table=table, run_id=replay.run_id)
-    check_complete(replay.spark, before, table=table)
-    catalog = find_states(replay.spark, plan, table=table, run_id=replay.run_id)
+    states = replay.tables["states"]
+    before = find_states(states, stored, run_id=replay.run_id)
+    check_complete(states, before)
+    catalog = find_states(states, plan, run_id=replay.run_id)
     unmet = unmet_needs(plan, missing_needs(catalog))
     if unmet:
         listed = "; ".join(f"test {name!r} needs {what}" for name, what in unmet.items())
@@ -156,11 +161,11 @@ def _result(
     earlier: Sequence[EvaluationResult],
 ) -> EvaluationResult:
     plan = catalog.plan
-    rows = state_rows(replay.spark, catalog, table=replay.store.table("states"))
+    rows = state_rows(replay.tables["states"], catalog)
     alpha = None
     if plan.over_runs is not OverRuns.NONE:
         # The run's own share of the budget: to look again costs nothing and gains nothing.
-        budget = budget_of(replay.spark, replay.store, replay.before.name)
+        budget = budget_of(replay.tables, replay.before.name)
         before = replace(stored, over_runs=plan.over_runs)
         alpha = budget.level(before, judged_digest(before, earlier))
     return measure(plan, rows, alpha=alpha, earlier=earlier)
@@ -188,12 +193,12 @@ def judge(
         InputError: when there is no such run, when the suite differs in more than what is
             demanded, or when it needs states that the run did not keep.
     """
-    run_row, session = find_finished_run(store, run, spark)
+    tables = open_store(store, spark)
+    run_row = find_finished_run(tables, run)
     before = stored_suite(str(run_row["suite_resolved"]))
     if suite is None:
         after = stored_suite(str(run_row["suite_resolved"]), overrides)
     else:
         after = read_suite(suite, tuple(overrides))
-    place = Store(store)
-    outcome = judge_again(Replay(session, place, run_row, before, after))
-    return RunResult(outcome, place, "", judged_into=Path())
+    outcome = judge_again(Replay(tables, run_row, before, after))
+    return RunResult(outcome, tables.store, "", judged_into=Path())

@@ -39,6 +39,6 @@ def maintain(
         InputError: when there is no such store, or a number is negative.
         StoreError: when a table cannot be written.
     """
-    place, session = open_store(store, spark)
+    tables = open_store(store, spark)
     keeping = maintenance.Keeping(days, report_days, keep_hours)
-    return maintenance.maintain(session, place, keeping, now=dt.datetime.now(dt.UTC))
+    return maintenance.maintain(tables, keeping, now=dt.datetime.now(dt.UTC))

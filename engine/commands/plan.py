@@ -11,11 +11,12 @@ from engine.commands.redacted import redacted
 from engine.core.locations import Store
 from engine.execution.incremental import StatePlan, base_note, plan_states
 from engine.planning import EvaluationPlan
-from engine.planning import planner as preparing
 from engine.planning.model_finder import ModelFinder, short_waits
+from engine.planning.planner import Prepared, prepare
 from engine.planning.suites import read_suite
-from engine.spark.session import get_session
+from engine.spark.lazy_session import LazySession
 from engine.store.states import find_states
+from engine.store.tables import StoreTables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -71,26 +72,19 @@ def plan(
     store = Store(loaded.store)
     store.check_writable()
     short_waits()
+    tables = StoreTables(store, LazySession(spark, log_file=store.log_file))
     finder = ModelFinder(loaded)
     try:
-        session = spark or get_session(log_file=store.log_file)
-        prepared = [
-            preparing.prepare(session, loaded, evaluation, finder=finder)
-            for evaluation in loaded.evaluations
-        ]
+        prepared = prepare(tables.session, loaded, finder=finder)
     finally:
         finder.stop()
-    return [
-        _plan_evaluation(session, store, evaluation, reuse=loaded.reuse) for evaluation in prepared
-    ]
+    return [_plan_evaluation(tables, evaluation, reuse=loaded.reuse) for evaluation in prepared]
 
 
-def _plan_evaluation(
-    spark: SparkSession, store: Store, prepared: preparing.Prepared, *, reuse: bool
-) -> PlannedEvaluation:
-    catalog = find_states(spark, prepared.plan, table=store.table("states"), run_id="")
+def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) -> PlannedEvaluation:
+    catalog = find_states(tables["states"], prepared.plan, run_id="")
     if not reuse:
         catalog.forget_others()
-    todo = plan_states(spark, catalog)
+    todo = plan_states(tables.session, catalog)
     todo.release()
     return PlannedEvaluation(prepared.plan, prepared.slices, todo)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pyspark.sql import SparkSession
 
 from engine.commands.progress import Reporter
 from engine.core.locations import Store
 from engine.data.ingest import Ingested, ingest
 from engine.errors import InputError
-from engine.spark.session import get_session
+from engine.spark.lazy_session import LazySession
 from engine.training import Trained, train_all
 
 
@@ -56,9 +55,8 @@ def prepare(path: str | Path | None) -> None:
     tell, wanted = Reporter(), read_provision(path)
     store = Store(wanted.store)
     store.check_writable()
-    tell.say("starting Spark")
-    spark = get_session(log_file=store.log_file)
-    provide_tables(spark, wanted, tell)
+    session = LazySession(log_file=store.log_file, say=tell.say)
+    provide_tables(session, wanted, tell)
     provide_models(wanted, tell)
 
 
@@ -78,14 +76,16 @@ def read_provision(path: str | Path) -> Provision:
         raise InputError("\n  ".join([f"{path}: {len(lines)} mistakes", *lines])) from error
 
 
-def provide_tables(spark: SparkSession, wanted: Provision, tell: Reporter) -> list[Ingested]:
+def provide_tables(session: LazySession, wanted: Provision, tell: Reporter) -> list[Ingested]:
     """Takes the files into the lake."""
     store, done = Store(wanted.store), []
+    if wanted.tables:
+        tell.say("reading new files into the lake")
     for files in wanted.tables:
         pattern, fmt = (files.csv, "csv") if files.csv else (files.parquet, "parquet")
         if pattern is None:
             raise InputError(f"table {files.table!r}: expected `csv:` or `parquet:` with a glob")
-        ingested = ingest(spark, pattern, table=store.table(f"lake/{files.table}"), fmt=fmt)
+        ingested = ingest(session, pattern, table=store.table(f"lake/{files.table}"), fmt=fmt)
         tell.say(
             f"{files.table}: {len(ingested.added)} files added, {len(ingested.known)} known, "
             f"version {ingested.version}"
@@ -101,6 +101,7 @@ def provide_models(wanted: Provision, tell: Reporter) -> list[Trained]:
     store = Store(wanted.store)
     uri = wanted.tracking_uri or store.tracking_uri
     trained = []
+    tell.say("training the models that are new or have changed (some minutes the first time)")
     for model in train_all(wanted.models, tracking_uri=uri, if_changed=True):
         word = "unchanged" if model.reused else "trained"
         tell.say(f"{model.name} version {model.version} {word}")

@@ -7,15 +7,13 @@ such causes, whose message has said what may be said.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyspark.logger import PySparkLogger
-
 from engine.errors import StoreError
 from engine.spark.error_messages import first_line, quotes_data
-
-_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
+from engine.spark.query_loggers import QUERY_LOGGERS, silence_query_loggers
 
 
 @contextmanager
@@ -25,10 +23,8 @@ def redacted() -> Iterator[None]:
     Raises:
         StoreError: in the place of an error of Spark that nobody expected.
     """
-    loggers = [PySparkLogger.getLogger(name) for name in _LOGGERS]
-    before = [logger.disabled for logger in loggers]
-    for logger in loggers:
-        logger.disabled = True
+    before = {name: _is_disabled(name) for name in QUERY_LOGGERS}
+    silence_query_loggers()
     try:
         yield
     except BaseException as error:
@@ -40,8 +36,14 @@ def redacted() -> Iterator[None]:
             raise instead from None
         raise
     finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
+        for name, disabled in before.items():
+            if name in logging.root.manager.loggerDict:
+                logging.getLogger(name).disabled = disabled
+
+
+def _is_disabled(name: str) -> bool:
+    logger = logging.root.manager.loggerDict.get(name)
+    return isinstance(logger, logging.Logger) and logger.disabled
 
 
 def _forget_causes(error: BaseException) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.commands.outcome import rebuild_outcome
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import find_finished_run, rebuild_outcome
-from engine.core.locations import DEFAULT_STORE, Store
+from engine.commands.stored_runs import find_finished_run, open_store
+from engine.core.locations import DEFAULT_STORE
 from engine.planning.suites import stored_suite
 from engine.sinks.files import write_report
 
@@ -34,9 +35,10 @@ def report(
     Raises:
         InputError: when the store has no such run.
     """
-    run_row, session = find_finished_run(store, run, spark)
+    tables = open_store(store, spark)
+    run_row = find_finished_run(tables, run)
     suite = stored_suite(str(run_row["suite_resolved"]))
-    outcome = rebuild_outcome(session, Store(store), suite, run_row)
-    folder = Path(out) if out is not None else Store(store).report_folder(outcome.info.run_id)
+    outcome = rebuild_outcome(tables, suite, run_row)
+    folder = Path(out) if out is not None else tables.store.report_folder(outcome.info.run_id)
     write_report(outcome, folder)
     return folder / "index.html"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import find_finished_run
-from engine.core.locations import DEFAULT_STORE, Store
+from engine.commands.stored_runs import find_finished_run, open_store
+from engine.core.locations import DEFAULT_STORE
 from engine.store import results as results_sink
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ def results(
     Raises:
         InputError: when the store has no such run.
     """
-    run_row, session = find_finished_run(store, run, spark)
-    table = results_sink.read_results(
-        session, str(run_row["run_id"]), table=Store(store).table("results")
-    )
+    tables = open_store(store, spark)
+    run_id = str(find_finished_run(tables, run)["run_id"])
+    table = results_sink.read_results(tables["results"], run_id)
     frame: pd.DataFrame = table.to_pandas(maps_as_pydicts="strict")
     return frame

@@ -11,18 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import SparkSession
-
+from engine.commands.outcome import rebuild_outcome, send
 from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import (
-    find_finished_run,
-    open_store,
-    rebuild_outcome,
-    send,
-)
+from engine.commands.stored_runs import find_finished_run, open_store
 from engine.core.locations import DEFAULT_STORE, Store
 from engine.core.vocabulary import GateOutcome, RunOutcome
 from engine.errors import InputError, TrackingError
@@ -34,7 +28,11 @@ from engine.sinks import mlflow
 from engine.sinks.files import write_report
 from engine.states.codec import CodecError
 from engine.store.runs import FINISHED, correct_exit_codes, find_run, list_runs
+from engine.store.tables import StoreTables
 from engine.suite import Outline, outline
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 class Sent(StrEnum):
@@ -109,8 +107,7 @@ class Sync:
     servers that do not answer, each with the reason: none is asked twice.
     """
 
-    spark: SparkSession
-    store: Store
+    tables: StoreTables
     tell: Reporter
     tracking_uri: str | None = None
     down: dict[str, str] = field(default_factory=dict)
@@ -120,8 +117,8 @@ class Sync:
         return self.tracking_uri or suite.tracking_uri or self.store.tracking_uri
 
     @property
-    def table(self) -> str:
-        return self.store.table("runs")
+    def store(self) -> Store:
+        return self.tables.store
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +161,7 @@ def sync_runs(sync: Sync, rows: Iterable[Mapping[str, Any]]) -> SyncResult:
         if synced is not None and synced.state in (Sent.SENT, Sent.THERE)
     }
     wrong = {run.id: codes[run.id] for run in runs if run.id in codes and run.row["exit_code"] == 4}
-    correct_exit_codes(sync.spark, wrong, table=sync.table)
+    correct_exit_codes(sync.tables["runs"], wrong)
     return SyncResult(
         tuple(synced for synced in done if synced is not None), tuple(sync.down.values())
     )
@@ -215,10 +212,10 @@ def _sync_run(sync: Sync, run: _Run, lacking: Mapping[str, bool]) -> SyncedRun |
 
 
 def _send_run(sync: Sync, run: _Run) -> dict[str, str]:
-    row = find_run(sync.spark, run.id, table=sync.table)
+    row = find_run(sync.tables["runs"], run.id)
     assert row is not None, "the runs are the table's own"
     suite = stored_suite(str(row["suite_resolved"]))
-    outcome = rebuild_outcome(sync.spark, sync.store, suite, row)
+    outcome = rebuild_outcome(sync.tables, suite, row)
     _complete_report(sync, outcome)
     return send(outcome, suite, sync.store, run.uri)
 
@@ -264,12 +261,9 @@ def sync(
         StoreError: when a table or a report cannot be written.
     """
     short_waits()
-    place, session = open_store(store, spark)
-    if run == "all":
-        rows = list_runs(session, table=place.table("runs"))
-    else:
-        rows = [find_finished_run(store, run, session)[0]]
-    result = sync_runs(Sync(session, place, Reporter(), tracking_uri), rows)
+    tables = open_store(store, spark)
+    rows = list_runs(tables["runs"]) if run == "all" else [find_finished_run(tables, run)]
+    result = sync_runs(Sync(tables, Reporter(), tracking_uri), rows)
     for synced in result.runs if run != "all" else ():
         if synced.state is Sent.LOST:
             raise InputError(f"the run {synced.run_id!r} cannot be sent to MLflow: {synced.reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.commands.progress import Reporter
 from engine.spark.class_archive import write_archive
 from engine.spark.internals import delta_jars
 from engine.spark.session import check_java, class_archive, get_session
@@ -22,5 +23,6 @@ def warmup() -> Path:
         get_session()
         jars = delta_jars()
     archive = class_archive(jars or ())
+    Reporter().say("keeping Spark's classes for quick starts (once, about a minute)")
     write_archive(archive, "engine.commands.rehearsal")
     return archive

@@ -26,7 +26,7 @@ from engine.sinks.mlflow.metric_keys import (
 )
 from engine.sinks.mlflow.tags import MAX_PARAM, MAX_RUN_NAME, PREFIX, RunKey, key_of
 from engine.sinks.mlflow.versions import known_model, tag_version
-from engine.sinks.report.figures import save_png
+from engine.sinks.report.kept_pictures import cache_folder, write_pngs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -158,7 +158,7 @@ def _log_evaluation(log: _Log, result: EvaluationResult) -> str:
         log.client.log_artifact(run.id, str(log.target.folder / name))
     log.client.log_text(run.id, info.suite_resolved, "suite.yml")
     with tempfile.TemporaryDirectory() as folder:
-        for figure in save_png(result, Path(folder)):
+        for figure in write_pngs(result, Path(folder), cache_folder(info)):
             log.client.log_artifact(run.id, str(figure))
     _close(log, run)
     return run.id

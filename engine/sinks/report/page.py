@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.core.vocabulary import (
     EvaluationResult,
@@ -16,11 +17,12 @@ from engine.core.vocabulary import (
 from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.highlights import GateReading
-from engine.sinks.report import figures
 from engine.sinks.report.comparison import Comparison, compare
 from engine.sinks.report.differences import Differences, differences
+from engine.sinks.report.figures import Picture
 from engine.sinks.report.forest import Forest, forests
 from engine.sinks.report.heatmap import HeatMap, heat_map
+from engine.sinks.report.kept_pictures import cache_folder, page_pictures
 from engine.sinks.report.problems import Trouble, trouble
 
 DASH = "–"
@@ -93,7 +95,7 @@ class Section:
     differences: Differences | None
     forests: tuple[Forest, ...]
     heat: HeatMap
-    pictures: tuple[figures.Picture, ...]
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ def page(outcome: RunOutcome) -> Page:
     """Turns a run into what its report says."""
     reading = highlights.read_gate(outcome.gate)
     suite = fmt.one_line(outcome.info.suite)
+    kept = cache_folder(outcome.info)
     return Page(
         title=f"{reading.headline}: {suite}",
         suite=suite,
@@ -137,7 +140,7 @@ def page(outcome: RunOutcome) -> Page:
         facts=_facts(outcome),
         glance=_glance(outcome),
         sections=tuple(
-            _section(evaluation, f"e{place}")
+            _section(evaluation, f"e{place}", kept)
             for place, evaluation in enumerate(outcome.evaluations, start=1)
         ),
         provenance=_provenance(outcome),
@@ -231,7 +234,7 @@ def _sentence(gate: Gate) -> str:
     return ", ".join(parts) or "no tests"
 
 
-def _section(evaluation: EvaluationResult, anchor: str) -> Section:
+def _section(evaluation: EvaluationResult, anchor: str, kept: Path | None) -> Section:
     data = evaluation.dataset
     return Section(
         anchor=anchor,
@@ -246,7 +249,7 @@ def _section(evaluation: EvaluationResult, anchor: str) -> Section:
         differences=differences(evaluation),
         forests=forests(evaluation, anchor),
         heat=heat_map(evaluation, anchor),
-        pictures=tuple(figures.pictures(evaluation, anchor)),
+        pictures=tuple(page_pictures(evaluation, anchor, kept)),
     )
 
 

@@ -1,0 +1,125 @@
+"""A run from its plan to its sinks: plan -> scan -> states -> metrics -> verdicts -> sinks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from engine.commands.context import RunContext
+from engine.commands.outcome import conclude_run, send, tell_how_to_resume, tracking_uri
+from engine.commands.run_result import RunResult
+from engine.core.vocabulary import EvaluationResult, RunOutcome
+from engine.errors import TrackingError
+from engine.execution import checkpoints
+from engine.execution.evaluate import Computation, evaluate, prepare_workers
+from engine.planning import EvaluationPlan, dump_plans, load_plans
+from engine.planning.planner import prepare
+from engine.sinks.files import write_report
+from engine.store import results as results_sink
+from engine.store.runs import FINISHED, finish_run, start_run
+from engine.store.states import check_complete, find_states
+
+
+def complete_run(context: RunContext) -> RunResult:
+    """Does what a run has to do: all of it, or what one that was stopped has left.
+
+    Raises:
+        InputError: when the inputs are wrong; nothing was evaluated.
+        StoreError: when the machinery failed; what was finished is in the store.
+    """
+    plans = pin_plans(context)
+    with tell_how_to_resume(context.info.run_id), context.beside:
+        results: list[EvaluationResult] = []
+        for plan in plans:
+            results.append(evaluate_plan(context, plan, results))
+        if context.resumed is not None:
+            # Who was killed when the states were written had no time to do this.
+            checkpoints.forget(run_id=context.info.run_id, table=context.tables["chunks"])
+        outcome = conclude(context, results)
+        context.beside.do(finish, context, outcome, outcome.gate.outcome.exit_code)
+        context.tell.say("writing the report")
+        write_report(outcome, context.store.report_folder(context.info.run_id))
+        tracked = track(context, outcome)
+        if tracked.exit_code != outcome.gate.outcome.exit_code:
+            context.beside.do(finish, context, outcome, tracked.exit_code)
+    return tracked
+
+
+def pin_plans(context: RunContext) -> list[EvaluationPlan]:
+    """The plans of all evaluations; a resumed run's as it pinned them.
+
+    A cluster's workers are looked at, and given the models, before any of them is needed.
+    """
+    plans = _resume_plans(context) if context.resumed is not None else _prepare_plans(context)
+    spark = context.tables.session.current
+    if spark is not None:
+        prepare_workers(spark, plans)
+    if context.resumed is None:
+        context.beside.do(start_run, context.tables["runs"], context.info, dump_plans(plans))
+    return plans
+
+
+def _resume_plans(context: RunContext) -> list[EvaluationPlan]:
+    assert context.resumed is not None, "a run is resumed from its row"
+    plans = list(load_plans(str(context.resumed["evaluations"])))
+    if context.resumed["status"] == FINISHED:
+        states = context.tables["states"]
+        for plan in plans:
+            # What has expired since is not computed anew: the run's results are written.
+            check_complete(states, find_states(states, plan, run_id=context.info.run_id))
+    return plans
+
+
+def _prepare_plans(context: RunContext) -> list[EvaluationPlan]:
+    assert context.finder is not None, "a new run looks for its models"
+    try:
+        prepared = prepare(
+            context.tables.session, context.suite, finder=context.finder, say=context.tell.say
+        )
+    finally:
+        context.finder.stop()
+    return [item.plan for item in prepared]
+
+
+def evaluate_plan(
+    context: RunContext, plan: EvaluationPlan, earlier: Sequence[EvaluationResult]
+) -> EvaluationResult:
+    """Scans an evaluation unless the run has its states already, and measures its cells."""
+    started = time.monotonic()
+    computation = Computation(
+        context.tables,
+        context.suite.name,
+        context.info.run_id,
+        context.tell,
+        context.beside,
+        reuse=context.suite.reuse,
+        checkpoint_rows=context.suite.checkpoint_rows,
+    )
+    result = evaluate(computation, plan, earlier)
+    seconds = time.monotonic() - started
+    result = replace(result, timings={**result.timings, "seconds": seconds})
+    context.beside.do(results_sink.write_results, context.tables["results"], result, context.info)
+    return result
+
+
+def conclude(context: RunContext, results: Sequence[EvaluationResult]) -> RunOutcome:
+    """Decides the gate, for the run and for each model."""
+    return conclude_run(context.suite, context.info, results, dt.datetime.now(dt.UTC))
+
+
+def track(context: RunContext, outcome: RunOutcome) -> RunResult:
+    """Sends the run to MLflow; a server that is down costs no result."""
+    context.tell.say("logging to MLflow")
+    uri = tracking_uri(context.suite, context.store)
+    try:
+        parents = send(outcome, context.suite, context.store, uri)
+    except TrackingError as error:
+        return RunResult(outcome, context.store, uri, tracking_error=str(error))
+    return RunResult(outcome, context.store, uri, parents=parents)
+
+
+def finish(context: RunContext, outcome: RunOutcome, exit_code: int) -> None:
+    """Completes the run's row in the store."""
+    finish_run(context.tables["runs"], outcome, exit_code=exit_code)
