@@ -33,8 +33,9 @@ test: java setup browser warm ## all tests: unit, Spark, frameworks
 	@$(PY) -m pytest -m "not soak" -n $(PYTEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: soak
-soak: java setup warm ## the long tests: runs killed at thirty moments (an hour and more)
+soak: java setup warm ## the long tests: runs killed at thirty moments, properties searched (hours)
 	@$(PY) -m pytest -m soak $(PYTEST_ARGS)
+	@HYPOTHESIS_PROFILE=search $(PY) -m pytest -m "not spark and not frameworks and not slow and not soak" $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: setup ## the tests that take seconds: no Spark, no TensorFlow, no PyTorch
@@ -95,7 +96,6 @@ setup: .venv/.project ## .venv with the pinned packages and the command evalmatr
 warm: java .venv/.warm
 
 .venv/.warm: .venv/.packages | .venv/.project
-	@echo "Keeping Spark's classes for quick starts (a minute, once)" >&2
 	@$(BIN)/evalmatrix warmup >/dev/null || true
 	@touch $@
 

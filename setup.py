@@ -16,6 +16,8 @@ CORE = [
     "scipy>=1.14",
     "pandas>=2.2",
     "pyarrow>=18",
+    # The tables of a store on a local disk.
+    "deltalake>=1.6",
     "pydantic>=2.9",
     "PyYAML>=6.0",
     "Jinja2>=3.1",

@@ -21,13 +21,52 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Seconds that files of tests take, about, where it is many. Two processes take whole files from one
+# list, so the longest come first: at the end none of them waits for the other.
+SECONDS = {
+    "runs/test_cluster.py": 120,
+    "runs/test_canaries.py": 110,
+    "stores/test_kept_stores.py": 100,
+    "runs/test_reuse.py": 100,
+    "data/changes/test_changes.py": 100,
+    "runs/test_fuzz.py": 90,
+    "runs/test_tasks.py": 70,
+    "runs/test_sync.py": 70,
+    "runs/test_bad_input.py": 60,
+    "runs/test_faults.py": 60,
+    "runs/test_bad_models.py": 60,
+    "runs/test_chunks.py": 60,
+    "runs/test_connect.py": 60,
+    "runs/test_commands.py": 60,
+    "runs/test_long_night.py": 110,
+    "training/test_trainer.py": 60,
+    "runs/test_judgement.py": 50,
+    "runs/test_kills.py": 50,
+    "runs/test_together.py": 50,
+    "runs/test_submit.py": 40,
+    "runs/test_run.py": 40,
+    "runs/test_datasets.py": 40,
+    "test_packaging.py": 40,
+    "states/test_laws.py": 40,
+    "runs/test_notebook.py": 30,
+    "runs/test_resume.py": 30,
+    "models/flavors/test_frameworks.py": 30,
+    "execution/kernel/test_scan.py": 30,
+    "runs/test_failures.py": 20,
+    "runs/test_files.py": 20,
+    "runs/test_cost.py": 20,
+    "runs/test_blocks.py": 10,
+}
+
 # What outcomes of runs look like, for the sinks and the tables of the store.
 pytest_plugins = ["tests.fixtures.outcomes"]
 
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each
-# time, so that a commit is judged by what it changed; "dev" goes on searching.
-settings.register_profile("ci", derandomize=True, deadline=None)
-settings.register_profile("dev", deadline=None)
+# time, so that a commit is judged by what it changed; "dev" goes on searching, and "search" does so
+# for long (`make soak`).
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=40)
+settings.register_profile("dev", deadline=None, max_examples=40)
+settings.register_profile("search", deadline=None, max_examples=400)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )
@@ -44,7 +83,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuses a test that starts Spark without saying so: the unit run would start it too."""
+    """Puts the longest files first, each in its own order, and refuses what is told wrongly.
+
+    A test that starts Spark says so: the unit run would start it too.
+    """
+    lost = [name for name in SECONDS if not (ROOT / "tests" / name).is_file()]
+    if lost:
+        raise pytest.UsageError(f"tests/conftest.py weighs files that are not there: {lost}")
+    weights = {ROOT / "tests" / name: seconds for name, seconds in SECONDS.items()}
+    items.sort(key=lambda item: -weights.get(item.path, 0))
     unmarked = [
         item.nodeid
         for item in items

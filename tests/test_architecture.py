@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_LINES = 400
-MAX_ENTRIES = 20
+MAX_ENTRIES = 21
 
 FRAMEWORKS = frozenset({"keras", "sklearn", "tensorflow", "torch"})
 ARRAYS = frozenset({"numpy", "pandas", "pyarrow"})
@@ -35,6 +35,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "errors": NOTHING,
     "statistics": frozenset({"numpy", "scipy"}),
     "core": NOTHING,
+    "delta": frozenset({"deltalake", "pyarrow"}),
     "states": frozenset({"numpy", "pyarrow"}),
     "metrics": frozenset({"numpy"}),
     "spark": SPARK | ARRAYS,
@@ -66,9 +67,12 @@ STRICTER: dict[str, frozenset[str]] = {
 # What a package may import inside a function: what not every user has, or what is slow to import.
 LAZY: dict[str, frozenset[str]] = {
     "models": FRAMEWORKS | {"mlflow", "skops"},
-    "spark": SPARK,
+    # Spark's road is imported where it is taken: on this machine few commands take it.
+    "spark": SPARK | {"engine"},
+    "store": frozenset({"engine"}),
     "sinks": frozenset({"matplotlib", "mlflow"}),
-    "commands": SPARK | {"mlflow"},
+    # A mistake in a suite is told before all that a run takes is imported.
+    "commands": SPARK | {"mlflow", "engine"},
     "training": FRAMEWORKS | {"mlflow"},
     # `evalmatrix --help` must not wait for Spark.
     "cli": frozenset({"engine", "pyspark"}),
@@ -373,9 +377,41 @@ def test_importing_engine_imports_no_framework() -> None:
     assert loaded.strip() == "[]"
 
 
+HEAVY = ("deltalake", "matplotlib", "mlflow", "pandas", "pyspark", "scipy.special", "sklearn",
+         "sqlalchemy", "tensorflow", "torch")  # fmt: skip
+
+
+def modules_of_command(*arguments: str) -> set[str]:
+    """Those of HEAVY that a command has imported when it ends, whatever its exit code."""
+    code = f"""
+import atexit, json, sys
+atexit.register(lambda: print("\\n" + json.dumps([n for n in {HEAVY!r} if n in sys.modules])))
+sys.argv = ["evalmatrix", *{list(arguments)!r}]
+from engine.cli.app import main
+try:
+    main()
+except SystemExit:
+    pass
+"""
+    return set(json.loads(python(code).splitlines()[-1]))
+
+
+def test_commands_import_what_they_take_and_no_more(tmp_path: Path) -> None:
+    suite = tmp_path / "suite.yml"
+    suite.write_text("name: a\nevaluatons: []\n")
+    assert modules_of_command("--help") == set()
+    assert modules_of_command("run", "--help") == set()
+    assert modules_of_command("run", str(suite)) == set(), "a mistake in a suite"
+    assert modules_of_command("results", "--store", str(tmp_path)) <= {"deltalake", "pandas"}
+    explained = modules_of_command("explain", "latest", "0", "--store", str(tmp_path))
+    assert explained <= {"deltalake", "pandas", "scipy.special"}
+
+
 def test_importing_a_run_imports_no_distributions_of_scipy() -> None:
     # scipy.stats takes a second and more, in each command and in each worker.
-    loaded = python("import sys, engine.commands.run; print('scipy.stats' in sys.modules)")
+    loaded = python(
+        "import sys, engine.commands.evaluation_run; print('scipy.stats' in sys.modules)"
+    )
     assert loaded.strip() == "False"
 
 

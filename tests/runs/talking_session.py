@@ -1,6 +1,7 @@
-"""What a user does in a notebook after a run, in a process of its own: all of it is printed.
+"""What a user does in a notebook, in a process of its own: all of it is printed.
 
-Called with a folder that has the suites to run, each of which fails, and the store of a run.
+Called with a suite whose run `night` was killed, a folder of suites that fail, and the store. The
+run is completed by the command first.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ def command(*args: str) -> None:
     show(f"$ {' '.join(args)}: {code}")
 
 
-def main(folder: Path, store: str) -> None:
+def main(killed: str, folder: Path, store: str) -> None:
+    command("run", killed, "--resume", "night")
     result = engine.judge(store=store)
     show(result, result._repr_html_(), result.to_pandas().to_string())
     show(engine.results(store=store).to_string())
@@ -45,4 +47,4 @@ def main(folder: Path, store: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -223,7 +223,10 @@ def test_a_store_that_cannot_be_written(small: Suites, refused: Refused, tmp_pat
 
 
 @pytest.fixture
-def closed_port() -> int:
+def closed_port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A port on which nothing listens, and a client that asks it once more at once."""
+    for name, value in (("MAX_RETRIES", "1"), ("BACKOFF_FACTOR", "0"), ("BACKOFF_JITTER", "0")):
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

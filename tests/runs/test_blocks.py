@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.planning import planner
-from engine.store import states
+from engine.store import state_frames, state_writer, states
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -30,18 +30,23 @@ def test_states_in_blocks_give_the_same_cells(
         "tests": [{"metric": name} for name in ("accuracy", "roc_auc")],
     }
     partitions: list[int] = []
-    in_parts = states._in_parts
+    in_parts = state_frames._in_parts
 
     def noted(*args: Any) -> DataFrame:
         parts = in_parts(*args)
         partitions.append(parts.rdd.getNumPartitions())
         return parts
 
-    monkeypatch.setattr(states, "_in_parts", noted)
+    few = evaluated(small(name="few", **suite), "few")
+    assert not partitions, "few states come to the driver"
+    monkeypatch.setattr(state_frames, "_in_parts", noted)
+    monkeypatch.setattr(states, "SMALL_BYTES", -1)
+    monkeypatch.setattr(state_writer, "SMALL_BYTES", -1)
     whole = evaluated(small(name="whole", **suite), "whole")
     monkeypatch.setattr(planner, "BLOCK_SLICES", 4)
     parted = evaluated(small(name="parted", **suite), "parted")
     assert partitions[0] == 1 and partitions[1] > 8
     about = ["model", "slice", "test", "n", "value", "ci_low", "ci_high", "verdict", "reason"]
     assert parted.table.select(about).equals(whole.table.select(about))
+    assert few.table.select(about).equals(whole.table.select(about))
     assert {"ERROR", "RECORDED"} <= set(whole.table["verdict"].to_pylist())

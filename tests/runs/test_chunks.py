@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import WorkerDiedError
 from engine.execution import checkpoints, evaluate
-from engine.store.state_writer import store_states
+from engine.store.state_writer import store_states, write_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,17 +91,23 @@ def labelled(world: Any, rows: int) -> int:
 def die_after(
     scans: int, monkeypatch: pytest.MonkeyPatch, error: Callable[..., BaseException] = Killed
 ) -> list[str]:
-    """Lets the scan after some fail before it begins; gives the steps that were written."""
-    store, steps = store_states, []
+    """Lets the write after some fail before it begins; gives the steps that were written."""
+    steps: list[str] = []
 
-    def dying(states: Any, plan: Any, target: Any) -> None:
-        if len(steps) == scans:
-            steps.append("dead")
-            raise error("gone")
-        store(states, plan, target)
-        steps.append(target.step)
+    def dying(write: Callable[..., Any]) -> Callable[..., Any]:
+        def call(states: Any, plan: Any, target: Any, **more: Any) -> Any:
+            if len(steps) == scans:
+                steps.append("dead")
+                raise error("gone")
+            rows = write(states, plan, target, **more)
+            steps.append(target.step)
+            return rows
 
-    monkeypatch.setattr(evaluate, "store_states", dying)
+        return call
+
+    monkeypatch.setattr(evaluate, "store_states", dying(store_states))
+    # What says that a scan's predictions are kept is written by itself.
+    monkeypatch.setattr(evaluate, "write_rows", dying(write_rows))
     return steps
 
 

@@ -1,4 +1,8 @@
-"""A standalone cluster of two workers: what is shipped to them, what is lost, what they lack."""
+"""A standalone cluster of two workers: what is shipped to them, what is lost, what they lack.
+
+One job under `spark-submit` does in turn all that the tests look at: it meets Pythons that lack
+something, then evaluates a suite while the test ends one worker's Python and another's executor.
+"""
 
 from __future__ import annotations
 
@@ -72,15 +76,14 @@ def environment(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class Submitter:
-    """Calls `spark-submit` on a cluster, with or without an environment for the workers."""
+    """Calls `spark-submit` on a cluster, with an environment for the workers."""
 
     root: Path
     master: str
-    environment: Path | None = None
+    environment: Path
 
-    def start(
-        self, job: Path, *args: str | Path, python: str = "", **conf: str
-    ) -> subprocess.Popen[str]:
+    def start(self, output: Path, job: Path, *args: str | Path) -> subprocess.Popen[bytes]:
+        """Starts a job, whose output goes to a file."""
         bin_ = Path(sys.executable).parent
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK"))}
         env = kept | {
@@ -93,33 +96,26 @@ class Submitter:
         options = {
             "spark.jars": ",".join(jars),
             "spark.pyspark.driver.python": sys.executable,
-            "spark.pyspark.python": python or "./environment/bin/python",
+            "spark.pyspark.python": "./environment/bin/python",
+            "spark.archives": f"{self.environment}#environment",
+            # Spark gives a task the GPU that its worker says it has.
+            "spark.executor.resource.gpu.amount": "1",
+            "spark.task.resource.gpu.amount": "1",
             "spark.executor.memory": "1g",
             "spark.driver.extraJavaOptions": QUICK_JAVA,
             "spark.executor.extraJavaOptions": QUICK_JAVA,
             "spark.ui.enabled": "false",
             "spark.log.level": "WARN",
             "spark.sql.shuffle.partitions": "2",
-            **{key.replace("_", "."): value for key, value in conf.items()},
         }
-        if self.environment is not None:
-            options["spark.archives"] = f"{self.environment}#environment"
         pairs = [part for pair in options.items() for part in ("--conf", "=".join(pair))]
-        return subprocess.Popen(
-            [bin_ / "spark-submit", "--master", self.master, *pairs, job, *map(str, args)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=env,
-        )
-
-    def run(self, job: Path, *args: str | Path, **conf: str) -> tuple[int, str]:
-        process = self.start(job, *args, **conf)
-        try:
-            out, err = process.communicate(timeout=600)
-        finally:
-            process.kill()
-        return process.returncode, out + err
+        with output.open("wb") as out:
+            return subprocess.Popen(
+                [bin_ / "spark-submit", "--master", self.master, *pairs, job, *map(str, args)],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=env,
+            )
 
 
 def said(output: str) -> str:
@@ -128,62 +124,51 @@ def said(output: str) -> str:
     return "\n".join(lines)[-8000:]
 
 
-@pytest.fixture
-def submitter(root: Path, cluster: Any, environment: Path) -> Submitter:
-    return Submitter(root, cluster.master, environment)
-
-
-@pytest.fixture(scope="module")
-def travelling(world: Any) -> Callable[..., dict[str, Any]]:
-    """The suite of a store: two registered models and one that notes where it predicts."""
+def travelling(world: Any, folder: Path, gate: Path) -> dict[str, Any]:
+    """A suite of two registered models and one that notes where it predicts."""
     import mlflow
     from mlflow.models import infer_signature
 
     code = Path(__file__).with_name("travelling_models.py")
-    module = load(code)
-
-    def make(folder: Path, gate: Path | None = None) -> dict[str, Any]:
-        x = world.few[["f0"]]
-        model = module.Traveller(str(folder / "journal"), str(gate) if gate else None).fit(x, None)
-        mlflow.sklearn.save_model(
-            model,
-            folder / "traveller",
-            signature=infer_signature(x, model.classes_),
-            serialization_format="cloudpickle",
-            pip_requirements=["scikit-learn"],
-            code_paths=[str(code)],
-        )
-        evaluation = {
-            "name": "claims",
-            "dataset": {
-                "delta": world.table("claims7"),
-                "task": "binary",
-                "label": "fraud",
-                "key": "id",
-                "weight": "w",
-            },
-            "models": [
-                {"uri": "models:/claims/1"},
-                {"uri": "models:/claims/2"},
-                {"uri": str(folder / "traveller")},
-            ],
-            "baseline": "claims-v1",
-            "slices": ["overall", {"by": ["country"]}, {"by": ["country", "device"]}],
-            "tests": [
-                {"metric": "roc_auc", "min": 0.6},
-                {"metric": "recall", "max_drop": 0.01},
-                {"metric": "log_loss"},
-            ],
-        }
-        return {
-            "name": "travels",
-            "store": str(folder / "store"),
-            "reuse": False,
-            "mlflow": {"tracking_uri": world.tracking_uri},
-            "evaluations": [evaluation],
-        }
-
-    return make
+    x = world.few[["f0"]]
+    model = load(code).Traveller(str(folder / "journal"), str(gate)).fit(x, None)
+    mlflow.sklearn.save_model(
+        model,
+        folder / "traveller",
+        signature=infer_signature(x, model.classes_),
+        serialization_format="cloudpickle",
+        pip_requirements=["scikit-learn"],
+        code_paths=[str(code)],
+    )
+    evaluation = {
+        "name": "claims",
+        "dataset": {
+            "delta": world.table("claims7"),
+            "task": "binary",
+            "label": "fraud",
+            "key": "id",
+            "weight": "w",
+        },
+        "models": [
+            {"uri": "models:/claims/1"},
+            {"uri": "models:/claims/2"},
+            {"uri": str(folder / "traveller")},
+        ],
+        "baseline": "claims-v1",
+        "slices": ["overall", {"by": ["country"]}, {"by": ["country", "device"]}],
+        "tests": [
+            {"metric": "roc_auc", "min": 0.6},
+            {"metric": "recall", "max_drop": 0.01},
+            {"metric": "log_loss"},
+        ],
+    }
+    return {
+        "name": "travels",
+        "store": str(folder / "store"),
+        "reuse": False,
+        "mlflow": {"tracking_uri": world.tracking_uri},
+        "evaluations": [evaluation],
+    }
 
 
 def notes(folder: Path) -> list[dict[str, Any]]:
@@ -202,59 +187,47 @@ def check_same(left: pd.DataFrame, right: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(left[CLOSE], right[CLOSE], rtol=1e-9, atol=1e-9)
 
 
-@pytest.fixture
-def run_locally(
-    world: Any,
-    travelling: Callable[..., dict[str, Any]],
-    evaluated: Callable[..., RunResult],
-    tmp_path: Path,
-) -> Callable[..., Path]:
-    """Runs the suite in local mode as `local-NAME`; gives its file, with the journal emptied."""
+JOB = """
+import runpy
+import sys
+from engine.core.vocabulary import ModelVersion, Output, TaskKind
+from engine.errors import EvalMatrixError
+from engine.execution.workers import check_cluster
+from engine.spark.session import get_session
 
-    def go(name: str, gate: Path | None = None) -> Path:
-        suite = travelling(tmp_path, gate)
-        if gate is not None:
-            gate.touch()
-        evaluated(suite, name, run_id=f"local-{name}")
-        if gate is not None:
-            gate.unlink()
-        (tmp_path / "journal").unlink()
-        return Path(world.write(name, suite))
+nightly, bare, suite, travels, *paths = sys.argv[1:]
+spark = get_session()
+packed = spark.sparkContext.pythonExec
 
-    return go
+def say(*words):
+    print(*words, file=sys.stderr, flush=True)
 
+def job(name, python, *args):
+    spark.sparkContext.pythonExec = python
+    sys.argv = [nightly, *args]
+    say("=== BEGIN", name)
+    try:
+        runpy.run_path(nightly, run_name="__main__")
+    except SystemExit as ended:
+        say("=== END", name, ended.code)
 
-def test_workers_have_only_what_was_shipped(
-    root: Path,
-    world: Any,
-    submitter: Submitter,
-    run_locally: Callable[..., Path],
-    tmp_path: Path,
-) -> None:
-    suite = run_locally("travels")
-    code, output = submitter.run(
-        root / "jobs" / "nightly.py",
-        suite,
-        "--run-id",
-        "cluster-1",
-        spark_executor_resource_gpu_amount="1",
-        spark_task_resource_gpu_amount="1",
-    )
-    assert code == 0, said(output)
-    found = notes(tmp_path)
-    assert sum(note["rows"] for note in found) >= world.rows["fraud"].notna().sum()
-    for note in found:
-        assert "/environment/bin/" in note["python"]
-        assert "/environment/lib/" in note["engine"]
-        assert "/evalmatrix-model-" in note["code"]
-        # Spark gives a task the GPU that its worker says it has.
-        assert note["gpus"] == [GPU]
-    assert len({note["python"].partition("/environment/")[0] for note in found}) == 2
-    check_same(results_of(tmp_path, "local-travels"), results_of(tmp_path, "cluster-1"))
+job("without Python", "/nowhere/python", suite)
+job("without the engine", bare, suite)
+spark.sparkContext.pythonExec = packed
+for path in paths:
+    flavor = path.rpartition("/")[2]
+    model = ModelVersion("m", path, None, "d", path, flavor, TaskKind.BINARY, Output.LABEL)
+    try:
+        check_cluster(spark, [model])
+        say("FOUND", flavor, "well")
+    except EvalMatrixError as error:
+        say("FOUND", flavor, type(error).__name__, error)
+job("travels", packed, travels, "--run-id", "cluster")
+"""
 
 
-def wait_for(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
-    deadline = time.monotonic() + 300
+def wait_for(what: Callable[[], Any], process: subprocess.Popen[bytes]) -> Any:
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         found = what()
         if found:
@@ -263,79 +236,121 @@ def wait_for(what: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
     pytest.fail("waited in vain")
 
 
-def test_a_lost_python_and_a_lost_executor_cost_a_retry(
-    root: Path, submitter: Submitter, run_locally: Callable[..., Path], tmp_path: Path
-) -> None:
-    gate = tmp_path / "gate"
-    suite = run_locally("lost", gate)
+@dataclass(frozen=True)
+class Done:
+    """What the job has said, and where the suite's models and results are."""
+
+    folder: Path
+    output: str
+    # Where the model predicted first, before anything was lost.
+    first: list[dict[str, Any]]
+
+    def section(self, name: str) -> tuple[int, str]:
+        """The exit code of one of the jobs, and what it said."""
+        _, _, after = self.output.partition(f"=== BEGIN {name}\n")
+        text, end, code = after.partition(f"=== END {name} ")
+        assert end, said(self.output)
+        return int(code.split()[0]), text
+
+
+def lose_a_python_and_an_executor(
+    process: subprocess.Popen[bytes], folder: Path
+) -> list[dict[str, Any]]:
+    """Kills them while their tasks wait at the gate; gives the notes from before."""
 
     def pids() -> set[int]:
-        return {note["pid"] for note in notes(tmp_path)}
+        return {note["pid"] for note in notes(folder)}
 
-    process = submitter.start(root / "jobs" / "nightly.py", suite, "--run-id", "lost-cluster")
+    before = wait_for(lambda: notes(folder) if len(pids()) >= 2 else None, process)
+    first, second = sorted({note["pid"] for note in before})[:2]
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: len(pids()) >= 3, process)
+    executor = next(p for p in psutil.Process(second).parents() if p.name() == "java")
+    assert "CoarseGrainedExecutorBackend" in " ".join(executor.cmdline())
+    executor.kill()
+    wait_for(lambda: len(pids()) >= 4, process)
+    found: list[dict[str, Any]] = before
+    return found
+
+
+@pytest.fixture(scope="module")
+def done(
+    root: Path,
+    world: Any,
+    small: Callable[..., dict[str, Any]],
+    evaluated: Callable[..., RunResult],
+    cluster: Any,
+    environment: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Done:
+    """The job, after its suite was run in local mode as `local`."""
+    folder = tmp_path_factory.mktemp("cluster")
+    gate = folder / "gate"
+    gate.touch()
+    travels = travelling(world, folder, gate)
+    evaluated(travels, "travels", run_id="local")
+    (folder / "journal").unlink()
+    gate.unlink()
+    bare = folder / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
+    for name, flavor in {"sklearn": "sklearn: {}", "pytorch": "pytorch: {}"}.items():
+        (folder / name).mkdir()
+        (folder / name / "MLmodel").write_text(f"flavors: {{{flavor}}}")
+    script, output = folder / "job.py", folder / "output"
+    script.write_text(JOB)
+    process = Submitter(root, cluster.master, environment).start(
+        output,
+        script,
+        root / "jobs" / "nightly.py",
+        bare / "bin" / "python",
+        world.write("bare", small(store=str(folder / "bare-store"))),
+        world.write("travels", travels),
+        folder / "sklearn",
+        folder / "pytorch",
+    )
     try:
-        first, second = wait_for(lambda: sorted(pids()) if len(pids()) >= 2 else None, process)[:2]
-        os.kill(first, signal.SIGKILL)
-        wait_for(lambda: len(pids()) >= 3, process)
-        executor = next(p for p in psutil.Process(second).parents() if p.name() == "java")
-        assert "CoarseGrainedExecutorBackend" in " ".join(executor.cmdline())
-        executor.kill()
-        wait_for(lambda: len(pids()) >= 4, process)
+        first = lose_a_python_and_an_executor(process, folder)
         gate.touch()
-        out, err = process.communicate(timeout=400)
+        process.wait(400)
     finally:
         gate.touch()
         process.kill()
-    assert process.returncode == 0, said(out + err)
-    check_same(results_of(tmp_path, "local-lost"), results_of(tmp_path, "lost-cluster"))
+    text = output.read_text(errors="replace")
+    assert process.returncode == 0, said(text)
+    return Done(folder, text, first)
 
 
-LOOK = """
-import sys
-from engine.execution.workers import check_cluster
-from engine.errors import EvalMatrixError
-from engine.spark.session import get_session
-from engine.core.vocabulary import ModelVersion, Output, TaskKind
-
-spark = get_session()
-for path in sys.argv[1:]:
-    flavor = path.rpartition("/")[2]
-    model = ModelVersion("m", path, None, "d", path, flavor, TaskKind.BINARY, Output.LABEL)
-    try:
-        check_cluster(spark, [model])
-        print("FOUND", flavor, "well")
-    except EvalMatrixError as error:
-        print("FOUND", flavor, type(error).__name__, error)
-"""
-
-
-def test_a_packed_environment_that_lacks_a_flavor(submitter: Submitter, tmp_path: Path) -> None:
-    kinds = {"sklearn": "sklearn: {}", "pytorch": "pytorch: {}"}
-    for name, flavor in kinds.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "MLmodel").write_text(f"flavors: {{{flavor}}}")
-    job = tmp_path / "look.py"
-    job.write_text(LOOK)
-    _, output = submitter.run(job, tmp_path / "sklearn", tmp_path / "pytorch")
-    assert "FOUND sklearn well" in output, said(output)
-    assert "FOUND pytorch InputError the workers' Python (" in output
-    assert "lacks the library 'torch', which a model of the suite needs" in output
-
-
-def test_workers_without_the_engine(
-    root: Path, world: Any, cluster: Any, small: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
-    bare = tmp_path / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
-    suite = world.write("bare", small(store=str(tmp_path / "store")))
-    submitter = Submitter(root, cluster.master)
-    nightly = root / "jobs" / "nightly.py"
-    code, output = submitter.run(nightly, suite, python=str(bare / "bin" / "python"))
+def test_workers_without_the_engine(done: Done) -> None:
+    code, output = done.section("without the engine")
     assert code == 2, said(output)
     assert "the workers' Python lacks '" in output and "infrastructure/pack.py" in output
-    code, output = submitter.run(nightly, suite, python="/nowhere/python")
+    code, output = done.section("without Python")
     assert code == 2, said(output)
     assert "the workers cannot start Python: there is no '/nowhere/python' on them" in output
+
+
+def test_a_packed_environment_that_lacks_a_flavor(done: Done) -> None:
+    assert "FOUND sklearn well" in done.output, said(done.output)
+    assert "FOUND pytorch InputError the workers' Python (" in done.output
+    assert "lacks the library 'torch', which a model of the suite needs" in done.output
+
+
+def test_workers_have_only_what_was_shipped(world: Any, done: Done) -> None:
+    code, output = done.section("travels")
+    assert code == 0, said(output)
+    found = notes(done.folder)
+    assert sum(note["rows"] for note in found) >= world.rows["fraud"].notna().sum()
+    for note in found:
+        assert "/environment/bin/" in note["python"]
+        assert "/environment/lib/" in note["engine"]
+        assert "/evalmatrix-model-" in note["code"]
+        assert note["gpus"] == [GPU]
+    assert len({note["python"].partition("/environment/")[0] for note in done.first}) == 2
+
+
+def test_a_lost_python_and_a_lost_executor_cost_a_retry(done: Done) -> None:
+    assert len({note["pid"] for note in notes(done.folder)}) >= 4
+    check_same(results_of(done.folder, "local"), results_of(done.folder, "cluster"))
 
 
 @pytest.mark.parametrize("variable", ["MASTER", "SPARK_REMOTE"])

@@ -148,7 +148,7 @@ def test_the_callers_own_remote_session(
     tmp_path: Path,
 ) -> None:
     suite = small(
-        store=str(tmp_path),
+        store=str(world.make_store(tmp_path)),
         dataset={"delta": world.table("claims7"), "version": 0, "weight": "w"},
         models=[{"uri": world.model("good")}, {"uri": world.model("other")}],
         slices=["overall", {"by": ["country"]}, {"quantiles": {"age": 3}}],

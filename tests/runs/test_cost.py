@@ -60,10 +60,10 @@ def cost_of(
         original = evaluate.store_states
         context = spark.sparkContext
 
-        def counted(*args: Any, **more: Any) -> None:
+        def counted(*args: Any, **more: Any) -> Any:
             context.setLocalProperty("spark.jobGroup.id", name)
             try:
-                original(*args, **more)
+                return original(*args, **more)
             finally:
                 context.setLocalProperty("spark.jobGroup.id", None)
 

@@ -17,6 +17,7 @@ from engine.errors import DataError
 from engine.planning.model_finder import ModelFinder
 from engine.planning.planner import prepare
 from engine.planning.suites import read_suite
+from engine.spark.lazy_session import LazySession
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,7 +40,8 @@ def from_files(small: Suites, kind: str, pattern: Path, name: str) -> dict[str, 
 def pinned(world: Any, suite: dict[str, Any], spark: SparkSession) -> DatasetVersion:
     """The dataset of a suite's evaluation as a run would pin it."""
     read = read_suite(world.write("pinned", suite))
-    return prepare(spark, read, read.evaluations[0], finder=ModelFinder(read)).plan.dataset
+    (made,) = prepare(LazySession(spark), read, finder=ModelFinder(read))
+    return made.plan.dataset
 
 
 def pinned_at(world: Any, small: Suites, spark: SparkSession, version: Any) -> DatasetVersion:

@@ -138,6 +138,7 @@ def place(world: Any, spark: SparkSession, nasty: ModuleType) -> Place:
     values = [*(text for text in nasty.CURATED if len(text) < 130), "x" * 10_000, None]
     made = Place(world.folder / HOME, make_rows(values, 4 * len(values)), ((1.0, -1.0), (1.0, 0.0)))
     (made.folder / "files").mkdir(parents=True)
+    world.make_store(made.store)
     save_models(made)
     extra = {}
     for number, name in enumerate(nasty.NAMES):
@@ -501,11 +502,14 @@ def check_example(
 ) -> None:
     """A table, a suite and values as they are drawn: its scan equals a loop over masks."""
     from engine.commands.progress import Reporter
+    from engine.core.background import BackgroundWriter
     from engine.core.locations import Store
     from engine.execution.evaluate import Computation, evaluate
     from engine.planning.model_finder import ModelFinder
     from engine.planning.planner import prepare
     from engine.planning.suites import read_suite
+    from engine.spark.lazy_session import LazySession
+    from engine.store.tables import StoreTables
 
     key, label, weight, cluster, text, other, cut, spare = data.draw(columns_of(nasty))
     drawn = [None, "", "<null>", *data.draw(st.lists(nasty.texts(), min_size=2, max_size=12))]
@@ -544,9 +548,11 @@ def check_example(
     path.write_text(yaml.safe_dump(suite, default_style='"'), encoding="utf-8")
     before = surroundings(place, root)
     read = read_suite(path)
-    made = prepare(spark, read, read.evaluations[0], finder=ModelFinder(read))
-    of = Computation(spark, Store(read.store), read.name, f"example-{number}", Reporter())
-    cells = evaluate(of, made.plan, made.frame, []).cells
+    tables = StoreTables(Store(read.store), LazySession(spark))
+    (made,) = prepare(tables.session, read, finder=ModelFinder(read))
+    with BackgroundWriter() as beside:
+        of = Computation(tables, read.name, f"example-{number}", Reporter(), beside)
+        cells = evaluate(of, made.plan, []).cells
     found = {(cell.slice.kind, repr(cell.slice.columns)): cell for cell in cells}
     assert len({cell.slice.name for cell in cells}) == len(found) == len(cells)
     correct = (place.predicted(rows, 0) == rows[label]).astype(float)

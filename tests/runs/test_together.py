@@ -1,4 +1,7 @@
-"""Runs that start at the same moment on one store: all of them land, none is lost or mixed."""
+"""Runs that start at the same moment on one store: all of them land, none is lost or mixed.
+
+They are commands in processes of their own, so it is seen here what such a command prints, too.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(1800)]
 
 COMMAND = Path(sys.executable).with_name("evalmatrix")
-TESTS = [{"metric": "accuracy"}, {"metric": "f1"}]
+TESTS = [{"metric": "accuracy", "min": 0.1}, {"metric": "f1"}]
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.soak)])
@@ -43,16 +46,19 @@ def test_runs_that_start_together_all_land(
     runs = [
         subprocess.Popen(
             [str(COMMAND), "run", str(path), "--run-id", run_id],
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for run_id in ids
     ]
-    said = [run.communicate()[1] for run in runs]
+    said = [run.communicate() for run in runs]
     assert sorted(run.returncode for run in runs) == [0] * count + [2], said
-    refused = said[[run.returncode for run in runs].index(2)]
+    _, refused = said.pop([run.returncode for run in runs].index(2))
     assert "the run 'r0' is going on in the process" in refused, refused
+    for out, err in said:
+        check_quiet(out, err)
+    assert (store / "logs" / "spark.log").exists()
 
     results = spark.read.format("delta").load(str(store / "results"))
     cells = {row["run_id"]: row["cells"] for row in _counted(results)}
@@ -70,6 +76,15 @@ def test_runs_that_start_together_all_land(
     logged = client.search_runs([experiment.experiment_id])
     assert {run.info.status for run in logged} == {"FINISHED"}
     assert sorted(run.data.tags["evalmatrix.run_id"] for run in logged) == sorted([*cells, *cells])
+
+
+def check_quiet(out: str, err: str) -> None:
+    """Nothing is printed but the command's own lines: Spark's words are in a file."""
+    lines = err.splitlines()
+    ours = ("starting Spark", "run r", "few: ", "writing the report", "logging to MLflow",
+            "waiting for the process ")  # fmt: skip
+    assert lines and all(line.startswith(ours) for line in lines), err
+    assert out.strip().startswith("GATE PASSED") and "report" in out
 
 
 def _counted(results: Any) -> list[Any]:

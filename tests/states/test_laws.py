@@ -42,7 +42,7 @@ from engine.states import (
 CLASSES = 3
 
 # Each law is drawn for each family.
-few = settings(max_examples=25)
+few = settings(max_examples=settings().max_examples // 4)
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ def of_all(states: States) -> np.ndarray:
     return states.seen.weights.keys if states.gridded[0] else np.unique(entries.score)
 
 
-@settings(max_examples=15)
+@settings(max_examples=settings().max_examples // 5)
 @given(st.lists(st.tuples(batches(), st.booleans()), min_size=2, max_size=6))
 def test_additions_and_removals_equal_what_is_there(law: Law, steps: Any) -> None:
     """After each step the states are those of a full computation over the rows there are."""

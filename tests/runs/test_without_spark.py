@@ -1,0 +1,132 @@
+"""What reads no row starts no JVM: a night with nothing new, and all looks at what is kept."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from engine.commands.run_result import RunResult
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+import engine
+from engine.core.locations import Store
+
+suite, store, out = sys.argv[1:]
+
+def jvms():
+    context = getattr(sys.modules.get("pyspark.core.context"), "SparkContext", None)
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    java = [pid for pid in children if "java" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return len(java) + (getattr(context, "_gateway", None) is not None)
+
+def told(name, value):
+    print(json.dumps({"command": name, "jvms": jvms(), "value": value}), flush=True)
+
+told("results", len(engine.results(store=store)))
+told("pyspark", "pyspark" in sys.modules)
+told("mlflow", "mlflow" in sys.modules)
+told("explain", engine.explain("latest", "0", store=store))
+told("report", str(engine.report(store=store, out=out)))
+told("judge", engine.judge(store=store).exit_code)
+told("plan", engine.plan(suite)[0].predictions)
+again = engine.run(suite)
+told("run", [again.exit_code, len(again.outcome.cells), again.tracking_error])
+told("resume", engine.run(suite, resume=again.run_id).exit_code)
+told("sync", [run.state.value for run in engine.sync(store=store).runs])
+told("forget", engine.forget(["id=1"], store=store))
+told("maintain", [done.table for done in engine.maintain(store=store)])
+told("results again", len(engine.results(store=store, run=again.run_id)))
+"""
+
+
+def test_looks_and_nights_with_nothing_new_start_no_jvm(
+    world: Any,
+    small: Callable[..., dict[str, Any]],
+    evaluated: Callable[..., RunResult],
+    tmp_path: Path,
+) -> None:
+    suite = small(
+        reuse=True,
+        store=str(tmp_path / "store"),
+        predictions="keep",
+        models=[{"uri": world.model("good")}, {"uri": world.model("other")}],
+        slices=["overall", {"by": ["country"]}, {"quantiles": {"f0": 3}}],
+        tests=[{"metric": "accuracy"}, {"metric": "f1", "min": 0.1}],
+    )
+    first = evaluated(suite, "quiet")
+    path = world.write("quiet", suite)
+    script = tmp_path / "look.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(script), str(path), suite["store"], str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["command"]: line["jvms"] for line in lines} == {
+        line["command"]: 0 for line in lines
+    }
+    values = {line["command"]: line["value"] for line in lines}
+    cells = len(first.outcome.cells)
+    assert values["results"] == values["results again"] == cells > 0
+    assert values["pyspark"] is values["mlflow"] is False, "the results table needs neither"
+    assert "accuracy" in values["explain"]
+    assert (tmp_path / "out" / "index.html").is_file()
+    assert values["judge"] == values["resume"] == first.exit_code
+    assert values["plan"] == 0
+    assert values["run"] == [first.exit_code, cells, None]
+    assert values["sync"] == ["there", "there"]
+    assert values["forget"] == 2
+    assert values["maintain"] == ["states", "predictions", "results", "runs"]
+
+
+def test_kept_profiles_and_pictures_are_found_again_and_may_be_damaged(
+    world: Any,
+    small: Callable[..., dict[str, Any]],
+    evaluated: Callable[..., RunResult],
+    tmp_path: Path,
+) -> None:
+    suite = small(
+        reuse=True,
+        store=str(tmp_path / "store"),
+        slices=["overall", {"quantiles": {"f0": 3}}],
+        tests=[{"metric": "accuracy"}, {"metric": "precision"}],
+    )
+    first = evaluated(suite, "kept")
+    cache = tmp_path / "store" / "cache"
+    profiles = sorted((cache / "profiles").glob("*.json"))
+    assert len(profiles) == 2, "that of the version, and what the next one adds to"
+    pictures = sorted((cache / "pictures").glob("*.json"))
+    assert len(pictures) == 2, "those of the page, and those for MLflow"
+    page = (tmp_path / "store" / "reports" / first.run_id / "index.html").read_text()
+    again = evaluated(suite, "kept")
+    assert sorted((cache / "pictures").glob("*.json")) == pictures
+    for file in (*profiles, *pictures):
+        file.write_text("{")
+    third = evaluated(suite, "kept")
+    assert {400} == {json.loads(file.read_text()).get("rows", 400) for file in profiles}, (
+        "they were made again"
+    )
+    svgs = [
+        (tmp_path / "store" / "reports" / run.run_id / "index.html")
+        .read_text()
+        .split('<svg role="img"')[1:]
+        for run in (again, third)
+    ]
+    assert svgs[0] == svgs[1] and len(svgs[0]) == page.count('<svg role="img"')
+    figures = ["slice", "test", "n", "value", "ci_low", "ci_high", "verdict"]
+    assert third.table.select(figures).equals(first.table.select(figures))
