@@ -22,6 +22,11 @@ class NeedsSpark(EvalMatrixError):
 _ODD = re.compile(r"[%\[\]\\^|\x00-\x1f\x7f]")
 
 
+def is_plain(path: object) -> bool:
+    """Whether delta-rs takes a path for what it is."""
+    return _ODD.search(str(path)) is None
+
+
 def check_path(path: object) -> None:
     """Raises NeedsSpark for a path that delta-rs would take for another one."""
     if odd := _ODD.search(str(path)):

@@ -18,7 +18,7 @@ import pyarrow as pa
 from engine.core.locations import Store
 from engine.delta.filters import Filter
 from engine.delta.local_table import LocalTable
-from engine.delta.messages import NeedsSpark, unreadable
+from engine.delta.messages import NeedsSpark, is_plain, unreadable
 from engine.spark.lazy_session import LazySession
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class StoreTable:
     def __init__(self, path: str, session: LazySession, *, local: bool) -> None:
         self.path = path
         self.session = session
-        self._local = LocalTable(path) if local else None
+        self._folder = Path(path) if local else None
+        self._local = LocalTable(path) if local and is_plain(path) else None
 
     @property
     def is_local(self) -> bool:
@@ -60,7 +61,7 @@ class StoreTable:
     @property
     def folder(self) -> Path | None:
         """Where it lies on this machine's disk, where that can be said."""
-        return None if self._local is None else self._local.path
+        return self._folder
 
     def exists(self) -> bool:
         """Whether there is such a table."""

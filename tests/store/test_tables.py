@@ -176,3 +176,9 @@ def test_a_disk_without_locks_takes_the_table(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
     )
     assert done.stdout.strip() == "1", done.stderr
+
+
+def test_a_path_that_delta_rs_does_not_take_is_sparks(tmp_path: Path) -> None:
+    tables = StoreTables(Store(str(tmp_path / "100% [x]")), LazySession())
+    assert tables["runs"].folder == tmp_path / "100% [x]" / "runs"
+    assert not tables["runs"].is_local
