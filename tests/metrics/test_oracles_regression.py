@@ -364,9 +364,8 @@ def test_few_rows_know_no_upper_limit(measure: Any, rows_from: Any) -> None:
     rows = rows_from(np.zeros(10), np.arange(1.0, 11.0))
     of = spread("absolute_error_quantile_0.9", rows, measure, Sampling())
     assert of.interval(0.95) == (7.0, math.inf)
-    # All ten up to the limit: 0.9^10; none: 0.1^10.
-    # Of what was seen half: none of the ten lay above.
+    # All ten up to the limit: 0.9^10; none: 0.1^10; of what was seen half.
     assert of.p_above(10.0) == pytest.approx(1 - 0.9**10 / 2)
-    assert of.p_below(11.0) == pytest.approx(0.9**10)
-    assert of.p_above(0.5) == pytest.approx(0.1**10)
-    assert of.p_below(1.0) == 1.0
+    assert of.p_below(11.0) == pytest.approx(0.9**10 / 2)
+    assert of.p_above(0.5) == pytest.approx(0.1**10 / 2)
+    assert of.p_below(1.0) == pytest.approx(1 - 0.1**10 / 2)
