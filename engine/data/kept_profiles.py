@@ -73,9 +73,10 @@ def keep_profile(store: Store, digest: str, profile: Profile) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Known:
-    """What was aggregated of the newest version of a table that was looked at."""
+    """What was aggregated of the newest version of a table that was looked at, and its time."""
 
     version: int
+    timestamp: str
     stats: Stats
 
 
@@ -83,7 +84,7 @@ def find_stats(store: Store, question: str) -> Known | None:
     """What is kept of the newest version that a question was asked of; None without one."""
     values = read_kept(_file(store, question))
     try:
-        return Known(int(values["version"]), dict(values["stats"]))
+        return Known(int(values["version"]), values["timestamp"], dict(values["stats"]))
     except (KeyError, TypeError, ValueError):
         return None
 

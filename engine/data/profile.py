@@ -80,15 +80,6 @@ def _analyze(frame: DataFrame) -> StructType:
 Stats = Mapping[str, Any]
 
 
-def profile(frame: DataFrame, evaluation: Evaluation) -> Profile:
-    """Counts the rows, lists the labels, cuts the quantiles, and estimates the slices.
-
-    Raises:
-        DataError: for a dataset without rows or labels, a bad weight, or too many slices.
-    """
-    return make_profile(aggregate(frame, evaluation), frame, evaluation)
-
-
 def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
     """What one aggregation of the label and slice columns tells of rows."""
     dataset = evaluation.dataset

@@ -42,6 +42,19 @@ class Source:
         """The rows; Spark is started for them where it is not there."""
         return tables.read(self.session.get(), self.table, self.version)
 
+    def has_version(self, version: int, timestamp: str) -> bool:
+        """Whether an older version of this table was committed at a time, where its log tells.
+
+        A table that was restored from a copy has its id and its numbers, and may go another way.
+        """
+        path = None if self.catalog else local_path(self.table)
+        if path is None or not self.session.shares_disk:
+            return False
+        try:
+            return read_head(path, version).timestamp.isoformat() == timestamp
+        except NeedsSpark:
+            return False
+
     def dataset(self, name: str, rows: int) -> DatasetVersion:
         """The dataset version that a plan pins, which has so many rows."""
         return DatasetVersion(

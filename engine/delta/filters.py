@@ -22,7 +22,6 @@ _COMPARISONS = {
     ">": pc.greater,
     ">=": pc.greater_equal,
 }
-OPERATORS = (*_COMPARISONS, "in")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 

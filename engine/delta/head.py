@@ -58,7 +58,7 @@ def read_head(path: str | Path, version: int | None = None) -> Head:
             plain; what is wrong there it says better.
     """
     try:
-        table = DeltaTable(str(path), version=version, without_files=True)
+        table = DeltaTable(str(path), version=version)
         protocol, metadata = table.protocol(), table.metadata()
         features = frozenset([*(protocol.reader_features or ()), *(protocol.writer_features or ())])
         if not features <= _KNOWN:
@@ -116,7 +116,7 @@ def committed_tokens(path: str | Path, tokens: Iterable[str]) -> set[str]:
         NeedsSpark: where Delta's own reader must tell.
     """
     try:
-        table = DeltaTable(str(path), without_files=True)
+        table = DeltaTable(str(path))
         return {token for token in tokens if table.transaction_version(token) is not None}
     except Exception as error:
         raise NeedsSpark(f"{path}: {text_of(error)}") from error

@@ -117,7 +117,7 @@ class LocalTable:
             if not rows.num_rows:
                 return
             for name, value in values.items():
-                place = rows.schema.get_field_index(name)
+                place = rows.column_names.index(name)
                 field = rows.schema.field(place)
                 item = list(value.items()) if isinstance(value, Mapping) else value
                 column = pa.array([item] * rows.num_rows, field.type)

@@ -25,6 +25,7 @@ from engine.planning import EvaluationPlan
 from engine.planning.projection import select_columns
 from engine.spark import table_errors
 from engine.spark import tables as spark_tables
+from engine.spark.internals import runs_here
 from engine.spark.lazy_session import LazySession
 from engine.states.codec import CodecError
 from engine.store import predictions
@@ -167,7 +168,9 @@ def _run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Ta
         The states, where they are few enough to have come to the driver.
     """
     plan, spark = todo.plan, computation.spark
-    prepare_workers(spark, [plan])
+    if runs_here(spark):
+        # It may have been started just now; those of a cluster were looked at with all plans.
+        prepare_workers(spark, [plan])
     frame = _frame(spark, plan)
 
     def scan(guard: Guard) -> pa.Table | None:

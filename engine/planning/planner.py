@@ -119,14 +119,18 @@ def _profile(store: Store, source: Source, evaluation: Evaluation) -> Profile:
     question = question_digest(source, evaluation)
     known, stats = find_stats(store, question), None
     try:
-        if known is not None and known.version < source.version:
+        if (
+            known is not None
+            and known.version < source.version
+            and source.has_version(known.version, known.timestamp)
+        ):
             versions = (known.version, source.version)
             spark = source.session.get()
             stats = updated_stats(spark, source.table, versions, evaluation, known.stats)
         if stats is None:
             stats = aggregate(source.frame(), evaluation)
         seen = make_profile(stats, source.frame(), evaluation)
-        keep_stats(store, question, Known(source.version, stats))
+        keep_stats(store, question, Known(source.version, source.timestamp.isoformat(), stats))
         return seen
     except EvalMatrixError:
         raise

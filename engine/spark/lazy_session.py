@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+# By these Spark may be elsewhere, or have another disk for its default: only Spark can tell.
+_ELSEWHERE = frozenset(
+    {"HADOOP_CONF_DIR", "PYSPARK_GATEWAY_PORT", "SPARK_CONF_DIR", "SPARK_HOME", "SPARK_REMOTE"}
+)
+
+
 class LazySession:
     """A session that is given, that is active already, or that is started on demand.
 
@@ -120,9 +126,10 @@ def _active() -> SparkSession | None:
 
 
 def _would_be_local() -> bool:
-    """Whether a session that is started here would be one of this machine's own."""
-    submitted = {"SPARK_REMOTE", "PYSPARK_GATEWAY_PORT"} & os.environ.keys()
-    return not submitted and os.environ.get("MASTER", "local").startswith("local")
+    """Whether a session that is started here would be one of this machine's own, and its disk's."""
+    return not _ELSEWHERE & os.environ.keys() and os.environ.get("MASTER", "local").startswith(
+        "local"
+    )
 
 
 def _start(log_file: Path | None) -> SparkSession:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pyspark.errors import PySparkException
 
 from engine.core.disk_errors import DiskError, Kind, disk_error_of
+from engine.delta.messages import advice
 from engine.errors import DataError, EvalMatrixError, StoreError
 from engine.spark.error_messages import first_line, quotes_data, without_values
 
@@ -40,22 +41,15 @@ def reading(table: str, *, spares: bool = False) -> Iterator[None]:
         if not quotes_data(error):
             raise
         fault = disk_error_of(error)
-        told, advice = fault or first_line(error), _advice(fault, spares)
-        raise StoreError(f"the store's table {table!r} cannot be read: {told}; {advice}") from error
+        told, do = fault or first_line(error), _advice(fault, spares)
+        raise StoreError(f"the store's table {table!r} cannot be read: {told}; {do}") from error
 
 
 def _advice(fault: DiskError | None, spares: bool) -> str:
     """What to do about a table of the store that cannot be read."""
     if fault is not None and fault.kind is Kind.NO_ROOM:
         return f"{_FREE}; nothing was changed"
-    if fault is not None and fault.kind is Kind.READ_ONLY:
-        return "allow this user to read it; nothing was changed"
-    if spares:
-        return (
-            "restore it, or move the whole folder away: what it spares is computed anew, and "
-            "results, and reports that are written, do not need it"
-        )
-    return "restore it from a copy; nothing was changed"
+    return advice(fault, spares=spares)
 
 
 def unwritten(table: str, error: Exception) -> EvalMatrixError:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pyspark import StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 
@@ -158,12 +157,7 @@ def _as_text(version: str | int | dt.datetime) -> str:
 
 
 def append_once(
-    frame: DataFrame,
-    table: str,
-    *,
-    token: str,
-    options: Mapping[str, str] | None = None,
-    long: bool = False,
+    frame: DataFrame, table: str, *, token: str, options: Mapping[str, str] | None = None
 ) -> None:
     """Appends rows unless an append with the same token has been made; tried again on conflicts.
 
@@ -172,27 +166,8 @@ def append_once(
         table: the table, which is made if need be.
         token: names this append for good.
         options: more options of Delta's writer, table properties of a new table among them.
-        long: the rows take long to compute; no other writer of the table waits for that.
     """
-    if not long or folder_of(table) is None:
-        _append(frame, table, token, options)
-        return
-    kept = frame.persist(StorageLevel.DISK_ONLY)
-    try:
-        _compute(kept, table)
-        _append(kept, table, token, options)
-    finally:
-        kept.unpersist()
 
-
-def _compute(frame: DataFrame, table: str) -> None:
-    try:
-        frame.count()
-    except Exception as error:
-        raise unwritten(table, error) from error
-
-
-def _append(frame: DataFrame, table: str, token: str, options: Mapping[str, str] | None) -> None:
     def write() -> None:
         writer = (
             frame.write.format("delta")

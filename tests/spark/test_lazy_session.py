@@ -1,0 +1,74 @@
+"""A session that is there when somebody asks: started once, and asked whose disk it has."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from engine.errors import StoreError
+from engine.spark import lazy_session
+from engine.spark.lazy_session import LazySession
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The sessions that were started, in a process that has none and nothing of a cluster."""
+    for name in (*lazy_session._ELSEWHERE, "MASTER"):
+        monkeypatch.delenv(name, raising=False)
+    started: list[object] = []
+
+    def start(log_file: object) -> object:
+        started.append(object())
+        return started[-1]
+
+    monkeypatch.setattr(lazy_session, "active_session", lambda: None)
+    monkeypatch.setattr(lazy_session, "_start", start)
+    monkeypatch.setattr(lazy_session, "_make_active", lambda spark: None)
+    return started
+
+
+def test_a_session_is_started_once_and_told(starts: list[object]) -> None:
+    told: list[str] = []
+    session = LazySession(say=told.append)
+    assert session.current is None and not starts
+    session.begin()
+    gotten: list[Any] = []
+    threads = [threading.Thread(target=lambda: gotten.append(session.get())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(starts) == 1 and gotten == starts * 8
+    assert session.current is starts[0] and told == ["starting Spark"]
+
+
+def test_why_spark_does_not_start_is_told_to_each_who_asks(
+    starts: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(log_file: object) -> object:
+        raise StoreError("Spark did not start")
+
+    monkeypatch.setattr(lazy_session, "_start", fail)
+    session = LazySession()
+    for _ in range(2):
+        with pytest.raises(StoreError, match="did not start"):
+            session.get()
+
+
+def test_on_a_plain_machine_nobody_asks_spark_for_its_disk(starts: list[object]) -> None:
+    assert LazySession().shares_disk and not starts
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MASTER", "spark://host:7077"), *((name, "/etc") for name in lazy_session._ELSEWHERE)],
+)
+@pytest.mark.parametrize("here", [True, False])
+def test_where_it_may_be_elsewhere_spark_tells(
+    starts: list[object], monkeypatch: pytest.MonkeyPatch, name: str, value: str, here: bool
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr(lazy_session, "_is_on_this_disk", lambda spark: here)
+    assert LazySession().shares_disk is here and len(starts) == 1
