@@ -63,7 +63,10 @@ def test_on_a_plain_machine_nobody_asks_spark_for_its_disk(starts: list[object])
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MASTER", "spark://host:7077"), *((name, "/etc") for name in lazy_session._ELSEWHERE)],
+    [
+        ("MASTER", "spark://host:7077"),
+        *((name, "/etc") for name in sorted(lazy_session._ELSEWHERE)),
+    ],
 )
 @pytest.mark.parametrize("here", [True, False])
 def test_where_it_may_be_elsewhere_spark_tells(
