@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_LINES = 400
-MAX_ENTRIES = 21
+MAX_ENTRIES = 23
 
 FRAMEWORKS = frozenset({"keras", "sklearn", "tensorflow", "torch"})
 ARRAYS = frozenset({"numpy", "pandas", "pyarrow"})
@@ -38,6 +38,8 @@ PACKAGES: dict[str, frozenset[str]] = {
     "delta": frozenset({"deltalake", "pyarrow"}),
     "states": frozenset({"numpy", "pyarrow"}),
     "metrics": frozenset({"numpy"}),
+    "fields": frozenset({"pydantic", "pydantic_core"}),
+    "conditions": frozenset({"numpy", "pydantic"}),
     "spark": SPARK | ARRAYS,
     "models": ARRAYS | FRAMEWORKS | {"mlflow", "scipy", "skops", "yaml"},
     "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),

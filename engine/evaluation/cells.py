@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from engine.conditions import Evidence, Measurement
 from engine.core.redaction import redacted_message
 from engine.core.vocabulary import Cell, MetricValue, ModelTest, RowCounts, Slice
 from engine.evaluation.estimates import (
@@ -19,7 +20,7 @@ from engine.evaluation.estimates import (
     SliceEstimates,
     estimate_metric,
 )
-from engine.evaluation.verdicts import Evidence, Measurement, decide, is_decided_by_point
+from engine.evaluation.verdicts import decide, is_decided_by_point
 from engine.metrics import METRICS, Metric, Slices
 from engine.planning import EvaluationPlan
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engine.conditions import Estimate, Evidence, needs_baseline, rule, slack
 from engine.core.vocabulary import Condition, MetricValue
-from engine.evaluation.verdicts import Estimate, Evidence, evidence_for, slack
 from engine.metrics import Comparison, Figured, Metric, Slices, comparisons_of, spreads_of
 from engine.planning import EvaluationPlan
 from engine.states import Bools, Floats
@@ -45,7 +45,7 @@ class Part:
     ) -> EvidenceList:  # fmt: skip
         """What a condition is held against on each slice; `others` are the baseline's values."""
         spread = self.spread if self.comparison is None else self.comparison.spread
-        spread = spread if condition.needs_baseline else self.spread
+        spread = spread if needs_baseline(condition) else self.spread
         if not isinstance(spread, Several):
             return [None] * self.size
         estimate = Estimate(
@@ -55,8 +55,8 @@ class Part:
             np.array([slack(value) for value in others]) if others else 0.0,
             self.comparison,
         )
-        condition_evidence = evidence_for(
-            condition, estimate, level=level, higher_is_better=metric.higher_is_better
+        condition_evidence = rule(condition).evidence(
+            condition, estimate, level=level, better=metric.higher_is_better
         )
         if condition_evidence is None:
             return [None] * self.size

@@ -10,7 +10,7 @@ from engine.planning.fit import check_fit
 from engine.planning.needs import Need, code_of, libraries, needs
 from engine.planning.plan import ANY_THRESHOLD, Columns, EvaluationPlan, dump_plans, load_plans
 from engine.planning.problem import label_codes, make_problem, same_label
-from engine.planning.test_names import direction_mistake, expand_tests, free_name, metric_mistake
+from engine.planning.test_names import expand_tests, free_name, metric_mistake
 from engine.states.rows import PREDICTIONS, ROWS, STATES_VERSION
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Need",
     "check_fit",
     "code_of",
-    "direction_mistake",
     "dump_plans",
     "expand_tests",
     "free_name",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from engine.conditions import needs_baseline, rule
 from engine.core.registry import nearest
 from engine.core.vocabulary import ModelTest, Output, TaskKind
 from engine.errors import InputError
 from engine.metrics import AT, GROUPED, METRICS, label_text
 from engine.planning.plan import EvaluationPlan
 from engine.planning.problem import list_text
-from engine.planning.test_names import OF_CLASS, direction_mistake
+from engine.planning.test_names import OF_CLASS
 
 
 def check_fit(plan: EvaluationPlan) -> None:
@@ -28,7 +29,7 @@ def check_fit(plan: EvaluationPlan) -> None:
 def _misfits(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
     metric = METRICS.get(test.metric)
     for condition in test.conditions:
-        wrong = direction_mistake(test.metric, condition.kind)
+        wrong = rule(condition).misfit(metric)
         if wrong is not None:
             yield f"test {test.name!r}: {wrong}"
     yield from _misfit_words(plan, test)
@@ -61,15 +62,13 @@ def _misfit_words(plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
         yield f"{named} compares no groups, found group {test.group!r}; did you mean {hint!r}?"
     if test.group in plan.columns.sensitive:
         yield f"{named} would show the values of {test.group!r}, which the suite calls sensitive"
-    kinds = [condition.kind for condition in test.conditions if condition.needs_baseline]
+    kinds = [condition.kind for condition in test.conditions if needs_baseline(condition)]
     if kinds and (metric.name in GROUPED or metric.against):
         what = "groups" if metric.name in GROUPED else "two versions already"
         yield f"{named} compares {what}, found {kinds[0]}; expected min or max"
     if metric.against and plan.baseline is None:
         names = ", ".join(repr(model.name) for model in plan.models)
         yield f"{named} compares with a baseline; expected the key 'baseline' with one of {names}"
-    if "no_worse" in kinds and metric.higher_is_better is None:
-        yield f"{named} is better neither high nor low; expected max_drop or max_rise, not no_worse"
     if test.threshold is not None:
         yield from _misfit_threshold(plan, test, kinds)
     costs, classes = plan.problem.costs, plan.problem.classes

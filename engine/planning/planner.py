@@ -11,7 +11,7 @@ from math import prod
 
 from engine.core.locations import Store
 from engine.core.registry import nearest
-from engine.core.vocabulary import DatasetVersion, ModelVersion, TensorSpec
+from engine.core.vocabulary import DatasetVersion, ModelVersion, Predictions, TensorSpec
 from engine.data.columns import check_columns
 from engine.data.kept_profiles import (
     Known,
@@ -39,7 +39,7 @@ from engine.planning import (
 from engine.planning.model_finder import ModelFinder
 from engine.spark import table_errors
 from engine.spark.lazy_session import LazySession
-from engine.suite import Evaluation, Predictions, Suite
+from engine.suite import Evaluation, Suite
 
 # As many slices as lie together in one part of the states table.
 BLOCK_SLICES = 1024

@@ -60,15 +60,3 @@ def metric_mistake(name: str, task: TaskKind) -> str | None:
         hint = f"; did you mean {close!r}?" if close else f"; {task} has {', '.join(fitting)}"
         return f"{name!r} is a metric for {tasks}, the task is {task}{hint}"
     return None
-
-
-def direction_mistake(name: str, kind: str) -> str | None:
-    """Why a margin has the wrong sign for a metric: a drop of what should be low is no harm."""
-    metric = METRICS.find(name)
-    if metric is None or metric.higher_is_better is None:
-        return None
-    if kind == "max_drop" and not metric.higher_is_better:
-        return f"{name!r} is better when lower, so a drop is no harm; did you mean 'max_rise'?"
-    if kind == "max_rise" and metric.higher_is_better:
-        return f"{name!r} is better when higher, so a rise is no harm; did you mean 'max_drop'?"
-    return None

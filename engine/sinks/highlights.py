@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.conditions import needs_baseline, rule
 from engine.core.vocabulary import (
     Cell,
     EvaluationResult,
@@ -191,12 +192,12 @@ def direction(evaluation: EvaluationResult, metric: str) -> bool | None:
     known = evaluation.higher_is_better.get(metric)
     if known is not None:
         return known
-    told = {"min": True, "max_drop": True, "max": False, "max_rise": False}
     for cell in evaluation.cells:
         if cell.test.metric == metric:
             for condition in cell.test.conditions:
-                if condition.kind in told:
-                    return told[condition.kind]
+                told = rule(condition).harm_is_below()
+                if told is not None:
+                    return told
     return None
 
 
@@ -281,7 +282,7 @@ def _is_compared(cell: Cell) -> bool:
 
 
 def _asks_for_difference(cell: Cell) -> bool:
-    return any(condition.needs_baseline for condition in cell.test.conditions)
+    return any(map(needs_baseline, cell.test.conditions))
 
 
 def _paired_difference(cell: Cell, label: str, better: bool | None) -> PairedDifference:

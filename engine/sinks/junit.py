@@ -29,6 +29,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.conditions import demand_text
 from engine.core.vocabulary import (
     Cell,
     EvaluationResult,
@@ -154,7 +155,7 @@ def _case(classname: str, name: str, cell: Cell) -> ET.Element:
     if said == highlights.WARN:
         ET.SubElement(case, "system-out").text = _legal(f"WARN: {_explanation(cell)}")
     elif said == Verdict.FAIL.value:
-        _outcome(case, "failure", cell.test.condition or cell.test.metric, cell)
+        _outcome(case, "failure", demand_text(cell.test) or cell.test.metric, cell)
     elif said == Verdict.ERROR.value:
         _outcome(case, "error", "evaluation", cell)
     elif said == Verdict.INCONCLUSIVE.value:
@@ -203,7 +204,7 @@ def _explanation(cell: Cell) -> str:
     lines = [
         cell.reason,
         f"value: {fmt.exact(cell.measured.value, 'undefined')}",
-        f"condition: {cell.test.condition or 'none'}",
+        f"condition: {demand_text(cell.test) or 'none'}",
         f"rows: {cell.counts.n}",
     ]
     measured = cell.measured

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from engine.conditions import demand_text
 from engine.sinks import format as fmt
 
 _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_high", "delta",
@@ -31,7 +32,7 @@ def plan_table(evaluation: Any) -> Table:
     for slice_set in pinned.slice_sets:
         table.add_row("slices", _plain(f"{slice_set.name} ({slice_set.kind})"))
     for test in pinned.tests:
-        table.add_row("test", _plain(f"{test.name}: {test.condition or 'recorded only'}"))
+        table.add_row("test", _plain(f"{test.name}: {demand_text(test) or 'recorded only'}"))
     table.add_row(
         "cost",
         f"{evaluation.steps.rows:,} rows read, {evaluation.predictions:,} predictions, about "

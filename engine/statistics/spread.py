@@ -319,7 +319,8 @@ def growth_of(errors: float, level: float) -> float:
     By how many standard errors an estimate is beyond a limit, `errors`, grows as the root of the
     rows.
     """
-    return (_quantile(level, math.inf) / errors) ** 2 if errors > 0 else math.inf
+    # What is near enough to a limit overflows: no number of rows would.
+    return (_quantile(level, math.inf) / errors) ** 2 if errors > 1e-100 else math.inf
 
 
 def two_sided_p(spread: Spread, limit: float = 0.0) -> Figures:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.conditions import demand_text
 from engine.core.vocabulary import Cell, EvaluationResult, RunInfo
 from engine.store.runs import FEW_STATISTICS
 from engine.store.tables import StoreTable
@@ -91,7 +92,6 @@ _OF_CELL: Mapping[str, Callable[[Cell], Any]] = {
             "ci_low": "measured.ci_low",
             "ci_high": "measured.ci_high",
             "error_bound": "measured.error_bound",
-            "condition": "test.condition",
             "verdict": "verdict.value",
             "reason": "reason",
             "severity": "test.severity.value",
@@ -115,6 +115,7 @@ _OF_CELL: Mapping[str, Callable[[Cell], Any]] = {
             "violation_q_value",
         )
     },
+    "condition": lambda cell: demand_text(cell.test),
     "slice_columns": lambda cell: list(cell.slice.values),
 }
 

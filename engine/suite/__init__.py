@@ -17,7 +17,6 @@ from engine.suite.suite import (
     GateConfig,
     MlflowConfig,
     ModelSource,
-    Predictions,
     SliceRule,
     Suite,
 )
@@ -30,7 +29,6 @@ __all__ = [
     "MlflowConfig",
     "ModelSource",
     "Outline",
-    "Predictions",
     "SliceRule",
     "Suite",
     "dump_suite",

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.conditions import CONDITIONS
 from engine.core.vocabulary import TaskKind
+from engine.fields.names import module_problem, name_problem
+from engine.fields.wording import Loc, quote, suggestion
 from engine.suite.default_names import (
     OVERALL,
     last_part,
     model_name,
-    module_problem,
-    name_problem,
     slice_set_name,
 )
 from engine.suite.sensitive import check_sensitive
-from engine.suite.wording import Loc, quote, suggestion
 
 Found = Iterator[tuple[Loc, str]]
 
@@ -225,13 +225,10 @@ def _slice_references(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Fou
 
 
 def _conditions(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Found:
-    low, high = _number(test.get("min")), _number(test.get("max"))
-    if low is not None and high is not None and low > high:
-        yield (
-            (*at, "min"),
-            f"found min {quote(low)} above max {quote(high)}, expected min of max or less",
-        )
-    for kind in ("max_drop", "max_rise", "no_worse"):
+    for rule in CONDITIONS:
+        for key, mistake in rule.mistakes(test):
+            yield (*at, key), mistake
+    for kind in [rule.key for rule in CONDITIONS if rule.needs_baseline]:
         if test.get(kind) not in (None, False) and raw.get("baseline") is None:
             names = [_model_place((), item)[1] for item in _items(raw.get("models"))]
             listed = suggestion("", [name for name in names if name])

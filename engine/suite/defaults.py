@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from engine.conditions import CONDITIONS
 from engine.core.vocabulary import Condition, Dimension, ModelTest, ThresholdFrom
 from engine.suite.default_names import (
     OVERALL,
@@ -151,14 +152,5 @@ def _threshold_from(threshold: object) -> ThresholdFrom | None:
 
 
 def _conditions(file: ModelTestFile) -> tuple[Condition, ...]:
-    absolute = (("min", file.min), ("max", file.max))
-    margins = (("max_drop", file.max_drop), ("max_rise", file.max_rise))
-    return (
-        *(Condition(kind, bound) for kind, bound in absolute if bound is not None),
-        *(
-            Condition(kind, margin.bound, margin.relative)
-            for kind, margin in margins
-            if margin is not None
-        ),
-        *([Condition("no_worse", 0.0)] if file.no_worse else []),
-    )
+    read = (rule.read(getattr(file, rule.key)) for rule in CONDITIONS)
+    return tuple(condition for condition in read if condition is not None)

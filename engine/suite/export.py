@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from engine.core.vocabulary import Condition, DecideBy, ModelTest
-from engine.suite.fields import percent
+from engine.conditions import rule
+from engine.core.vocabulary import DecideBy, ModelTest
 from engine.suite.schema import SuiteFile
 from engine.suite.suite import DatasetSource, Evaluation, SliceRule, Suite
 from engine.suite.yaml_document import SuiteDumper
@@ -117,7 +117,7 @@ def _test(test: ModelTest, decide: DecideBy) -> dict[str, Any]:
     return _drop_unset(
         name=test.name,
         metric=test.metric,
-        **{condition.kind: _bound(condition) for condition in test.conditions},
+        **{condition.kind: rule(condition).write(condition) for condition in test.conditions},
         slices=list(test.slice_sets),
         severity=test.severity.value,
         # The suite's own way is said once, so that it can be changed in one place.
@@ -127,9 +127,3 @@ def _test(test: ModelTest, decide: DecideBy) -> dict[str, Any]:
         corrected=test.corrected,
         group=test.group,
     )
-
-
-def _bound(condition: Condition) -> float | str | bool:
-    if condition.kind == "no_worse":
-        return True
-    return percent(condition.bound) if condition.relative else condition.bound

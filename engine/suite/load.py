@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from engine.core.vocabulary import TaskKind
 from engine.errors import Mistake, SuiteError
+from engine.fields.wording import Loc, quote
 from engine.suite.checks import Hooks, check_suite
 from engine.suite.defaults import resolve
 from engine.suite.overrides import apply_overrides
 from engine.suite.schema import SuiteFile
 from engine.suite.suite import Suite
 from engine.suite.validation_errors import report_errors
-from engine.suite.wording import Loc, quote
 from engine.suite.yaml_document import Document, read_document
 
 # Reading more takes minutes, and what has no end is no file.

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import Mistake
+from engine.fields.wording import Loc, place_text, printable_text, quote, suggestion
 from engine.suite.default_names import model_name
-from engine.suite.wording import Loc, place_text, printable_text, quote, suggestion
 from engine.suite.yaml_document import Document, read_document
 
 

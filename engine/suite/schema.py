@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
 
-from engine.core.vocabulary import DecideBy, GateRule, OverRuns, Severity, Within
-from engine.suite.default_names import OVERALL
-from engine.suite.fields import (
+from engine.conditions import CONDITIONS
+from engine.core.vocabulary import DecideBy, GateRule, OverRuns, Predictions, Severity, Within
+from engine.fields.file_model import FileModel
+from engine.fields.values import (
     BestField,
     Columns,
     DecideField,
     Edges,
     LabelField,
     Labels,
-    MarginField,
     Module,
     Name,
     Number,
@@ -38,17 +44,12 @@ from engine.suite.fields import (
     WithinField,
     expected,
 )
-from engine.suite.suite import CHECKPOINT_ROWS, Predictions
-from engine.suite.wording import suggestion
+from engine.fields.wording import suggestion
+from engine.suite.default_names import OVERALL
+from engine.suite.suite import CHECKPOINT_ROWS
 
 _MAX_COUNT = 2**31 - 1
 _MAX_SECONDS = 31 * 86_400.0
-
-
-class FileModel(BaseModel):
-    """A mapping of a suite file: frozen, strict, and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class DatasetFile(FileModel):
@@ -169,22 +170,11 @@ ThresholdField = Annotated[
 ]
 
 
-class ModelTestFile(FileModel):
+class _ModelTestFile(FileModel):
     """A metric on slices, with what is demanded of it; without a demand it is recorded only."""
 
     metric: Name = Field(description="The metric's name, as scikit-learn's scoring calls it.")
     name: Name | None = Field(None, description="The test's name; default: from the metric.")
-    min: Number | None = Field(None, description="The least value that passes.")
-    max: Number | None = Field(None, description="The greatest value that passes.")
-    max_drop: MarginField | None = Field(
-        None, description="How far below the baseline the value may be: a number, or like '1%'."
-    )
-    max_rise: MarginField | None = Field(
-        None, description="How far above the baseline the value may be: a number, or like '1%'."
-    )
-    no_worse: bool | None = Field(
-        None, description="true: fails only when significantly worse than the baseline."
-    )
     group: Text | None = Field(
         None, description="The column between whose values a fairness metric compares."
     )
@@ -204,6 +194,15 @@ class ModelTestFile(FileModel):
     severity: SeverityField = Field(
         Severity.FAIL, description="fail: the gate fails with it; warn: it is only reported."
     )
+
+
+# Conditions bring their own keys: a test has one for each.
+_CONDITION_FIELDS: dict[str, Any] = {
+    rule.key: (rule.field | None, Field(None, description=rule.description)) for rule in CONDITIONS
+}
+ModelTestFile = create_model(
+    "ModelTestFile", __base__=_ModelTestFile, __doc__=_ModelTestFile.__doc__, **_CONDITION_FIELDS
+)
 
 
 class EvaluationFile(FileModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from engine.suite.wording import Loc, quote
+from engine.fields.wording import Loc, quote
 
 Found = Iterator[tuple[Loc, str]]
 

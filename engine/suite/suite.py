@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from engine.core.vocabulary import (
     DecideBy,
@@ -15,6 +14,7 @@ from engine.core.vocabulary import (
     ModelTest,
     Output,
     OverRuns,
+    Predictions,
     SliceSet,
     TaskKind,
     Within,
@@ -22,13 +22,6 @@ from engine.core.vocabulary import (
 
 # A scan of more rows writes its states in chunks of about so many.
 CHECKPOINT_ROWS = 20_000_000
-
-
-class Predictions(StrEnum):
-    """What becomes of a model's predictions once states are made of them."""
-
-    KEEP = "keep"
-    DROP = "drop"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from engine.fields.wording import Loc, nearest, quote, suggestion
 from engine.suite.schema import SuiteFile
-from engine.suite.wording import Loc, nearest, quote, suggestion
 from engine.suite.yaml_document import Document
 
 # What was expected, by the type of pydantic's error; the braces are filled from its context.
@@ -28,6 +28,7 @@ _EXPECTED: Mapping[str, str] = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
     "greater_than": "a number greater than {gt:g}",
     "greater_than_equal": "a number of {ge:g} or more",
     "less_than": "a number less than {lt:g}",

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from engine.errors import Mistake
-from engine.suite.wording import Loc, place_text, printable_text, quote
+from engine.fields.wording import Loc, place_text, printable_text, quote
 
 _TAG = "tag:yaml.org,2002:"
 _SCALARS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp")}

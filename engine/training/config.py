@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import Mistake, ModelError, SuiteError
-from engine.suite.fields import OutputField, TaskField
+from engine.fields.values import OutputField, TaskField
+from engine.fields.wording import quote, suggestion
 from engine.suite.overrides import apply_overrides
-from engine.suite.wording import quote, suggestion
 from engine.suite.yaml_document import Document, read_document
 
 CONFIG_FILE = "model_config.yml"

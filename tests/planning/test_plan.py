@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.conditions import CONDITIONS
 from engine.core.vocabulary import (
     ColumnSpec,
     Condition,
@@ -33,7 +34,6 @@ from engine.planning import (
     Columns,
     EvaluationPlan,
     check_fit,
-    direction_mistake,
     dump_plans,
     expand_tests,
     free_name,
@@ -334,11 +334,10 @@ def test_metrics_that_do_not_fit_are_told(name: str, task: TaskKind, message: st
         ("roc_auc", "max_rise", "max_drop"),
         ("roc_auc", "min", None),
         ("log_loss", "min", None),
-        ("unheard of", "max_drop", None),
     ],
 )
 def test_margins_of_the_wrong_direction_are_told(name: str, kind: str, meant: str | None) -> None:
-    found = direction_mistake(name, kind)
+    found = CONDITIONS.get(kind).misfit(METRICS.get(name))
     if meant is None:
         assert found is None
     else:

@@ -101,7 +101,7 @@ def test_any_name_and_any_share_survive(names, share):
 
 @given(share=st.floats(0, 1e6))
 def test_a_share_written_in_per_cent_is_read_as_itself(share):
-    from engine.suite.fields import _margin, percent
+    from engine.fields.values import _margin, percent
 
     assert _margin(percent(share)).bound == share
 

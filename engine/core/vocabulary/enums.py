@@ -48,6 +48,13 @@ class DecideBy(StrEnum):
     POINT = "point"
 
 
+class Predictions(StrEnum):
+    """What becomes of a model's predictions once states are made of them."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
 class Within(StrEnum):
     """How a test's verdicts on many slices are corrected for their number."""
 

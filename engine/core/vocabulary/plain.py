@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
+
+
+def later(default: Any) -> Any:
+    """A field that came after its noun was first written and hashed.
+
+    Where it has its default, `plain` leaves it out: what has nothing new is written as before, has
+    the digest it had, and is found in stores of before.
+    """
+    return field(default=default, metadata={"later": True})
 
 
 def plain(value: Any) -> Any:
     """Turns a noun into JSON-ready dicts, lists, texts and numbers."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value) if _is_told(value, f)}
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, Mapping):
@@ -22,3 +31,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, dt.datetime):
         return value.isoformat()
     return value
+
+
+def _is_told(noun: Any, field_of: Field[Any]) -> bool:
+    is_later = "later" in field_of.metadata
+    return not (is_later and getattr(noun, field_of.name) == field_of.default)

@@ -5,29 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.core.vocabulary.enums import DecideBy, Severity
+from engine.core.vocabulary.plain import later
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a test demands of a value; `margin` conditions compare with the baseline.
+    """What a test demands of a value: the key of the suite, with its numbers.
 
-    `kind` is min, max, max_drop, max_rise, or no_worse: a margin of 0 in the direction that harms,
-    of which only a significant excess counts. `relative` margins are shares of |baseline|.
+    What a key means is a class of `engine.conditions`. `relative` bounds are shares of |baseline|;
+    `upper` is the second of two bounds.
     """
 
     kind: str
     bound: float
     relative: bool = False
-
-    @property
-    def needs_baseline(self) -> bool:
-        return self.kind in ("max_drop", "max_rise", "no_worse")
-
-    def __str__(self) -> str:
-        if self.kind == "no_worse":
-            return self.kind
-        amount = f"{self.bound * 100:g}%" if self.relative else f"{self.bound:g}"
-        return f"{self.kind} {amount}"
+    upper: float | None = later(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +57,3 @@ class ModelTest:
         return (
             self.metric if self.threshold is None else f"{self.metric}_at_threshold_{threshold!r}"
         )
-
-    @property
-    def condition(self) -> str | None:
-        return ", ".join(str(condition) for condition in self.conditions) or None

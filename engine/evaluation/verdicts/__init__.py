@@ -8,25 +8,15 @@ and says so.
 
 from __future__ import annotations
 
-from engine.evaluation.verdicts.by_interval import Estimate, evidence_for
 from engine.evaluation.verdicts.correction import CorrectedVerdicts, Correction, correct_verdicts
 from engine.evaluation.verdicts.decide import decide, is_decided_by_point
-from engine.evaluation.verdicts.evidence import Decision, Evidence, Measurement
 from engine.evaluation.verdicts.gate import gate
-from engine.evaluation.verdicts.reasons import number, slack
 
 __all__ = [
     "CorrectedVerdicts",
     "Correction",
-    "Decision",
-    "Estimate",
-    "Evidence",
-    "Measurement",
     "correct_verdicts",
     "decide",
-    "evidence_for",
     "gate",
     "is_decided_by_point",
-    "number",
-    "slack",
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.conditions import rule
 from engine.core.vocabulary import Cell, Verdict, Within
 from engine.states import Floats, Ints
 from engine.statistics import adjust_p_values, family_levels, simes
@@ -131,8 +132,8 @@ def _with_q(
     verdict, reason = cell.verdict, cell.reason
     count, level, how = among
     if violation is not None and verdict is Verdict.FAIL and not violation <= level:
-        only_worse = all(condition.kind == "no_worse" for condition in cell.test.conditions)
-        verdict = Verdict.PASS if only_worse else Verdict.INCONCLUSIVE
+        unsure = {rule(condition).unsure for condition in cell.test.conditions}
+        verdict = Verdict.PASS if unsure == {Verdict.PASS} else Verdict.INCONCLUSIVE
         not_sure = f"with q {violation:.2g} not sure enough for {_correction_words(count, how)}"
         reason = f"{reason}; but {not_sure}"
     # By its fields: `replace` takes several times as long, and there are millions of cells.

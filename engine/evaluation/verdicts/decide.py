@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from engine.conditions import (
+    Decision,
+    Measurement,
+    decide_by_interval,
+    decide_by_point,
+    needs_baseline,
+    rule,
+    undefined_reason,
+)
 from engine.core.vocabulary import DecideBy, ModelTest, Verdict
-from engine.evaluation.verdicts.by_interval import decide_by_interval
-from engine.evaluation.verdicts.by_point import decide_by_point
-from engine.evaluation.verdicts.evidence import Decision, Measurement
-from engine.evaluation.verdicts.reasons import undefined_reason
 
 
 def decide(test: ModelTest, measurement: Measurement) -> Decision:
@@ -20,7 +25,7 @@ def decide(test: ModelTest, measurement: Measurement) -> Decision:
         )
     demands = test.conditions
     if measurement.is_baseline:
-        demands = tuple(demand for demand in demands if not demand.needs_baseline)
+        demands = tuple(demand for demand in demands if not needs_baseline(demand))
     if not demands or (measurement.is_baseline and measurement.value.reason == "is_baseline"):
         return Decision(Verdict.RECORDED, "the baseline itself, with which the others are compared")
     if measurement.rows.n < measurement.min_rows:
@@ -36,21 +41,17 @@ def decide(test: ModelTest, measurement: Measurement) -> Decision:
         decisions = [
             decide_by_interval(condition, measurement, place)
             for place, condition in enumerate(test.conditions)
-            if not (measurement.is_baseline and condition.needs_baseline)
+            if not (measurement.is_baseline and needs_baseline(condition))
         ]
     if len(decisions) == 1:
         return decisions[0]
-    chances = len({_CHANCES[condition.kind] for condition in demands})
+    chances = len({rule(condition).chance for condition in demands})
     return _combine(decisions, chances)
 
 
 def is_decided_by_point(test: ModelTest, *, has_interval: bool) -> bool:
     """Whether a test is decided by the plain value."""
     return test.decide is DecideBy.POINT or not has_interval
-
-
-# A value cannot be below its minimum and above its maximum: they are one chance of a false alarm.
-_CHANCES = {"min": 0, "max": 0, "max_drop": 1, "max_rise": 1, "no_worse": 2}
 
 
 def _combine(decisions: list[Decision], chances: int) -> Decision:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.core.vocabulary import Condition
+from engine.conditions import Limit
 from engine.sinks import format as fmt
 
 _TAIL = 0.05
@@ -109,27 +109,12 @@ def bar(scale: Scale, value: float, low: float | None, high: float | None) -> Ba
     return Bar(scale.at(value), start, round(max(scale.at(high) - start, 0.3), 1), beyond)
 
 
-def limit_of(condition: Condition, baseline: float | None) -> float | None:
-    """The value that a condition names: of the metric, or of the difference to the baseline."""
-    if condition.kind == "no_worse":
-        return 0.0
-    size = condition.bound
-    if condition.relative:
-        if baseline is None:
-            return None
-        size *= abs(baseline)
-    return -size if condition.kind == "max_drop" else size
-
-
-def zone(scale: Scale, condition: Condition, limit: float, better: bool | None) -> Zone:
-    """Where on a line a condition is broken; no width where no side is the worse one."""
-    place = scale.at(limit)
-    below = {"min": True, "max_drop": True, "max": False, "max_rise": False}.get(
-        condition.kind, better
-    )
-    if below is None:
+def zone(scale: Scale, limit: Limit) -> Zone:
+    """Where on a line a limit is broken; no width where no side is the worse one."""
+    place = scale.at(limit.at)
+    if limit.below is None:
         return Zone(place, 0.0, place)
-    return Zone(0.0, place, place) if below else Zone(place, round(100 - place, 1), place)
+    return Zone(0.0, place, place) if limit.below else Zone(place, round(100 - place, 1), place)
 
 
 def minus(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.conditions import demand_text
 from engine.core.vocabulary import EvaluationResult, Verdict
 from engine.sinks import format as fmt
 from engine.sinks import highlights
@@ -74,7 +75,7 @@ def compare(evaluation: EvaluationResult) -> Comparison:
 def _row(evaluation: EvaluationResult, label: str, by_model: dict[str, Spot]) -> Row:
     cells = [cell for spot in by_model.values() for cell in spot.cells]
     better = highlights.direction(evaluation, cells[0].test.metric)
-    demands = dict.fromkeys(c.test.condition for c in cells if c.test.condition)
+    demands = dict.fromkeys(text for c in cells if (text := demand_text(c.test)))
     values = {name: spot.value for name, spot in by_model.items() if spot.value is not None}
     best = _best(values, better)
     return Row(

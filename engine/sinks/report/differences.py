@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.conditions import Limit, condition_text, needs_baseline, rule
 from engine.core.vocabulary import Cell, Condition, EvaluationResult
 from engine.sinks import format as fmt
 from engine.sinks import highlights
@@ -21,7 +22,6 @@ from engine.sinks.report.axis import (
     bar,
     change_text,
     interval_text,
-    limit_of,
     zone,
 )
 from engine.sinks.report.figures import colours
@@ -166,16 +166,15 @@ def _scale(pairs: Sequence[PairedDifference]) -> Scale | None:
         high = delta if cell.delta_ci_high is None else cell.delta_ci_high
         spans.append((low, high))
         if highlights.is_overall(cell.slice):
-            keep += [limit for _, limit in _margins(cell)]
+            keep += [limit.at for _, limit in _margins(cell)]
     return around_zero(spans, keep)
 
 
-def _margins(cell: Cell) -> Iterator[tuple[Condition, float]]:
+def _margins(cell: Cell, better: bool | None = None) -> Iterator[tuple[Condition, Limit]]:
     """A test's margins, with what they come to on a slice."""
     for condition in cell.test.conditions:
-        if condition.needs_baseline:
-            limit = limit_of(condition, cell.baseline_value)
-            if limit is not None:
+        if needs_baseline(condition):
+            for limit in rule(condition).limits(condition, cell.baseline_value, better):
                 yield condition, limit
 
 
@@ -186,17 +185,17 @@ def _pair(pair: PairedDifference, scale: Scale, better: bool | None, *, colour: 
     delta, _, interval = change_text(cell.delta, *ends).partition(" ")
     base = fmt.number(cell.baseline_value, "–")
     own = interval_text(measured.value, measured.ci_low, measured.ci_high)
-    margins = list(_margins(cell))
+    margins = list(_margins(cell, better))
     return Pair(
         slice=fmt.one_line(cell.slice.name),
         model=fmt.one_line(cell.model.name),
         colour=colour,
         metric=fmt.one_line(pair.label),
-        margin=", ".join(str(condition) for condition, _ in margins),
+        margin=", ".join(dict.fromkeys(condition_text(condition) for condition, _ in margins)),
         word=highlights.word(cell) if margins else "",
         reason=fmt.one_line(cell.reason, 300) if margins else "",
         bar=bar(scale, cell.delta or 0.0, *ends),
-        zones=tuple(zone(scale, *margin, better) for margin in margins),
+        zones=tuple(zone(scale, limit) for _, limit in margins),
         delta=delta,
         interval=interval,
         exact=fmt.exact(cell.delta),

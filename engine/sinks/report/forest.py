@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.conditions import Limit, demand_text, needs_baseline, rule
 from engine.core.vocabulary import Cell, Condition, DecideBy, EvaluationResult, Verdict
 from engine.sinks import format as fmt
 from engine.sinks import highlights
@@ -22,7 +23,6 @@ from engine.sinks.report.axis import (
     change_text,
     fit_scale,
     interval_text,
-    limit_of,
     minus,
     zone,
 )
@@ -97,11 +97,12 @@ class _Axis:
         measured = cell.measured
         return measured.value, measured.ci_low, measured.ci_high
 
-    def limits(self, cell: Cell) -> list[tuple[Condition, float]]:
-        pairs = [
-            (condition, limit_of(condition, cell.baseline_value)) for condition in self.conditions
+    def limits(self, cell: Cell) -> list[Limit]:
+        return [
+            limit
+            for condition in self.conditions
+            for limit in rule(condition).limits(condition, cell.baseline_value, self.better)
         ]
-        return [(condition, limit) for condition, limit in pairs if limit is not None]
 
     @property
     def is_shared(self) -> bool:
@@ -114,8 +115,7 @@ class _Axis:
         if point is None:
             return float("inf")
         sides = [
-            (point - limit) * (-1 if condition.kind in ("max", "max_rise") else 1)
-            for condition, limit in self.limits(cell)
+            (point - limit.at) * (-1 if limit.below is False else 1) for limit in self.limits(cell)
         ]
         return min(sides, default=point if self.better is not False else -point)
 
@@ -177,22 +177,20 @@ def _rank_slices(
 def _zones(cell: Cell, axis: _Axis, scale: Scale | None) -> tuple[Zone, ...]:
     if scale is None:
         return ()
-    return tuple(
-        zone(scale, *condition_limit, axis.better) for condition_limit in axis.limits(cell)
-    )
+    return tuple(zone(scale, limit) for limit in axis.limits(cell))
 
 
 def _axis(evaluation: EvaluationResult, cells: Sequence[Cell]) -> _Axis:
     test = cells[0].test
-    absolute = tuple(condition for condition in test.conditions if not condition.needs_baseline)
-    margins = tuple(condition for condition in test.conditions if condition.needs_baseline)
+    absolute = tuple(condition for condition in test.conditions if not needs_baseline(condition))
+    margins = tuple(condition for condition in test.conditions if needs_baseline(condition))
     of_difference = not absolute and any(cell.delta is not None for cell in cells if margins)
     better = highlights.direction(evaluation, test.metric)
     return _Axis(margins if of_difference else absolute, of_difference, better)
 
 
 def _demand(cell: Cell) -> str:
-    demand = fmt.one_line(cell.test.condition or "no condition")
+    demand = fmt.one_line(demand_text(cell.test) or "no condition")
     return f"{demand}, by the plain value" if cell.test.decide is DecideBy.POINT else demand
 
 
@@ -236,7 +234,7 @@ def _scale(rows: Iterable[Mapping[str, Cell]], axis: _Axis) -> Scale | None:
                 continue
             spans.append((point if low is None else low, point if high is None else high))
             if axis.is_shared or highlights.is_overall(cell.slice):
-                keep += [limit for _, limit in axis.limits(cell)]
+                keep += [limit.at for limit in axis.limits(cell)]
             if highlights.is_overall(cell.slice):
                 keep.append(point)
     if not spans:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.conditions import demand_text, needs_baseline
 from engine.core.vocabulary import Cell, EvaluationResult
 from engine.sinks import format as fmt
 from engine.sinks import highlights
@@ -85,7 +86,7 @@ def _entry(finding: Finding) -> Entry:
         model=fmt.one_line(first.model.name),
         slice=_several(finding.slices, "slice"),
         test=_several(finding.tests, "test"),
-        condition=(first.test.condition or "") if alone else "",
+        condition=(demand_text(first.test) or "") if alone else "",
         value=value if alone else DASH,
         interval=interval if alone else "",
         exact=fmt.exact(measured.value, f"undefined: {measured.reason or 'see the reason'}"),
@@ -98,7 +99,7 @@ def _entry(finding: Finding) -> Entry:
 
 def _against(cell: Cell) -> tuple[str, ...]:
     """What a margin rests on: the baseline's value, the difference, how sure it is, a line each."""
-    margins = any(condition.needs_baseline for condition in cell.test.conditions)
+    margins = any(map(needs_baseline, cell.test.conditions))
     if not margins or cell.baseline_value is None:
         return ()
     lines = [f"baseline {fmt.number(cell.baseline_value)}"]

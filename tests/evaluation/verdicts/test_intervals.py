@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.conditions import Measurement
 from engine.core.vocabulary import Condition, MetricValue, ModelTest, RowCounts, Verdict
-from engine.evaluation.verdicts import Measurement, decide
+from engine.evaluation.verdicts import decide
 from engine.metrics import Comparison
 from engine.statistics import PairedShare, Share, StudentT
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.conditions import Measurement, condition_text, needs_baseline, number
 from engine.core.vocabulary import (
     Cell,
     Condition,
@@ -28,7 +29,7 @@ from engine.core.vocabulary import (
     TaskKind,
     Verdict,
 )
-from engine.evaluation.verdicts import Measurement, decide, gate, number
+from engine.evaluation.verdicts import decide, gate
 
 PASS, FAIL, OPEN = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 MIN, MAX = Condition("min", 0.85), Condition("max", 0.2)
@@ -211,12 +212,13 @@ def test_reasons_of_a_metric_of_its_own_are_told_as_they_are() -> None:
 def test_an_undefined_or_missing_baseline_is_inconclusive(condition: Condition) -> None:
     assert judged(of(0.9), condition) == (
         OPEN,
-        f"{condition}: the baseline has no value on this slice",
+        f"{condition_text(condition)}: the baseline has no value on this slice",
     )
     undefined = replace(of(0.9), baseline=MetricValue(None, "empty"))
     assert judged(undefined, condition) == (
         OPEN,
-        f"{condition}: the baseline's value is undefined: the slice has no labelled rows",
+        f"{condition_text(condition)}: the baseline's value is undefined: "
+        "the slice has no labelled rows",
     )
     failed = replace(of(0.9), baseline=MetricValue(None, "failed"))
     assert judged(failed, condition)[1].endswith("undefined: it could not be computed")
@@ -288,7 +290,7 @@ CONDITION = st.builds(
     st.sampled_from(["min", "max", "max_drop", "max_rise"]),
     st.floats(0, 1e3),
     st.booleans(),
-).map(lambda c: c if c.needs_baseline else replace(c, relative=False))
+).map(lambda c: c if needs_baseline(c) else replace(c, relative=False))
 VALUES = st.builds(
     MetricValue,
     st.none() | st.floats(),
@@ -319,13 +321,13 @@ def test_nothing_passes_without_a_value_and_all_its_conditions(
     assert value is not None
     assert math.isfinite(value)
     for each in conditions:
-        if each.needs_baseline and not measurement.is_baseline:
+        if needs_baseline(each) and not measurement.is_baseline:
             assert base is not None
             assert base.value is not None
             margin = each.bound * (abs(base.value) if each.relative else 1)
             worse = base.value - value if each.kind == "max_drop" else value - base.value
             assert worse <= margin + 1e-9 * max(abs(value), abs(base.value))
-        elif not each.needs_baseline:
+        elif not needs_baseline(each):
             over = each.bound - value if each.kind == "min" else value - each.bound
             assert over <= 1e-9 * max(abs(value), each.bound)
 

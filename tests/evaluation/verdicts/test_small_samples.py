@@ -9,16 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from engine.conditions import Estimate, Evidence, Measurement, needs_baseline, rule
 from engine.core.vocabulary import Condition, MetricValue, ModelTest, RowCounts, Verdict, Within
-from engine.evaluation.verdicts import (
-    Correction,
-    Estimate,
-    Evidence,
-    Measurement,
-    correct_verdicts,
-    decide,
-    evidence_for,
-)
+from engine.evaluation.verdicts import Correction, correct_verdicts, decide
 from engine.metrics import Comparison
 from engine.statistics import (
     Mapped,
@@ -80,7 +73,7 @@ def hold(
     values, spread = samples
     comparison = None
     limit, least = condition.bound, condition.kind in ("min", "max_drop")
-    if condition.needs_baseline:
+    if needs_baseline(condition):
         comparison = Comparison(0.5 + values, 0.5, spread, 0.2, math.inf, lambda: (0.1, 0.1))
         limit = -limit if condition.kind == "max_drop" else limit
         least = least or (condition.kind == "no_worse" and higher)
@@ -89,7 +82,7 @@ def hold(
     if not least:
         tails = spread.p_above(limit + bound), spread.p_below(limit - bound)
     estimate = Estimate(values, bound, spread, 0.0, comparison)
-    evidence = evidence_for(condition, estimate, level=level, higher_is_better=higher)
+    evidence = rule(condition).evidence(condition, estimate, level=level, better=higher)
     assert evidence is not None
     columns = [np.broadcast_to(column, values.shape).tolist() for column in evidence]
     test, rest = ModelTest("t", "accuracy", (condition,)), (1 - level) / 2

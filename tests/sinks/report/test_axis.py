@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.conditions import rule
 from engine.core.vocabulary import Condition
-from engine.sinks.report.axis import Scale, around_zero, bar, fit_scale, limit_of, zone
+from engine.sinks.report.axis import Scale, around_zero, bar, fit_scale, zone
 
 NUMBERS = st.floats(-1e6, 1e6)
 SPANS = st.lists(st.tuples(NUMBERS, NUMBERS).map(sorted), min_size=1, max_size=40)
@@ -83,7 +85,8 @@ def test_ticks_are_round(low: float, high: float, texts: list[str]) -> None:
     ],
 )
 def test_limits(condition: Condition, baseline: float | None, limit: float | None) -> None:
-    assert limit_of(condition, baseline) == limit
+    limits = rule(condition).limits(condition, baseline, None)
+    assert [found.at for found in limits] == ([] if limit is None else [limit])
 
 
 @pytest.mark.parametrize(
@@ -101,5 +104,6 @@ def test_limits(condition: Condition, baseline: float | None, limit: float | Non
 def test_the_bad_side_is_the_conditions_or_the_metrics(
     kind: str, better: bool | None, start: float, width: float
 ) -> None:
-    found = zone(Scale(0.0, 1.0), Condition(kind, 0.75), 0.75, better)
+    (limit,) = rule(Condition(kind, 0.75)).limits(Condition(kind, 0.75), 1.0, better)
+    found = zone(Scale(0.0, 1.0), replace(limit, at=0.75))
     assert (found.start, found.width, found.limit) == (start, width, 75)

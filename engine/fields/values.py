@@ -32,13 +32,13 @@ from engine.core.vocabulary import (
     Label,
     Output,
     OverRuns,
+    Predictions,
     Severity,
     TaskKind,
     Within,
 )
-from engine.suite.default_names import NAME_LENGTH, module_problem, name_problem, text_problem
-from engine.suite.suite import Predictions
-from engine.suite.wording import quote, suggestion
+from engine.fields.names import NAME_LENGTH, module_problem, name_problem, text_problem
+from engine.fields.wording import quote, suggestion
 
 _INT64 = 2**63
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?%")

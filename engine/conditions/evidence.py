@@ -6,9 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from engine.conditions.reasons import slack
 from engine.core.vocabulary import MetricValue, RowCounts, Verdict
 from engine.metrics import Comparison
 from engine.statistics import Figures, Spread
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Values of one slice or of many, the spreads, and what approximation can have cost."""
+
+    value: Figures
+    bound: Figures
+    spread: Spread | None
+    baseline_bound: Figures = 0.0
+    comparison: Comparison | None = None
+
+    @property
+    def bounds(self) -> Figures:
+        """What approximation can have cost a difference to the baseline."""
+        return self.bound + self.baseline_bound
 
 
 class Evidence(NamedTuple):
@@ -41,6 +58,7 @@ class Measurement:
     a metric that has none by its nature, which is decided by its value. `failure` is why the value
     could not be computed at all, e.g. the model's own error. `evidence` is what the conditions of
     the test are held against, by their place, where it was computed for many slices at once.
+    `other` is what sentences call that with which the value is compared.
     """
 
     value: MetricValue
@@ -56,6 +74,24 @@ class Measurement:
     confidence: float = 0.95
     higher_is_better: bool | None = True
     evidence: Sequence[Evidence | None] | None = None
+    other: str = "the baseline"
+
+    @property
+    def number(self) -> float:
+        """The value, which must be one."""
+        assert self.value.value is not None, "a value that is undefined is not compared"
+        return self.value.value
+
+    @property
+    def baseline_number(self) -> float:
+        """The baseline's value, which must be one."""
+        assert self.baseline is not None and self.baseline.value is not None, "it was looked at"
+        return self.baseline.value
+
+    @property
+    def difference_slack(self) -> float:
+        """What approximation can have cost a difference to the baseline."""
+        return slack(self.value) + (0.0 if self.baseline is None else slack(self.baseline))
 
 
 @dataclass(frozen=True, slots=True)
