@@ -11,7 +11,7 @@ from engine.commands.context import RunContext
 from engine.commands.outcome import conclude_run, send, tell_how_to_resume, tracking_uri
 from engine.commands.run_result import RunResult
 from engine.core.vocabulary import EvaluationResult, RunOutcome
-from engine.errors import TrackingError
+from engine.errors import StoreError, TrackingError
 from engine.execution import checkpoints
 from engine.execution.evaluate import Computation, evaluate, prepare_workers
 from engine.planning import EvaluationPlan, dump_plans, load_plans
@@ -40,7 +40,12 @@ def complete_run(context: RunContext) -> RunResult:
         outcome = conclude(context, results)
         context.beside.do(finish, context, outcome, outcome.gate.outcome.exit_code)
         context.tell.say("writing the report")
-        write_report(outcome, context.store.report_folder(context.info.run_id))
+        try:
+            write_report(outcome, context.store.report_folder(context.info.run_id))
+        except StoreError:
+            # What it says of the tables must be so; where they failed too, that is what is told.
+            context.beside.wait()
+            raise
         tracked = track(context, outcome)
         if tracked.exit_code != outcome.gate.outcome.exit_code:
             context.beside.do(finish, context, outcome, tracked.exit_code)

@@ -232,9 +232,11 @@ class Share(Inverted):
         return plain(np.where(limit < 0, math.inf, np.where(limit > 1, -math.inf, away)))
 
     def errors_to(self, limit: Figures) -> Figures:
+        # With more rows the mid-p goes to the score's, from either side: the nearer of the two.
         with np.errstate(all="ignore"):
             error = np.sqrt(limit * (1 - limit) / self.trials)
-            away = np.divide(np.abs(self.hits / self.trials - limit), error)
+            score = np.abs(self.hits / self.trials - limit) / error
+            away = np.minimum(score, np.abs(self.deviate(limit)))
         return plain(np.where((limit > 0) & (limit < 1), away, math.inf))
 
     @property

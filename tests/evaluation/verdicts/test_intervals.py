@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.conditions import Measurement
@@ -191,6 +191,7 @@ def test_verdict_interval_and_p_agree(
 
 
 @given(st.integers(50, 5000), st.floats(0.5, 0.99), st.floats(0.5, 0.99))
+@example(rows=83, share=0.84375, limit=0.9053413219655473)
 def test_as_many_rows_more_as_it_says_would_decide(rows: int, share: float, limit: float) -> None:
     hits = round(share * rows)
     verdict, reason = judged(of_share(hits, rows), Condition("min", limit))
