@@ -21,6 +21,7 @@ from engine.conditions.limits import NO_DIFFERENCE
 from engine.conditions.reasons import ROUNDING, number, slack
 from engine.core.vocabulary import Condition, Verdict
 from engine.fields.values import Number, expected
+from engine.statistics.spread import plain
 
 
 def _check_order(ends: list[float]) -> list[float]:
@@ -81,7 +82,7 @@ class BetweenRule(ConditionRule):
             middle = sum(_ends(condition)) / 2
             lower = np.asarray(estimate.value) < middle
             nearer = [np.where(lower, low, high)[()] for low, high in zip(*sides, strict=True)]
-            p = np.minimum(sides[0][2], sides[1][2])
+            p = plain(np.minimum(sides[0][2], sides[1][2]))
         _, _, _, limit, gap, errors = nearer
         return Evidence(*ends, p, limit, gap, errors, *NO_DIFFERENCE)
 
