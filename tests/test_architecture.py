@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_LINES = 400
-MAX_ENTRIES = 23
+MAX_ENTRIES = 24
 
 FRAMEWORKS = frozenset({"keras", "sklearn", "tensorflow", "torch"})
 ARRAYS = frozenset({"numpy", "pandas", "pyarrow"})
@@ -40,6 +40,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "metrics": frozenset({"numpy"}),
     "fields": frozenset({"pydantic", "pydantic_core"}),
     "conditions": frozenset({"numpy", "pydantic"}),
+    "kinds": frozenset({"numpy", "pyarrow", "pydantic"}),
     "spark": SPARK | ARRAYS,
     "models": ARRAYS | FRAMEWORKS | {"mlflow", "scipy", "skops", "yaml"},
     "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),

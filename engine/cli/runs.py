@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from engine.sinks import console, listing
 from engine.sinks import format as fmt
 
 
@@ -29,6 +28,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 def show_run(result: Any, *, as_json: AsJson = False) -> int:
     """A run's summary on standard output; the tracking server's failure on standard error."""
+    from engine.sinks import console, listing
+
     if as_json:
         typer.echo(json.dumps(listing.result_json(result)))
     else:
@@ -41,6 +42,8 @@ def show_run(result: Any, *, as_json: AsJson = False) -> int:
 
 def show_plan(planned: Sequence[Any]) -> int:
     """A table for each evaluation, and how many scans they take together."""
+    from engine.sinks import listing
+
     out = listing.wide()
     for evaluation in planned:
         out.print(listing.plan_table(evaluation))
@@ -55,6 +58,8 @@ def show_results(
     format_: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
 ) -> int:
     """The cells of a run: for the eye, or for a program."""
+    from engine.sinks import listing
+
     if format_ is Format.CSV:
         typer.echo(listing.csv(frame), nl=False)
     elif format_ is Format.JSON:

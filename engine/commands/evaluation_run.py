@@ -105,7 +105,9 @@ def evaluate_plan(
     result = evaluate(computation, plan, earlier)
     seconds = time.monotonic() - started
     result = replace(result, timings={**result.timings, "seconds": seconds})
-    context.beside.do(results_sink.write_results, context.tables["results"], result, context.info)
+    before = sum(len(other.cells) for other in earlier)
+    table = context.tables["results"]
+    context.beside.do(results_sink.write_results, table, result, context.info, first=before)
     return result
 
 

@@ -16,10 +16,10 @@ from engine.core.locations import DEFAULT_STORE
 from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.measure import measure
-from engine.evaluation.stored import budget_of
+from engine.evaluation.stored import budget_of, reference_rows
+from engine.kinds import kind_of
 from engine.metrics import METRICS
 from engine.planning import (
-    ANY_THRESHOLD,
     EvaluationPlan,
     Need,
     check_fit,
@@ -108,16 +108,21 @@ def _check_same(run_id: str, before: Evaluation, after: Evaluation) -> None:
 
 def _revised_plan(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) -> EvaluationPlan:
     problem = replace(plan.problem, costs=evaluation.costs)
+    plan = replace(plan, problem=problem)
+    # What the first look at the data has found of them.
+    spreads = {k: v for t in plan.tests for k, v in kind_of(t).known_spreads(t).items()}
+    tests = expand_tests(evaluation.tests, plan.setting)
     judged = replace(
         plan,
-        problem=problem,
-        tests=expand_tests(evaluation.tests, problem),
+        tests=tuple(kind_of(test).pin(test, spreads) for test in tests),
         min_slice_rows=evaluation.min_slice_rows,
         plugins=suite.plugins,
         confidence=suite.confidence,
         correction=suite.false_alarms.within,
         over_runs=suite.false_alarms.over_runs,
     )
+    if plan.reference is not None:
+        judged = judged.beside(plan.reference.dataset)
     return replace(judged, code=code_of(judged))
 
 
@@ -143,11 +148,8 @@ def unmet_needs(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:
     for slice_set in plan.scanned_sets:
         families = {need.family for need in absent if need.slice_set == slice_set.name}
         for test in plan.tests_reading(slice_set):
-            metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
-            own = {
-                own_family.key
-                for own_family in metric.families(plan.problem, compared=metric.against)
-            }
+            kind = kind_of(test)
+            own = set(kind.state_keys(test, plan.problem))
             for family in sorted(families & (own | {ROWS})):
                 what = f"{family} on the slices by {slice_set.name!r}"
                 without.setdefault(test.name, set()).add(what)
@@ -168,7 +170,8 @@ def _result(
         budget = budget_of(replay.tables, replay.before.name)
         before = replace(stored, over_runs=plan.over_runs)
         alpha = budget.level(before, judged_digest(before, earlier))
-    return measure(plan, rows, alpha=alpha, earlier=earlier)
+    beside = reference_rows(replay.tables, catalog)
+    return measure(plan, rows, alpha=alpha, earlier=earlier, reference=beside)
 
 
 @redacted()

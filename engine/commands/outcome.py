@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from engine.commands.stored_runs import check_finished, run_info, utc
 from engine.core.locations import Store
-from engine.core.vocabulary import EvaluationResult, RunInfo, RunOutcome
+from engine.core.vocabulary import NO_MODEL, EvaluationResult, RunInfo, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.stored import budget_of, measure_states
 from engine.evaluation.verdicts import gate
@@ -51,7 +51,9 @@ def conclude_run(
     cells = [cell for result in results for cell in result.cells]
     gates = {
         (result.name, model.name): gate(
-            (cell for cell in result.cells if cell.model.name == model.name), **rules
+            # On data that are not fit to judge by no model is.
+            (cell for cell in result.cells if cell.model.name in (model.name, NO_MODEL.name)),
+            **rules,
         )
         for result in results
         for model in result.models

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from engine.commands.redacted import redacted
 from engine.core.locations import Store
 from engine.execution.incremental import StatePlan, base_note, plan_states
+from engine.kinds import kind_of
 from engine.planning import EvaluationPlan
 from engine.planning.model_finder import ModelFinder, short_waits
 from engine.planning.planner import Prepared, prepare
@@ -32,8 +33,20 @@ class PlannedEvaluation:
 
     @property
     def cells(self) -> int:
-        """About how many cells: slices x tests x models, where every test is on every slice."""
-        return self.slices * len(self.plan.tests) * len(self.plan.models)
+        """About how many cells: slices x tests x models, where every test is on every slice.
+
+        A test of variants has one for each, one of the data none for a model.
+        """
+        subjects = self.plan.subjects
+        asked = [(test, subject) for test in self.plan.tests for subject in subjects]
+        return self.slices * sum(self.plan.is_about(*pair) for pair in asked)
+
+    @property
+    def costs(self) -> list[tuple[str, str]]:
+        """What tests cost beside the scan, by their names."""
+        setting = self.plan.setting
+        told = [(test.name, kind_of(test).cost(test, setting)) for test in self.plan.tests]
+        return [(name, cost) for name, cost in told if cost]
 
     @property
     def predictions(self) -> int:

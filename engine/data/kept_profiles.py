@@ -16,7 +16,7 @@ from typing import Any
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
 from engine.core.vocabulary import Dimension, Label, SliceSet
-from engine.data.profile import Profile, Stats
+from engine.data.profile import Profile, Stats, asked_spreads
 from engine.data.source import Source
 from engine.suite import Evaluation
 
@@ -45,6 +45,8 @@ def question_digest(source: Source, evaluation: Evaluation) -> str:
         sorted({test.group for test in evaluation.tests if test.group is not None}),
         [dataclasses.asdict(rule) for rule in evaluation.slices],
         evaluation.max_slices,
+        # Nothing where none is asked, so that what was kept before is found.
+        *([asked] if (asked := asked_spreads(evaluation)) else []),
     ]
     return _digest(about)
 
@@ -107,6 +109,7 @@ def _from_json(values: Mapping[str, Any]) -> Profile:
         slices=int(values["slices"]),
         rows_per_cluster=float(values["rows_per_cluster"]),
         values={str(name): int(count) for name, count in values["values"].items()},
+        spreads=values.get("spreads", {}),
     )
 
 

@@ -7,6 +7,7 @@ quantiles at which the suite cuts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,15 +15,17 @@ from typing import Any
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, StructType
+from pyspark.sql.types import BooleanType, NumericType, StructType
 
 from engine.core.vocabulary import Label, SliceSet, TaskKind
 from engine.errors import DataError, InputError
+from engine.kinds import kind_of
 from engine.spark.error_messages import first_line
 from engine.spark.tables import column
 from engine.suite import Evaluation, SliceRule
 
 MAX_LABELS = 10_000
+MOMENTS = "moments of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class Profile:
 
     `labels` are the distinct ones of a classification, and the places in the arrays of a multilabel
     task as texts. In a ranking, `rows_per_cluster` counts queries. `values` is about how many
-    values the columns have by which rows are sliced or grouped.
+    values the columns have by which rows are sliced or grouped, `spreads` the standard deviation of
+    the numbers in columns of which a test asks it, None where there are no two of them.
     """
 
     rows: int
@@ -40,6 +44,7 @@ class Profile:
     slices: int
     rows_per_cluster: float = 1.0
     values: Mapping[str, int] = field(default_factory=dict)
+    spreads: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
@@ -105,10 +110,31 @@ def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
         value = F.col(column(name)).cast("double")
         usable = F.when(~F.isnan(value), value)
         sums.append(F.percentile(usable, F.array(*map(F.lit, shares))).alias(f"cut_{number}"))
+    for name in _spread_columns(frame, evaluation):
+        sums.append(_moments(F.col(column(name)).cast("double")).alias(f"{MOMENTS}{name}"))
     for number, name in enumerate(_by(evaluation)):
         sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"by_{number}"))
     stats: dict[str, Any] = frame.agg(*sums).collect()[0].asDict()
     return stats
+
+
+def asked_spreads(evaluation: Evaluation) -> list[str]:
+    """The columns whose spread tests ask for."""
+    return sorted({name for test in evaluation.tests for name in kind_of(test).spreads(test)})
+
+
+def _spread_columns(frame: DataFrame, evaluation: Evaluation) -> list[str]:
+    """Those that are numbers; what others there are is told when the tests are looked at."""
+    names = asked_spreads(evaluation)
+    kinds = {field.name: field.dataType for field in frame.schema.fields} if names else {}
+    return [name for name in names if isinstance(kinds.get(name), NumericType)]
+
+
+def _moments(value: Column) -> Column:
+    """How many finite numbers there are, their mean and the sum of squares around it."""
+    finite = F.when(F.abs(value) < float("inf"), value)
+    count = F.count(finite).cast("double")
+    return F.array(count, F.avg(finite), F.var_pop(finite) * count)
 
 
 def _units(evaluation: Evaluation) -> list[str]:
@@ -180,7 +206,17 @@ def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) 
         _count(sets, values, evaluation),
         per_cluster,
         {**values, **{name: int(stats[f"group_{number}"]) for number, name in enumerate(groups)}},
+        {
+            name.removeprefix(MOMENTS): _spread(*moments)
+            for name, moments in stats.items()
+            if name.startswith(MOMENTS)
+        },
     )
+
+
+def _spread(count: float, _: float | None, squares: float | None) -> float | None:
+    """The standard deviation of numbers; None where there are no two of them."""
+    return None if count < 2 or squares is None else math.sqrt(squares / (count - 1))
 
 
 def _labels(stats: Mapping[str, Any], named: str) -> tuple[Label, ...]:

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from engine.data.changes.delta_log import CannotTell, File, read_commits
 from engine.data.changes.files import layout_of, rows_of_files
-from engine.data.profile import Stats, aggregate, quantile_cuts
+from engine.data.profile import MOMENTS, Stats, aggregate, quantile_cuts
 from engine.suite import Evaluation
 
 _SUMS = ("rows", "labelled", "bad_weights", "odd")
@@ -64,6 +64,8 @@ def _add(name: str, one: Any, other: Any) -> Any:
     if name == "labels":
         # Labels that are equal have one type: they are of one column.
         return list(dict.fromkeys([*one, *other]))
+    if name.startswith(MOMENTS):
+        return _add_moments(one, other)
     if one is None or other is None:
         return other if one is None else one
     rules: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -71,3 +73,13 @@ def _add(name: str, one: Any, other: Any) -> Any:
         **dict.fromkeys(_LEAST, min),
     }
     return rules.get(name, max)(one, other)
+
+
+def _add_moments(one: list[Any], other: list[Any]) -> list[Any]:
+    """Counts, means and squares around them, added by the formula of Chan, Golub and LeVeque."""
+    if not one[0] or not other[0]:
+        return one if one[0] else other
+    count = one[0] + other[0]
+    gap = other[1] - one[1]
+    mean = one[1] + gap * other[0] / count
+    return [count, mean, one[2] + other[2] + gap * gap * one[0] * other[0] / count]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 
@@ -55,8 +56,8 @@ class Block:
         return sorted(set().union(*counted))
 
     def slices(self, plan: EvaluationPlan, slice_keys: Sequence[str]) -> dict[int, Slices]:
-        """The states of each model on these slices, by its number."""
-        by_model = {}
+        """The states of each subject on these slices, by its number."""
+        subjects, by_model = plan.subjects, {}
         for number, held in sorted(self.held.items()):
             if ROWS in held:
                 families = {
@@ -65,5 +66,33 @@ class Block:
                 }
                 rows = families[ROWS]
                 assert isinstance(rows, Sums), "rows are counted by sums"
-                by_model[number] = Slices(RowsOf.of(rows), families, sampling=plan.sampling)
+                of_data = subjects[number].model is None
+                sampling = plan.data_sampling if of_data else plan.sampling
+                by_model[number] = Slices(RowsOf.of(rows), families, sampling=sampling)
         return by_model
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The states of a reference dataset, by slice set and block: they lie as the dataset's do."""
+
+    plan: EvaluationPlan
+    blocks: Mapping[tuple[str, int], Block]
+
+    @classmethod
+    def of(cls, plan: EvaluationPlan, rows: Iterable[StateRow]) -> References:
+        """Decodes all states of the reference of a plan."""
+        grouped = groupby(rows, key=lambda row: (row.slice_set, row.block))
+        return cls(plan, {place: Block.of(own) for place, own in grouped if place[0]})
+
+    def join(
+        self, states: Mapping[int, Slices], place: tuple[str, int], slice_keys: Sequence[str]
+    ) -> None:
+        """Lays beside the states of each subject those of the reference on the same slices."""
+        block = self.blocks.get(place)
+        if self.plan.reference is None or block is None:
+            return
+        beside = block.slices(self.plan.reference, slice_keys)
+        for number, own in states.items():
+            other = self.plan.number_in_reference(number)
+            own.reference = None if other is None else beside.get(other)

@@ -12,17 +12,19 @@ from functools import cached_property
 
 from engine.conditions import Evidence, Measurement
 from engine.core.redaction import redacted_message
-from engine.core.vocabulary import Cell, MetricValue, ModelTest, RowCounts, Slice
-from engine.evaluation.estimates import (
+from engine.core.vocabulary import NO_MODEL, Cell, MetricValue, ModelTest, RowCounts, Slice
+from engine.evaluation.verdicts import decide, is_decided_by_point
+from engine.kinds import (
+    CLEAN,
     NO_DIFFERENCE,
+    Context,
     Difference,
     SliceEstimate,
     SliceEstimates,
-    estimate_metric,
+    kind_of,
 )
-from engine.evaluation.verdicts import decide, is_decided_by_point
-from engine.metrics import METRICS, Metric, Slices
-from engine.planning import EvaluationPlan
+from engine.metrics import Metric, Slices
+from engine.planning import EvaluationPlan, Subject
 
 __all__ = ["Failures", "Judge", "SliceEstimate"]
 
@@ -43,9 +45,9 @@ class Judge:
     thresholds: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
 
     @cached_property
-    def base(self) -> int | None:
-        """The place of the baseline among the models."""
-        return self.plan.base
+    def subjects(self) -> tuple[Subject, ...]:
+        """What tests are about, by number."""
+        return self.plan.subjects
 
     @cached_property
     def at_once(self) -> int:
@@ -53,39 +55,58 @@ class Judge:
         return max(1, min(AT_ONCE, MOST_CELLS // max(self.plan.problem.n_classes, 1) ** 2))
 
     def block(self, slices: Sequence[Slice], states: Mapping[int, Slices]) -> Iterator[Cell]:
-        """The cells of slices of one set, from the states of each model by its number.
+        """The cells of slices of one set, from the states of each subject by its number.
 
-        They come by slice, test and model. The states of all models have the same slices; those
-        of the baseline are found among them.
+        They come by slice, test and subject. The states of all have the same slices; those of what
+        a subject is compared with are found among them.
         """
-        base = self.base if self.base in states and (self.base, "") not in self.failures else None
+        compared = {self.subjects[number].reference for number in states}
+        whole = [n for n in states if n in compared and (n, "") not in self.failures]
         for first in range(0, len(slices), self.at_once):
             last = min(first + self.at_once, len(slices))
-            other = None if base is None else states[base].some(first, last)
-            some = {
-                number: other
-                if other is not None and number == base
-                else model_states.some(first, last, other)
-                for number, model_states in states.items()
-            }
+            others = {number: states[number].some(first, last) for number in whole}
+            some = {}
+            for number, its_states in states.items():
+                reference = self.subjects[number].reference
+                other = None if reference is None else others.get(reference)
+                # What is compared with nothing itself has one view of its states.
+                alone = other is None and number in others
+                some[number] = others[number] if alone else its_states.some(first, last, other)
             yield from self._judge_slices(slices[first:last], some)
 
     def _judge_slices(self, slices: Sequence[Slice], states: Mapping[int, Slices]) -> list[Cell]:
         tests = [test for test in self.plan.tests_on(slices[0].set_name) if test.group is None]
         columns: dict[tuple[int, int], list[Cell]] = {}
-        of_base: dict[int, SliceEstimates] = {}
-        # The others are compared with the baseline, so it goes first.
-        for number in sorted(states, key=lambda number: number != self.base):
+        known: dict[tuple[int, int], SliceEstimates] = {}
+
+        def estimates_of(place: int, number: int) -> SliceEstimates:
+            if (place, number) not in known:
+                known[place, number] = self._estimate(tests[place], number, states[number])
+            return known[place, number]
+
+        # What others are compared with goes first, so that its views are made once.
+        for number in sorted(states, key=lambda n: (n != self.plan.base, n)):
+            subject = self.subjects[number]
             for place, test in enumerate(tests):
-                estimates = self._estimate(test, number, states[number])
-                if number == self.base:
-                    of_base[place] = estimates
-                baseline, counts = of_base.get(place), states[number].counts
+                if not self.plan.is_about(test, subject):
+                    continue
+                estimates = estimates_of(place, number)
+                baseline = None
+                # The baseline is its own, so that its cells say of it what those of others do.
+                reference = number if number == self.plan.base else subject.reference
+                if reference is not None and reference in states:
+                    baseline = estimates_of(place, reference)
                 column = self._column(test, number)
+                counts = states[number].counts
                 cells = self._cells(column, slices, estimates, baseline, counts)
                 columns[place, number] = list(cells)
             states[number].forget_views()
-        listed = [columns[place, number] for place in range(len(tests)) for number in states]
+        listed = [
+            columns[place, number]
+            for place in range(len(tests))
+            for number in states
+            if (place, number) in columns
+        ]
         return [cell for of_slice in zip(*listed, strict=True) for cell in of_slice]
 
     def group_cells(
@@ -96,7 +117,7 @@ class Judge:
         counts: Mapping[int, RowCounts],
     ) -> Iterator[Cell]:
         """The cells of a test on a slice, from what it found of each model by itself."""
-        base_estimate = None if self.base is None else estimates.get(self.base)
+        base_estimate = None if self.plan.base is None else estimates.get(self.plan.base)
         baseline = None if base_estimate is None else base_estimate.value
         for number, estimate in estimates.items():
             column = self._column(test, number)
@@ -109,23 +130,17 @@ class Judge:
 
     def _estimate(self, test: ModelTest, number: int, on: Slices) -> SliceEstimates:
         """A test's figures on slices, or for each the reason why it could not be computed."""
-        count = len(on)
+        count, kind = len(on), kind_of(test)
         if (number, "") in self.failures:
             return SliceEstimates.repeat_failure(
                 count, f"the model failed: {self.failures[number, '']}"
             )
-        metric = self._metric(test, number)
-        if metric is None:
-            assert test.threshold is not None, "only a threshold can be lacking"
-            return SliceEstimates.repeat_failure(
-                count,
-                f"the evaluation {test.threshold.evaluation!r} has no threshold that is "
-                f"best for {test.threshold.best} of this model",
-            )
-        if metric.against and number == self.base:
-            return SliceEstimates.repeat_value(count, MetricValue(None, "is_baseline"))
+        for key in kind.state_keys(test, self.plan.problem):
+            if (number, key) in self.failures:
+                reason = self.failures[number, key]
+                return SliceEstimates.repeat_failure(count, f"the metric failed: {reason}")
         try:
-            return self._estimate_metric(test, number, metric, on)
+            return kind.estimate(test, on, self._context(test, number))
         except Exception as error:  # a user's own metric costs its own cells only
             if count == 1:
                 return SliceEstimates.repeat_failure(
@@ -134,45 +149,33 @@ class Judge:
         # Of many slices some may have a value: each is tried by itself.
         return SliceEstimates.concat([self._estimate(test, number, one) for one in on.slices])
 
-    def _estimate_metric(
-        self, test: ModelTest, number: int, metric: Metric, on: Slices
-    ) -> SliceEstimates:
-        for family in metric.families(self.plan.problem, compared=metric.against):
-            if (number, family.key) in self.failures:
-                reason = self.failures[number, family.key]
-                return SliceEstimates.repeat_failure(len(on), f"the metric failed: {reason}")
-        if metric.against and on.baseline is None:
-            reason = "the baseline failed, with which this one is compared"
-            return SliceEstimates.repeat_failure(len(on), reason)
-        alone = (
-            metric.against or test.threshold is not None or self._is_comparison_lost(metric, number)
+    def _context(self, test: ModelTest, number: int) -> Context:
+        return Context(
+            self.plan.problem,
+            self.plan.confidence,
+            self.subjects[number].model,
+            is_baseline=number == self.plan.base,
+            compares=not self._is_comparison_lost(test, number),
+            thresholds=self.thresholds,
         )
-        return estimate_metric(metric, self.plan, on, alone=alone)
 
-    def _is_comparison_lost(self, metric: Metric, number: int) -> bool:
-        """Whether what compares a model with the baseline failed, of either: none of it is whole.
+    def _is_comparison_lost(self, test: ModelTest, number: int) -> bool:
+        """Whether what compares a model with its reference failed, of either: none of it is whole.
 
         The states of other partitions may still be there.
         """
         if not self.failures:
             return False
-        families = metric.families(self.plan.problem, compared=True)
-        return any(
-            (model_number, family.key) in self.failures
-            for family in families
-            for model_number in (number, self.base)
-        )
-
-    def _metric(self, test: ModelTest, number: int) -> Metric | None:
-        """The metric of a test, at the threshold of its model where it takes one."""
-        if test.threshold is None:
-            return METRICS.get(test.metric)
-        chosen = self.thresholds.get(test.threshold.evaluation, {})
-        at = chosen.get((test.threshold.best, self.plan.models[number].digest))
-        return None if at is None else METRICS.get(test.metric_at(at))
+        kind, problem = kind_of(test), self.plan.problem
+        keys = [family.key for family in kind.families(test, problem)]
+        keys += [family.key for family in kind.pair_families(test, problem)]
+        reference = self.subjects[number].reference
+        both = [number] if reference is None else [number, reference]
+        return any((one, key) in self.failures for key in keys for one in both)
 
     def _column(self, test: ModelTest, number: int) -> Column:
-        return Column(self.plan, test, number, METRICS.get(test.metric), number == self.base)
+        subject = self.subjects[number]
+        return Column(self.plan, test, subject, kind_of(test).metric(test))
 
     def _cells(
         self, column: Column, slices: Sequence[Slice], estimates: SliceEstimates,
@@ -198,13 +201,23 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A test of one model: what all of its cells have in common."""
+    """A test of one subject: what all of its cells have in common."""
 
     plan: EvaluationPlan
     test: ModelTest
-    number: int
+    subject: Subject
     metric: Metric
-    is_baseline: bool
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is the model with which others are compared, as it is."""
+        return self.subject.is_clean and self.subject.number == self.plan.base
+
+    @property
+    def reference_name(self) -> str | None:
+        """The name of the model with which it is compared."""
+        reference = self.subject.reference
+        return None if reference is None else self.plan.models[reference].name
 
     def measurement(
         self, where: Slice, rows: RowCounts, value: MetricValue, baseline: MetricValue | None,
@@ -215,7 +228,8 @@ class Column:
             value, rows, baseline, self.is_baseline, failure, self.plan.min_slice_rows,
             where.kind == "where" and rows.n + rows.null_labels == 0,
             None, None, self.metric.intervals, self.plan.confidence,
-            self.metric.higher_is_better,
+            self.metric.higher_is_better, None,
+            "the baseline" if self.subject.variant is None else "the clean model",
         )  # fmt: skip
 
     def cell(self, where: Slice, measurement: Measurement, difference: Difference) -> Cell:
@@ -223,12 +237,13 @@ class Column:
         decision = decide(self.test, measurement)
         plan, name, base, delta = self.plan, None, None, None
         if measurement.baseline is not None and not self.is_baseline:
-            name, base = plan.baseline, measurement.baseline.value
+            name, base = self.reference_name, measurement.baseline.value
             if base is not None and measurement.value.value is not None:
                 delta = measurement.value.value - base
         low, high, p = NO_DIFFERENCE if delta is None else difference
+        model, variant = self.subject.model or NO_MODEL, self.subject.variant
         return Cell(
-            plan.name, plan.models[self.number], plan.dataset, where, self.test, measurement.rows,
+            plan.name, model, plan.dataset, where, self.test, measurement.rows,
             measurement.value, decision.verdict, decision.reason, name, base, delta, low, high, p,
-            None, decision.p,
+            None, decision.p, None, CLEAN if variant is None else variant.name,
         )  # fmt: skip

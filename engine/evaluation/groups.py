@@ -9,7 +9,7 @@ from functools import reduce
 from engine.core.redaction import redacted_message
 from engine.core.vocabulary import Cell, ModelTest, RowCounts, Slice, SliceSet
 from engine.evaluation.cells import Judge
-from engine.evaluation.estimates import FAILED, SliceEstimate, with_interval
+from engine.kinds.estimates import FAILED, SliceEstimate, with_interval
 from engine.metrics import METRICS, Slices, measure_groups
 from engine.planning.slices import Values, group_text, slice_of
 
@@ -38,10 +38,13 @@ class GroupedSlice:
     def cells(self, judge: Judge) -> Iterator[Cell]:
         """The cells of the tests that compare these groups."""
         for test in judge.plan.tests_reading(self.slice_set):
-            estimates = {
-                number: _estimate(judge, test, number, on) for number, on in self.groups.items()
+            about = {
+                number: on
+                for number, on in self.groups.items()
+                if judge.plan.is_about(test, judge.subjects[number])
             }
-            counts = {number: _total_counts(on) for number, on in self.groups.items()}
+            estimates = {number: _estimate(judge, test, number, on) for number, on in about.items()}
+            counts = {number: _total_counts(on) for number, on in about.items()}
             yield from judge.group_cells(self.where, test, estimates, counts)
 
 

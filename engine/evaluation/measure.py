@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from engine.core.vocabulary import (
+    NO_MODEL,
     Cell,
     ConfusionMatrix,
     Curve,
@@ -22,12 +23,12 @@ from engine.core.vocabulary import (
     SliceSet,
     TaskKind,
 )
-from engine.evaluation.blocks import Block
+from engine.evaluation.blocks import Block, References
 from engine.evaluation.cells import Judge
-from engine.evaluation.estimates import SliceEstimate
 from engine.evaluation.groups import GroupedSlice
 from engine.evaluation.order import Order, with_unique_names
 from engine.evaluation.verdicts import Correction, correct_verdicts
+from engine.kinds import SliceEstimate, kind_of
 from engine.metrics import METRICS, Metric, Problem, Slices, confusion, curves
 from engine.planning import EvaluationPlan
 from engine.planning.plan import refuse_many
@@ -60,6 +61,7 @@ def measure(
     *,
     alpha: float | None = None,
     earlier: Sequence[EvaluationResult] = (),
+    reference: Iterable[StateRow] = (),
 ) -> EvaluationResult:
     """The cells, pictures and costs of an evaluation, from its sorted states.
 
@@ -69,6 +71,7 @@ def measure(
         alpha: the share of false alarms that all tests together may have, where an error budget
             over many runs sets it; else each test has its own, 1 - confidence.
         earlier: the run's evaluations before this one, on which thresholds may be chosen.
+        reference: the sorted states of the reference dataset, where the plan has one.
 
     Raises:
         DataError: when there are more slices than the plan allows.
@@ -77,9 +80,10 @@ def measure(
     judge = Judge(plan, result.failures, {before.name: before.thresholds for before in earlier})
     groups = {group_set.name: group_set for group_set in plan.group_sets}
     sets = plan.sets_by_name
+    beside = References.of(plan, reference)
     chosen: dict[Slice, dict[int, RowCounts]] = {}
     slices: Counter[str] = Counter()
-    for (set_name, _), in_block in groupby(rows, key=lambda row: (row.slice_set, row.block)):
+    for (set_name, number), in_block in groupby(rows, key=lambda row: (row.slice_set, row.block)):
         if set_name == "":
             _read_meta(result, in_block)
             continue
@@ -92,12 +96,13 @@ def measure(
         refuse_many(plan, set_name, slices[set_name])
         places = [from_key(sets, set_name, key) for key in keys]
         states = block.slices(plan, keys)
+        beside.join(states, (set_name, number), keys)
         result.cells += judge.block(places, states)
         for at, where in enumerate(places):
             if where.kind == "where" and groups:
                 chosen[where] = {number: on.counts[at] for number, on in states.items()}
             if where.kind == "overall":
-                alone = {number: on.slices[at] for number, on in states.items()}
+                alone = {n: on.slices[at] for n, on in states.items() if n < len(plan.models)}
                 _draw(result, where, alone)
                 result.thresholds.update(_best_thresholds(result, alone))
     result.cells += list(_unmatched_groups(judge, result.cells, chosen)) if chosen else []
@@ -116,9 +121,11 @@ def measure(
         confusion=result.confusion,
         timings=result.meters,
         model_errors={
-            plan.models[n].name: why for (n, key), why in result.failures.items() if not key
+            plan.models[n].name: why
+            for (n, key), why in result.failures.items()
+            if not key and n < len(plan.models)
         },
-        higher_is_better={t.metric: METRICS.get(t.metric).higher_is_better for t in plan.tests},
+        higher_is_better={t.metric: kind_of(t).metric(t).higher_is_better for t in plan.tests},
         p_value=verdicts.p,
         alpha=level,
         rejected=verdicts.rejected,
@@ -164,7 +171,11 @@ def _unmatched_groups(
     for where, counts in chosen.items():
         for test in judge.plan.tests_on(where.set_name):
             if test.group is not None and (where, test.name) not in cell_keys:
-                empty = {number: SliceEstimate(MetricValue(None, "empty")) for number in counts}
+                empty = {
+                    number: SliceEstimate(MetricValue(None, "empty"))
+                    for number in counts
+                    if judge.plan.is_about(test, judge.subjects[number])
+                }
                 yield from judge.group_cells(where, test, empty, counts)
 
 
@@ -174,14 +185,21 @@ def _read_meta(result: PartialResult, rows: Iterable[StateRow]) -> None:
             for family, reason in read_failures(row.payload).items():
                 result.failures[row.model, family] = reason
         elif row.family == CHANCE:
-            result.doubts[result.plan.models[row.model].name] = row.payload.decode()
+            result.doubts[_model_name(result.plan, row.model)] = row.payload.decode()
         elif row.family == METER:
             sums = decode(row.payload)
             assert isinstance(sums, Sums), "costs are sums"
             meter = dict(zip(METER_COLUMNS, sums.values.sum(axis=(0, 1)).tolist(), strict=True))
-            name = f"predict_seconds/{result.plan.models[row.model].name}"
-            for meter_name, cost in {**meter, name: meter["predict_seconds"]}.items():
+            of_model = _model_name(result.plan, row.model)
+            if of_model:
+                meter[f"predict_seconds/{of_model}"] = meter["predict_seconds"]
+            for meter_name, cost in meter.items():
                 result.meters[meter_name] = result.meters.get(meter_name, 0.0) + cost
+
+
+def _model_name(plan: EvaluationPlan, number: int) -> str:
+    """The name of a subject's model; "" of the data."""
+    return (plan.subjects[number].model or NO_MODEL).name
 
 
 def _best_thresholds(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.core.vocabulary import Cell, Slice
+from engine.core.vocabulary import NO_MODEL, Cell, Slice
 from engine.planning import EvaluationPlan, free_name
 from engine.planning.slices import interval_texts
 
@@ -45,7 +45,7 @@ class Order:
     def __init__(self, plan: EvaluationPlan) -> None:
         self.sets = {slice_set.name: place for place, slice_set in enumerate(plan.slice_sets)}
         self.tests = {test.name: place for place, test in enumerate(plan.tests)}
-        self.models = {model.name: place for place, model in enumerate(plan.models)}
+        self.models = {model.name: place for place, model in enumerate([*plan.models, NO_MODEL])}
         self.edges = {
             (slice_set.name, dimension.column): interval_texts(dimension.edges)
             for slice_set in plan.slice_sets

@@ -93,10 +93,14 @@ def evaluate(
             f"{plan.name}: stored states are damaged ({error}); computing them anew"
         )
         computation.beside.wait()
-        catalog = compute_states(
-            computation, plan, without=[state.writer for state in catalog.kept]
-        )
+        catalog = compute_states(computation, plan, without=_writers(catalog))
         return _judge(computation, budget, catalog, earlier)
+
+
+def _writers(catalog: StateCatalog) -> list[Writer]:
+    """Who wrote what is kept of an evaluation, and of its reference."""
+    own = [state.writer for state in catalog.kept]
+    return own if catalog.reference is None else own + _writers(catalog.reference)
 
 
 def _judge(
@@ -135,10 +139,12 @@ def compute_states(
     todo = plan_states(computation.session, catalog, without=without)
     if todo.nothing_to_do:
         computation.tell.say(f"{plan.name}: all states are kept; no row is read")
-        return catalog
-    step = "damaged" if without else ""
-    rows = _run_scans(computation, todo, step=step)
-    catalog.add_own(todo.outputs, step, rows)
+    else:
+        step = "damaged" if without else ""
+        rows = _run_scans(computation, todo, step=step)
+        catalog.add_own(todo.outputs, step, rows)
+    if plan.reference is not None:
+        catalog.reference = compute_states(computation, plan.reference, without=without)
     return catalog
 
 
@@ -151,6 +157,8 @@ def _recompute_states(computation: Computation, plan: EvaluationPlan) -> StateCa
         _run_scans(computation, todo, step="anew")
         computation.beside.wait()
         catalog = _catalog(computation, plan)
+    if plan.reference is not None:
+        catalog.reference = _recompute_states(computation, plan.reference)
     return catalog
 
 

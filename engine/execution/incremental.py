@@ -68,7 +68,9 @@ class StatePlan:
     @property
     def reused(self) -> int:
         """How many predictions a computation of everything would take more."""
-        return max(self.plan.dataset.rows * len(self.plan.models) - self.predictions, 0)
+        subjects = [subject for subject in self.plan.subjects if subject.model is not None]
+        asked = len(subjects) if self.plan.tests_models else 0
+        return max(self.plan.dataset.rows * asked - self.predictions, 0)
 
     @property
     def rows(self) -> int:
@@ -248,12 +250,15 @@ def _updatable_states(
 
 
 def _predicting_models(plan: EvaluationPlan, needed: Iterable[Need]) -> set[int]:
-    """The models that predict: the baseline too where others are compared with it row by row."""
-    models = set()
+    """The subjects that predict: those too with which others are compared row by row."""
+    subjects, models = plan.subjects, set()
     for need in needed:
+        subject = subjects[need.model]
+        if subject.model is None:
+            continue
         models.add(need.model)
-        if need.paired and plan.base is not None:
-            models.add(plan.base)
+        if need.paired and subject.reference is not None:
+            models.add(subject.reference)
     return models
 
 

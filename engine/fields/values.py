@@ -82,6 +82,7 @@ Predicate = Annotated[
 ]
 Module = Annotated[str, _validator(module_problem)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Proportion = Annotated[float, Field(strict=True, ge=0, le=1)]
 BestField = Literal["f1", "youden", "cost"]
 
 
@@ -97,7 +98,7 @@ class Or:
         return {"anyOf": [self._other, handler(core_schema)]}
 
 
-def _distinct(items: list[Any]) -> list[Any]:
+def distinct(items: list[Any]) -> list[Any]:
     seen: list[tuple[type, Any]] = []
     for item in items:
         if (type(item), item) in seen:
@@ -117,7 +118,7 @@ def _one_or_many(value: Any) -> Any:
 TextList = Annotated[
     list[Text],
     Field(min_length=1, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_distinct),
+    AfterValidator(distinct),
 ]
 Columns = Annotated[TextList, BeforeValidator(_one_or_many), Or({"type": "string", "minLength": 1})]
 
@@ -179,7 +180,7 @@ LabelField = Annotated[
 Labels = Annotated[
     list[LabelField],
     Field(min_length=2, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_distinct),
+    AfterValidator(distinct),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 Loc = tuple[str | int, ...]
 
@@ -55,3 +55,9 @@ def suggestion(word: object, known: Iterable[str]) -> str:
     listed = ", ".join(map(printable_text, names[:20])) + (", ..." if len(names) > 20 else "")
     near = nearest(word, names[:_COMPARED]) if isinstance(word, str) else None
     return f"one of {listed}" + (f"; did you mean {quote(near)}?" if near else "")
+
+
+def list_text(items: Sequence[object]) -> str:
+    """Items as a list in a sentence, the first ten of them."""
+    shown = ", ".join(repr(item) for item in items[:10])
+    return f"[{shown}{', ...' if len(items) > 10 else ''}]"

@@ -37,7 +37,10 @@ from engine.metrics.base import (
     Problem,
     mean,
     mean_metric,
+    mean_of,
     metric,
+    pairs_of,
+    share_of,
 )
 from engine.metrics.basis import Averaged, Basis, Counted, Known, Map
 from engine.metrics.classification import label_text
@@ -101,10 +104,12 @@ __all__ = [
     "label_text",
     "mean",
     "mean_metric",
+    "mean_of",
     "measure_groups",
     "metric",
     "multilabel",
     "one_vs_one",
+    "pairs_of",
     "probability",
     "quantiles",
     "ranking",
@@ -112,6 +117,7 @@ __all__ = [
     "ratio",
     "regression",
     "roc",
+    "share_of",
     "spread_of",
     "spreads_of",
     "thresholds",

@@ -73,7 +73,8 @@ class Slices:
     """All the states of one model on slices, with what is read from them made once.
 
     `families` has the states by the key of their family, whose group `first` is the first slice;
-    `baseline` has the same slices.
+    `baseline` has the same slices, and so has `reference`, where there is one: those of another
+    dataset.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Slices:
         self.families = families
         self.sampling = sampling
         self.baseline = baseline
+        self.reference: Slices | None = None
         self.first = first
         self._made: dict[Hashable, Any] = {}
 
@@ -140,13 +142,15 @@ class Slices:
 
     def some(self, first: int, last: int, baseline: Slices | None = None) -> Slices:
         """The slices from `first` to before `last`, beside those of a baseline."""
-        return Slices(
+        some = Slices(
             self._rows.some(first, last),
             self.families,
             sampling=self.sampling,
             baseline=baseline,
             first=self.first + first,
         )
+        some.reference = None if self.reference is None else self.reference.some(first, last)
+        return some
 
     def view(self, key: str) -> Any:
         """The view of the family `key`, with an axis of slices."""

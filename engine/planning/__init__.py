@@ -6,21 +6,24 @@ so that it travels to the workers as it is, and two equal plans have equal diges
 
 from __future__ import annotations
 
+from engine.core.vocabulary import Columns
 from engine.planning.fit import check_fit
 from engine.planning.needs import Need, code_of, libraries, needs
-from engine.planning.plan import ANY_THRESHOLD, Columns, EvaluationPlan, dump_plans, load_plans
+from engine.planning.plan import AnyFamily, EvaluationPlan, dump_plans, load_plans
 from engine.planning.problem import label_codes, make_problem, same_label
+from engine.planning.subjects import Subject
 from engine.planning.test_names import expand_tests, free_name, metric_mistake
 from engine.states.rows import PREDICTIONS, ROWS, STATES_VERSION
 
 __all__ = [
-    "ANY_THRESHOLD",
     "PREDICTIONS",
     "ROWS",
     "STATES_VERSION",
+    "AnyFamily",
     "Columns",
     "EvaluationPlan",
     "Need",
+    "Subject",
     "check_fit",
     "code_of",
     "dump_plans",

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from engine.core.vocabulary import ModelVersion, SliceSet, plain
-from engine.planning.plan import EvaluationPlan
-from engine.states import Family, PairFamily
+from engine.core.vocabulary import ModelVersion, SliceSet, Variant, plain
+from engine.kinds.perturbations import PERTURBATIONS
+from engine.planning.plan import AnyFamily, EvaluationPlan
+from engine.planning.subjects import Subject
+from engine.states import PairFamily
 from engine.states.rows import PREDICTIONS, ROWS, STATES_VERSION
 
 _LIBRARIES = {"sklearn": "scikit-learn", "tensorflow": "tensorflow", "pytorch": "torch"}
@@ -26,7 +28,9 @@ _LIBRARIES = {"sklearn": "scikit-learn", "tensorflow": "tensorflow", "pytorch": 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One state that an evaluation needs: of a model, on the slices of a set, of a family.
+    """One state that an evaluation needs: of a subject, on the slices of a set, of a family.
+
+    `model` is the subject's number: those below the number of models are the models as they are.
 
     `state` is its name, a digest of all that it depends on but the dataset's version; None where
     that cannot be told, so that it is computed anew each time. `paired` states are made of the
@@ -48,35 +52,45 @@ class Need:
 def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
     """All the states that an evaluation is measured from."""
     reading = _reading(plan)
-    own = [_of_model(plan, model) for model in plan.models]
-    base = None if plan.base is None else own[plan.base]
+    subjects = plan.subjects
+    own = [_of_subject(plan, subject) for subject in subjects]
     all_needs: list[Need] = []
     if plan.keep:
         key = [*reading, plan.columns.key, PREDICTIONS]
-        all_needs = [Need(n, "", PREDICTIONS, _name([*key, about])) for n, about in enumerate(own)]
+        all_needs = [
+            Need(n, "", PREDICTIONS, _name([*key, own[n]])) for n in range(len(plan.models))
+        ]
+    code = dict(plan.code)
     for slice_set in plan.scanned_sets:
         where = [slice_set.dimensions, slice_set.where]
-        for number, model in enumerate(plan.models):
-            about = [reading, where, own[number]]
-            all_needs.append(Need(number, slice_set.name, ROWS, _name([*about, ROWS])))
-            for family in families_of(plan, slice_set, model):
+        for subject, its_own in zip(subjects, own, strict=True):
+            families = families_of(plan, slice_set, subject)
+            if not families and not (subject.is_clean and plan.tests_models):
+                continue
+            about = [reading, where, its_own]
+            place = subject.number, slice_set.name
+            all_needs.append(Need(*place, ROWS, _name([*about, ROWS])))
+            for family in families:
                 paired = isinstance(family, PairFamily)
-                beside = base if paired else None
-                code = dict(plan.code).get(module_of(family), "")
-                state = None if code is None else _name([*about, beside, family.key, code])
-                all_needs.append(Need(number, slice_set.name, family.key, state, paired))
+                beside = None
+                if paired:
+                    assert subject.reference is not None, "a pair is of two"
+                    beside = own[subject.reference]
+                digest = code.get(module_of(family), "")
+                state = None if digest is None else _name([*about, beside, family.key, digest])
+                all_needs.append(Need(*place, family.key, state, paired))
     return tuple(all_needs)
 
 
 def families_of(
-    plan: EvaluationPlan, slice_set: SliceSet, model: ModelVersion
-) -> list[Family | PairFamily]:
-    """The states to keep of a model on a slice set, its own and those beside the baseline."""
-    own: list[Family | PairFamily] = list(plan.families(slice_set, model))
-    return own + list(plan.pair_families(slice_set, model))
+    plan: EvaluationPlan, slice_set: SliceSet, subject: Subject
+) -> list[AnyFamily | PairFamily]:
+    """The states to keep of a subject on a slice set, its own and those beside its reference."""
+    own: list[AnyFamily | PairFamily] = list(plan.families(slice_set, subject))
+    return own + list(plan.pair_families(slice_set, subject))
 
 
-def module_of(family: Family | PairFamily) -> str:
+def module_of(family: AnyFamily | PairFamily) -> str:
     """The module in which what is special of a family was written."""
     function = getattr(family, "function", None)
     module = getattr(function, "__module__", None) or type(family).__module__
@@ -91,9 +105,10 @@ def code_of(plan: EvaluationPlan) -> tuple[tuple[str, str | None], ...]:
     modules = {
         module_of(family)
         for slice_set in plan.scanned_sets
-        for model in plan.models
-        for family in families_of(plan, slice_set, model)
+        for subject in plan.subjects
+        for family in families_of(plan, slice_set, subject)
     }
+    modules |= {perturbation_module(variant) for variant in plan.variants}
     own = sorted(name for name in modules if name.split(".")[0] != "engine")
     return tuple((name, _source(name)) for name in own)
 
@@ -133,9 +148,31 @@ def _reading(plan: EvaluationPlan) -> list[object]:
     ]
 
 
-def _of_model(plan: EvaluationPlan, model: ModelVersion) -> list[object]:
+def _of_subject(plan: EvaluationPlan, subject: Subject) -> list[object]:
+    """What a subject's predictions depend on: a model as it is has the name that it always had."""
+    model = subject.model
+    if model is None:
+        return ["data"]
     library = dict(plan.libraries).get(model.flavor)
-    return [model.digest, model.output, model.classes, model.inputs, model.features, library]
+    own: list[object] = [
+        model.digest,
+        model.output,
+        model.classes,
+        model.inputs,
+        model.features,
+        library,
+    ]
+    variant = subject.variant
+    if variant is None:
+        return own
+    code = dict(plan.code).get(perturbation_module(variant), "")
+    key = [] if plan.columns.key else plan.dataset.schema
+    return [*own, variant.perturbation, variant.parameters, code, plan.columns.key, key]
+
+
+def perturbation_module(variant: Variant) -> str:
+    """The module in which a variant's perturbation was written."""
+    return type(PERTURBATIONS.get(variant.perturbation)).__module__
 
 
 def _name(about: Sequence[object]) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
 
 from engine.core.vocabulary import (
+    LATER,
+    Columns,
     DatasetVersion,
     Dimension,
     ModelTest,
@@ -18,29 +20,21 @@ from engine.core.vocabulary import (
     OverRuns,
     SliceSet,
     TaskKind,
+    Variant,
     Within,
     plain,
 )
 from engine.errors import DataError
-from engine.metrics import METRICS, Problem, Sampling
+from engine.kinds import Setting, kind_of
+from engine.kinds.metric import ANY_THRESHOLD
+from engine.metrics import Problem, Sampling
+from engine.planning.subjects import Subject
 from engine.planning.test_names import free_name
-from engine.states import Confusion, Family, PairFamily, Scores
+from engine.states import ColumnFamily, Confusion, Family, PairFamily, Scores
 
 MAX_PICTURED_CLASSES = 20
-# A metric needs the same states at all thresholds.
-ANY_THRESHOLD = 0.5
 
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns of the dataset and what each is for."""
-
-    label: str
-    weight: str | None = None
-    key: tuple[str, ...] = ()
-    cluster: str | None = None
-    sensitive: tuple[str, ...] = ()
-    query: str | None = None
+AnyFamily = Family | ColumnFamily
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +44,8 @@ class EvaluationPlan:
     `libraries` are the versions of the models' frameworks by flavour, `code` the digests of the
     modules of users' own metrics (None for one that cannot be read), `blocks` into how many parts
     the states of a slice set go (1 where none is named). With `keep`, predictions are stored.
-    `timeout` and `memory` are the seconds and bytes that a model may take for a batch.
+    `timeout` and `memory` are the seconds and bytes that a model may take for a batch. `reference`
+    is the plan of another dataset, for what tests ask of that.
     """
 
     name: str
@@ -74,12 +69,82 @@ class EvaluationPlan:
     keep: bool = False
     timeout: float = 1800.0
     memory: int | None = None
+    reference: EvaluationPlan | None = field(default=None, metadata=LATER)
+
+    def beside(self, dataset: DatasetVersion) -> EvaluationPlan:
+        """The same plan with what its tests ask of a reference dataset, if they ask anything.
+
+        It is a plan of its own: it has the same slices and blocks, its states have names, are kept
+        and brought up to date like others.
+        """
+        tests = tuple(test for test in self.tests if kind_of(test).reads_reference)
+        if not tests:
+            return replace(self, reference=None)
+        # No suite can write such a name.
+        reference = replace(
+            self,
+            name=f"{self.name}\treference",
+            dataset=dataset,
+            tests=tests,
+            baseline=None,
+            keep=False,
+            reference=None,
+        )
+        return replace(self, reference=reference)
+
+    def number_in_reference(self, number: int) -> int | None:
+        """The number that a subject has in the reference's plan; None where it is in none."""
+        if self.reference is None:
+            return None
+        own = self.subjects[number]
+        for subject in self.reference.subjects:
+            if (subject.model, subject.variant) == (own.model, own.variant):
+                return subject.number
+        return None
 
     @property
     def base(self) -> int | None:
         """The place of the baseline among the models."""
         names = [model.name for model in self.models]
         return names.index(self.baseline) if self.baseline in names else None
+
+    @property
+    def setting(self) -> Setting:
+        """What the kinds of tests are asked about."""
+        types = dict(self.dataset.schema)
+        return Setting(self.problem, self.models, self.baseline, self.columns, types)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The variants that tests ask for, each once."""
+        asked = (variant for test in self.tests for variant in kind_of(test).variants(test))
+        return tuple(dict.fromkeys(variant for variant in asked if variant is not None))
+
+    @property
+    def subjects(self) -> tuple[Subject, ...]:
+        """All that has states, by its number."""
+        base = self.base
+        subjects = [
+            Subject(n, model, n, None, None if n == base else base)
+            for n, model in enumerate(self.models)
+        ]
+        for variant in self.variants:
+            for n, model in enumerate(self.models):
+                subjects.append(Subject(len(subjects), model, n, variant, n))
+        if any(kind_of(test).measures_data for test in self.tests):
+            subjects.append(Subject(len(subjects)))
+        return tuple(subjects)
+
+    @property
+    def tests_models(self) -> bool:
+        """Whether any test is about models: else none predicts."""
+        return any(not kind_of(test).measures_data for test in self.tests)
+
+    def is_about(self, test: ModelTest, subject: Subject) -> bool:
+        """Whether a test has cells of a subject."""
+        if subject.model is None:
+            return kind_of(test).measures_data
+        return subject.variant in kind_of(test).variants(test)
 
     @property
     def bucket_columns(self) -> tuple[str, ...]:
@@ -123,6 +188,13 @@ class EvaluationPlan:
         clustered = columns.cluster is not None and columns.key != (columns.cluster,)
         return Sampling(columns.weight is not None, clustered, self.rows_per_cluster)
 
+    @property
+    def data_sampling(self) -> Sampling:
+        """How the rows came, where each counts 1: of the states of columns."""
+        columns = self.columns
+        clustered = columns.cluster is not None and columns.key != (columns.cluster,)
+        return Sampling(False, clustered, self.rows_per_cluster)
+
     def tests_on(self, set_name: str) -> list[ModelTest]:
         """The tests that apply to the slices of a set."""
         return [test for test in self.tests if set_name in test.slice_sets]
@@ -134,29 +206,35 @@ class EvaluationPlan:
         group = slice_set.dimensions[-1].column
         return [test for test in self.tests_on(slice_set.parent) if test.group == group]
 
-    def families(self, slice_set: SliceSet, model: ModelVersion) -> tuple[Family, ...]:
-        """The states to keep of a model on a slice set: what its tests and its pictures need."""
-        by_key: dict[str, Family] = {}
+    def families(self, slice_set: SliceSet, subject: Subject) -> tuple[AnyFamily, ...]:
+        """The states to keep of a subject on a slice set: what its tests and pictures need."""
+        by_key: dict[str, AnyFamily] = {}
         for test in self.tests_reading(slice_set):
-            metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
-            of_baseline = metric.of_baseline(self.problem) if metric.of_baseline else ()
-            for family in (*metric.families(self.problem, compared=False), *of_baseline):
-                if isinstance(family, Family):
-                    by_key.setdefault(family.key, family)
-        if slice_set.kind == "overall":
-            for family in self._picture_families(model):
+            for family in self._families_of_test(test, subject):
+                by_key.setdefault(family.key, family)
+        if slice_set.kind == "overall" and subject.is_clean and self.tests_models:
+            assert subject.model is not None, "it is a model"
+            for family in self._picture_families(subject.model):
                 by_key.setdefault(family.key, family)
         return tuple(by_key.values())
 
-    def pair_families(self, slice_set: SliceSet, model: ModelVersion) -> tuple[PairFamily, ...]:
-        """The states to keep of a model beside the baseline; none of the baseline itself."""
-        if self.baseline is None or model.name == self.baseline:
+    def _families_of_test(self, test: ModelTest, subject: Subject) -> Sequence[AnyFamily]:
+        kind = kind_of(test)
+        if subject.model is None:
+            return kind.column_families(test) if kind.measures_data else ()
+        # A model as it is has what its variants are compared with.
+        variants = kind.variants(test)
+        needed = subject.variant in variants or (subject.is_clean and len(variants) > 0)
+        return kind.families(test, self.problem) if needed else ()
+
+    def pair_families(self, slice_set: SliceSet, subject: Subject) -> tuple[PairFamily, ...]:
+        """The states to keep of a subject beside that with which it is compared."""
+        if subject.reference is None:
             return ()
         by_key: dict[str, PairFamily] = {}
         for test in self.tests_reading(slice_set):
-            metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
-            for family in metric.families(self.problem, compared=True):
-                if isinstance(family, PairFamily):
+            if self.is_about(test, subject):
+                for family in kind_of(test).pair_families(test, self.problem):
                     by_key.setdefault(family.key, family)
         return tuple(by_key.values())
 
@@ -188,9 +266,16 @@ class EvaluationPlan:
                 {
                     (test.metric_at(ANY_THRESHOLD), test.group or "", *test.slice_sets)
                     for test in self.tests
+                    if test.kind == "metric"
+                }
+                | {
+                    (f"{test.kind} {test.parameters}", test.metric, *test.slice_sets)
+                    for test in self.tests
+                    if test.kind != "metric"
                 }
             ),
             "plugins": self.plugins,
+            **({} if self.reference is None else {"reference": self.reference.digest}),
         }
         return _digest(about)
 

@@ -26,6 +26,7 @@ from engine.data.profile import Profile, aggregate, check_predicates, make_profi
 from engine.data.profile_updates import updated_stats
 from engine.data.source import Source, pin_source
 from engine.errors import DataError, EvalMatrixError, InputError, ModelError
+from engine.kinds import kind_of
 from engine.models import check_inputs
 from engine.planning import (
     Columns,
@@ -63,6 +64,7 @@ class _Look:
     source: Source
     digest: str
     profile: Profile | None
+    reference: _Look | None = None
 
 
 def prepare(
@@ -85,7 +87,8 @@ def prepare(
     for evaluation in suite.evaluations:
         say(f"{evaluation.name}: pinning the dataset")
         looks.append(_look(session, store, evaluation))
-        if looks[-1].profile is None:
+        beside = looks[-1].reference
+        if looks[-1].profile is None or (beside is not None and beside.profile is None):
             session.begin()
     return [_prepare(suite, store, look, finder, say) for look in looks]
 
@@ -94,7 +97,12 @@ def _look(session: LazySession, store: Store, evaluation: Evaluation) -> _Look:
     source = pin_source(session, store, evaluation)
     check_columns(source.schema, evaluation)
     digest = profile_digest(source, evaluation)
-    return _Look(evaluation, source, digest, find_profile(store, digest))
+    look = _Look(evaluation, source, digest, find_profile(store, digest))
+    if evaluation.reference is None:
+        return look
+    # What slices are there is told by the dataset: of the reference only its rows are counted.
+    beside = replace(evaluation, dataset=evaluation.reference, reference=None)
+    return replace(look, reference=_look(session, store, beside))
 
 
 def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: Say) -> Prepared:
@@ -111,7 +119,40 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
         seen = _profile(store, source, evaluation)
         keep_profile(store, look.digest, seen)
     dataset = source.dataset(evaluation.dataset.name, seen.rows)
-    return Prepared(_plan(suite, evaluation, models, (dataset, seen)), seen.slices)
+    plan = _plan(suite, evaluation, models, (dataset, seen))
+    if look.reference is not None:
+        say(f"{evaluation.name}: looking at the reference")
+        plan = _with_reference(store, look.reference, plan)
+    return Prepared(plan, seen.slices)
+
+
+def _with_reference(store: Store, look: _Look, plan: EvaluationPlan) -> EvaluationPlan:
+    """The plan with that of the reference dataset, which has what models and tests read."""
+    name, source, seen = look.evaluation.dataset.name, look.source, look.profile
+    types, wanted = dict(plan.dataset.schema), {}
+    for model in plan.models:
+        wanted.update(dict.fromkeys(model.features))
+    for test in plan.tests:
+        wanted.update({family.column: None for family in kind_of(test).column_families(test)})
+    there = dict(source.schema)
+    missing = [column for column in wanted if column not in there]
+    if missing:
+        close = nearest(missing[0], there)
+        hint = f"; nearest to {missing[0]!r} is {close!r}" if close else ""
+        raise DataError(
+            f"evaluation {plan.name!r}: the reference {name!r} lacks the columns {missing}, which "
+            f"the dataset has{hint}"
+        )
+    for column in wanted:
+        if there[column] != types.get(column):
+            raise DataError(
+                f"evaluation {plan.name!r}: the column {column!r} is {there[column]} in the "
+                f"reference {name!r} and {types.get(column)} in the dataset; expected one type"
+            )
+    if seen is None:
+        seen = _profile(store, source, look.evaluation)
+        keep_profile(store, look.digest, seen)
+    return plan.beside(source.dataset(name, seen.rows))
 
 
 def _profile(store: Store, source: Source, evaluation: Evaluation) -> Profile:
@@ -207,7 +248,7 @@ def _plan(
         models=models,
         baseline=evaluation.baseline,
         slice_sets=seen.slice_sets,
-        tests=expand_tests(evaluation.tests, problem),
+        tests=evaluation.tests,
         min_slice_rows=evaluation.min_slice_rows,
         max_slices=evaluation.max_slices,
         plugins=suite.plugins,
@@ -220,6 +261,8 @@ def _plan(
         timeout=evaluation.timeout,
         memory=evaluation.memory,
     )
+    tests = expand_tests(evaluation.tests, plan.setting)
+    plan = replace(plan, tests=tuple(kind_of(test).pin(test, seen.spreads) for test in tests))
     check_fit(plan)
     return replace(plan, code=code_of(plan), blocks=_blocks(plan, seen))
 

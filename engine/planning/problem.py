@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from engine.core.vocabulary import Label, ModelVersion, TaskKind
 from engine.errors import DataError, ModelError
+from engine.fields.wording import list_text
 from engine.metrics import Problem
 
 
@@ -92,11 +93,6 @@ def same_label(label: Label | Decimal) -> str:
     # Not by way of float, which has no room for the last digits of long numbers.
     whole = math.isfinite(label) and label == int(label)
     return f"number {int(label)}" if whole else f"number {float(label)!r}"
-
-
-def list_text(labels: Sequence[Label]) -> str:
-    shown = ", ".join(repr(label) for label in labels[:10])
-    return f"[{shown}{', ...' if len(labels) > 10 else ''}]"
 
 
 def label_codes(problem: Problem) -> Mapping[str, int]:

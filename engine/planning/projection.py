@@ -6,8 +6,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, VariantType
 
+from engine.kinds import kind_of
 from engine.planning import EvaluationPlan
-from engine.planning.scan_columns import BUCKET_COLUMN, KEY_COLUMN
+from engine.planning.scan_columns import BUCKET_COLUMN, KEY_COLUMN, ROW_COLUMN
 from engine.planning.slices import where_column
 from engine.spark.tables import column
 from engine.states import BUCKETS
@@ -24,8 +25,12 @@ def column_names(plan: EvaluationPlan) -> list[str]:
             names[name] = None
     for slice_set in plan.scanned_sets:
         names.update({dimension.column: None for dimension in slice_set.dimensions})
+    for test in plan.tests:
+        for family in kind_of(test).column_families(test):
+            names[family.column] = None
     key = [KEY_COLUMN] if plan.keep else []
-    return [*names, *_wheres(plan), BUCKET_COLUMN, *key]
+    row = [ROW_COLUMN] if plan.variants else []
+    return [*names, *_wheres(plan), BUCKET_COLUMN, *key, *row]
 
 
 def _wheres(plan: EvaluationPlan) -> dict[str, str]:
@@ -48,6 +53,8 @@ def select_columns(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
     derived[BUCKET_COLUMN] = _bucket(frame, plan)
     if plan.keep:
         derived[KEY_COLUMN] = key_text(*plan.columns.key)
+    if plan.variants:
+        derived[ROW_COLUMN] = _row(frame, plan)
     columns = [
         derived[name] if name in derived else F.col(column(name)) for name in column_names(plan)
     ]
@@ -70,6 +77,12 @@ def _bucket(frame: DataFrame, plan: EvaluationPlan) -> Column:
     """The bucket of a row, by a hash of what it belongs to: its cluster, its query, its key."""
     hashed = F.xxhash64(*[hashable(frame.schema[name]) for name in plan.bucket_columns])
     return F.pmod(hashed, F.lit(BUCKETS)).cast("int")
+
+
+def _row(frame: DataFrame, plan: EvaluationPlan) -> Column:
+    """A hash of a row's key, or of all of it, by which its perturbations are drawn."""
+    names = plan.columns.key or tuple(name for name, _ in plan.dataset.schema)
+    return F.xxhash64(*[hashable(frame.schema[name]) for name in names])
 
 
 def hashable(field: StructField) -> Column:

@@ -9,6 +9,7 @@ from __future__ import annotations
 # a table is taken for it.
 BUCKET_COLUMN = "\0bucket"
 KEY_COLUMN = "\0key"
+ROW_COLUMN = "\0row"
 
 
 def kept_column(model: int) -> str:

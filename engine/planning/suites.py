@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.kinds import load_extensions
 from engine.metrics import METRICS
 from engine.planning import metric_mistake
 from engine.suite import Suite, load_suite
@@ -18,7 +19,7 @@ def read_suite(path: str | Path, overrides: tuple[str, ...] = ()) -> Suite:
     Raises:
         SuiteError: with all the mistakes, metrics that do not exist or do not fit included.
     """
-    METRICS.load()
+    load_extensions()
     return load_suite(
         path,
         overrides=overrides,
@@ -38,7 +39,7 @@ def stored_suite(text: str, overrides: Sequence[str] = ()) -> Suite:
 
 def _load_plugin(module: str) -> str | None:
     try:
-        METRICS.load([module])
+        load_extensions([module])
     except InputError as error:
         return str(error)
     return None

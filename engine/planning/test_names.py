@@ -7,31 +7,27 @@ from dataclasses import replace
 
 from engine.core.registry import nearest
 from engine.core.vocabulary import ModelTest, TaskKind
-from engine.metrics import METRICS, Problem, label_text
+from engine.kinds import Setting, kind_of
+from engine.kinds.metric import OF_CLASS, PER_CLASS
+from engine.metrics import METRICS
 
-PER_CLASS = "_per_class"
-OF_CLASS = "_class_"
 
-
-def expand_tests(tests: Sequence[ModelTest], problem: Problem) -> tuple[ModelTest, ...]:
-    """`recall_per_class` becomes one test for each class: `recall_class_0`, ...
+def expand_tests(tests: Sequence[ModelTest], setting: Setting) -> tuple[ModelTest, ...]:
+    """The tests that those of the suite stand for: `recall_per_class` is one for each class.
 
     The names of the new tests are theirs alone, also where a class has a test of its own.
     """
     taken = {test.name for test in tests}
     expanded: list[ModelTest] = []
     for test in tests:
-        if not test.metric.endswith(PER_CLASS):
+        own = kind_of(test).expand(test, setting)
+        if list(own) == [test]:
             expanded.append(test)
             continue
-        stem = test.metric.removesuffix(PER_CLASS)
-        for label in problem.classes:
-            metric = f"{stem}{OF_CLASS}{label_text(label)}"
-            within = test.metric in test.name
-            name = test.name.replace(test.metric, metric) if within else f"{test.name} {metric}"
-            name = free_name(name, taken)
+        for one in own:
+            name = free_name(one.name, taken)
             taken.add(name)
-            expanded.append(replace(test, metric=metric, name=name))
+            expanded.append(replace(one, name=name))
     return tuple(expanded)
 
 

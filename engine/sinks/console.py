@@ -102,7 +102,7 @@ def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
     if not rows:
         console.print(Text("No test was evaluated on all the rows.", style="dim"))
         return
-    models = [model.name for model in evaluation.models]
+    models = highlights.columns_of(evaluation)
     for group in _groups(models, max(1, (console.width - 20) // _MODEL_WIDTH)):
         console.print(_table(evaluation, rows, group))
     if len(rows) > _MAX_METRICS:
@@ -132,7 +132,7 @@ def _table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     table.add_column(Text("on all rows"), overflow="fold")
     for name in models:
-        head = Text(fmt.log_line(name, 40))
+        head = Text(fmt.log_line(highlights.model_label(name), 40))
         if name == evaluation.baseline:
             head.append("\n(baseline)", style="dim not bold")
         table.add_column(head, justify="right", overflow="fold")
@@ -182,7 +182,7 @@ def _findings(outcome: RunOutcome, console: Console) -> None:
 def _finding(finding: Finding, console: Console) -> None:
     first = finding.first
     parts = (
-        fmt.log_line(first.model.name, 40),
+        fmt.log_line(highlights.model_label(first.model.name), 40),
         fmt.list_names([fmt.log_line(name, 60) for name in finding.slices], 2),
         fmt.list_names([fmt.log_line(name, 60) for name in finding.tests], 2),
     )

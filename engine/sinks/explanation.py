@@ -8,6 +8,7 @@ from typing import Any
 from engine.core.registry import nearest
 from engine.errors import InputError
 from engine.sinks import format as fmt
+from engine.sinks.highlights import model_label
 
 Row = Mapping[str, Any]
 
@@ -16,8 +17,14 @@ SHOWN = 10
 
 
 def name_of(row: Row) -> str:
-    """A cell's name: `evaluation/model/slice/test`."""
-    return "/".join(str(row[part]) for part in NAMED)
+    """A cell's name: `evaluation/model/slice/test`, with the variant behind it in brackets."""
+    parts = {**row, "model": model_label(row["model"])}
+    name = "/".join(str(parts[part]) for part in NAMED)
+    return name if _is_clean(row) else f"{name} [{row['variant']}]"
+
+
+def _is_clean(row: Row) -> bool:
+    return row.get("variant") in (None, "clean")
 
 
 def find(rows: Sequence[Row], cell: str) -> Row:
@@ -100,10 +107,9 @@ def _value_sentence(row: Row, confidence: float) -> str:
 def _baseline_sentence(row: Row, confidence: float) -> str:
     if row["baseline_model"] is None or row["baseline_value"] is None:
         return ""
-    text = (
-        f"The baseline {fmt.one_line(row['baseline_model'])} has "
-        f"{fmt.number(row['baseline_value'])} on the same rows"
-    )
+    name = fmt.one_line(row["baseline_model"])
+    other = f"The baseline {name}" if _is_clean(row) else f"{name} with its input as it is"
+    text = f"{other} has {fmt.number(row['baseline_value'])} on the same rows"
     if row["delta"] is None:
         return f"{text}."
     text += f"; the difference is {fmt.signed_number(row['delta'])}"

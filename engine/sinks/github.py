@@ -124,7 +124,7 @@ def _blocks(outcome: RunOutcome) -> Iterable[str]:
 
 def _models_table(evaluation: EvaluationResult) -> str:
     rows = highlights.overall_spots(evaluation)
-    models = [model.name for model in evaluation.models][:_MAX_MODELS]
+    models = highlights.columns_of(evaluation)[:_MAX_MODELS]
     lines = [f"### {escape(evaluation.name)} on all rows", ""]
     for name, message in evaluation.model_errors.items():
         lines += [f"- 🛑 <code>{escape(name)}</code>: {escape(message, _REASON)}", ""]
@@ -134,7 +134,8 @@ def _models_table(evaluation: EvaluationResult) -> str:
     if not rows:
         return "\n".join([*lines, "No test was evaluated on all the rows.", ""])
     titles = [
-        f"<code>{escape(name)}</code>{' (baseline)' if name == evaluation.baseline else ''}"
+        f"<code>{escape(highlights.model_label(name))}</code>"
+        f"{' (baseline)' if name == evaluation.baseline else ''}"
         for name in models
     ]
     lines += _table_head(["metric", *titles], numbers=len(titles))
@@ -194,7 +195,7 @@ def _findings_block(heading: str, findings: Sequence[Finding], limit: int) -> st
         value = _value_text(first.measured) if len(finding.cells) == 1 else "–"
         columns = [
             f"{_WORD_MARKS[finding.word]} {finding.word}",
-            f"<code>{escape(first.model.name)}</code>",
+            f"<code>{escape(highlights.model_label(first.model.name))}</code>",
             escape(fmt.list_names([fmt.one_line(name, 60) for name in finding.slices]), 240),
             escape(fmt.list_names([fmt.one_line(name, 60) for name in finding.tests]), 240),
             value,

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from engine.conditions import needs_baseline, rule
 from engine.core.vocabulary import (
+    NO_MODEL,
     Cell,
     EvaluationResult,
     Gate,
@@ -130,10 +131,24 @@ def column_label(cell: Cell) -> str:
 
     As it is, so that two of them are never one; it goes on one line where it is shown.
     """
+    if cell.model.name == NO_MODEL.name:
+        # Of the data there is one metric for many columns: the test tells them apart.
+        return cell.test.name
     metric = cell.test.metric
     if cell.test.group:
         metric += f" by {cell.test.group}"
     return metric if cell.variant == "clean" else f"{metric} [{cell.variant}]"
+
+
+def model_label(name: str) -> str:
+    """How a model is called where people read; what has none is of the data."""
+    return name or "the data"
+
+
+def columns_of(evaluation: EvaluationResult) -> list[str]:
+    """The names of all that has cells: the models, then the data."""
+    of_data = any(cell.model.name == NO_MODEL.name for cell in evaluation.cells)
+    return [*(model.name for model in evaluation.models), *([NO_MODEL.name] if of_data else [])]
 
 
 def test_label(cell: Cell) -> str:
@@ -266,7 +281,8 @@ def paired_differences(evaluation: EvaluationResult) -> list[PairedDifference]:
     better = {metric: direction(evaluation, metric) for metric in metrics}
     differences = []
     for (model, _, label), spot in spots(evaluation.cells).items():
-        known = [cell for cell in spot.cells if _is_compared(cell)]
+        # A variant is compared with its own model, not with the baseline.
+        known = [cell for cell in spot.cells if _is_compared(cell) and cell.variant == "clean"]
         if model == evaluation.baseline or not known:
             continue
         # Of several tests of one metric the one that asks for the difference speaks.

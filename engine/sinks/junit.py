@@ -31,6 +31,7 @@ from pathlib import Path
 
 from engine.conditions import demand_text
 from engine.core.vocabulary import (
+    NO_MODEL,
     Cell,
     EvaluationResult,
     GateOutcome,
@@ -79,8 +80,10 @@ class _Suite:
 
 def write(outcome: RunOutcome, path: Path) -> Path:
     """Writes a run's cells as JUnit XML; the same outcome gives the same bytes."""
-    pairs = [(evaluation, m) for evaluation in outcome.evaluations for m in evaluation.models]
-    named = _distinct([(e.name, m.name, e.dataset.name) for e, m in pairs], ".")
+    pairs = [
+        (evaluation, m) for evaluation in outcome.evaluations for m in _tested_models(evaluation)
+    ]
+    named = _distinct([(e.name, m.name or "data", e.dataset.name) for e, m in pairs], ".")
     suites = [_suite(outcome, *pair, name) for pair, name in zip(pairs, named, strict=True)]
     if (gate := _gate_suite(outcome, suites)) is not None:
         suites.append(gate)
@@ -97,6 +100,12 @@ def write(outcome: RunOutcome, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
     return path
+
+
+def _tested_models(evaluation: EvaluationResult) -> list[ModelVersion]:
+    """What has a suite of its own: the models, and the data where tests are of these."""
+    of_data = NO_MODEL.name in highlights.columns_of(evaluation)
+    return [*evaluation.models, *([NO_MODEL] if of_data else [])]
 
 
 def _distinct(listed: Sequence[tuple[str, ...]], sign: str) -> list[str]:

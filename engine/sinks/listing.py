@@ -26,6 +26,11 @@ def plan_table(evaluation: Any) -> Table:
     table.add_row(
         "dataset", _plain(f"{dataset.uri} version {dataset.version}, {dataset.rows:,} rows")
     )
+    if pinned.reference is not None:
+        other = pinned.reference.dataset
+        table.add_row(
+            "reference", _plain(f"{other.uri} version {other.version}, {other.rows:,} rows")
+        )
     for model in pinned.models:
         mark = " (baseline)" if model.name == pinned.baseline else ""
         table.add_row("model", _plain(f"{model.name}{mark}: {model.uri}, {model.flavor}"))
@@ -38,6 +43,8 @@ def plan_table(evaluation: Any) -> Table:
         f"{evaluation.steps.rows:,} rows read, {evaluation.predictions:,} predictions, about "
         f"{evaluation.slices:,} slices and {evaluation.cells:,} cells",
     )
+    for name, cost in evaluation.costs:
+        table.add_row("", _plain(f"{name}: {cost}"))
     table.add_row("reused", _plain(f"{evaluation.reused:,} predictions{evaluation.reuse_note}"))
     return table
 

@@ -25,6 +25,13 @@ from engine.states.base import (
     sums_by_cell,
     with_left_out,
 )
+from engine.states.columns import (
+    ColumnBatch,
+    ColumnFamily,
+    ColumnHistogram,
+    ColumnMean,
+    column_nulls,
+)
 from engine.states.dense import (
     ROW_COLUMNS,
     Maxima,
@@ -44,6 +51,7 @@ from engine.states.queries import PairedQueryMean, Queries, QueryMean
 from engine.states.score_histogram import EXACT_SCORES, ScoreHistogram, Scores
 from engine.states.score_views import ScoreBlock, ScoresView, score_blocks
 from engine.states.tally import Confusion, ConfusionView, Tally
+from engine.states.value_counts import ColumnValues, ValueCounts
 from engine.states.value_histogram import ValueHistogram, Values, ValuesView
 
 __all__ = [
@@ -51,6 +59,11 @@ __all__ = [
     "EXACT_SCORES",
     "ROW_COLUMNS",
     "Bools",
+    "ColumnBatch",
+    "ColumnFamily",
+    "ColumnHistogram",
+    "ColumnMean",
+    "ColumnValues",
     "Confusion",
     "ConfusionView",
     "Family",
@@ -85,9 +98,11 @@ __all__ = [
     "States",
     "Sums",
     "Tally",
+    "ValueCounts",
     "ValueHistogram",
     "Values",
     "ValuesView",
+    "column_nulls",
     "decode",
     "rows_of",
     "score_blocks",
@@ -109,6 +124,7 @@ _KINDS: Mapping[str, Any] = {
         LabelTally,
         ScoreHistogram,
         ValueHistogram,
+        ValueCounts,
     )
 }
 _VIEWS: Mapping[str, Any] = {

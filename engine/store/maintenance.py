@@ -122,9 +122,11 @@ def _recent(table: StoreTable, since: dt.datetime) -> Recent:
     runs = table.rows(["run_id", "evaluations"], [("started_at", ">=", since)]).to_pylist()
     states: set[tuple[str, int]] = set()
     for row in runs:
-        for plan in load_plans(row["evaluations"]):
-            named = {need.state for need in needs(plan) if need.state is not None}
-            states |= {(state, plan.dataset.version) for state in named}
+        for evaluation in load_plans(row["evaluations"]):
+            for plan in (evaluation, evaluation.reference):
+                if plan is not None:
+                    named = {need.state for need in needs(plan) if need.state is not None}
+                    states |= {(state, plan.dataset.version) for state in named}
     return Recent(frozenset(row["run_id"] for row in runs), frozenset(states))
 
 

@@ -137,13 +137,13 @@ def cells_table(cells: Sequence[Cell], info: RunInfo, *, first: int = 0) -> pa.T
     return pa.Table.from_arrays(columns, schema=RESULTS_SCHEMA)
 
 
-def tables_of(cells: Sequence[Cell], info: RunInfo) -> Iterator[pa.Table]:
+def tables_of(cells: Sequence[Cell], info: RunInfo, *, first: int = 0) -> Iterator[pa.Table]:
     """Cells as Arrow tables of some rows each, so that millions are never held twice; at least one.
 
-    `position` is a cell's place among all of them.
+    `position` is a cell's place among all of them, where that of the first is `first`.
     """
     for start in range(0, max(len(cells), 1), _BATCH):
-        yield cells_table(cells[start : start + _BATCH], info, first=start)
+        yield cells_table(cells[start : start + _BATCH], info, first=first + start)
 
 
 def write_parquet(cells: Sequence[Cell], info: RunInfo, path: Path) -> None:
@@ -153,13 +153,17 @@ def write_parquet(cells: Sequence[Cell], info: RunInfo, path: Path) -> None:
             writer.write_table(table)
 
 
-def write_results(table: StoreTable, result: EvaluationResult, info: RunInfo) -> None:
+def write_results(
+    table: StoreTable, result: EvaluationResult, info: RunInfo, *, first: int = 0
+) -> None:
     """Appends the cells of an evaluation, once for a run however often it is resumed.
+
+    `first` is how many cells the evaluations before it have.
 
     Raises:
         StoreError: when the table cannot be written.
     """
-    for number, part in enumerate(tables_of(result.cells, info)):
+    for number, part in enumerate(tables_of(result.cells, info, first=first)):
         token = f"results {info.run_id} {result.name} {number * _BATCH}"
         table.append_once(part, token=token, properties=FEW_STATISTICS)
 

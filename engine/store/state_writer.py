@@ -104,7 +104,8 @@ def _collect(states: DataFrame) -> pa.Table | None:
 
 def write_rows(rows: pa.Table, plan: EvaluationPlan, target: Target) -> None:
     """Writes merged states that the driver has, once for a run, evaluation and step."""
-    digests = [plan.models[model].digest for model in rows["model"].to_pylist()]
+    subjects = plan.subjects
+    digests = [subjects[number].digest for number in rows["model"].to_pylist()]
     count = rows.num_rows
 
     def repeat(value: object, kind: pa.DataType) -> pa.Array:
@@ -127,7 +128,7 @@ def write_rows(rows: pa.Table, plan: EvaluationPlan, target: Target) -> None:
 
 
 def _append(states: DataFrame, plan: EvaluationPlan, target: Target) -> None:
-    digests = F.array(*[F.lit(model.digest) for model in plan.models])
+    digests = F.array(*[F.lit(subject.digest) for subject in plan.subjects])
     about = states.select(
         F.lit(target.run_id).alias("run_id"),
         F.lit(plan.name).alias("evaluation"),

@@ -70,7 +70,8 @@ class StateCatalog:
 
     `failed` are the reasons of this run's own failures by model and family; `lost` are the places
     of states that could not be taken from others, with the reason. `unread` is set where a scan has
-    just written what is believed to be kept, and its notes have not been read.
+    just written what is believed to be kept, and its notes have not been read. `reference` is that
+    of the plan's reference dataset.
     """
 
     plan: EvaluationPlan
@@ -81,6 +82,7 @@ class StateCatalog:
     unread: bool = False
     fresh: tuple[str, pa.Table] | None = None
     own_steps: set[str] = field(default_factory=set)
+    reference: StateCatalog | None = None
     needs: tuple[Need, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -113,8 +115,9 @@ class StateCatalog:
     def has_failed(self, need: Need) -> bool:
         """Whether this run has tried, and the model or what is made of it failed."""
         places = {(need.model, ""), (need.model, need.family)}
-        if need.paired and self.plan.base is not None:
-            places.add((self.plan.base, ""))
+        reference = self.plan.subjects[need.model].reference
+        if need.paired and reference is not None:
+            places.add((reference, ""))
         return not self.failed.keys().isdisjoint(places)
 
     def add_own(
@@ -136,6 +139,8 @@ class StateCatalog:
     def forget_others(self) -> None:
         """Leaves only what the run itself has made."""
         self.kept = [entry for entry in self.kept if entry.writer.is_of(self.run_id, self.plan)]
+        if self.reference is not None:
+            self.reference.forget_others()
 
     @property
     def versions(self) -> list[int]:
@@ -169,6 +174,8 @@ def find_states(table: StoreTable, plan: EvaluationPlan, *, run_id: str) -> Stat
     """Looks up what a store keeps that an evaluation of a run could use."""
     catalog = StateCatalog(plan, run_id)
     _sort_out(catalog, _catalog_rows(table, plan))
+    if plan.reference is not None:
+        catalog.reference = find_states(table, plan.reference, run_id=run_id)
     return catalog
 
 
@@ -179,7 +186,7 @@ def _catalog_rows(table: StoreTable, plan: EvaluationPlan) -> list[dict[str, Any
     where = [
         ("dataset_id", "=", plan.dataset.table_id),
         ("schema_version", "=", STATES_VERSION),
-        ("model_digest", "in", sorted({model.digest for model in plan.models})),
+        ("model_digest", "in", sorted({subject.digest for subject in plan.subjects})),
     ]
     about = ["slice_set", "model", "family", "dataset_version", "created_at", *WRITER]
     states = table.rows(["state", "blocks", *about], [*where, ("slice_set", "!=", "")], spares=True)
@@ -284,6 +291,8 @@ def missing_needs(catalog: StateCatalog, without: Iterable[Writer] = ()) -> list
 def check_complete(table: StoreTable, catalog: StateCatalog) -> None:
     """Raises InputError where the store lacks what a run's evaluation was measured from."""
     if not missing_needs(catalog):
+        if catalog.reference is not None:
+            check_complete(table, catalog.reference)
         return
     name, run_id = catalog.plan.name, catalog.run_id
     old = _other_version(table, catalog)

@@ -15,6 +15,7 @@ from engine.conditions import CONDITIONS
 from engine.core.vocabulary import TaskKind
 from engine.fields.names import module_problem, name_problem
 from engine.fields.wording import Loc, quote, suggestion
+from engine.kinds import KINDS, key_in
 from engine.suite.default_names import (
     OVERALL,
     last_part,
@@ -42,15 +43,19 @@ class Hooks:
         return self.canonical(name) if self.canonical else name
 
 
-def check_suite(data: Any, hooks: Hooks) -> Found:
-    """Yields the mistakes of a whole file; plugins are loaded before metrics are looked up."""
-    suite = _mapping(data)
-    for index, plugin in enumerate(_items(suite.get("plugins"))):
+def load_plugins(data: Any, hooks: Hooks) -> Found:
+    """Loads the plugins of a file, and yields those that cannot be."""
+    for index, plugin in enumerate(_items(_mapping(data).get("plugins"))):
         sentence = None
         if hooks.load_plugin and isinstance(plugin, str) and not module_problem(plugin):
             sentence = hooks.load_plugin(plugin)
         if sentence:
             yield ("plugins", index), sentence
+
+
+def check_suite(data: Any, hooks: Hooks) -> Found:
+    """Yields the mistakes of a whole file, whose plugins are loaded."""
+    suite = _mapping(data)
     evaluations = _items(suite.get("evaluations"))
     named = [(("evaluations", i, "name"), _name(item)) for i, item in enumerate(evaluations)]
     yield from _twice(named, "evaluation")
@@ -66,6 +71,9 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
     task = _task(dataset)
     if isinstance(raw.get("dataset"), dict):
         yield from _dataset((*at, "dataset"), dataset, task)
+    if isinstance(raw.get("reference"), dict):
+        yield from _one_source((*at, "reference"), raw["reference"])
+    yield from _references(at, raw)
     yield from _predictions((*at, "predictions"), raw.get("predictions"), dataset)
     yield from check_sensitive(at, raw, dataset)
     yield from _models(at, raw, task)
@@ -76,7 +84,7 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
     yield from _twice(named, "test")
     for index, item in enumerate(tests):
         if isinstance(item, dict):
-            yield from _conditions((*at, "tests", index), item, raw)
+            yield from _kind((*at, "tests", index), item, raw)
             yield from _slice_references((*at, "tests", index, "slices"), item, raw)
             yield from _metric((*at, "tests", index, "metric"), item.get("metric"), task, hooks)
             yield from _threshold((*at, "tests", index, "threshold"), item, task, hooks)
@@ -92,11 +100,27 @@ def _thresholds(at: Loc, evaluation: dict[str, Any], earlier: list[str]) -> Foun
             yield (*at, index, "threshold", "evaluation"), message
 
 
-def _dataset(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
+def _one_source(at: Loc, raw: dict[str, Any]) -> Found:
     given = [source for source in _SOURCES if raw.get(source) is not None]
     if len(given) != 1:
         words = " and ".join(given) or "none"
         yield at, f"found {words}, expected exactly one of delta, csv, parquet"
+
+
+def _references(at: Loc, raw: dict[str, Any]) -> Found:
+    """Yields the tests that look beside a reference where there is none."""
+    if raw.get("reference") is not None:
+        return
+    for index, test in enumerate(_items(raw.get("tests"))):
+        kind = KINDS.get(key_in(test))
+        if kind.reads_reference:
+            message = f"found {kind.key} in an evaluation without a reference"
+            expected = "expected the key 'reference' with another dataset"
+            yield (*at, "tests", index, kind.key), f"{message}, {expected}"
+
+
+def _dataset(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
+    yield from _one_source(at, raw)
     delta = raw.get("delta")
     derived = last_part(delta) if isinstance(delta, str) and delta.strip() else None
     if derived and raw.get("name") is None and (problem := name_problem(derived)):
@@ -224,16 +248,23 @@ def _slice_references(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Fou
             yield (*at, index), f"found {quote(name)}, {expected}"
 
 
-def _conditions(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Found:
-    for rule in CONDITIONS:
+def _kind(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Found:
+    """Yields what a test's kind and its conditions refuse."""
+    kind = KINDS.get(key_in(test))
+    for path, mistake in kind.mistakes(test):
+        yield (*at, *path), mistake
+    rules = [CONDITIONS.get(name) for name in kind.conditions]
+    for rule in rules:
         for key, mistake in rule.mistakes(test):
             yield (*at, key), mistake
-    for kind in [rule.key for rule in CONDITIONS if rule.needs_baseline]:
-        if test.get(kind) not in (None, False) and raw.get("baseline") is None:
+    if kind.compares_itself:
+        return
+    for name in [rule.key for rule in rules if rule.needs_baseline]:
+        if test.get(name) not in (None, False) and raw.get("baseline") is None:
             names = [_model_place((), item)[1] for item in _items(raw.get("models"))]
             listed = suggestion("", [name for name in names if name])
-            message = f"found {kind} in an evaluation without a baseline"
-            yield (*at, kind), f"{message}, expected the key 'baseline' with {listed}"
+            message = f"found {name} in an evaluation without a baseline"
+            yield (*at, name), f"{message}, expected the key 'baseline' with {listed}"
 
 
 def _metric(at: Loc, metric: Any, task: TaskKind | None, hooks: Hooks) -> Found:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.conditions import CONDITIONS
-from engine.core.vocabulary import Condition, Dimension, ModelTest, ThresholdFrom
+from engine.core.vocabulary import Dimension, ModelTest
+from engine.kinds import KINDS, KindFile, kind_of
 from engine.suite.default_names import (
     OVERALL,
     default_test_names,
@@ -17,10 +18,8 @@ from engine.suite.default_names import (
 from engine.suite.schema import (
     DatasetFile,
     EvaluationFile,
-    ModelTestFile,
     SliceFile,
     SuiteFile,
-    ThresholdFile,
 )
 from engine.suite.suite import (
     DatasetSource,
@@ -64,7 +63,7 @@ def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], 
         ),
         slices=slices,
         tests=tuple(
-            replace(test, decide=own.decide or suite.decide)
+            replace(test, decide=own.decide or kind_of(test).decides_by or suite.decide)
             for test, own in zip(
                 _tests(file.tests, metric, tuple(rule.name for rule in slices)),
                 file.tests,
@@ -78,6 +77,7 @@ def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], 
         predictions=file.predictions,
         timeout=file.timeout,
         memory=file.memory,
+        reference=_reference(file),
     )
 
 
@@ -102,6 +102,19 @@ def _dataset(file: DatasetFile, evaluation: str) -> DatasetSource:
     )
 
 
+def _reference(file: EvaluationFile) -> DatasetSource | None:
+    """The reference with the columns of the dataset, and what they mean."""
+    reference = file.reference
+    if reference is None:
+        return None
+    dataset = _dataset(file.dataset, file.name)
+    sources = {"delta": reference.delta, "csv": reference.csv, "parquet": reference.parquet}
+    kind, uri = next((kind, uri) for kind, uri in sources.items() if uri is not None)
+    derived = last_part(uri) if kind == "delta" else f"{file.name} reference"
+    name = reference.name or derived
+    return replace(dataset, format=kind, uri=uri, name=name, version=reference.version)
+
+
 def _slice_rule(file: SliceFile) -> SliceRule:
     bins, quantiles = file.bins or {}, file.quantiles or {}
     dimensions = (
@@ -116,41 +129,28 @@ def _slice_rule(file: SliceFile) -> SliceRule:
 
 
 def _tests(
-    files: list[ModelTestFile], metric: Callable[[str], str], all_slices: tuple[str, ...]
+    files: list[KindFile], metric: Callable[[str], str], all_slices: tuple[str, ...]
 ) -> tuple[ModelTest, ...]:
-    conditions = [_conditions(file) for file in files]
-    metrics = [_at(file, metric(file.metric)) for file in files]
-    kinds = [[condition.kind for condition in listed] for listed in conditions]
+    tests = [_test(file, metric, all_slices) for file in files]
     names = default_test_names(
-        (file.name, own, kind) for file, own, kind in zip(files, metrics, kinds, strict=True)
+        (file.name, test.name, [condition.kind for condition in test.conditions])
+        for file, test in zip(files, tests, strict=True)
     )
-    return tuple(
-        ModelTest(
-            name=name,
-            metric=own,
-            conditions=listed,
-            slice_sets=all_slices if file.slices is None else tuple(file.slices),
-            severity=file.severity,
-            corrected=file.corrected,
-            group=file.group,
-            threshold=_threshold_from(file.threshold),
-        )
-        for file, name, own, listed in zip(files, names, metrics, conditions, strict=True)
+    return tuple(replace(test, name=name) for test, name in zip(tests, names, strict=True))
+
+
+def _test(file: KindFile, metric: Callable[[str], str], all_slices: tuple[str, ...]) -> ModelTest:
+    """The test under the title that its kind gives it."""
+    kind = KINDS.get(file.kind)
+    values = ((CONDITIONS.get(name), getattr(file, name)) for name in kind.conditions)
+    conditions = (rule.read(value) for rule, value in values)
+    test = ModelTest(
+        name="",
+        conditions=tuple(condition for condition in conditions if condition is not None),
+        slice_sets=all_slices if file.slices is None else tuple(file.slices),
+        severity=file.severity,
+        corrected=file.corrected,
+        kind=kind.key,
+        **kind.read(file, metric),
     )
-
-
-def _at(file: ModelTestFile, metric: str) -> str:
-    """The metric at the test's threshold, where that is a number."""
-    at: object = file.threshold
-    return f"{metric}_at_threshold_{at!r}" if isinstance(at, float) else metric
-
-
-def _threshold_from(threshold: object) -> ThresholdFrom | None:
-    if not isinstance(threshold, ThresholdFile):
-        return None
-    return ThresholdFrom(threshold.best, threshold.evaluation)
-
-
-def _conditions(file: ModelTestFile) -> tuple[Condition, ...]:
-    read = (rule.read(getattr(file, rule.key)) for rule in CONDITIONS)
-    return tuple(condition for condition in read if condition is not None)
+    return replace(test, name=kind.title(test))

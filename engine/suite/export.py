@@ -9,7 +9,8 @@ import yaml
 
 from engine.conditions import rule
 from engine.core.vocabulary import DecideBy, ModelTest
-from engine.suite.schema import SuiteFile
+from engine.kinds import kind_of
+from engine.suite.schema import suite_file
 from engine.suite.suite import DatasetSource, Evaluation, SliceRule, Suite
 from engine.suite.yaml_document import SuiteDumper
 
@@ -47,7 +48,7 @@ def schema() -> dict[str, Any]:
 
     It knows types, keys and ranges; what names refer to is checked by `load_suite` alone.
     """
-    json_schema = SuiteFile.model_json_schema(mode="validation")
+    json_schema = suite_file().model_json_schema(mode="validation")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **json_schema}
 
 
@@ -64,6 +65,7 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
             _drop_unset(uri=model.uri, name=model.name, output=model.output and model.output.value)
             for model in item.models
         ],
+        reference=None if item.reference is None else _source(item.reference),
         baseline=item.baseline,
         costs=[list(row) for row in item.costs],
         slices=[_slices(rule) for rule in item.slices],
@@ -76,12 +78,18 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
     )
 
 
-def _dataset(item: DatasetSource) -> dict[str, Any]:
+def _source(item: DatasetSource) -> dict[str, Any]:
     version = item.version
     return _drop_unset(
         **{item.format: item.uri},
         name=item.name,
         version=version.isoformat() if isinstance(version, dt.datetime) else version,
+    )
+
+
+def _dataset(item: DatasetSource) -> dict[str, Any]:
+    return _drop_unset(
+        **_source(item),
         task=item.task.value,
         label=item.label,
         positive_label=item.positive_label,
@@ -116,14 +124,11 @@ def _slices(rule: SliceRule) -> str | dict[str, Any]:
 def _test(test: ModelTest, decide: DecideBy) -> dict[str, Any]:
     return _drop_unset(
         name=test.name,
-        metric=test.metric,
+        **kind_of(test).write(test),
         **{condition.kind: rule(condition).write(condition) for condition in test.conditions},
         slices=list(test.slice_sets),
         severity=test.severity.value,
         # The suite's own way is said once, so that it can be changed in one place.
-        decide=None if test.decide is decide else test.decide.value,
-        threshold=test.threshold
-        and {"best": test.threshold.best, "evaluation": test.threshold.evaluation},
+        decide=None if test.decide is (kind_of(test).decides_by or decide) else test.decide.value,
         corrected=test.corrected,
-        group=test.group,
     )

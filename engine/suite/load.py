@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from engine.core.vocabulary import TaskKind
 from engine.errors import Mistake, SuiteError
 from engine.fields.wording import Loc, quote
-from engine.suite.checks import Hooks, check_suite
+from engine.suite.checks import Hooks, check_suite, load_plugins
 from engine.suite.defaults import resolve
 from engine.suite.overrides import apply_overrides
-from engine.suite.schema import SuiteFile
+from engine.suite.schema import SuiteFile, suite_file
 from engine.suite.suite import Suite
 from engine.suite.validation_errors import report_errors
 from engine.suite.yaml_document import Document, read_document
@@ -47,13 +47,15 @@ def load_suite(
     document = _read(source)
     apply_overrides(document, overrides)
     hooks = Hooks(known_metrics, canonical, load_plugin)
+    # A plugin may bring a kind of test, which the file's own keys depend on.
+    unloaded = list(load_plugins(document.data, hooks))
     file: SuiteFile | None = None
     typed: set[Loc] = set()
     try:
-        file = SuiteFile.model_validate(document.data)
+        file = suite_file().model_validate(document.data)
     except ValidationError as error:
         typed = report_errors(error, document)
-    for loc, message in check_suite(document.data, hooks):
+    for loc, message in (*unloaded, *check_suite(document.data, hooks)):
         if loc not in typed:
             document.report(loc, message)
     if file is None or document.mistakes:

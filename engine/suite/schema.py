@@ -6,21 +6,22 @@ typed nouns that the engine works with are in `suite`.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Annotated, Any, Union
 
 from pydantic import (
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
 )
 
-from engine.conditions import CONDITIONS
-from engine.core.vocabulary import DecideBy, GateRule, OverRuns, Predictions, Severity, Within
+from engine.core.vocabulary import DecideBy, GateRule, OverRuns, Predictions, Within
 from engine.fields.file_model import FileModel
 from engine.fields.values import (
-    BestField,
     Columns,
     DecideField,
     Edges,
@@ -36,7 +37,6 @@ from engine.fields.values import (
     PredictionsField,
     QuantileCount,
     RuleField,
-    SeverityField,
     TaskField,
     Text,
     TextList,
@@ -45,6 +45,8 @@ from engine.fields.values import (
     expected,
 )
 from engine.fields.wording import suggestion
+from engine.kinds import KINDS, KindFile, key_in
+from engine.kinds.perturbations import PERTURBATIONS
 from engine.suite.default_names import OVERALL
 from engine.suite.suite import CHECKPOINT_ROWS
 
@@ -93,6 +95,26 @@ class DatasetFile(FileModel):
     weight: Text | None = Field(None, description="The column of the rows' weights.")
     sensitive: TextList | None = Field(
         None, description="Columns whose values never leave the data."
+    )
+
+
+class ReferenceFile(FileModel):
+    """Another dataset of the same columns: training data, an older version, another table."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [source]} for source in ("delta", "csv", "parquet")]
+        }
+    )
+
+    delta: Text | None = Field(None, description="A Delta table: a path, a URI or a table's name.")
+    csv: Text | None = Field(None, description="CSV files by a glob, taken into Delta.")
+    parquet: Text | None = Field(None, description="Parquet files by a glob, taken into Delta.")
+    name: Name | None = Field(
+        None, description="The reference's name; default: the table's, or from the evaluation's."
+    )
+    version: VersionField = Field(
+        "latest", description="latest, a version number, or a timestamp (UTC without a zone)."
     )
 
 
@@ -147,62 +169,8 @@ SliceField = Annotated[
 ]
 
 
-class ThresholdFile(FileModel):
-    """A threshold that is chosen on an earlier evaluation, for each model its own."""
-
-    best: BestField = Field(description="What it is best for there: f1, youden or cost.")
-    evaluation: Name = Field(description="The evaluation that it is chosen on, on all its rows.")
-
-
-def _number_or_choice(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    if isinstance(value, dict):
-        return handler(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
-        return float(value)
-    raise expected("a number from 0 to 1, or a mapping with best and evaluation")
-
-
-# A number stays one.
-ThresholdField = Annotated[
-    ThresholdFile,
-    WrapValidator(_number_or_choice),
-    Or({"type": "number", "minimum": 0, "maximum": 1}),
-]
-
-
-class _ModelTestFile(FileModel):
-    """A metric on slices, with what is demanded of it; without a demand it is recorded only."""
-
-    metric: Name = Field(description="The metric's name, as scikit-learn's scoring calls it.")
-    name: Name | None = Field(None, description="The test's name; default: from the metric.")
-    group: Text | None = Field(
-        None, description="The column between whose values a fairness metric compares."
-    )
-    threshold: ThresholdField | None = Field(
-        None,
-        description="From which score on a row is positive: a number, or chosen on an evaluation.",
-    )
-    decide: DecideField | None = Field(
-        None, description="interval or point: what is held against the limit; default: the suite's."
-    )
-    corrected: bool = Field(
-        True, description="false: each slice is judged as if it were the only one."
-    )
-    slices: TextList | None = Field(
-        None, description="Names of the slice sets to test on; default: all of the evaluation."
-    )
-    severity: SeverityField = Field(
-        Severity.FAIL, description="fail: the gate fails with it; warn: it is only reported."
-    )
-
-
-# Conditions bring their own keys: a test has one for each.
-_CONDITION_FIELDS: dict[str, Any] = {
-    rule.key: (rule.field | None, Field(None, description=rule.description)) for rule in CONDITIONS
-}
-ModelTestFile = create_model(
-    "ModelTestFile", __base__=_ModelTestFile, __doc__=_ModelTestFile.__doc__, **_CONDITION_FIELDS
-)
+_TESTS = Field(min_length=1, description="What is measured and demanded.")
+_EVALUATIONS = Field(min_length=1, description="What is evaluated, one dataset each.")
 
 
 class EvaluationFile(FileModel):
@@ -210,6 +178,9 @@ class EvaluationFile(FileModel):
 
     name: Name = Field(description="The evaluation's name, once in the suite.")
     dataset: DatasetFile = Field(description="The rows to evaluate on.")
+    reference: ReferenceFile | None = Field(
+        None, description="Rows of the same columns beside which kinds of tests look."
+    )
     models: list[ModelFile] = Field(min_length=1, description="The model versions to evaluate.")
     baseline: Name | None = Field(
         None, description="The name of the model that the others are compared with."
@@ -238,7 +209,7 @@ class EvaluationFile(FileModel):
     memory: int | None = Field(
         None, ge=2**20, le=2**50, description="The most bytes a model may add for a batch."
     )
-    tests: list[ModelTestFile] = Field(min_length=1, description="What is measured and demanded.")
+    tests: list[Any] = _TESTS
 
 
 class MlflowFile(FileModel):
@@ -308,9 +279,41 @@ class SuiteFile(FileModel):
         le=_MAX_COUNT,
         description="A scan of more rows writes its states in chunks of about so many.",
     )
-    evaluations: list[EvaluationFile] = Field(
-        min_length=1, description="What is evaluated, one dataset each."
-    )
+    evaluations: list[EvaluationFile] = _EVALUATIONS
     gate: GateFile = Field(
         default_factory=GateFile, description="What the run's verdicts decide together."
+    )
+
+
+def suite_file() -> type[SuiteFile]:
+    """The suite file with the kinds of tests that are registered now."""
+    return _suite_file(tuple(KINDS.names()), tuple(PERTURBATIONS.names()))
+
+
+def test_file(kind: str) -> type[KindFile]:
+    """A test of a kind in the suite file."""
+    return _test_files(tuple(KINDS.names()), tuple(PERTURBATIONS.names()))[kind]
+
+
+@lru_cache(maxsize=8)
+def _test_files(kinds: tuple[str, ...], _: tuple[str, ...]) -> dict[str, type[KindFile]]:
+    return {key: KINDS.get(key).file() for key in kinds}
+
+
+@lru_cache(maxsize=8)
+def _suite_file(kinds: tuple[str, ...], perturbations: tuple[str, ...]) -> type[SuiteFile]:
+    files = _test_files(kinds, perturbations)
+    tagged = tuple(Annotated[file, Tag(key)] for key, file in files.items())
+    test = Annotated[Union[tagged], Discriminator(key_in)]  # type: ignore[valid-type]  # noqa: UP007
+    evaluation = create_model(
+        "EvaluationFile",
+        __base__=EvaluationFile,
+        __doc__=EvaluationFile.__doc__,
+        tests=(list[test], _TESTS),
+    )
+    return create_model(
+        "SuiteFile",
+        __base__=SuiteFile,
+        __doc__=SuiteFile.__doc__,
+        evaluations=(list[evaluation], _EVALUATIONS),
     )

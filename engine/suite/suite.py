@@ -93,6 +93,7 @@ class Evaluation:
     """Model versions on the slices of one dataset, and the tests they take.
 
     `timeout` is how many seconds a model may take for a batch, `memory` how many bytes it may add.
+    `reference` is another dataset, of the same columns, beside which kinds of tests look.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Evaluation:
     predictions: Predictions = Predictions.DROP
     timeout: float = 1800.0
     memory: int | None = None
+    reference: DatasetSource | None = None
 
 
 @dataclass(frozen=True, slots=True)

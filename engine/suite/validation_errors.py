@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from engine.fields.wording import Loc, nearest, quote, suggestion
-from engine.suite.schema import SuiteFile
+from engine.kinds import KINDS, KindFile
+from engine.suite.schema import SuiteFile, test_file
 from engine.suite.yaml_document import Document
 
 # What was expected, by the type of pydantic's error; the braces are filled from its context.
@@ -27,6 +28,7 @@ _EXPECTED: Mapping[str, str] = {
     "list_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
+    "literal_error": "{expected}",
     "too_short": "at least {min_length} of them",
     "too_long": "at most {max_length} of them",
     "greater_than": "a number greater than {gt:g}",
@@ -39,39 +41,65 @@ _EXPECTED: Mapping[str, str] = {
 def report_errors(error: ValidationError, document: Document) -> set[Loc]:
     """Adds a mistake for each of pydantic's errors, and returns where they stand."""
     places: set[Loc] = set()
-    listed = error.errors(include_url=False)
-    misspelt = {_nearest_key(item["loc"]) for item in listed if item["type"] == "extra_forbidden"}
-    for details in listed:
+    errors = error.errors(include_url=False)
+    misspelt = {_nearest_key(item["loc"]) for item in errors if item["type"] == "extra_forbidden"}
+    for details in errors:
         if details["type"] == "missing" and details["loc"] in misspelt:
             # It is there under a wrong name: one mistake, which is told as the unknown key.
             continue
         # An error in a key of a mapping has `[key]` behind its place.
         in_key = details["loc"][-1:] == ("[key]",) and details["type"] != "extra_forbidden"
-        loc = details["loc"][:-1] if in_key else details["loc"]
+        path = details["loc"][:-1] if in_key else details["loc"]
         is_key = in_key or details["type"] == "extra_forbidden"
+        loc = _without_kind(path)
         if loc not in places:
-            document.report(loc, _message(details, loc), key=is_key)
+            document.report(loc, _message(details, path), key=is_key)
         places.add(loc)
     return places
 
 
-def _nearest_key(loc: Loc) -> Loc | None:
-    """Finds the key that a misspelt one stands for, where there is a near one."""
-    owner = _owner(loc)
-    near = nearest(str(loc[-1]), owner.model_fields) if owner else None
-    return (*loc[:-1], near) if near else None
+def _kind_at(path: Loc) -> int | None:
+    """Where a place names the kind of a test, behind the test's number."""
+    for at in range(2, len(path)):
+        if path[at - 2] == "tests" and isinstance(path[at - 1], int):
+            return at
+    return None
 
 
-def _message(details: ErrorDetails, loc: Loc) -> str:
+def _without_kind(path: Loc) -> Loc:
+    at = _kind_at(path)
+    return path if at is None else (*path[:at], *path[at + 1 :])
+
+
+def _nearest_key(path: Loc) -> Loc | None:
+    """Finds the key that a misspelt one stands for, where there is a near one.
+
+    A misspelt kind leaves a test without the key of any: so the metric is not missing there.
+    """
+    near = nearest(str(path[-1]), _known_keys(path))
+    if near is None:
+        return None
+    return (*path[:-1], "metric" if near in KINDS.names() else near)
+
+
+def _known_keys(path: Loc) -> list[str]:
+    """The keys that could stand at a place."""
+    owner = _owner(path)
+    fields = list(owner.model_fields) if owner else []
+    kinds = KINDS.names() if owner is not None and issubclass(owner, KindFile) else []
+    return list(dict.fromkeys([*fields, *kinds]))
+
+
+def _message(details: ErrorDetails, path: Loc) -> str:
     kind = details["type"]
-    owner = _owner(loc)
     if kind == "extra_forbidden":
-        known = list(owner.model_fields) if owner else []
-        return f"found the unknown key {quote(loc[-1])}, expected {suggestion(loc[-1], known)}"
+        expected = suggestion(path[-1], _known_keys(path))
+        return f"found the unknown key {quote(path[-1])}, expected {expected}"
     if kind == "missing":
-        info = owner.model_fields.get(str(loc[-1])) if owner else None
+        owner = _owner(path)
+        info = owner.model_fields.get(str(path[-1])) if owner else None
         meaning = f": {info.description}" if info and info.description else ""
-        return f"is missing, expected the key {quote(loc[-1])}{meaning}"
+        return f"is missing, expected the key {quote(path[-1])}{meaning}"
     template = _EXPECTED.get(kind)
     wanted = template.format(**details.get("ctx", {})) if template else details["msg"]
     value = details["input"]
@@ -91,14 +119,16 @@ def _hint(kind: str, value: Any) -> str:
     return ""
 
 
-def _owner(loc: Loc) -> type[BaseModel] | None:
+def _owner(path: Loc) -> type[BaseModel] | None:
     """Finds the model of the mapping that the last key of a place stands in."""
     model: type[BaseModel] | None = SuiteFile
-    for step in loc[:-1]:
-        if isinstance(step, int) or model is None:
-            continue
-        info = model.model_fields.get(step)
-        model = next(_models_in(info.annotation), None) if info else None
+    kind_at = _kind_at(path)
+    for at, step in enumerate(path[:-1]):
+        if at == kind_at:
+            model = test_file(str(step))
+        elif not isinstance(step, int) and model is not None:
+            info = model.model_fields.get(step)
+            model = next(_models_in(info.annotation), None) if info else None
     return model
 
 

@@ -110,7 +110,7 @@ def rows_for(
         none = np.zeros(n, bool)
         flags = RowFlags(none, np.arange(n) < bad, none)
         states = {ROWS: rows_of(weight, flags, bucket, 1)}
-        for family in plan.families(slice_set, plan.models[number]):
+        for family in plan.families(slice_set, plan.subjects[number]):
             states[family.key] = family.of(batch, groups, 1)
         made += [
             SliceRow(number, set_name, slice_key(values), family, of)
@@ -333,7 +333,7 @@ def scored_rows(plan: EvaluationPlan, scores: Sequence[float], truth: Sequence[i
     )  # fmt: skip
     none = np.zeros(n, bool)
     states = {ROWS: rows_of(np.ones(n), RowFlags(none, none, none), bucket, 1)}
-    for family in plan.families(slice_set, plan.models[0]):
+    for family in plan.families(slice_set, plan.subjects[0]):
         states[family.key] = family.of(batch, zeros, 1)
     key = slice_key(())
     return [SliceRow(0, "overall", key, name, of) for name, of in states.items()]

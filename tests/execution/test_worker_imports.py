@@ -27,7 +27,7 @@ from engine.execution.kernel.scan import scan
 from engine.metrics import Problem
 from engine.models import ModelRequest, loaded_count, resolve
 from engine.models.flavors.sklearn import import_skops
-from engine.planning import Columns, EvaluationPlan, expand_tests
+from engine.planning import Columns, EvaluationPlan
 from engine.planning.scan_columns import BUCKET_COLUMN
 from engine.states import BUCKETS
 
@@ -88,7 +88,7 @@ def plan(tmp_path: Path) -> Callable[..., EvaluationPlan]:
             models=(resolve(request),),
             baseline=None,
             slice_sets=(SliceSet("overall", "overall"),),
-            tests=expand_tests(tests, problem),
+            tests=tests,
             min_slice_rows=1,
             max_slices=10,
         )

@@ -29,6 +29,7 @@ from engine.core.vocabulary import (
     Within,
 )
 from engine.errors import DataError, InputError, ModelError
+from engine.kinds import Setting
 from engine.metrics import METRICS, Problem, mean_metric
 from engine.planning import (
     Columns,
@@ -197,6 +198,10 @@ def test_plans_come_back_with_inputs_of_every_kind(inputs: Any) -> None:
     assert types_of(loaded.models[0].inputs) == types_of(inputs)
 
 
+def setting_of(problem: Problem) -> Setting:
+    return replace(PLAN, problem=problem).setting
+
+
 def test_many_plans_come_back_in_order() -> None:
     plans = (PLAN, replace(PLAN, name="b", baseline=None, plugins=()), replace(PLAN, name="c"))
     assert load_plans(dump_plans(plans)) == plans
@@ -211,7 +216,7 @@ def test_a_metric_of_each_class_is_one_test_for_each() -> None:
         ModelTest("no class is forgotten", "f1_per_class"),
         ModelTest("accuracy", "accuracy"),
     )
-    expanded = expand_tests(tests, problem)
+    expanded = expand_tests(tests, setting_of(problem))
     assert [(test.name, test.metric) for test in expanded] == [
         ("recall_class_cat min", "recall_class_cat"),
         ("recall_class_dog min", "recall_class_dog"),
@@ -230,7 +235,7 @@ def test_expanded_tests_have_names_of_their_own() -> None:
         ModelTest("recall_per_class", "recall_per_class"),
         ModelTest("recall_class_0", "recall_class_0"),
     )
-    names = [test.name for test in expand_tests(tests, Problem(BINARY, (0, 1)))]
+    names = [test.name for test in expand_tests(tests, setting_of(Problem(BINARY, (0, 1))))]
     assert names == ["recall_class_0 #2", "recall_class_1", "recall_class_0"]
     assert free_name("a", {"a", "a #2"}) == "a #3"
 
@@ -385,8 +390,10 @@ def test_a_metric_of_ones_own_may_have_class_in_its_name() -> None:
 
 
 def test_the_states_of_a_slice_set_are_what_its_tests_need() -> None:
-    def keys(number: int, of: ModelVersion = PLAN.models[0]) -> list[str]:
-        return [family.key for family in PLAN.families(PLAN.slice_sets[number], of)]
+    model = PLAN.subjects[0]
+
+    def keys(number: int) -> list[str]:
+        return [family.key for family in PLAN.families(PLAN.slice_sets[number], model)]
 
     assert keys(1) == ["scores(1)"]
     assert keys(2) == keys(3) == []
@@ -394,13 +401,13 @@ def test_the_states_of_a_slice_set_are_what_its_tests_need() -> None:
     assert "scores(1)" not in [
         family.key
         for family in replace(PLAN, tests=()).families(
-            PLAN.slice_sets[0], replace(PLAN.models[0], output=Output.LABEL)
+            PLAN.slice_sets[0], replace(model, model=replace(PLAN.models[0], output=Output.LABEL))
         )
     ]
     many = replace(PLAN, problem=Problem(MULTI, tuple(range(21))), tests=())
-    assert many.families(PLAN.slice_sets[0], PLAN.models[0]) == ()
+    assert many.families(PLAN.slice_sets[0], model) == ()
     regression = replace(PLAN, problem=Problem(REGRESSION), tests=())
-    assert regression.families(PLAN.slice_sets[0], PLAN.models[0]) == ()
+    assert regression.families(PLAN.slice_sets[0], model) == ()
 
 
 def test_tests_apply_to_the_sets_they_name() -> None:
@@ -413,7 +420,7 @@ def test_tests_apply_to_the_sets_they_name() -> None:
 def test_a_class_of_any_text_has_a_metric_of_its_own(nasty: ModuleType) -> None:
     problem = Problem(MULTI, tuple(nasty.CURATED))
     for stem in ("recall", "f1"):
-        tests = expand_tests([ModelTest("each", f"{stem}_per_class")], problem)
+        tests = expand_tests([ModelTest("each", f"{stem}_per_class")], setting_of(problem))
         assert [METRICS.get(test.metric).name for test in tests] == [
             f"{stem}_class_{label}" for label in nasty.CURATED
         ]

@@ -7,7 +7,7 @@ so that none has to know another room's insides.
 
 from __future__ import annotations
 
-from engine.core.vocabulary.data import DatasetVersion, Dimension, Slice, SliceSet
+from engine.core.vocabulary.data import Columns, DatasetVersion, Dimension, Slice, SliceSet
 from engine.core.vocabulary.enums import (
     DecideBy,
     GateOutcome,
@@ -20,8 +20,14 @@ from engine.core.vocabulary.enums import (
     Verdict,
     Within,
 )
-from engine.core.vocabulary.models import ColumnSpec, Label, ModelVersion, TensorSpec
-from engine.core.vocabulary.plain import plain
+from engine.core.vocabulary.models import (
+    NO_MODEL,
+    ColumnSpec,
+    Label,
+    ModelVersion,
+    TensorSpec,
+)
+from engine.core.vocabulary.plain import LATER, plain
 from engine.core.vocabulary.results import (
     Cell,
     ConfusionMatrix,
@@ -33,11 +39,14 @@ from engine.core.vocabulary.results import (
     RunInfo,
     RunOutcome,
 )
-from engine.core.vocabulary.tests import Condition, ModelTest, ThresholdFrom
+from engine.core.vocabulary.tests import Condition, ModelTest, ThresholdFrom, Variant
 
 __all__ = [
+    "LATER",
+    "NO_MODEL",
     "Cell",
     "ColumnSpec",
+    "Columns",
     "Condition",
     "ConfusionMatrix",
     "Curve",
@@ -64,6 +73,7 @@ __all__ = [
     "TaskKind",
     "TensorSpec",
     "ThresholdFrom",
+    "Variant",
     "Verdict",
     "Within",
     "plain",

@@ -58,3 +58,15 @@ class Slice:
     @property
     def columns(self) -> dict[str, str | None]:
         return dict(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of the dataset and what each is for."""
+
+    label: str
+    weight: str | None = None
+    key: tuple[str, ...] = ()
+    cluster: str | None = None
+    sensitive: tuple[str, ...] = ()
+    query: str | None = None

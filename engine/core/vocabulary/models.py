@@ -49,3 +49,7 @@ class ModelVersion:
     features: tuple[str, ...] = ()
     registered_name: str | None = None
     model_id: str | None = None
+
+
+NO_MODEL = ModelVersion("", "", None, "", "", "", TaskKind.REGRESSION, Output.VALUE)
+"""What stands in a cell of the data in the place of a model."""

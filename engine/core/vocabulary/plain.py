@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import Field, field, fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
+LATER = {"later": True}
+"""The metadata of a field that came after its noun was first written and hashed.
 
-def later(default: Any) -> Any:
-    """A field that came after its noun was first written and hashed.
-
-    Where it has its default, `plain` leaves it out: what has nothing new is written as before, has
-    the digest it had, and is found in stores of before.
-    """
-    return field(default=default, metadata={"later": True})
+Where it has its default, `plain` leaves it out: what has nothing new is written as before, has the
+digest it had, and is found in stores of before.
+"""
 
 
 def plain(value: Any) -> Any:

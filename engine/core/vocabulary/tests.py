@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.core.vocabulary.enums import DecideBy, Severity
-from engine.core.vocabulary.plain import later
+from engine.core.vocabulary.plain import LATER
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,20 @@ class Condition:
     kind: str
     bound: float
     relative: bool = False
-    upper: float | None = later(None)
+    upper: float | None = field(default=None, metadata=LATER)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A transformation of a model's input, behind which the model is a variant of itself.
+
+    `name` is what results call it, such as `noise(f0,f1)@2`; `perturbation` is the registered one
+    that is done, with `parameters`, all that it depends on, as JSON.
+    """
+
+    name: str
+    perturbation: str
+    parameters: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,10 @@ class ThresholdFrom:
 
 @dataclass(frozen=True, slots=True)
 class ModelTest:
-    """A metric on slice sets with conditions; without one it is measured and recorded only.
+    """What is measured on slice sets, with conditions; without one it is recorded only.
+
+    `kind` is the key of its kind (`engine.kinds`), `parameters` what is asked under this key, as
+    JSON, and `metric` what is measured.
 
     `corrected` tests are judged together over their slices, so that a thousand of them raise no
     more false alarms than one. `group` is the column between whose values a fairness metric
@@ -51,6 +67,8 @@ class ModelTest:
     corrected: bool = True
     group: str | None = None
     threshold: ThresholdFrom | None = None
+    kind: str = field(default="metric", metadata=LATER)
+    parameters: str = field(default="", metadata=LATER)
 
     def metric_at(self, threshold: float) -> str:
         """The metric at a threshold, where the test takes one; else the metric as it is."""

@@ -12,13 +12,13 @@ import pyarrow as pa
 from engine.core.vocabulary import ModelVersion
 from engine.execution.kernel.parsing import Predicted, Truth
 from engine.models import UNWATCHED, Guard, Load, Prediction
+from engine.planning import AnyFamily, Subject
 from engine.planning.scan_columns import KEY_COLUMN, kept_column
 from engine.planning.slices import Placed
 from engine.states import (
     BUCKETS,
     ROW_COLUMNS,
     Bools,
-    Family,
     Floats,
     Ints,
     Pair,
@@ -54,14 +54,13 @@ class Work:
 
 @dataclass(slots=True)
 class ModelTask:
-    """One model in one worker task: its states so far, the predictions to keep, and what failed.
+    """One subject in one worker task: its states so far, predictions to keep, what failed.
 
     `failures` has the reason by the family that could not be made; the key "" is the model itself.
     """
 
-    number: int
-    model: ModelVersion
-    families: tuple[tuple[Family, ...], ...]
+    subject: Subject
+    families: tuple[tuple[AnyFamily, ...], ...]
     pairs: tuple[tuple[PairFamily, ...], ...]
     counted: tuple[bool, ...]
     keeps: bool = False
@@ -77,9 +76,25 @@ class ModelTask:
         self.sums[key] = states if held is None else held.merge(states)
 
     @property
-    def predicts(self) -> bool:
-        """Whether its own states, or those beside the baseline's, need its predictions."""
+    def number(self) -> int:
+        """The number of what it is about."""
+        return self.subject.number
+
+    @property
+    def model(self) -> ModelVersion:
+        """Its model, which all have but the data."""
+        assert self.subject.model is not None, "the data predict nothing"
+        return self.subject.model
+
+    @property
+    def makes_states(self) -> bool:
+        """Whether anything of it is wanted."""
         return self.keeps or any(map(any, (self.families, self.pairs, self.counted)))
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether it makes states beside what it is compared with."""
+        return any(self.pairs)
 
     def predict(self, batch: pa.RecordBatch, load: Load) -> Prediction:
         """The predictions for a batch: those that are kept, and the model's own for the others.
@@ -87,7 +102,7 @@ class ModelTask:
         Raises:
             Exception: whatever the model raises, or what `load` does.
         """
-        known = known_rows(batch, self.number)
+        known = None if self.subject.variant is not None else known_rows(batch, self.number)
         if known is None or not known.any():
             return self._fresh(batch, load)
         kept = batch.column(kept_column(self.number)).filter(pa.array(known))
@@ -111,7 +126,7 @@ class ModelTask:
         if self.counted[set_number]:
             zero = Sums(np.zeros((n_groups, BUCKETS, len(ROW_COLUMNS))))
             yield ROWS, self._pad(set_number, ROWS, zero)
-        families: list[Family | PairFamily] = list(self.families[set_number])
+        families: list[AnyFamily | PairFamily] = list(self.families[set_number])
         for family in [*families, *self.pairs[set_number]]:
             if not self.failures.keys() & {"", family.key}:
                 zeros = family.zero(n_groups)

@@ -8,26 +8,28 @@ of Arrow batches to an iterator of Arrow batches, which tests run in one process
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import starmap
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from engine.core.redaction import redacted_message
-from engine.core.vocabulary import ModelVersion, SliceSet
+from engine.core.vocabulary import SliceSet, Variant
 from engine.execution.kernel.batches import chunks, query_codes, whole_queries
 from engine.execution.kernel.merge import slices_by_block
 from engine.execution.kernel.model_task import ModelTask, Rows, Usable, Work
 from engine.execution.kernel.parsing import Predicted, read_prediction, read_truth, read_weight
-from engine.metrics import METRICS
+from engine.kinds import load_extensions
+from engine.kinds.perturbations import perturb
 from engine.models import Limits, ModelStopped, Watch, load, loaded_count
-from engine.planning import EvaluationPlan
+from engine.planning import AnyFamily, EvaluationPlan, Subject
 from engine.planning.plan import refuse_many
-from engine.planning.scan_columns import BUCKET_COLUMN
+from engine.planning.scan_columns import BUCKET_COLUMN, ROW_COLUMN
 from engine.planning.slices import SliceIndex, Slicer, slice_key
-from engine.states import Bools, Family, Ints, Pair, PairFamily, Scored, Sums
+from engine.states import Bools, ColumnBatch, Ints, Pair, PairFamily, Scored, Sums
 from engine.states.rows import (
     METER,
     PREDICTIONS,
@@ -40,7 +42,7 @@ from engine.states.rows import (
 )
 from engine.store.prediction_rows import PREDICTED
 
-F = TypeVar("F", Family, PairFamily)
+F = TypeVar("F", AnyFamily, PairFamily)
 
 
 def scan(
@@ -54,7 +56,7 @@ def scan(
     Raises:
         DataError: for a weight that cannot be, or more slices than the plan allows.
     """
-    METRICS.load(plan.plugins)
+    load_extensions(plan.plugins)
     task = ScanTask(plan, work or Work(blocks=dict(plan.blocks)), partition)
     started = time.perf_counter()
     whole = plan.columns.query
@@ -75,38 +77,55 @@ class ScanTask:
         self.watch = Watch(Limits(plan.timeout, plan.memory), work.guard, partition)
         self.sets = plan.scanned_sets
         self.slicer = Slicer(self.sets)
-        tasks = [self._task(number, model) for number, model in enumerate(plan.models)]
-        paired = any(map(any, (pairs for task in tasks for pairs in task.pairs)))
-        # The others are compared with the baseline, so it goes first.
-        tasks.sort(key=lambda task: task.number != plan.base)
+        subjects = plan.subjects
+        tasks = [self._task(subject) for subject in subjects]
+        compared = {task.subject.reference for task in tasks if task.has_pairs}
+        # What others are compared with goes first: the baseline, then the models as they are.
+        tasks.sort(key=lambda task: (task.number != plan.base, not task.subject.is_clean))
         self.models = [
-            task for task in tasks if task.predicts or (paired and task.number == plan.base)
+            task
+            for task in tasks
+            if task.subject.model and (task.makes_states or task.number in compared)
         ]
+        self.data = [task for task in tasks if not task.subject.model and task.makes_states]
+        self.compared = compared
         self.rows = self.batches = 0
         self.loads = loaded_count()
 
-    def _task(self, number: int, model: ModelVersion) -> ModelTask:
-        """What is to be made of one model."""
-        plan = self.plan
+    @property
+    def tasks(self) -> list[ModelTask]:
+        """What states are made of: the models and their variants, then the data."""
+        return [*self.models, *self.data]
+
+    def _task(self, subject: Subject) -> ModelTask:
+        """What is to be made of one subject."""
+        plan, number = self.plan, subject.number
 
         def wanted_families(slice_set: SliceSet, families: Iterable[F]) -> tuple[F, ...]:
             return tuple(f for f in families if self.work.wants(number, slice_set.name, f.key))
 
+        families = [plan.families(slice_set, subject) for slice_set in self.sets]
+        pairs = [plan.pair_families(slice_set, subject) for slice_set in self.sets]
         return ModelTask(
-            number,
-            model,
+            subject,
+            tuple(starmap(wanted_families, zip(self.sets, families, strict=True))),
+            tuple(starmap(wanted_families, zip(self.sets, pairs, strict=True))),
             tuple(
-                wanted_families(slice_set, plan.families(slice_set, model))
-                for slice_set in self.sets
+                self._counts_rows(subject, slice_set, own)
+                for slice_set, own in zip(self.sets, families, strict=True)
             ),
-            tuple(
-                wanted_families(slice_set, plan.pair_families(slice_set, model))
-                for slice_set in self.sets
-            ),
-            tuple(self.work.wants(number, slice_set.name, ROWS) for slice_set in self.sets),
             # Of rows that are no longer there nothing is kept.
-            plan.keep and self.work.sign > 0 and self.work.wants(number, "", PREDICTIONS),
+            plan.keep
+            and subject.is_clean
+            and self.work.sign > 0
+            and self.work.wants(number, "", PREDICTIONS),
         )
+
+    def _counts_rows(self, subject: Subject, slice_set: SliceSet, families: object) -> bool:
+        """Whether the rows of a subject are counted on a slice set: where it has states at all."""
+        if not (families or (subject.is_clean and self.plan.tests_models)):
+            return False
+        return self.work.wants(subject.number, slice_set.name, ROWS)
 
     def add_batch(self, batch: pa.RecordBatch) -> None:
         """Cuts, predicts and sums one batch."""
@@ -116,9 +135,11 @@ class ScanTask:
         usable = batch if every.labelled.all() else batch.filter(pa.array(every.labelled))
         none_bad = np.zeros(batch.num_rows, bool)
         counts = self._counts(every, none_bad)
-        baseline: Usable | None = None
+        self._add_columns(batch, every)
+        references: dict[int | None, Usable] = {}
+        variants: dict[Variant, pa.RecordBatch] = {}
         for task in self.models:
-            predicted = self._predict(task, usable)
+            predicted = self._predict(task, usable, variants)
             if predicted is None or predicted.good.all():
                 bad, counted = none_bad, counts
             else:
@@ -133,10 +154,24 @@ class ScanTask:
                 continue
             ours = Usable(rows, every.scored_rows(rows, predicted))
             self._sum(task, task.families, (ours.rows, ours.scored), every)
-            if task.number == self.plan.base:
-                baseline = ours
-            elif baseline is not None:
-                self._sum(task, task.pairs, ours.beside(baseline), every)
+            if task.number in self.compared:
+                references[task.number] = ours
+            reference = task.subject.reference
+            if reference in references:
+                self._sum(task, task.pairs, ours.beside(references[reference]), every)
+
+    def _add_columns(self, batch: pa.RecordBatch, every: Rows) -> None:
+        """Sums the states of columns, of all rows whether they have a label or not."""
+        for task in self.data:
+            columns = ColumnBatch(batch, every.bucket)
+            rows = np.arange(batch.num_rows)
+            for number, (placed, index) in enumerate(
+                zip(every.placed, self.slicer.indices, strict=True)
+            ):
+                if task.counted[number]:
+                    here = columns if placed.rows is None else columns.at(placed.rows)
+                    task.add(number, ROWS, here.count(placed.groups, len(index.keys)))
+            self._sum(task, task.families, (rows, columns), every)
 
     def new_predictions(self) -> Iterator[StateBytes]:
         """The predictions to keep of what was eaten last."""
@@ -163,12 +198,18 @@ class ScanTask:
             for placed, index in zip(every.placed, self.slicer.indices, strict=True)
         ]
 
-    def _predict(self, task: ModelTask, batch: pa.RecordBatch) -> Predicted | None:
-        """The predictions for a batch; None from a model that failed, on this batch or before."""
+    def _predict(
+        self, task: ModelTask, batch: pa.RecordBatch, variants: dict[Variant, pa.RecordBatch]
+    ) -> Predicted | None:
+        """The predictions for a batch; None from a model that failed, on this batch or before.
+
+        `variants` has the batch as it is behind each variant that was made of it.
+        """
         if "" in task.failures or batch.num_rows == 0:
             return None
         try:
-            loading = self.watch.loader(load, task.number, self.batches)
+            loading = self.watch.loader(load, task.subject.model_number, self.batches)
+            batch = self._behind(task.subject.variant, batch, variants)
             return read_prediction(task.predict(batch, loading), self.plan.problem)
         except ModelStopped as stopped:
             task.failures[""] = str(stopped)
@@ -178,11 +219,25 @@ class ScanTask:
             task.failures[""] = f"{redacted_message(error)}, on {self.watch.place(self.batches)}"
         return None
 
+    def _behind(
+        self,
+        variant: Variant | None,
+        batch: pa.RecordBatch,
+        variants: dict[Variant, pa.RecordBatch],
+    ) -> pa.RecordBatch:
+        """A batch behind a variant, which is made of it once for all models."""
+        if variant is None:
+            return batch
+        if variant not in variants:
+            rows = batch.column(ROW_COLUMN).to_numpy(zero_copy_only=False)
+            variants[variant] = perturb(batch, rows.astype(np.int64, copy=False), variant)
+        return variants[variant]
+
     def _sum(
         self,
         task: ModelTask,
-        families: tuple[tuple[Family | PairFamily, ...], ...],
-        scored: tuple[Ints, Scored | Pair],
+        families: Sequence[Sequence[AnyFamily | PairFamily]],
+        scored: tuple[Ints, Scored | Pair | ColumnBatch],
         every: Rows,
     ) -> None:
         """Adds the states of rows, and of what is known of them, to those of all slice sets."""
@@ -212,13 +267,14 @@ class ScanTask:
 
     def emit(self, seconds: float) -> Iterator[StateBytes]:
         """The sums of the partition, as bytes by their key."""
-        for task in self.models:
+        for task in self.tasks:
             meter = self._meter(task, seconds)
             yield StateBytes(Key("", 0, task.number, METER), 1, ("",), meter)
             if task.failures:
                 yield failures_row(task.number, task.failures)
-            if self.watch.doubts.get(task.number):
-                yield chance_row(task.number, self.watch.doubts[task.number])
+            doubt = self.watch.doubts.get(task.subject.model_number)
+            if doubt and task.subject.model:
+                yield chance_row(task.number, doubt)
         for number, index in enumerate(self.slicer.indices):
             yield from self._emit_set(number, index)
 
@@ -227,7 +283,7 @@ class ScanTask:
         keys = [slice_key(values) for values in index.keys]
         for block, groups in slices_by_block(index, self.work.blocks.get(name, 1)):
             of_block = [keys[group] for group in groups]
-            for task in self.models:
+            for task in self.tasks:
                 for family, states in task.states(number, len(keys)):
                     part = states if len(groups) == len(keys) else states.select(groups)
                     key = Key(name, block, task.number, family)
@@ -237,7 +293,7 @@ class ScanTask:
         """What the scan cost (`METER_COLUMNS`); what is no model's own is the first one's."""
         own = [task.predictions, task.seconds]
         shared = [seconds, loaded_count() - self.loads, self.batches]
-        if task is self.models[0]:
+        if task is self.tasks[0]:
             values = [self.rows, *own, *shared]
         else:
             values = [0, *own, *(0 for _ in shared)]

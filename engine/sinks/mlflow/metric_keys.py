@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.core.vocabulary import Cell, MetricValue, Verdict
+from engine.core.vocabulary import NO_MODEL, Cell, MetricValue, Verdict
 from engine.metrics import METRICS
 
 MAX_KEY = 250
@@ -94,9 +94,16 @@ def model_numbers(cells: Sequence[Cell], limit: int) -> list[Number]:
 
 
 def _metric_name(cell: Cell) -> str:
-    """A metric's key; a metric between groups has one for each column, `<metric>.<column>`."""
+    """A metric's key; one between groups has one for each column, `<metric>.<column>`.
+
+    One of a variant has its name behind it, and one of the data is called by its test.
+    """
     metric = METRICS.find(cell.test.metric)
     name = metric.mlflow_key if metric else cell.test.metric
+    if cell.variant != "clean":
+        return f"{name}.{cell.variant}"
+    if cell.model.name == NO_MODEL.name:
+        return cell.test.name
     return f"{name}.{cell.test.group}" if cell.test.group else name
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.core.locks import sole_writer
-from engine.core.vocabulary import EvaluationResult, ModelVersion, RunInfo, RunOutcome
+from engine.core.vocabulary import NO_MODEL, EvaluationResult, ModelVersion, RunInfo, RunOutcome
 from engine.errors import TrackingError
 from engine.models.mlflow_client import artifact_root, database_path, find_experiment, make_database
 from engine.sinks.mlflow.datasets import dataset_input
@@ -22,7 +22,9 @@ from engine.sinks.mlflow.metric_keys import (
     cost_numbers,
     model_numbers,
     numbers_by_key,
+    overall_numbers,
     verdict_numbers,
+    worst_numbers,
 )
 from engine.sinks.mlflow.tags import MAX_PARAM, MAX_RUN_NAME, PREFIX, RunKey, key_of
 from engine.sinks.mlflow.versions import known_model, tag_version
@@ -152,7 +154,10 @@ def _log_evaluation(log: _Log, result: EvaluationResult) -> str:
         "dataset_version": str(result.dataset.version),
     }
     _log_words(log, run, tags)
-    _log_numbers(log, run, [*verdict_numbers(result.cells), *cost_numbers(result.timings)])
+    of_data = [cell for cell in result.cells if cell.model.name == NO_MODEL.name]
+    figures = [*overall_numbers(of_data), *worst_numbers(of_data)] if of_data else []
+    numbers = [*verdict_numbers(result.cells), *cost_numbers(result.timings), *figures]
+    _log_numbers(log, run, numbers)
     log.client.log_inputs(run.id, [dataset_input(result.dataset)])
     for name in FILES:
         log.client.log_artifact(run.id, str(log.target.folder / name))

@@ -62,8 +62,12 @@ def compare(evaluation: EvaluationResult) -> Comparison:
     """Sets the models side by side on `overall`; rows in the order of the tests."""
     palette = colours(evaluation)
     heads = tuple(
-        Head(fmt.one_line(m.name), palette[m.name], m.name == evaluation.baseline)
-        for m in evaluation.models
+        Head(
+            fmt.one_line(highlights.model_label(name)),
+            palette.get(name, "transparent"),
+            name == evaluation.baseline,
+        )
+        for name in highlights.columns_of(evaluation)
     )
     rows = tuple(
         _row(evaluation, label, by_model)
@@ -83,8 +87,8 @@ def _row(evaluation: EvaluationResult, label: str, by_model: dict[str, Spot]) ->
         hint={True: "higher is better", False: "lower is better", None: ""}[better],
         conditions=", ".join(fmt.one_line(text) for text in demands),
         figures=tuple(
-            _figure(evaluation, by_model, model.name, better=better, best=model.name in best)
-            for model in evaluation.models
+            _figure(evaluation, by_model, name, better=better, best=name in best)
+            for name in highlights.columns_of(evaluation)
         ),
     )
 

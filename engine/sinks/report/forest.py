@@ -139,9 +139,10 @@ def _forest(
 ) -> Forest:
     test = cells[0].test
     axis = _axis(evaluation, cells)
-    hidden = {evaluation.baseline} if axis.of_difference else set()
+    clean = cells[0].variant == "clean"
+    hidden = {evaluation.baseline} if axis.of_difference and clean else set()
     tested = {cell.model.name for cell in cells} - hidden
-    models = [model.name for model in evaluation.models if model.name in tested]
+    models = [name for name in highlights.columns_of(evaluation) if name in tested]
     slice_rows = _rank_slices(cells, models, axis)
     scale = _scale(slice_rows[: SHOWN + FOLDED], axis)
     lines = tuple(_line(row, models, axis, scale) for row in slice_rows[: SHOWN + FOLDED])
@@ -149,9 +150,9 @@ def _forest(
         anchor=anchor,
         test=fmt.one_line(highlights.test_label(cells[0])),
         demand=_demand(cells[0]),
-        axis=_axis_words(test.metric, evaluation.baseline, axis),
+        axis=_axis_words(test.metric, evaluation.baseline if clean else "the clean model", axis),
         tally=_tally(cells),
-        models=tuple(map(fmt.one_line, models)),
+        models=tuple(fmt.one_line(highlights.model_label(name)) for name in models),
         ticks=tuple(scale.ticks()) if scale is not None else (),
         zones=_zones(cells[0], axis, scale) if axis.is_shared else (),
         ends=_ends(scale),

@@ -23,6 +23,7 @@ from engine.sinks.report.figures import Picture
 from engine.sinks.report.forest import Forest, forests
 from engine.sinks.report.heatmap import HeatMap, heat_map
 from engine.sinks.report.kept_pictures import cache_folder, page_pictures
+from engine.sinks.report.kinds import KindSection, kind_sections
 from engine.sinks.report.problems import Trouble, trouble
 
 DASH = "–"
@@ -96,6 +97,7 @@ class Section:
     forests: tuple[Forest, ...]
     heat: HeatMap
     pictures: tuple[Picture, ...]
+    kinds: tuple[KindSection, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,7 @@ def _section(evaluation: EvaluationResult, anchor: str, kept: Path | None) -> Se
         forests=forests(evaluation, anchor),
         heat=heat_map(evaluation, anchor),
         pictures=tuple(page_pictures(evaluation, anchor, kept)),
+        kinds=kind_sections(evaluation),
     )
 
 

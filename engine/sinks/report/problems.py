@@ -83,7 +83,7 @@ def _entry(finding: Finding) -> Entry:
     least = min(cell.counts.n for cell in finding.cells)
     return Entry(
         word=finding.word,
-        model=fmt.one_line(first.model.name),
+        model=fmt.one_line(highlights.model_label(first.model.name)),
         slice=_several(finding.slices, "slice"),
         test=_several(finding.tests, "test"),
         condition=(demand_text(first.test) or "") if alone else "",

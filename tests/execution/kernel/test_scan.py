@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
-import random
 import re
-import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +23,6 @@ from engine.core import redaction
 from engine.core.vocabulary import (
     Cell,
     Condition,
-    DatasetVersion,
     DecideBy,
     Dimension,
     EvaluationResult,
@@ -47,236 +41,42 @@ from engine.execution.kernel.batches import chunks
 from engine.execution.kernel.merge import merge
 from engine.execution.kernel.parsing import read_prediction, read_truth, read_weight
 from engine.metrics import METRICS, Problem, Sampling, mean_metric
-from engine.models import ModelRequest, resolve
-from engine.planning import Columns, EvaluationPlan, expand_tests
+from engine.planning import Columns, EvaluationPlan
 from engine.planning.scan_columns import BUCKET_COLUMN
 from engine.planning.slices import where_column
 from engine.states import BUCKETS, decode
 from engine.states.rows import (
     FAILURE,
     METER,
-    STATE_KEY,
-    STATE_SCHEMA,
-    StateRow,
     failures_row,
     read_failures,
     to_batch,
 )
-
-ROWS = 1500
-FEATURES = ("a", "b")
-OVERALL = SliceSet("overall", "overall")
-BY_COUNTRY = SliceSet("country", "by", (Dimension("country"),))
-BY_SCORE = SliceSet("score", "by", (Dimension("score"),))
-CROSS = SliceSet("cross", "by", (Dimension("country"), Dimension("vip")))
-BINS = SliceSet("age bins", "bins", (Dimension("age", (18.0, 30.0, 50.0)),))
-YOUNG = SliceSet("young", "where", where="age < 25")
-NOBODY = SliceSet("nobody", "where", where="age > 1000")
-SETS = (OVERALL, BY_COUNTRY, BY_SCORE, CROSS, BINS, YOUNG, NOBODY)
-
-BINARY = ("accuracy", "precision", "recall", "f1", "balanced_accuracy", "matthews_corrcoef",
-          "roc_auc", "average_precision", "log_loss", "brier_score")  # fmt: skip
-MULTICLASS = ("accuracy", "f1_macro", "precision_weighted", "recall_per_class", "log_loss",
-              "top_2_accuracy", "roc_auc_ovr")  # fmt: skip
-REGRESSION = ("mean_absolute_error", "mean_squared_error", "root_mean_squared_error", "r2",
-              "mean_absolute_percentage_error", "max_error")  # fmt: skip
-
-# Saved with the models that use it, as a user's own code is.
-ODD = '''
-import asyncio
-
-import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-
-CALLS = []
-
-
-class Odd(ClassifierMixin, BaseEstimator):
-    """Predicts 1 where a > 0, and does `kind` where a > 2."""
-
-    def __init__(self, kind="", classes=(0, 1)):
-        self.kind = kind
-        self.classes_ = np.array(classes)
-
-    def predict_proba(self, frame):
-        CALLS.extend(zip([self.kind] * len(frame), frame["a"].tolist()))
-        a = frame["a"].to_numpy()
-        p = np.where(a > 0, 0.9, 0.2)
-        scores = np.stack([1 - p, p], axis=1)
-        far = a > 2
-        if self.kind == "raises" and far.any():
-            raise ValueError(f"cannot take {a[far][0] * 0 + 7:.0f},\\n  sorry")
-        if self.kind == "exits" and far.any():
-            raise SystemExit(3)
-        if self.kind == "quotes" and far.any():
-            raise ValueError(repr(frame[far]))
-        if self.kind == "names" and far.any():
-            raise type(f"Row{frame.index[far][0]}", (LookupError,), {})("not one of ours")
-        if self.kind == "cancels" and far.any():
-            raise asyncio.CancelledError
-        if self.kind == "shape":
-            return scores[:-1]
-        if self.kind == "wide":
-            return np.hstack([scores, scores])
-        odd = {"nan": np.nan, "inf": np.inf, "low": -0.5, "high": 1.5, "sum": 0.7}
-        if self.kind in odd:
-            scores[far, 0] = odd[self.kind]
-        return scores
-
-    def predict(self, frame):
-        a = frame["a"].to_numpy()
-        found = self.classes_[(a > 0).astype(int)]
-        return np.where(a > 2, 5, found) if self.kind == "stranger" else found
-'''
-
-
-@dataclass(frozen=True)
-class Models:
-    """Saves models once for all tests, and resolves them as a run does."""
-
-    folder: Path
-
-    def of(self, name: str, native: Any, task: TaskKind = TaskKind.BINARY) -> ModelVersion:
-        import mlflow.sklearn
-
-        path = self.folder / name
-        if not path.exists():
-            mlflow.sklearn.save_model(
-                native,
-                str(path),
-                serialization_format="cloudpickle",
-                code_paths=[str(self.folder / "code" / "odd_models.py")],
-                pip_requirements=[],
-            )
-        return resolve(
-            ModelRequest(
-                uri=str(path),
-                task=task,
-                tracking_uri="",
-                cache_dir=self.folder / "cache",
-                name=name,
-                features=FEATURES,
-            )
-        )
-
-    def odd(self, kind: str) -> ModelVersion:
-        return self.of(f"odd-{kind}", self.calls.Odd(kind))
-
-    @property
-    def calls(self) -> Any:
-        return importlib.import_module("odd_models")
+from tests.fixtures.kernel import (
+    BINARY,
+    BINS,
+    BY_COUNTRY,
+    FEATURES,
+    MULTICLASS,
+    OVERALL,
+    REGRESSION,
+    ROWS,
+    SETS,
+    Models,
+    by_key,
+    evaluated,
+    merged,
+    plan_of,
+    rows_of,
+    saved_models,
+    scanned,
+)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    folder = tmp_path_factory.mktemp("models")
-    (folder / "code").mkdir()
-    (folder / "code" / "odd_models.py").write_text(textwrap.dedent(ODD))
-    before = list(sys.path)
-    sys.path.insert(0, str(folder / "code"))
-    yield Models(folder)
-    sys.path[:] = before
-    sys.modules.pop("odd_models", None)
-
-
-def rows_of(task: TaskKind, *, seed: int = 1, rows: int = ROWS) -> pa.Table:
-    """Rows with everything that bites: nulls, NaN, odd texts, weights of 0, rare values."""
-    rng = np.random.default_rng(seed)
-    a, b = rng.normal(size=rows), rng.normal(size=rows)
-    signal = a + 0.5 * b + rng.normal(size=rows)
-    label: list[Any] = {
-        TaskKind.BINARY: (signal > 0).astype(int).tolist(),
-        TaskKind.MULTICLASS: np.array(["x", "y", "z"])[np.digitize(signal, [-1, 1])].tolist(),
-        TaskKind.REGRESSION: (10 * signal).tolist(),
-    }[task]
-    holes = rng.random(rows) < 0.05
-    age = [None if hole else v for v, hole in zip(rng.uniform(10, 80, rows), holes, strict=True)]
-    age[:3] = [18.0, 30.0, math.nan]
-    country = rng.choice(["DE", "a=b & c", "", "<null>"], rows).tolist()
-    country[3] = "only one row"
-    score = rng.choice([0.0, -0.0, 1.5, 1e300, math.nan], rows).tolist()
-    vip = rng.choice([True, False], rows).tolist()
-    label = [None if rng.random() < 0.04 else each for each in label]
-    data = {
-        "a": a,
-        "b": b,
-        "label": pa.array(label),
-        "w": rng.choice([0.0, 0.5, 1.0, 3.25], rows),
-        "country": pa.array([None if rng.random() < 0.1 else v for v in country], pa.string()),
-        "score": pa.array([None if rng.random() < 0.1 else v for v in score], pa.float64()),
-        "vip": pa.array([None if rng.random() < 0.1 else v for v in vip], pa.bool_()),
-        "age": pa.array(age, pa.float64()),
-        BUCKET_COLUMN: rng.integers(0, BUCKETS, rows).astype(np.int32),
-        where_column(5): pa.array([None if v is None else v < 25 for v in age]),
-        where_column(6): pa.array([False] * rows),
-    }
-    return pa.table(data)
-
-
-def plan_of(
-    task: TaskKind, models: Sequence[ModelVersion], metrics: Sequence[str], **more: Any
-) -> EvaluationPlan:
-    """A plan on all the slice sets, without conditions."""
-    classes = {TaskKind.BINARY: (0, 1), TaskKind.MULTICLASS: ("x", "y", "z")}.get(task, ())
-    problem = Problem(task, classes)
-    names = tuple(each.name for each in more.get("slice_sets", SETS))
-    tests = tuple(ModelTest(name, name, slice_sets=names) for name in metrics)
-    plan = EvaluationPlan(
-        name="claims",
-        dataset=DatasetVersion("claims", "somewhere", 3, "id", ROWS),
-        columns=Columns("label", "w", ("key",)),
-        problem=problem,
-        models=tuple(replace(model, classes=classes) for model in models),
-        baseline=None,
-        slice_sets=SETS,
-        tests=expand_tests(tests, problem),
-        min_slice_rows=1,
-        max_slices=1000,
-    )
-    return replace(plan, **more)
-
-
-def scanned(plan: EvaluationPlan, table: pa.Table, parts: int = 1, seed: int = 0) -> pa.Table:
-    """The states of all partitions, before they are added: batches of odd sizes, in any order."""
-    shuffle = random.Random(seed)
-    found: list[pa.RecordBatch] = []
-    size = -(-table.num_rows // parts)
-    for part in shuffle.sample(range(parts), parts):
-        rows = table.slice(part * size, size).combine_chunks().to_batches()
-        whole = rows[0] if rows else table.schema.empty_table().to_batches()[0:1]
-        found += scan.scan(pieces(whole, shuffle) if rows else [], plan)
-    return pa.Table.from_batches(found, STATE_SCHEMA)
-
-
-def pieces(batch: pa.RecordBatch, shuffle: random.Random) -> Iterator[pa.RecordBatch]:
-    start = 0
-    while start < batch.num_rows:
-        step = shuffle.choice([1, 17, 250, 701])
-        yield batch.slice(start, step)
-        yield batch.slice(0, 0)
-        start += step
-
-
-def merged(states: pa.Table) -> list[StateRow]:
-    """The states of each key added, as the shuffle of a run brings them together."""
-    ordered = states.sort_by([(column, "ascending") for column in STATE_KEY])
-    out = pa.Table.from_batches(merge(ordered.to_batches(100)), STATE_SCHEMA)
-    return [
-        StateRow(**{name: value for name, value in row.items() if name != "sign"})
-        for row in out.to_pylist()
-    ]
-
-
-def evaluated(
-    plan: EvaluationPlan, table: pa.Table, parts: int = 1, seed: int = 0
-) -> EvaluationResult:
-    return measure(plan, merged(scanned(plan, table, parts, seed)))
-
-
-def by_key(result: EvaluationResult) -> dict[tuple[str, str, str], Cell]:
-    found = {(cell.model.name, cell.slice.name, cell.test.name): cell for cell in result.cells}
-    assert len(found) == len(result.cells), "two cells have the same names"
-    return found
+    with saved_models(tmp_path_factory.mktemp("models")) as models:
+        yield models
 
 
 # The other road: masks over Python values, and scikit-learn on what they leave.

@@ -9,8 +9,15 @@ import numpy as np
 
 from engine.conditions import Estimate, Evidence, needs_baseline, rule, slack
 from engine.core.vocabulary import Condition, MetricValue
-from engine.metrics import Comparison, Figured, Metric, Slices, comparisons_of, spreads_of
-from engine.planning import EvaluationPlan
+from engine.metrics import (
+    Comparison,
+    Figured,
+    Metric,
+    Problem,
+    Slices,
+    comparisons_of,
+    spreads_of,
+)
 from engine.states import Bools, Floats
 from engine.statistics import Several, Spread, two_sided_p
 
@@ -116,20 +123,20 @@ class SliceEstimates:
 
 
 def estimate_metric(
-    metric: Metric, plan: EvaluationPlan, on: Slices, *, alone: bool
+    metric: Metric, problem: Problem, on: Slices, *, level: float, alone: bool
 ) -> SliceEstimates:
     """A metric of a model on slices; `alone` without a comparison with the baseline."""
-    figured = metric.figures(plan.problem, on)
-    spread = spreads_of(metric, plan.problem, on)
-    values = _values(figured, spread, metric, plan.confidence)
+    figured = metric.figures(problem, on)
+    spread = spreads_of(metric, problem, on)
+    values = _values(figured, spread, metric, level)
     count = len(on)
     comparison = None
     differences = [NO_DIFFERENCE] * count
     if not alone and on.baseline is not None:
-        theirs = metric.figures(plan.problem, on.baseline)
-        comparison = comparisons_of(metric, plan.problem, on)
+        theirs = metric.figures(problem, on.baseline)
+        comparison = comparisons_of(metric, problem, on)
         if comparison is not None:
-            differences = _differences(comparison, figured.is_defined & theirs.is_defined, plan)
+            differences = _differences(comparison, figured.is_defined & theirs.is_defined, level)
     return SliceEstimates(values, [None] * count, differences, (Part(count, spread, comparison),))
 
 
@@ -153,10 +160,10 @@ def _optional_floats(figures: Floats, known: Bools) -> list[float | None]:
     return listed
 
 
-def _differences(comparison: Comparison, defined: Bools, plan: EvaluationPlan) -> list[Difference]:
+def _differences(comparison: Comparison, defined: Bools, level: float) -> list[Difference]:
     assert isinstance(comparison.spread, Several), "the spreads of many slices"
     known = comparison.spread.is_known & defined
-    low, high = comparison.spread.interval(plan.confidence)
+    low, high = comparison.spread.interval(level)
     p = two_sided_p(comparison.spread)
     if known.all():
         return list(zip(low.tolist(), high.tolist(), p.tolist(), strict=True))

@@ -1,0 +1,271 @@
+"""What a kind of test is: all there is to say of it, in one class, registered under its key.
+
+A kind says how it is asked for in a suite, what it needs of the scan (predictions of models, of
+their variants, states of columns), and what is measured from that. Verdicts, intervals, reports,
+increments and the rest are the same for all.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field, create_model
+
+from engine.conditions import CONDITIONS
+from engine.core.registry import Registry
+from engine.core.vocabulary import (
+    Cell,
+    Columns,
+    DecideBy,
+    ModelTest,
+    ModelVersion,
+    Severity,
+    Variant,
+)
+from engine.fields.file_model import FileModel
+from engine.fields.values import DecideField, Name, SeverityField, TextList
+from engine.kinds.estimates import SliceEstimates, estimate_metric
+from engine.metrics import Metric, Problem, Slices
+from engine.states import ColumnFamily, Family, PairFamily
+
+CLEAN = "clean"
+
+Mistakes = Iterator[tuple[tuple[str | int, ...], str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a test is asked about: the task, the models, the columns of the dataset.
+
+    `types` are the columns' types as Spark writes them.
+    """
+
+    problem: Problem
+    models: tuple[ModelVersion, ...]
+    baseline: str | None
+    columns: Columns
+    types: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known beside the states when a test is measured.
+
+    `model` is None where the data are measured, `reference` whether there is something to compare
+    with, and `thresholds` those that earlier evaluations chose, by evaluation, aim and digest.
+    """
+
+    problem: Problem
+    level: float
+    model: ModelVersion | None = None
+    is_baseline: bool = False
+    compares: bool = True
+    thresholds: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report that is a kind's own: a table with a heading, and what it says.
+
+    `series` are lines to draw over the columns, by name; None where there is no number.
+    """
+
+    title: str
+    lead: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    series: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+
+
+class KindFile(FileModel):
+    """The keys that a test of any kind has in a suite."""
+
+    kind: ClassVar[str] = "metric"
+
+    name: Name | None = Field(None, description="The test's name; default: from what it asks.")
+    decide: DecideField | None = Field(
+        None, description="interval or point: what is held against the limit; default: the suite's."
+    )
+    corrected: bool = Field(
+        True, description="false: each slice is judged as if it were the only one."
+    )
+    slices: TextList | None = Field(
+        None, description="Names of the slice sets to test on; default: all of the evaluation."
+    )
+    severity: SeverityField = Field(
+        Severity.FAIL, description="fail: the gate fails with it; warn: it is only reported."
+    )
+
+
+class Kind(ABC):
+    """A kind of test.
+
+    Attributes:
+        key: the key of a test in the suite that says it is of this kind.
+        description: what it asks, in a line.
+        conditions: the keys of the conditions that its tests may have.
+        compares_itself: whether a margin is held against the model's own clean predictions, so
+            that it needs no baseline in the evaluation.
+        measures_data: whether it measures the data, without a model.
+        reads_reference: whether it needs the same states of the evaluation's reference dataset.
+        decides_by: what its tests hold against their limits where they do not say; None for what
+            the suite says.
+    """
+
+    key: ClassVar[str]
+    description: ClassVar[str]
+    conditions: ClassVar[tuple[str, ...]] = ()
+    compares_itself: ClassVar[bool] = False
+    measures_data: ClassVar[bool] = False
+    reads_reference: ClassVar[bool] = False
+    decides_by: ClassVar[DecideBy | None] = None
+
+    @abstractmethod
+    def keys(self) -> Mapping[str, Any]:
+        """The keys that its tests have besides, as pydantic's fields: a type and a `Field`."""
+
+    def file(self) -> type[KindFile]:
+        """How a test of this kind is written in a suite."""
+        keys: dict[str, Any] = {
+            name: (
+                CONDITIONS.get(name).field | None,
+                Field(None, description=CONDITIONS.get(name).description),
+            )
+            for name in self.conditions
+        }
+        name = "".join(part.title() for part in self.key.split("_")) + "TestFile"
+        own = {**self.keys(), **keys}
+        file = create_model(name, __base__=KindFile, __doc__=self.description, **own)
+        file.kind = self.key
+        return file
+
+    # What a suite says.
+
+    @abstractmethod
+    def read(self, file: Any, canonical: Any) -> dict[str, Any]:
+        """The fields of `ModelTest` that are the kind's own: `metric`, `parameters`, ...
+
+        Args:
+            file: the test as the suite has it, of the class that `file` gives.
+            canonical: gives a metric's own name for an alias.
+        """
+
+    @abstractmethod
+    def write(self, test: ModelTest) -> dict[str, Any]:
+        """The kind's own keys of a test, from which `read` makes it again."""
+
+    @abstractmethod
+    def title(self, test: ModelTest) -> str:
+        """What a test is called that has no name of its own."""
+
+    def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
+        """What is wrong in a test of the suite whose keys have any values: key path, sentence."""
+        return iter(())
+
+    # What is known once data and models are.
+
+    def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
+        """The tests that one of the suite stands for; their names are made unique."""
+        return (test,)
+
+    def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
+        """Why a test makes no sense for the models and the data at hand, before the scan."""
+        return iter(())
+
+    def spreads(self, test: ModelTest) -> Sequence[str]:
+        """The columns whose spread must be known before the scan."""
+        return ()
+
+    def pin(self, test: ModelTest, spreads: Mapping[str, float | None]) -> ModelTest:
+        """The test with what depends on the data, such as the spread of its columns."""
+        return test
+
+    def known_spreads(self, test: ModelTest) -> Mapping[str, float | None]:
+        """The spreads that a pinned test has."""
+        return {}
+
+    # What it needs of the scan.
+
+    def variants(self, test: ModelTest) -> Sequence[Variant | None]:
+        """Behind which variants models are tested; None is the model as it is."""
+        return () if self.measures_data else (None,)
+
+    def families(self, test: ModelTest, problem: Problem) -> Sequence[Family]:
+        """The states to keep of what is tested, and of that with which it is compared.
+
+        By default those of what is measured.
+        """
+        own = () if self.measures_data else self.metric(test).families(problem, compared=False)
+        return [family for family in own if isinstance(family, Family)]
+
+    def pair_families(self, test: ModelTest, problem: Problem) -> Sequence[PairFamily]:
+        """The states to keep of what is tested beside that with which it is compared."""
+        own = () if self.measures_data else self.metric(test).families(problem, compared=True)
+        return [family for family in own if isinstance(family, PairFamily)]
+
+    def column_families(self, test: ModelTest) -> Sequence[ColumnFamily]:
+        """The states to keep of columns."""
+        return ()
+
+    def state_keys(self, test: ModelTest, problem: Problem) -> list[str]:
+        """The states without which it has no value."""
+        keys = [family.key for family in self.families(test, problem)]
+        keys += [family.key for family in self.column_families(test)]
+        if self.metric(test).against:
+            keys += [family.key for family in self.pair_families(test, problem)]
+        return keys
+
+    # What comes out.
+
+    @abstractmethod
+    def metric(self, test: ModelTest) -> Metric:
+        """What is measured: its direction, its bounds, whether it has intervals."""
+
+    def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
+        """The figures of a test on slices, with how sure they are; by default of its metric.
+
+        `on.baseline` are the same slices of what it is compared with, `on.reference` those of the
+        reference dataset.
+        """
+        alone = self.measures_data or not context.compares
+        metric, level = self.metric(test), context.level
+        return estimate_metric(metric, context.problem, on, level=level, alone=alone)
+
+    def cost(self, test: ModelTest, setting: Setting) -> str:
+        """What it costs beside the scan, in a few words for `plan`; "" where nothing."""
+        return ""
+
+    def section(self, cells: Sequence[Cell]) -> Section | None:
+        """The kind's own part of an evaluation's report, of all cells of its tests."""
+        return None
+
+
+KINDS: Registry[Kind] = Registry("kind of test", "evalmatrix.kinds")
+
+
+def key_in(test: Any) -> str:
+    """The key that says of which kind a test of a suite is; `metric` where none does."""
+    keys = [kind.key for kind in KINDS if kind.key != KindFile.kind]
+    named = [key for key in keys if isinstance(test, Mapping) and key in test]
+    return named[0] if named else KindFile.kind
+
+
+def kind_of(test: ModelTest) -> Kind:
+    """The kind of a test.
+
+    Raises:
+        InputError: when no kind has its key.
+    """
+    return KINDS.get(test.kind)
+
+
+def parameters_text(parameters: BaseModel | Mapping[str, Any]) -> str:
+    """Parameters as the JSON that `ModelTest` holds: equal ones are equal texts."""
+    if isinstance(parameters, BaseModel):
+        parameters = parameters.model_dump(exclude_none=True)
+    data = dict(parameters)
+    return json.dumps(data, sort_keys=True, ensure_ascii=False)

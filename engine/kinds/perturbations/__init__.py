@@ -1,0 +1,22 @@
+"""Perturbations: changes of a model's input behind which it is tested, one file for each."""
+
+from __future__ import annotations
+
+from engine.kinds.perturbations import noise  # noqa: F401
+from engine.kinds.perturbations.base import (
+    PERTURBATIONS,
+    SEVERITIES,
+    Perturbation,
+    normal_numbers,
+    perturb,
+    uniform_numbers,
+)
+
+__all__ = [
+    "PERTURBATIONS",
+    "SEVERITIES",
+    "Perturbation",
+    "normal_numbers",
+    "perturb",
+    "uniform_numbers",
+]

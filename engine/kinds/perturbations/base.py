@@ -1,0 +1,108 @@
+"""What a perturbation is: a change of a model's input, row by row, that a worker makes.
+
+The change of a row depends on the row alone (by a hash of its key), on the perturbation and its
+parameters, never on the batch it is in or on another row: so it is the same on any partitioning, in
+a resumed run, and when a table's next version is brought up to date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from engine.core.registry import Registry
+from engine.core.vocabulary import Variant
+from engine.kinds.base import Setting
+from engine.states import Floats, Ints
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+
+class Perturbation(ABC):
+    """A change of a model's input.
+
+    Attributes:
+        key: its key under `robustness` in a suite.
+        description: what it does, in a line.
+        field: what stands under its key, as a type that pydantic reads.
+        needs_spread: whether its strength is in units of a column's spread.
+    """
+
+    key: ClassVar[str]
+    description: ClassVar[str]
+    field: ClassVar[Any]
+    needs_spread: ClassVar[bool] = False
+
+    @abstractmethod
+    def columns(self, asked: Any) -> Sequence[str]:
+        """The columns that it changes, of what stands under its key."""
+
+    @abstractmethod
+    def parameters(
+        self, asked: Any, severity: int, spreads: Mapping[str, float]
+    ) -> Mapping[str, Any]:
+        """All that a severity depends on, for JSON."""
+
+    @abstractmethod
+    def apply(
+        self, batch: pa.RecordBatch, rows: Ints, parameters: Mapping[str, Any]
+    ) -> pa.RecordBatch:
+        """The batch with its columns changed; `rows` is a hash of each row's key, int64 [n]."""
+
+    def misfits(self, asked: Any, setting: Setting) -> Iterator[str]:
+        """Why it cannot be done to these columns."""
+        return iter(())
+
+    def variant(self, asked: Any, severity: int, spreads: Mapping[str, float]) -> Variant:
+        """The variant of a severity, `noise(f0,f1)@2`."""
+        name = f"{self.key}({','.join(self.columns(asked))})@{severity}"
+        parameters = self.parameters(asked, severity, spreads)
+        return Variant(name, self.key, json.dumps(parameters, sort_keys=True))
+
+
+PERTURBATIONS: Registry[Perturbation] = Registry("perturbation", "evalmatrix.perturbations")
+
+
+def perturb(batch: pa.RecordBatch, rows: Ints, variant: Variant) -> pa.RecordBatch:
+    """A batch behind a variant; no row is lost, none changes its place.
+
+    Raises:
+        ValueError: when the perturbation gives another number of rows, or other columns.
+    """
+    perturbation = PERTURBATIONS.get(variant.perturbation)
+    changed = perturbation.apply(batch, rows, json.loads(variant.parameters))
+    if changed.num_rows != batch.num_rows or changed.schema.names != batch.schema.names:
+        raise ValueError(
+            f"the perturbation {variant.perturbation!r} gave {changed.num_rows} rows of the "
+            f"columns {changed.schema.names}, expected {batch.num_rows} of {batch.schema.names}"
+        )
+    return changed
+
+
+def normal_numbers(rows: Ints, *salt: str) -> Floats:
+    """Standard normal numbers, one for each row: the same for the same row and salt.
+
+    Two uniform numbers from a counter-based generator, then Box and Muller (1958).
+    """
+    first, second = (uniform_numbers(rows, *salt, part) for part in ("radius", "angle"))
+    return np.sqrt(-2.0 * np.log1p(-first)) * np.cos(2.0 * np.pi * second)
+
+
+def uniform_numbers(rows: Ints, *salt: str) -> Floats:
+    """Numbers in [0, 1), one for each row, by SplitMix64 (Steele, Lea and Flood 2014)."""
+    digest = hashlib.sha256("\0".join(salt).encode()).digest()
+    seed = np.uint64(int.from_bytes(digest[:8], "little"))
+    with np.errstate(over="ignore"):
+        mixed = rows.astype(np.uint64) ^ seed
+        for _ in range(2):
+            mixed = mixed + np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            mixed = mixed ^ (mixed >> np.uint64(31))
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53

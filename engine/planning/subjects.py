@@ -1,0 +1,37 @@
+"""What tests are about: model versions, their variants, and the data themselves.
+
+All have states under a number: the models theirs in the order of the suite, then the variants of
+each, then the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.core.vocabulary import ModelVersion, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model version, one behind a variant, or without a model the data.
+
+    `number` is its place among all, `model_number` that of its model among the models. `reference`
+    is the number of what it is compared with row by row: of a model the baseline, of a variant the
+    same model as it is; None where there is nothing.
+    """
+
+    number: int
+    model: ModelVersion | None = None
+    model_number: int = 0
+    variant: Variant | None = None
+    reference: int | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of its model; "" of the data."""
+        return "" if self.model is None else self.model.digest
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether it is a model as it is."""
+        return self.model is not None and self.variant is None
