@@ -26,7 +26,7 @@ from engine.sinks import mlflow
 from engine.spark.lazy_session import LazySession
 from engine.store.runs import find_run, list_runs
 from engine.store.tables import StoreTables
-from engine.suite import Suite, dump_suite
+from engine.suite import Suite, are_same, dump_suite
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -120,7 +120,7 @@ def _make_context(begin: _Begin, tell: Reporter, *, resumes: bool) -> RunContext
             versions=versions(),
             user=_user(),
         )
-        if resumed and resumed["suite_resolved"] != info.suite_resolved:
+        if resumed and not are_same(str(resumed["suite_resolved"]), info.suite_resolved):
             raise InputError(
                 f"the run {run_id!r} was begun with another suite; resume it with the same suite "
                 "and --set arguments, or start a new run"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from engine.commands.redacted import redacted
 from engine.commands.stored_runs import find_finished_run, open_store
 from engine.core.locations import DEFAULT_STORE
+from engine.delta.records import records
 from engine.planning.suites import stored_suite
 from engine.sinks import explanation as explaining
 from engine.store import results as results_sink
@@ -37,7 +38,7 @@ def explain(
     tables = open_store(store, spark)
     run_row = find_finished_run(tables, run)
     table = results_sink.read_results(tables["results"], str(run_row["run_id"]))
-    row = explaining.find(table.to_pylist(), cell)
+    row = explaining.find(records(table), cell)
     suite = stored_suite(str(run_row["suite_resolved"]))
     return explaining.explain(
         row,

@@ -6,6 +6,8 @@ The form is that of `pyarrow.parquet.read_table(filters=...)`. Null is neither e
 from __future__ import annotations
 
 import datetime as dt
+import itertools
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -52,8 +54,25 @@ def matching_rows(rows: pa.Table, filters: Iterable[Filter]) -> pa.Table:
     for column, operator, value in filters:
         values = rows.column(column)
         if operator == "in":
-            mask = pc.is_in(values, pa.array(list(value), values.type))
+            mask = pc.is_in(values, _array(list(value), values.type))
         else:
-            mask = _COMPARISONS[operator](values, pa.scalar(value, values.type))
+            mask = _COMPARISONS[operator](values, _array([value], values.type)[0])
         rows = rows.filter(mask)
     return rows
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """An array of texts or whole numbers from their bytes, of others as Arrow makes it.
+
+    Arrow imports pandas to see whether what it is given is of it: a second for a look at a table.
+    """
+    count = len(values)
+    if all(isinstance(value, str) for value in values):
+        encoded = [value.encode() for value in values]
+        ends = struct.pack(f"<{count + 1}i", 0, *itertools.accumulate(map(len, encoded)))
+        parts = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+        return pa.Array.from_buffers(pa.string(), count, parts).cast(kind)
+    if all(type(value) is int for value in values):
+        numbers = pa.py_buffer(struct.pack(f"<{count}q", *values))
+        return pa.Array.from_buffers(pa.int64(), count, [None, numbers]).cast(kind)
+    return pa.array(values, kind)

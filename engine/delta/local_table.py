@@ -56,7 +56,9 @@ class LocalTable:
         if any(name not in names for name, _, _ in where):
             raise ValueError(f"a filter of {self.path} names a column that it lacks: {where}")
         read = list(dict.fromkeys([*chosen, *(name for name, _, _ in where)]))
-        rows = pa.table(table.scan(columns=read, predicate=to_sql(where)))
+        # Not `pa.table`, which imports pandas to see whether it is given a frame of it.
+        scan = table.scan(columns=read, predicate=to_sql(where))
+        rows = pa.RecordBatchReader.from_stream(scan).read_all()
         # Once more here, so that no dialect of SQL decides which rows these are.
         return matching_rows(plain_types(rows), where).select(chosen)
 

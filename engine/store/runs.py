@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.core.vocabulary import EvaluationResult, RunInfo, RunOutcome
+from engine.delta.records import records
 from engine.store.tables import StoreTable
 
 RUNS_VERSION = 1
@@ -114,17 +115,12 @@ def find_run(table: StoreTable, run: str) -> dict[str, Any] | None:
     if not table.exists():
         return None
     if run == "latest":
-        runs = _records(table.rows(("run_id", "started_at", "status")))
+        runs = records(table.rows(("run_id", "started_at", "status")))
         if not runs:
             return None
         run = max(runs, key=lambda row: (row["status"] == FINISHED, *_begin(row)))["run_id"]
-    rows = _records(table.rows(where=[("run_id", "=", run)]))
+    rows = records(table.rows(where=[("run_id", "=", run)]))
     return rows[0] if rows else None
-
-
-def _records(rows: pa.Table) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = rows.to_pylist(maps_as_pydicts="strict")
-    return records
 
 
 def _begin(row: Mapping[str, Any]) -> tuple[Any, str]:
@@ -136,7 +132,7 @@ def list_runs(table: StoreTable) -> list[dict[str, Any]]:
     columns = ("run_id", "started_at", "status", "gate", "exit_code", "suite_resolved")
     if not table.exists():
         return []
-    return sorted(_records(table.rows(columns)), key=_begin)
+    return sorted(records(table.rows(columns)), key=_begin)
 
 
 def correct_exit_codes(table: StoreTable, codes: Mapping[str, int]) -> None:

@@ -7,7 +7,7 @@ a time. So a file is read with the places of its keys, and types and references 
 
 from __future__ import annotations
 
-from engine.suite.export import dump_suite, schema
+from engine.suite.export import are_same, dump_suite, schema
 from engine.suite.load import load_suite
 from engine.suite.outline import Outline, outline
 from engine.suite.suite import (
@@ -31,6 +31,7 @@ __all__ = [
     "Outline",
     "SliceRule",
     "Suite",
+    "are_same",
     "dump_suite",
     "load_suite",
     "outline",

@@ -12,7 +12,7 @@ from engine.core.vocabulary import DecideBy, ModelTest
 from engine.kinds import kind_of
 from engine.suite.schema import suite_file
 from engine.suite.suite import DatasetSource, Evaluation, SliceRule, Suite
-from engine.suite.yaml_document import SuiteDumper
+from engine.suite.yaml_document import SuiteDumper, SuiteLoader
 
 
 def dump_suite(suite: Suite) -> str:
@@ -41,6 +41,11 @@ def dump_suite(suite: Suite) -> str:
     }
     text: str = yaml.dump(data, Dumper=SuiteDumper, allow_unicode=True, sort_keys=False, width=100)
     return text
+
+
+def are_same(one: str, other: str) -> bool:
+    """Whether two texts that `dump_suite` wrote say the same, in any order of their keys."""
+    return bool(yaml.load(one, SuiteLoader) == yaml.load(other, SuiteLoader))
 
 
 def schema() -> dict[str, Any]:

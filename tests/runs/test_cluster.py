@@ -160,6 +160,8 @@ def travelling(world: Any, folder: Path, gate: Path) -> dict[str, Any]:
             {"metric": "roc_auc", "min": 0.6},
             {"metric": "recall", "max_drop": 0.01},
             {"metric": "log_loss"},
+            {"robustness": {"noise": ["f0"], "severities": [3]}, "metric": "roc_auc"},
+            {"data_quality": {"not_null": "age"}, "max_share": 0.5},
         ],
     }
     return {

@@ -152,7 +152,12 @@ def test_the_callers_own_remote_session(
         dataset={"delta": world.table("claims7"), "version": 0, "weight": "w"},
         models=[{"uri": world.model("good")}, {"uri": world.model("other")}],
         slices=["overall", {"by": ["country"]}, {"quantiles": {"age": 3}}],
-        tests=[{"metric": "roc_auc"}, {"metric": "f1", "min": 0.1}],
+        tests=[
+            {"metric": "roc_auc"},
+            {"metric": "f1", "min": 0.1},
+            {"robustness": {"noise": ["f0"], "severities": [3]}, "metric": "roc_auc"},
+            {"data_quality": {"not_null": "age"}, "max_share": 0.5},
+        ],
         baseline="good",
     )
     evaluated(suite, "remote", run_id="classic-1")
