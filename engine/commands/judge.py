@@ -17,8 +17,7 @@ from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.measure import measure
 from engine.evaluation.stored import budget_of, reference_rows
-from engine.kinds import kind_of
-from engine.metrics import METRICS
+from engine.kinds import kind_of, load_extensions
 from engine.planning import (
     EvaluationPlan,
     Need,
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # What the states of a run depend on, so that it cannot be judged otherwise.
-_FIXED = ("dataset", "models", "slices", "baseline", "max_slices")
+_FIXED = ("dataset", "reference", "models", "slices", "baseline", "max_slices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def judge_again(replay: Replay) -> RunOutcome:
         InputError: when the suite differs in what the states depend on, or needs states that the
             run did not keep.
     """
-    METRICS.load(replay.after.plugins)
+    load_extensions(replay.after.plugins)
     plans = list(_plans(replay))
     catalogs = []
     for stored, plan in plans:
@@ -121,9 +120,16 @@ def _revised_plan(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) ->
         correction=suite.false_alarms.within,
         over_runs=suite.false_alarms.over_runs,
     )
-    if plan.reference is not None:
-        judged = judged.beside(plan.reference.dataset)
-    return replace(judged, code=code_of(judged))
+    # Its states have the numbers that they were written under.
+    judged = replace(judged, numbered=plan.subject_order)
+    judged = replace(judged, code=code_of(judged))
+    if plan.reference is None:
+        return judged
+    judged = judged.beside(plan.reference.dataset)
+    if judged.reference is None:
+        return judged
+    reference = replace(judged.reference, numbered=plan.reference.subject_order)
+    return replace(judged, reference=reference)
 
 
 def _catalog(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> StateCatalog:
@@ -133,6 +139,8 @@ def _catalog(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> St
     check_complete(states, before)
     catalog = find_states(states, plan, run_id=replay.run_id)
     unmet = unmet_needs(plan, missing_needs(catalog))
+    if plan.reference is not None and catalog.reference is not None:
+        unmet |= unmet_needs(plan.reference, missing_needs(catalog.reference))
     if unmet:
         listed = "; ".join(f"test {name!r} needs {what}" for name, what in unmet.items())
         raise InputError(
@@ -145,12 +153,20 @@ def _catalog(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> St
 def unmet_needs(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:
     """What is absent of what a plan's tests cannot do without, by the test that needs it."""
     without: dict[str, set[str]] = {}
+    subjects = plan.subjects
     for slice_set in plan.scanned_sets:
-        families = {need.family for need in absent if need.slice_set == slice_set.name}
+        here = [need for need in absent if need.slice_set == slice_set.name]
         for test in plan.tests_reading(slice_set):
-            kind = kind_of(test)
-            own = set(kind.state_keys(test, plan.problem))
-            for family in sorted(families & (own | {ROWS})):
+            own = {*kind_of(test).state_keys(test, plan.problem), ROWS}
+            # What a test's subjects lack, or that with which they are compared.
+            about = {s.number for s in subjects if plan.is_about(test, s)}
+            about |= {
+                s.reference
+                for s in subjects
+                if s.number in about and s.variant is not None and s.reference is not None
+            }
+            families = {need.family for need in here if need.model in about}
+            for family in sorted(families & own):
                 what = f"{family} on the slices by {slice_set.name!r}"
                 without.setdefault(test.name, set()).add(what)
     return {name: ", ".join(sorted(what)) for name, what in without.items()}

@@ -30,6 +30,7 @@ class PlannedEvaluation:
     plan: EvaluationPlan
     slices: int
     steps: StatePlan
+    reference: StatePlan | None = None
 
     @property
     def cells(self) -> int:
@@ -51,7 +52,13 @@ class PlannedEvaluation:
     @property
     def predictions(self) -> int:
         """How many rows will be predicted, by all models together."""
-        return self.steps.predictions
+        beside = 0 if self.reference is None else self.reference.predictions
+        return self.steps.predictions + beside
+
+    @property
+    def rows(self) -> int:
+        """How many rows will be read, those of a reference among them."""
+        return self.steps.rows + (0 if self.reference is None else self.reference.rows)
 
     @property
     def reused(self) -> int:
@@ -100,4 +107,8 @@ def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) ->
         catalog.forget_others()
     todo = plan_states(tables.session, catalog)
     todo.release()
-    return PlannedEvaluation(prepared.plan, prepared.slices, todo)
+    beside = None
+    if catalog.reference is not None:
+        beside = plan_states(tables.session, catalog.reference)
+        beside.release()
+    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside)

@@ -120,7 +120,9 @@ def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
 
 def asked_spreads(evaluation: Evaluation) -> list[str]:
     """The columns whose spread tests ask for."""
-    return sorted({name for test in evaluation.tests for name in kind_of(test).spreads(test)})
+    names = {name for test in evaluation.tests for name in kind_of(test).spreads(test)}
+    # Nothing is kept of those: that they are asked for is refused when the tests are looked at.
+    return sorted(names - set(evaluation.dataset.sensitive))
 
 
 def _spread_columns(frame: DataFrame, evaluation: Evaluation) -> list[str]:
@@ -216,7 +218,9 @@ def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) 
 
 def _spread(count: float, _: float | None, squares: float | None) -> float | None:
     """The standard deviation of numbers; None where there are no two of them."""
-    return None if count < 2 or squares is None else math.sqrt(squares / (count - 1))
+    if count < 2 or squares is None or not math.isfinite(squares):
+        return None
+    return math.sqrt(squares / (count - 1))
 
 
 def _labels(stats: Mapping[str, Any], named: str) -> tuple[Label, ...]:

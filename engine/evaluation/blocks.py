@@ -11,7 +11,7 @@ import numpy as np
 from engine.metrics import RowsOf, Slices
 from engine.planning import EvaluationPlan
 from engine.states import States, Sums, decode
-from engine.states.rows import ROWS, StateRow
+from engine.states.rows import FAILURE, ROWS, StateRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,12 @@ class FamilyStates:
         beyond = self.states.n_groups
         places = [self.places.get(key, beyond) for key in slice_keys]
         return self.states.select(np.array(places, np.int64))
+
+    def beside(self, other: FamilyStates) -> FamilyStates:
+        """Those of both, which have no slice in common."""
+        keys = [*self.places, *other.places]
+        states = self.select(keys).merge(other.select(keys))
+        return FamilyStates(states, {key: place for place, key in enumerate(keys)})
 
 
 @dataclass(slots=True)
@@ -49,6 +55,19 @@ class Block:
             held = FamilyStates(decode(row.payload), known[named])
             block.held.setdefault(row.model, {})[row.family] = held
         return block
+
+    @classmethod
+    def join(cls, blocks: Sequence[Block]) -> Block:
+        """All slices of a set, of its blocks."""
+        if len(blocks) == 1:
+            return blocks[0]
+        joined = cls()
+        for block in blocks:
+            for number, families in block.held.items():
+                into = joined.held.setdefault(number, {})
+                for family, own in families.items():
+                    into[family] = own if family not in into else into[family].beside(own)
+        return joined
 
     def slice_keys(self) -> list[str]:
         """The slices that have rows, in the order of their names."""
@@ -74,25 +93,35 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """The states of a reference dataset, by slice set and block: they lie as the dataset's do."""
+    """The states of a reference dataset by slice set; `failed` are subjects that have none."""
 
     plan: EvaluationPlan
-    blocks: Mapping[tuple[str, int], Block]
+    sets: Mapping[str, Block]
+    failed: frozenset[int]
 
     @classmethod
     def of(cls, plan: EvaluationPlan, rows: Iterable[StateRow]) -> References:
         """Decodes all states of the reference of a plan."""
-        grouped = groupby(rows, key=lambda row: (row.slice_set, row.block))
-        return cls(plan, {place: Block.of(own) for place, own in grouped if place[0]})
+        blocks: dict[str, list[Block]] = {}
+        failed: set[int] = set()
+        for (name, _), own in groupby(rows, key=lambda row: (row.slice_set, row.block)):
+            if name:
+                blocks.setdefault(name, []).append(Block.of(own))
+            else:
+                # What is made of some partitions only is the state of no dataset.
+                failed |= {row.model for row in own if row.family == FAILURE}
+        sets = {name: Block.join(listed) for name, listed in blocks.items()}
+        return cls(plan, sets, frozenset(failed))
 
-    def join(
-        self, states: Mapping[int, Slices], place: tuple[str, int], slice_keys: Sequence[str]
+    def lay_beside(
+        self, states: Mapping[int, Slices], set_name: str, slice_keys: Sequence[str]
     ) -> None:
         """Lays beside the states of each subject those of the reference on the same slices."""
-        block = self.blocks.get(place)
+        block = self.sets.get(set_name)
         if self.plan.reference is None or block is None:
             return
         beside = block.slices(self.plan.reference, slice_keys)
         for number, own in states.items():
             other = self.plan.number_in_reference(number)
-            own.reference = None if other is None else beside.get(other)
+            if other is not None and other not in self.failed:
+                own.reference = beside.get(other)

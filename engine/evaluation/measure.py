@@ -83,7 +83,7 @@ def measure(
     beside = References.of(plan, reference)
     chosen: dict[Slice, dict[int, RowCounts]] = {}
     slices: Counter[str] = Counter()
-    for (set_name, number), in_block in groupby(rows, key=lambda row: (row.slice_set, row.block)):
+    for (set_name, _), in_block in groupby(rows, key=lambda row: (row.slice_set, row.block)):
         if set_name == "":
             _read_meta(result, in_block)
             continue
@@ -96,7 +96,7 @@ def measure(
         refuse_many(plan, set_name, slices[set_name])
         places = [from_key(sets, set_name, key) for key in keys]
         states = block.slices(plan, keys)
-        beside.join(states, (set_name, number), keys)
+        beside.lay_beside(states, set_name, keys)
         result.cells += judge.block(places, states)
         for at, where in enumerate(places):
             if where.kind == "where" and groups:

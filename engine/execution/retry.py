@@ -29,7 +29,8 @@ def scan_with_retry(
     Raises:
         WorkerDiedError: when a worker has died though all models were apart.
     """
-    every = frozenset(range(len(plan.models)))
+    subjects = plan.subjects
+    every = frozenset(subject.number for subject in subjects if subject.model is not None)
     with tempfile.TemporaryDirectory(prefix="evalmatrix-notes-") as folder:
         # Workers elsewhere keep their notes in the folder that Spark gives them.
         notes = folder if runs_here(spark) else Path(folder).name
@@ -42,7 +43,8 @@ def scan_with_retry(
                     raise
                 blamed = frozenset(Notes.read(folder)) if not apart else frozenset()
                 apart = blamed & every or every
-                names = ", ".join(repr(plan.models[number].name) for number in sorted(apart))
+                models = (subjects[number].model for number in sorted(apart))
+                names = ", ".join(dict.fromkeys(repr(model.name) for model in models if model))
                 say(
                     f"{plan.name}: a Python worker died; scanning again with {names} in "
                     f"{'a process of its' if len(apart) == 1 else 'processes of their'} own"

@@ -71,14 +71,15 @@ class Context:
 class Section:
     """A part of a report that is a kind's own: a table with a heading, and what it says.
 
-    `series` are lines to draw over the columns, by name; None where there is no number.
+    `series` are the numbers of each row that are drawn as a line, over the last columns; None where
+    there is no number.
     """
 
     title: str
     lead: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    series: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    series: Sequence[Sequence[float | None]] = ()
 
 
 class KindFile(FileModel):

@@ -87,17 +87,7 @@ class MetricKind(Kind):
         return test.metric
 
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
-        """`recall_per_class` becomes one test for each class: `recall_class_0`, ..."""
-        if not test.metric.endswith(PER_CLASS):
-            return (test,)
-        stem = test.metric.removesuffix(PER_CLASS)
-        expanded = []
-        for label in setting.problem.classes:
-            metric = f"{stem}{OF_CLASS}{label_text(label)}"
-            within = test.metric in test.name
-            name = test.name.replace(test.metric, metric) if within else f"{test.name} {metric}"
-            expanded.append(replace(test, metric=metric, name=name))
-        return expanded
+        return expand_classes(test, setting)
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
         metric = METRICS.get(test.metric)
@@ -106,11 +96,7 @@ class MetricKind(Kind):
             if wrong is not None:
                 yield wrong
         yield from _misfit_keys(test, setting)
-        yield from scores_misfit(metric, setting)
-        stem, of_class, label = metric.name.partition(OF_CLASS)
-        texts = [label_text(class_label) for class_label in setting.problem.classes]
-        if of_class and _is_of_class(stem) and label not in texts:
-            yield f"{metric.name!r} names the class {label!r}; expected one of {list_text(texts)}"
+        yield from setting_misfits(metric, setting)
 
     def families(self, test: ModelTest, problem: Problem) -> Sequence[Family]:
         metric = METRICS.get(test.metric_at(ANY_THRESHOLD))
@@ -153,7 +139,37 @@ class MetricKind(Kind):
         return None if at is None else METRICS.get(test.metric_at(at))
 
 
-def scores_misfit(metric: Metric, setting: Setting) -> Iterator[str]:
+def expand_classes(test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
+    """`recall_per_class` becomes one test for each class: `recall_class_0`, ..."""
+    if not test.metric.endswith(PER_CLASS):
+        return (test,)
+    stem = test.metric.removesuffix(PER_CLASS)
+    expanded = []
+    for label in setting.problem.classes:
+        metric = f"{stem}{OF_CLASS}{label_text(label)}"
+        within = test.metric in test.name
+        name = test.name.replace(test.metric, metric) if within else f"{test.name} {metric}"
+        expanded.append(replace(test, metric=metric, name=name))
+    return expanded
+
+
+def setting_misfits(metric: Metric, setting: Setting) -> Iterator[str]:
+    """Why a metric has no value of these models: no scores, no such class, no costs."""
+    yield from _scores_misfit(metric, setting)
+    stem, of_class, label = metric.name.partition(OF_CLASS)
+    texts = [label_text(class_label) for class_label in setting.problem.classes]
+    if of_class and _is_of_class(stem) and label not in texts:
+        yield f"{metric.name!r} names the class {label!r}; expected one of {list_text(texts)}"
+    costs, classes = setting.problem.costs, setting.problem.classes
+    if metric.name in ("cost", "best_threshold_cost") and len(costs) != len(classes):
+        count_text = f"{len(costs)} lists" if costs else "none"
+        yield (
+            f"{metric.name!r} needs the evaluation's `costs`, a list for each of the "
+            f"{len(classes)} classes {list_text(classes)}; found {count_text}"
+        )
+
+
+def _scores_misfit(metric: Metric, setting: Setting) -> Iterator[str]:
     """Why a metric of scores has none, where models give labels only."""
     of_labels = [model.name for model in setting.models if model.output is Output.LABEL]
     if not metric.needs_scores or not of_labels:
@@ -188,13 +204,6 @@ def _misfit_keys(test: ModelTest, setting: Setting) -> Iterator[str]:
         yield f"{asked} compares with a baseline; expected the key 'baseline' with one of {names}"
     if test.threshold is not None:
         yield from _misfit_threshold(test, setting, kinds)
-    costs, classes = setting.problem.costs, setting.problem.classes
-    if metric.name in ("cost", "best_threshold_cost") and len(costs) != len(classes):
-        count_text = f"{len(costs)} lists" if costs else "none"
-        yield (
-            f"{asked} needs the evaluation's `costs`, a list for each of the "
-            f"{len(classes)} classes {list_text(classes)}; found {count_text}"
-        )
 
 
 def _misfit_threshold(test: ModelTest, setting: Setting, kinds: Sequence[str]) -> Iterator[str]:

@@ -29,8 +29,8 @@ from engine.kinds.base import (
     Setting,
     parameters_text,
 )
-from engine.kinds.metric import METRIC_FIELD, scores_misfit
-from engine.kinds.perturbations import PERTURBATIONS, SEVERITIES, Perturbation
+from engine.kinds.metric import METRIC_FIELD, expand_classes, setting_misfits
+from engine.kinds.perturbations import PERTURBATIONS, SEVERITIES, Perturbation, variant_stem
 from engine.metrics import GROUPED, METRICS, Metric
 
 Severities = Annotated[list[Literal[1, 2, 3, 4, 5]], Field(min_length=1), AfterValidator(distinct)]
@@ -94,8 +94,11 @@ class RobustnessKind(Kind):
 
     def title(self, test: ModelTest) -> str:
         perturbation, asked, _ = _parts(test)
-        columns = ",".join(perturbation.columns(asked))
-        return f"robustness {perturbation.key}({columns}) {test.metric}"
+        stem = variant_stem(perturbation.key, perturbation.columns(asked))
+        return f"robustness {stem} {test.metric}"
+
+    def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
+        return expand_classes(test, setting)
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
         metric = METRICS.get(test.metric)
@@ -104,7 +107,7 @@ class RobustnessKind(Kind):
             wrong = rule(condition).misfit(metric)
             if wrong is not None:
                 yield wrong
-        yield from scores_misfit(metric, setting)
+        yield from setting_misfits(metric, setting)
         if metric.name in GROUPED or metric.against:
             what = "groups" if metric.name in GROUPED else "two versions"
             yield f"{test.metric!r} compares {what}; expected a metric of one model's predictions"
@@ -115,8 +118,8 @@ class RobustnessKind(Kind):
         for name, spread in parameters.get("spread", {}).items():
             if not spread and name in read and name in setting.types:
                 yield (
-                    f"the column {name!r} has no spread, its numbers are all the same or there are "
-                    f"none; expected a column whose values differ"
+                    f"the spread of the column {name!r} is not known: its numbers are all the "
+                    "same, fewer than two or too large; expected a column whose values differ"
                 )
 
     def spreads(self, test: ModelTest) -> Sequence[str]:
@@ -125,7 +128,7 @@ class RobustnessKind(Kind):
 
     def pin(self, test: ModelTest, spreads: Mapping[str, float | None]) -> ModelTest:
         own = {
-            name: spread and _step(spread)
+            name: _step(spread) if spread else None
             for name in self.spreads(test)
             for spread in [spreads.get(name)]
         }
@@ -165,12 +168,12 @@ class RobustnessKind(Kind):
         if not lines:
             return None
         severities = sorted({severity for line in lines.values() for severity in line})
-        rows, series = [], {}
+        rows, series = [], []
         for (test, model), line in lines.items():
             clean = next(iter(line.values())).baseline_value
             values = [clean, *(_value(line.get(severity)) for severity in severities)]
             rows.append([test, model, *map(_number_text, values)])
-            series[f"{test}, {model}"] = values
+            series.append(values)
         return Section(
             "Robustness",
             "A metric on all rows when the model's input is perturbed, by severity; "

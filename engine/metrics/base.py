@@ -251,7 +251,13 @@ def mean(loss: RowLoss, problem: Problem, *, name: str | None = None) -> Mean:
             )
         own = loss.__module__.startswith("engine.")
         name = loss.__name__ if own else f"{loss.__module__}:{qualname}"
-    return Mean(name, lambda batch: loss(batch, problem))
+
+    def of_batch(batch: Scored) -> Floats:
+        return loss(batch, problem)
+
+    # What is kept is of this code: states are named by the module that it was written in.
+    of_batch.__module__ = loss.__module__
+    return Mean(name, of_batch)
 
 
 def mean_of(problem: Problem, moments: MomentsView) -> Value:

@@ -69,7 +69,8 @@ def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
                 continue
             about = [reading, where, its_own]
             place = subject.number, slice_set.name
-            all_needs.append(Need(*place, ROWS, _name([*about, ROWS])))
+            rows_name = None if _is_unreadable(plan, subject) else _name([*about, ROWS])
+            all_needs.append(Need(*place, ROWS, rows_name))
             for family in families:
                 paired = isinstance(family, PairFamily)
                 beside = None
@@ -77,7 +78,8 @@ def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
                     assert subject.reference is not None, "a pair is of two"
                     beside = own[subject.reference]
                 digest = code.get(module_of(family), "")
-                state = None if digest is None else _name([*about, beside, family.key, digest])
+                unknown = digest is None or _is_unreadable(plan, subject)
+                state = None if unknown else _name([*about, beside, family.key, digest])
                 all_needs.append(Need(*place, family.key, state, paired))
     return tuple(all_needs)
 
@@ -168,6 +170,12 @@ def _of_subject(plan: EvaluationPlan, subject: Subject) -> list[object]:
     code = dict(plan.code).get(perturbation_module(variant), "")
     key = [] if plan.columns.key else plan.dataset.schema
     return [*own, variant.perturbation, variant.parameters, code, plan.columns.key, key]
+
+
+def _is_unreadable(plan: EvaluationPlan, subject: Subject) -> bool:
+    """Whether a subject is behind a perturbation whose code cannot be read."""
+    variant = subject.variant
+    return variant is not None and dict(plan.code).get(perturbation_module(variant), "") is None
 
 
 def perturbation_module(variant: Variant) -> str:

@@ -45,7 +45,9 @@ class EvaluationPlan:
     modules of users' own metrics (None for one that cannot be read), `blocks` into how many parts
     the states of a slice set go (1 where none is named). With `keep`, predictions are stored.
     `timeout` and `memory` are the seconds and bytes that a model may take for a batch. `reference`
-    is the plan of another dataset, for what tests ask of that.
+    is the plan of another dataset, for what tests ask of that. `numbered` are the variants (None
+    for the data) in the order of their numbers, where it is not that of the tests: a run that is
+    judged by other tests keeps the numbers of its states.
     """
 
     name: str
@@ -70,6 +72,7 @@ class EvaluationPlan:
     timeout: float = 1800.0
     memory: int | None = None
     reference: EvaluationPlan | None = field(default=None, metadata=LATER)
+    numbered: tuple[Variant | None, ...] = field(default=(), metadata=LATER)
 
     def beside(self, dataset: DatasetVersion) -> EvaluationPlan:
         """The same plan with what its tests ask of a reference dataset, if they ask anything.
@@ -89,6 +92,7 @@ class EvaluationPlan:
             baseline=None,
             keep=False,
             reference=None,
+            numbered=(),
         )
         return replace(self, reference=reference)
 
@@ -121,6 +125,13 @@ class EvaluationPlan:
         return tuple(dict.fromkeys(variant for variant in asked if variant is not None))
 
     @property
+    def subject_order(self) -> tuple[Variant | None, ...]:
+        """The variants in the order of their numbers; None stands for the data."""
+        of_data = any(kind_of(test).measures_data for test in self.tests)
+        asked: list[Variant | None] = [*self.variants, *([None] if of_data else [])]
+        return tuple(dict.fromkeys([*self.numbered, *asked]))
+
+    @property
     def subjects(self) -> tuple[Subject, ...]:
         """All that has states, by its number."""
         base = self.base
@@ -128,11 +139,12 @@ class EvaluationPlan:
             Subject(n, model, n, None, None if n == base else base)
             for n, model in enumerate(self.models)
         ]
-        for variant in self.variants:
+        for variant in self.subject_order:
+            if variant is None:
+                subjects.append(Subject(len(subjects)))
+                continue
             for n, model in enumerate(self.models):
                 subjects.append(Subject(len(subjects), model, n, variant, n))
-        if any(kind_of(test).measures_data for test in self.tests):
-            subjects.append(Subject(len(subjects)))
         return tuple(subjects)
 
     @property
@@ -192,7 +204,8 @@ class EvaluationPlan:
     def data_sampling(self) -> Sampling:
         """How the rows came, where each counts 1: of the states of columns."""
         columns = self.columns
-        clustered = columns.cluster is not None and columns.key != (columns.cluster,)
+        whole = columns.cluster or columns.query
+        clustered = whole is not None and columns.key != (whole,)
         return Sampling(False, clustered, self.rows_per_cluster)
 
     def tests_on(self, set_name: str) -> list[ModelTest]:

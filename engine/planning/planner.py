@@ -98,11 +98,20 @@ def _look(session: LazySession, store: Store, evaluation: Evaluation) -> _Look:
     check_columns(source.schema, evaluation)
     digest = profile_digest(source, evaluation)
     look = _Look(evaluation, source, digest, find_profile(store, digest))
-    if evaluation.reference is None:
+    asked = any(kind_of(test).reads_reference for test in evaluation.tests)
+    if evaluation.reference is None or not asked:
         return look
-    # What slices are there is told by the dataset: of the reference only its rows are counted.
+    return replace(look, reference=_look_beside(session, store, evaluation))
+
+
+def _look_beside(session: LazySession, store: Store, evaluation: Evaluation) -> _Look:
+    """The reference, of which only the rows are counted: its slices are those of the dataset."""
+    assert evaluation.reference is not None, "it is asked for"
     beside = replace(evaluation, dataset=evaluation.reference, reference=None)
-    return replace(look, reference=_look(session, store, beside))
+    source = pin_source(session, store, beside)
+    check_columns(source.schema, beside)
+    digest = f"{profile_digest(source, beside)}-rows"
+    return _Look(beside, source, digest, find_profile(store, digest))
 
 
 def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: Say) -> Prepared:
@@ -150,9 +159,25 @@ def _with_reference(store: Store, look: _Look, plan: EvaluationPlan) -> Evaluati
                 f"reference {name!r} and {types.get(column)} in the dataset; expected one type"
             )
     if seen is None:
-        seen = _profile(store, source, look.evaluation)
+        seen = _count_rows(look)
         keep_profile(store, look.digest, seen)
     return plan.beside(source.dataset(name, seen.rows))
+
+
+def _count_rows(look: _Look) -> Profile:
+    """How many rows a reference has, whose predicates are looked at as well."""
+    frame, name = look.source.frame(), look.evaluation.dataset.name
+    check_predicates(frame, look.evaluation)
+    try:
+        rows = frame.count()
+    except Exception as error:
+        raise table_errors.read_error(error, f"reference {name!r}") from error
+    if not rows:
+        raise DataError(
+            f"evaluation {look.evaluation.name!r}: the reference {name!r} has no rows at this "
+            "version"
+        )
+    return Profile(rows, (), (), 0)
 
 
 def _profile(store: Store, source: Source, evaluation: Evaluation) -> Profile:

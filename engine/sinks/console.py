@@ -18,6 +18,7 @@ from engine.core.vocabulary import EvaluationResult, RunOutcome, Verdict
 from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.highlights import Finding, Spot, Tone
+from engine.sinks.subjects import columns_of, model_label
 
 MAX_FINDINGS = 10
 MAX_UNDECIDED = 3
@@ -102,7 +103,7 @@ def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
     if not rows:
         console.print(Text("No test was evaluated on all the rows.", style="dim"))
         return
-    models = highlights.columns_of(evaluation)
+    models = columns_of(evaluation)
     for group in _groups(models, max(1, (console.width - 20) // _MODEL_WIDTH)):
         console.print(_table(evaluation, rows, group))
     if len(rows) > _MAX_METRICS:
@@ -132,7 +133,7 @@ def _table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     table.add_column(Text("on all rows"), overflow="fold")
     for name in models:
-        head = Text(fmt.log_line(highlights.model_label(name), 40))
+        head = Text(fmt.log_line(model_label(name), 40))
         if name == evaluation.baseline:
             head.append("\n(baseline)", style="dim not bold")
         table.add_column(head, justify="right", overflow="fold")
@@ -154,7 +155,7 @@ def _value(evaluation: EvaluationResult, by_model: dict[str, Spot], name: str) -
         text.append(f" {said}", style=_STYLES[said])
     if spot.value is not None and (ends := fmt.interval(measured.ci_low, measured.ci_high)):
         text.append(f"\n{ends}", style="dim")
-    if name != evaluation.baseline:
+    if not highlights.is_baseline(spot, evaluation.baseline):
         delta = highlights.difference(spot, by_model.get(evaluation.baseline or ""))
         if delta is not None:
             text.append(f"\n{fmt.signed_number(delta)}{highlights.sureness(spot)}", style="dim")
@@ -182,7 +183,7 @@ def _findings(outcome: RunOutcome, console: Console) -> None:
 def _finding(finding: Finding, console: Console) -> None:
     first = finding.first
     parts = (
-        fmt.log_line(highlights.model_label(first.model.name), 40),
+        fmt.log_line(model_label(first.model.name), 40),
         fmt.list_names([fmt.log_line(name, 60) for name in finding.slices], 2),
         fmt.list_names([fmt.log_line(name, 60) for name in finding.tests], 2),
     )

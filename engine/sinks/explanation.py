@@ -8,7 +8,7 @@ from typing import Any
 from engine.core.registry import nearest
 from engine.errors import InputError
 from engine.sinks import format as fmt
-from engine.sinks.highlights import model_label
+from engine.sinks.subjects import model_label
 
 Row = Mapping[str, Any]
 
@@ -84,10 +84,14 @@ def explain(row: Row, *, confidence: float, on_inconclusive: str, on_error: str)
 
 def _value_sentence(row: Row, confidence: float) -> str:
     where = "all rows" if row["slice"] == "overall" else f"the slice {fmt.one_line(row['slice'])}"
+    # Of the data all rows count; a model is measured on those with a label.
+    rows = "labelled rows" if row["model"] else "rows"
     about = (
-        f"on {row['n']:,} labelled rows of {where} "
+        f"on {row['n']:,} {rows} of {where} "
         f"({fmt.one_line(row['dataset'])} version {row['dataset_version']})"
     )
+    if not _is_clean(row):
+        about += f", with the input behind {fmt.one_line(row['variant'])}"
     if row["value"] is None:
         return f"{row['metric']} has no value {about}."
     text = f"{row['metric']} is {fmt.number(row['value'])} {about}"

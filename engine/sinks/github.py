@@ -16,6 +16,7 @@ from engine.core.vocabulary import EvaluationResult, MetricValue, RunOutcome, Ve
 from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.highlights import Finding, Spot, Tone
+from engine.sinks.subjects import columns_of, model_label
 
 MAX_BYTES = 900 * 1024
 MAX_FINDINGS = 20
@@ -124,7 +125,8 @@ def _blocks(outcome: RunOutcome) -> Iterable[str]:
 
 def _models_table(evaluation: EvaluationResult) -> str:
     rows = highlights.overall_spots(evaluation)
-    models = highlights.columns_of(evaluation)[:_MAX_MODELS]
+    every = columns_of(evaluation)
+    models = [name for name in every if name][:_MAX_MODELS] + [name for name in every if not name]
     lines = [f"### {escape(evaluation.name)} on all rows", ""]
     for name, message in evaluation.model_errors.items():
         lines += [f"- 🛑 <code>{escape(name)}</code>: {escape(message, _REASON)}", ""]
@@ -134,7 +136,7 @@ def _models_table(evaluation: EvaluationResult) -> str:
     if not rows:
         return "\n".join([*lines, "No test was evaluated on all the rows.", ""])
     titles = [
-        f"<code>{escape(highlights.model_label(name))}</code>"
+        f"<code>{escape(model_label(name))}</code>"
         f"{' (baseline)' if name == evaluation.baseline else ''}"
         for name in models
     ]
@@ -177,7 +179,7 @@ def _value(spot: Spot | None, base: Spot | None, baseline: str | None) -> str:
     text = fmt.estimate(spot.value, measured.ci_low, measured.ci_high, "–")
     mark = _WORD_MARKS.get(highlights.word(worst), "")
     text = f"{text} {mark}".rstrip()
-    if worst.model.name != baseline:
+    if not highlights.is_baseline(spot, baseline):
         delta = highlights.difference(spot, base)
         # A bracket right after the interval would make a link of the two.
         text += (
@@ -195,7 +197,7 @@ def _findings_block(heading: str, findings: Sequence[Finding], limit: int) -> st
         value = _value_text(first.measured) if len(finding.cells) == 1 else "–"
         columns = [
             f"{_WORD_MARKS[finding.word]} {finding.word}",
-            f"<code>{escape(highlights.model_label(first.model.name))}</code>",
+            f"<code>{escape(model_label(first.model.name))}</code>",
             escape(fmt.list_names([fmt.one_line(name, 60) for name in finding.slices]), 240),
             escape(fmt.list_names([fmt.one_line(name, 60) for name in finding.tests]), 240),
             value,

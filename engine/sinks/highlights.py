@@ -140,17 +140,6 @@ def column_label(cell: Cell) -> str:
     return metric if cell.variant == "clean" else f"{metric} [{cell.variant}]"
 
 
-def model_label(name: str) -> str:
-    """How a model is called where people read; what has none is of the data."""
-    return name or "the data"
-
-
-def columns_of(evaluation: EvaluationResult) -> list[str]:
-    """The names of all that has cells: the models, then the data."""
-    of_data = any(cell.model.name == NO_MODEL.name for cell in evaluation.cells)
-    return [*(model.name for model in evaluation.models), *([NO_MODEL.name] if of_data else [])]
-
-
 def test_label(cell: Cell) -> str:
     """A test, with its variant where the data were perturbed."""
     name = cell.test.name
@@ -378,11 +367,22 @@ def sureness(spot: Spot) -> str:
     return ""
 
 
+def is_baseline(spot: Spot, baseline: str | None) -> bool:
+    """Whether a spot is of that with which others are compared, so that it has no difference."""
+    first = spot.cells[0]
+    return first.model.name == baseline and first.variant == "clean"
+
+
 def difference(spot: Spot, baseline: Spot | None) -> float | None:
-    """Value minus the baseline's, as the verdicts have it or else from the two values."""
+    """Value minus the baseline's, as the verdicts have it or else from the two values.
+
+    Of a variant it is that to the same model as it is, which the verdicts alone have.
+    """
     for cell in spot.cells:
         if cell.delta is not None:
             return cell.delta
+    if spot.cells[0].variant != "clean":
+        return None
     if baseline is None or baseline.value is None or spot.value is None:
         return None
     return spot.value - baseline.value

@@ -41,6 +41,7 @@ from engine.core.vocabulary import (
 )
 from engine.sinks import format as fmt
 from engine.sinks import highlights
+from engine.sinks.subjects import columns_of, reference_label
 
 # The complement of the Char production of XML 1.0.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -83,7 +84,8 @@ def write(outcome: RunOutcome, path: Path) -> Path:
     pairs = [
         (evaluation, m) for evaluation in outcome.evaluations for m in _tested_models(evaluation)
     ]
-    named = _distinct([(e.name, m.name or "data", e.dataset.name) for e, m in pairs], ".")
+    parts = [(e.name, m.name or _data_name(e), e.dataset.name) for e, m in pairs]
+    named = _distinct(parts, ".")
     suites = [_suite(outcome, *pair, name) for pair, name in zip(pairs, named, strict=True)]
     if (gate := _gate_suite(outcome, suites)) is not None:
         suites.append(gate)
@@ -102,9 +104,15 @@ def write(outcome: RunOutcome, path: Path) -> Path:
     return path
 
 
+def _data_name(evaluation: EvaluationResult) -> str:
+    """What the data are called among the models."""
+    names = [model.name for model in evaluation.models]
+    return "data" if "data" not in names else f"data, not {', '.join(names)}"
+
+
 def _tested_models(evaluation: EvaluationResult) -> list[ModelVersion]:
     """What has a suite of its own: the models, and the data where tests are of these."""
-    of_data = NO_MODEL.name in highlights.columns_of(evaluation)
+    of_data = NO_MODEL.name in columns_of(evaluation)
     return [*evaluation.models, *([NO_MODEL] if of_data else [])]
 
 
@@ -222,7 +230,8 @@ def _explanation(cell: Cell) -> str:
     if measured.detail:
         lines.append(f"detail: {measured.detail}")
     if cell.baseline_model is not None:
-        lines.append(f"baseline: {cell.baseline_model}, {fmt.exact(cell.baseline_value)}")
+        name = reference_label(cell)
+        lines.append(f"{name}: {cell.baseline_model}, {fmt.exact(cell.baseline_value)}")
         lines.append(f"difference: {fmt.exact(cell.delta)}")
     intervals = (
         ("interval", measured.ci_low, measured.ci_high),

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from engine.conditions import demand_text
 from engine.sinks import format as fmt
+from engine.sinks.subjects import model_label
 
 _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_high", "delta",
           "verdict", "reason")  # fmt: skip
@@ -40,7 +41,7 @@ def plan_table(evaluation: Any) -> Table:
         table.add_row("test", _plain(f"{test.name}: {demand_text(test) or 'recorded only'}"))
     table.add_row(
         "cost",
-        f"{evaluation.steps.rows:,} rows read, {evaluation.predictions:,} predictions, about "
+        f"{evaluation.rows:,} rows read, {evaluation.predictions:,} predictions, about "
         f"{evaluation.slices:,} slices and {evaluation.cells:,} cells",
     )
     for name, cost in evaluation.costs:
@@ -55,7 +56,14 @@ def results(frame: Any) -> Table:
     for name in _SHOWN:
         numeric = name in ("n", "value", "ci_low", "ci_high", "delta")
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in frame[list(_SHOWN)].itertuples(index=False):
+    named = frame.assign(
+        model=[model_label(name) for name in frame["model"]],
+        test=[
+            test if variant in (None, "clean") else f"{test} [{variant}]"
+            for test, variant in zip(frame["test"], frame["variant"], strict=True)
+        ],
+    )
+    for row in named[list(_SHOWN)].itertuples(index=False):
         table.add_row(*[_value_text(value) for value in row])
     return table
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from engine.core.locations import Store
 from engine.errors import InputError
+from engine.kinds import load_extensions
 from engine.planning import load_plans, needs
 from engine.states.rows import PREDICTIONS
 from engine.store.tables import StoreTable, StoreTables
@@ -123,6 +124,11 @@ def _recent(table: StoreTable, since: dt.datetime) -> Recent:
     states: set[tuple[str, int]] = set()
     for row in runs:
         for evaluation in load_plans(row["evaluations"]):
+            try:
+                load_extensions(evaluation.plugins)
+            except InputError:
+                # What is gone names no states; those that the run made are kept by its id.
+                continue
             for plan in (evaluation, evaluation.reference):
                 if plan is not None:
                     named = {need.state for need in needs(plan) if need.state is not None}

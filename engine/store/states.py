@@ -252,16 +252,17 @@ def wanted_runs(chosen: Mapping[Place, Kept]) -> list[Filter]:
 
 def kept_rows(table: StoreTable, chosen: Mapping[Place, Kept]) -> pa.Table:
     """The kept states of these places, under the places' own numbers and names."""
-    places = {
-        (kept.state, *writer_key(kept.writer), *kept.place[:2]): place[:2]
-        for place, kept in chosen.items()
-    }
+    places: dict[tuple[object, ...], list[tuple[int, str]]] = {}
+    for place, kept in chosen.items():
+        # One state may be that of several: of an alias and its version, say.
+        key = (kept.state, *writer_key(kept.writer), *kept.place[:2])
+        places.setdefault(key, []).append(place[:2])
     names = ("state", *WRITER, "model", "slice_set")
     rows = table.rows([*ROW, "state", *WRITER], wanted_runs(chosen), spares=True)
     keys = zip(*(rows[name].to_pylist() for name in names), strict=True)
-    targets = [places.get(key) for key in keys]
-    rows = rows.filter(pa.array([target is not None for target in targets], pa.bool_()))
-    models, sets = zip(*filter(None, targets), strict=True) if rows.num_rows else ((), ())
+    targets = [(at, target) for at, key in enumerate(keys) for target in places.get(key, ())]
+    rows = rows.take(pa.array([at for at, _ in targets], pa.int64()))
+    models, sets = zip(*(target for _, target in targets), strict=True) if targets else ((), ())
     renamed = {
         **{name: rows[name] for name in ROW},
         "model": pa.array(models, pa.int32()),

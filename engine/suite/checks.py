@@ -73,6 +73,7 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
         yield from _dataset((*at, "dataset"), dataset, task)
     if isinstance(raw.get("reference"), dict):
         yield from _one_source((*at, "reference"), raw["reference"])
+        yield from _derived_name((*at, "reference"), raw["reference"])
     yield from _references(at, raw)
     yield from _predictions((*at, "predictions"), raw.get("predictions"), dataset)
     yield from check_sensitive(at, raw, dataset)
@@ -107,6 +108,14 @@ def _one_source(at: Loc, raw: dict[str, Any]) -> Found:
         yield at, f"found {words}, expected exactly one of delta, csv, parquet"
 
 
+def _derived_name(at: Loc, raw: dict[str, Any]) -> Found:
+    """Yields that a table's own name is none for a dataset."""
+    delta = raw.get("delta")
+    derived = last_part(delta) if isinstance(delta, str) and delta.strip() else None
+    if derived and raw.get("name") is None and (problem := name_problem(derived)):
+        yield (*at, "delta"), f"gives the name {quote(derived)}, expected {problem}; give a name"
+
+
 def _references(at: Loc, raw: dict[str, Any]) -> Found:
     """Yields the tests that look beside a reference where there is none."""
     if raw.get("reference") is not None:
@@ -121,10 +130,7 @@ def _references(at: Loc, raw: dict[str, Any]) -> Found:
 
 def _dataset(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
     yield from _one_source(at, raw)
-    delta = raw.get("delta")
-    derived = last_part(delta) if isinstance(delta, str) and delta.strip() else None
-    if derived and raw.get("name") is None and (problem := name_problem(derived)):
-        yield (*at, "delta"), f"gives the name {quote(derived)}, expected {problem}; give a name"
+    yield from _derived_name(at, raw)
     positive, classes = raw.get("positive_label"), raw.get("classes")
     if task not in (None, TaskKind.BINARY) and positive is not None:
         words = f"found {quote(positive)} for the task {task}"

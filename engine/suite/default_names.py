@@ -5,11 +5,14 @@ They are the same from night to night: no name holds a value, so that CI can tra
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 OVERALL = "overall"
+SHORT = 120
+"""The characters of a name that is made of what a test asks."""
 
 
 def model_name(uri: str) -> str:
@@ -30,6 +33,14 @@ def model_name(uri: str) -> str:
 def last_part(uri: str) -> str:
     """Gives the last component of a path or URI; all of it where it has none."""
     return re.split(r"[/\\]", uri.rstrip("/\\"))[-1] or uri
+
+
+def short_name(name: str) -> str:
+    """A name that was made of many parts, cut where it is long; a digest tells it from others."""
+    if len(name) <= SHORT:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[:SHORT].rstrip()}... {digest}"
 
 
 def slice_set_name(columns: Sequence[str], where: str | None) -> str:

@@ -13,6 +13,7 @@ from engine.suite.default_names import (
     default_test_names,
     last_part,
     model_name,
+    short_name,
     slice_set_name,
 )
 from engine.suite.schema import (
@@ -111,7 +112,7 @@ def _reference(file: EvaluationFile) -> DatasetSource | None:
     sources = {"delta": reference.delta, "csv": reference.csv, "parquet": reference.parquet}
     kind, uri = next((kind, uri) for kind, uri in sources.items() if uri is not None)
     derived = last_part(uri) if kind == "delta" else f"{file.name} reference"
-    name = reference.name or derived
+    name = reference.name or short_name(derived)
     return replace(dataset, format=kind, uri=uri, name=name, version=reference.version)
 
 
@@ -153,4 +154,4 @@ def _test(file: KindFile, metric: Callable[[str], str], all_slices: tuple[str, .
         kind=kind.key,
         **kind.read(file, metric),
     )
-    return replace(test, name=kind.title(test))
+    return replace(test, name=short_name(kind.title(test)))

@@ -93,6 +93,9 @@ def _known_keys(path: Loc) -> list[str]:
 def _message(details: ErrorDetails, path: Loc) -> str:
     kind = details["type"]
     if kind == "extra_forbidden":
+        at = _kind_at(path)
+        if at == len(path) - 2 and path[-1] in KINDS.names():
+            return f"found two kinds of tests, {path[at]} and {path[-1]}, expected one of them"
         expected = suggestion(path[-1], _known_keys(path))
         return f"found the unknown key {quote(path[-1])}, expected {expected}"
     if kind == "missing":

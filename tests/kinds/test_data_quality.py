@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from engine.errors import InputError
 from engine.kinds import parameters_text
 from engine.planning import EvaluationPlan, check_fit, expand_tests
 from engine.states.rows import METER
+from engine.suite import dump_suite, load_suite
 from tests.fixtures.kernel import (
     BY_COUNTRY,
     OVERALL,
@@ -124,3 +126,20 @@ def test_one_null_breaks_a_limit_of_none_and_none_keeps_it(logistic: Any) -> Non
 def test_columns_that_are_not_there_are_refused(logistic: Any) -> None:
     with pytest.raises(InputError, match="the dataset has no column 'agee'; did you mean 'age'"):
         check_fit(plan_for([logistic], not_null("agee")))
+
+
+def test_many_columns_have_a_name_that_a_suite_takes(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yml"
+    columns = ", ".join(f"a_column_of_a_long_name_{n}" for n in range(40))
+    path.write_text(
+        "name: night\nevaluations:\n  - name: claims\n"
+        "    dataset: {delta: claims, task: binary, label: fraud}\n"
+        '    models: [{uri: "models:/claims/1"}]\n    tests:\n'
+        f"      - {{data_quality: {{not_null: [{columns}]}}}}\n"
+        f"      - {{data_quality: {{not_null: [{columns}, b]}}}}\n"
+    )
+    suite = load_suite(path)
+    names = [test.name for test in suite.evaluations[0].tests]
+    assert len(set(names)) == 2 and all(len(name) < 150 for name in names)
+    path.write_text(dump_suite(suite))
+    assert load_suite(path) == suite

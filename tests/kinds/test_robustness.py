@@ -194,6 +194,8 @@ def test_a_brittle_model_is_found_and_a_sound_one_is_not(models: Models) -> None
         (robustness(columns=["country"]), "noise wants numeric columns, found 'country' of the"),
         (robustness(columns=["aa"]), "the dataset has no column 'aa'; did you mean 'a'?"),
         (robustness(columns=["label"]), "no model reads the column 'label', so to perturb it"),
+        (robustness("cost"), "'cost' needs the evaluation's `costs`"),
+        (robustness("recall_class_7"), "'recall_class_7' names the class '7'; expected one of"),
         (robustness("flip_rate"), "'flip_rate' compares two versions; expected a metric of one"),
         (
             robustness("log_loss", Condition("max_drop", 0.1)),
@@ -204,7 +206,7 @@ def test_a_brittle_model_is_found_and_a_sound_one_is_not(models: Models) -> None
                 robustness(),
                 parameters=json.dumps({"noise": ["a"], "severities": [1], "spread": {"a": 0.0}}),
             ),
-            "the column 'a' has no spread",
+            "the spread of the column 'a' is not known",
         ),
     ],
 )
@@ -230,6 +232,20 @@ def test_a_spread_that_moves_a_little_is_the_same_noise() -> None:
     assert kind.pin(test, {"a": 12.4}) != kind.pin(test, {"a": 16.0})
 
 
+def test_columns_of_any_name_make_variants_of_their_own() -> None:
+    names = [
+        plan_stem(columns) for columns in (["a,b"], ["a", "b"], ["a)@1"], ['"a"', "b"], ["a b"])
+    ]
+    assert len(set(names)) == len(names)
+    assert names[1] == "noise(a,b)" and names[4] == "noise(a b)"
+
+
+def plan_stem(columns: list[str]) -> str:
+    (variant,) = KINDS.get("robustness").variants(robustness(columns=columns, severities=[1]))
+    assert variant is not None
+    return variant.name.removesuffix("@1")
+
+
 @pytest.mark.parametrize("spread", [1e-9, 0.3, 1.0, 7.7, 1e12])
 def test_a_pinned_spread_is_near_the_spread(spread: float) -> None:
     kind = KINDS.get("robustness")
@@ -248,7 +264,7 @@ def test_its_section_shows_the_metric_by_severity(
     ((name, model, *numbers),) = section.rows
     assert (name, model) == ("robust", "logistic")
     assert max(map(float, numbers)) == float(numbers[-1]) > 1.1 * float(numbers[0])
-    assert len(section.series["robust, logistic"]) == 4
+    assert [len(line) for line in section.series] == [4]
 
 
 def test_a_perturbation_that_fails_costs_its_own_cells(

@@ -21,6 +21,8 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataError, InputError, SuiteError
+from engine.kinds import KINDS
+from engine.metrics import METRICS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -114,6 +116,11 @@ def own_kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.copy(Path(__file__).with_name("own_reference_kind.py"), folder)
     yield folder
     sys.path.remove(str(folder))
+    # Other tests look at the kinds that are shipped.
+    for key, module in (("confident", "my_kinds"), ("null_rise", "own_reference_kind")):
+        KINDS._things.pop(key, None)
+        METRICS._loaded.discard(f"module {module}")
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +215,26 @@ def test_a_run_is_read_judged_and_reported_again(desk: Desk, first: RunResult) -
     assert judged.gate.outcome.value == "failed"
 
 
+def test_other_tests_judge_the_states_that_were_written(desk: Desk, first: RunResult) -> None:
+    """Whatever tests are left, a state is that of the model, variant or data it was made of."""
+    from engine import judge
+
+    cells = cells_of(first)
+    store = str(desk.folder / "store")
+    for kept in ([2, 0], [1], [0, 3], [2]):
+        suite = desk.suite()
+        (evaluation,) = suite["evaluations"]
+        evaluation["tests"] = [dict(TESTS[place]) for place in kept]
+        if kept == [1]:
+            evaluation["tests"][0]["robustness"] = {"noise": ["f0", "f1"], "severities": [4]}
+        judged = judge("first", suite=desk.world.write("fewer", suite), store=store)
+        again = cells_of(judged)
+        assert len(again) and again["value"].equals(cells["value"].reindex(again.index)), kept
+    evaluation["tests"] = [TESTS[0], {**TESTS[1], "robustness": {"noise": ["f0"]}}]
+    with pytest.raises(InputError, match="did not keep the states for test 'noise'"):
+        judge("first", suite=desk.world.write("other", suite), store=store)
+
+
 def test_plan_tells_what_variants_cost(desk: Desk, first: RunResult) -> None:
     from engine import plan
     from engine.sinks.listing import plan_table, wide
@@ -298,6 +325,8 @@ def test_a_reference_is_pinned_scanned_and_kept_like_the_dataset(
         ("{data_quality: {not_null: age}, max: 2}", "found the unknown key 'max'"),
         ("{confident: 1.5}", "found 1.5, expected a number of 1 or less"),
         ("{confidnt: 0.5}", "did you mean 'confident'?"),
+        ("{data_quality: {not_null: age}, metric: accuracy}", "found two kinds of tests, data_q"),
+        ("{data_quality: 5}", "expected a mapping"),
     ],
 )
 def test_mistakes_have_their_line_and_the_nearest_key(

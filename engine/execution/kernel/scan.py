@@ -111,8 +111,8 @@ class ScanTask:
             tuple(starmap(wanted_families, zip(self.sets, families, strict=True))),
             tuple(starmap(wanted_families, zip(self.sets, pairs, strict=True))),
             tuple(
-                self._counts_rows(subject, slice_set, own)
-                for slice_set, own in zip(self.sets, families, strict=True)
+                self._counts_rows(subject, slice_set, (*own, *beside))
+                for slice_set, own, beside in zip(self.sets, families, pairs, strict=True)
             ),
             # Of rows that are no longer there nothing is kept.
             plan.keep
@@ -121,7 +121,9 @@ class ScanTask:
             and self.work.wants(number, "", PREDICTIONS),
         )
 
-    def _counts_rows(self, subject: Subject, slice_set: SliceSet, families: object) -> bool:
+    def _counts_rows(
+        self, subject: Subject, slice_set: SliceSet, families: Sequence[object]
+    ) -> bool:
         """Whether the rows of a subject are counted on a slice set: where it has states at all."""
         if not (families or (subject.is_clean and self.plan.tests_models)):
             return False
@@ -208,7 +210,7 @@ class ScanTask:
         if "" in task.failures or batch.num_rows == 0:
             return None
         try:
-            loading = self.watch.loader(load, task.subject.model_number, self.batches)
+            loading = self.watch.loader(load, task.number, self.batches)
             batch = self._behind(task.subject.variant, batch, variants)
             return read_prediction(task.predict(batch, loading), self.plan.problem)
         except ModelStopped as stopped:
@@ -272,9 +274,8 @@ class ScanTask:
             yield StateBytes(Key("", 0, task.number, METER), 1, ("",), meter)
             if task.failures:
                 yield failures_row(task.number, task.failures)
-            doubt = self.watch.doubts.get(task.subject.model_number)
-            if doubt and task.subject.model:
-                yield chance_row(task.number, doubt)
+            if self.watch.doubts.get(task.number):
+                yield chance_row(task.number, self.watch.doubts[task.number])
         for number, index in enumerate(self.slicer.indices):
             yield from self._emit_set(number, index)
 

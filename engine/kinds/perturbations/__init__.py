@@ -10,6 +10,7 @@ from engine.kinds.perturbations.base import (
     normal_numbers,
     perturb,
     uniform_numbers,
+    variant_stem,
 )
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "normal_numbers",
     "perturb",
     "uniform_numbers",
+    "variant_stem",
 ]

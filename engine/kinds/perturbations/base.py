@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -61,9 +62,16 @@ class Perturbation(ABC):
 
     def variant(self, asked: Any, severity: int, spreads: Mapping[str, float]) -> Variant:
         """The variant of a severity, `noise(f0,f1)@2`."""
-        name = f"{self.key}({','.join(self.columns(asked))})@{severity}"
+        name = f"{variant_stem(self.key, self.columns(asked))}@{severity}"
         parameters = self.parameters(asked, severity, spreads)
         return Variant(name, self.key, json.dumps(parameters, sort_keys=True))
+
+
+def variant_stem(key: str, columns: Sequence[str]) -> str:
+    """A perturbation with its columns, `noise(f0,f1)`; a name that is none in quotes."""
+    plain = re.compile(r"[\w .\-]+")
+    names = [c if plain.fullmatch(c) else json.dumps(c, ensure_ascii=False) for c in columns]
+    return f"{key}({','.join(names)})"
 
 
 PERTURBATIONS: Registry[Perturbation] = Registry("perturbation", "evalmatrix.perturbations")

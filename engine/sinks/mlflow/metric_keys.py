@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.core.vocabulary import NO_MODEL, Cell, MetricValue, Verdict
+from engine.kinds import kind_of
 from engine.metrics import METRICS
 
 MAX_KEY = 250
@@ -147,8 +148,11 @@ def worst_numbers(cells: Iterable[Cell]) -> list[Number]:
 
 def _is_worse(cell: Cell, than: Cell) -> bool:
     metric = METRICS.find(cell.test.metric)
+    if metric is None and cell.test.kind != "metric":
+        metric = kind_of(cell.test).metric(cell.test)
+    better = None if metric is None else metric.higher_is_better
     assert cell.measured.value is not None and than.measured.value is not None
-    if metric is not None and metric.higher_is_better is False:
+    if better is False:
         return cell.measured.value > than.measured.value
     return cell.measured.value < than.measured.value
 

@@ -11,6 +11,7 @@ from engine.sinks import highlights
 from engine.sinks.highlights import Spot
 from engine.sinks.report.axis import minus
 from engine.sinks.report.figures import colours
+from engine.sinks.subjects import columns_of, model_label, reference_label
 
 DASH = "–"
 
@@ -37,6 +38,7 @@ class Figure:
     trend: str = ""
     interval: str = ""
     best: bool = False
+    reference: str = "baseline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,11 @@ def compare(evaluation: EvaluationResult) -> Comparison:
     palette = colours(evaluation)
     heads = tuple(
         Head(
-            fmt.one_line(highlights.model_label(name)),
+            fmt.one_line(model_label(name)),
             palette.get(name, "transparent"),
             name == evaluation.baseline,
         )
-        for name in highlights.columns_of(evaluation)
+        for name in columns_of(evaluation)
     )
     rows = tuple(
         _row(evaluation, label, by_model)
@@ -88,7 +90,7 @@ def _row(evaluation: EvaluationResult, label: str, by_model: dict[str, Spot]) ->
         conditions=", ".join(fmt.one_line(text) for text in demands),
         figures=tuple(
             _figure(evaluation, by_model, name, better=better, best=name in best)
-            for name in highlights.columns_of(evaluation)
+            for name in columns_of(evaluation)
         ),
     )
 
@@ -112,7 +114,7 @@ def _figure(
     if spot is None:
         return None
     worst, delta = spot.worst, None
-    if name != evaluation.baseline:
+    if not highlights.is_baseline(spot, evaluation.baseline):
         delta = highlights.difference(spot, by_model.get(evaluation.baseline or ""))
     measured = spot.cells[0].measured
     interval = minus(fmt.interval(measured.ci_low, measured.ci_high))
@@ -128,6 +130,7 @@ def _figure(
         trend=highlights.trend(delta, better),
         interval=interval,
         best=best,
+        reference=reference_label(worst),
     )
 
 

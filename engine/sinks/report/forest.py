@@ -26,6 +26,7 @@ from engine.sinks.report.axis import (
     minus,
     zone,
 )
+from engine.sinks.subjects import columns_of, model_label
 
 SHOWN = 20
 FOLDED = 60
@@ -142,7 +143,7 @@ def _forest(
     clean = cells[0].variant == "clean"
     hidden = {evaluation.baseline} if axis.of_difference and clean else set()
     tested = {cell.model.name for cell in cells} - hidden
-    models = [name for name in highlights.columns_of(evaluation) if name in tested]
+    models = [name for name in columns_of(evaluation) if name in tested]
     slice_rows = _rank_slices(cells, models, axis)
     scale = _scale(slice_rows[: SHOWN + FOLDED], axis)
     lines = tuple(_line(row, models, axis, scale) for row in slice_rows[: SHOWN + FOLDED])
@@ -152,7 +153,7 @@ def _forest(
         demand=_demand(cells[0]),
         axis=_axis_words(test.metric, evaluation.baseline if clean else "the clean model", axis),
         tally=_tally(cells),
-        models=tuple(fmt.one_line(highlights.model_label(name)) for name in models),
+        models=tuple(fmt.one_line(model_label(name)) for name in models),
         ticks=tuple(scale.ticks()) if scale is not None else (),
         zones=_zones(cells[0], axis, scale) if axis.is_shared else (),
         ends=_ends(scale),

@@ -16,6 +16,7 @@ from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.highlights import Spot
 from engine.sinks.report.axis import interval_text, minus
+from engine.sinks.subjects import columns_of, model_label
 
 SHOWN = 200
 CELL_BUDGET = 45_000
@@ -94,9 +95,7 @@ def heat_map(evaluation: EvaluationResult, anchor: str) -> HeatMap:
     columns = tuple(dict.fromkeys(label for _, _, label in spots))
     metrics = {label: spot.cells[0].test.metric for (_, _, label), spot in spots.items()}
     better = {label: highlights.direction(evaluation, metrics[label]) for label in columns}
-    by_model: dict[str, dict[str, dict[str, Spot]]] = {
-        name: {} for name in highlights.columns_of(evaluation)
-    }
+    by_model: dict[str, dict[str, dict[str, Spot]]] = {name: {} for name in columns_of(evaluation)}
     for (model, piece, label), spot in spots.items():
         by_model.setdefault(model, {}).setdefault(piece, {})[label] = spot
     room = CELL_BUDGET // max(1, len(columns) * len(by_model))
@@ -127,7 +126,7 @@ def _table(
     rows = [row for _, row in ranked]
     return HeatTable(
         anchor=anchor,
-        model=fmt.one_line(highlights.model_label(name)),
+        model=fmt.one_line(model_label(name)),
         shown=tuple(rows[:SHOWN]),
         kept=tuple(rows[SHOWN : max(room, SHOWN)]),
         dropped=max(0, len(rows) - max(room, SHOWN)),

@@ -47,12 +47,10 @@ def kind_sections(evaluation: EvaluationResult) -> tuple[KindSection, ...]:
 
 
 def _lay_out(section: Section) -> KindSection:
-    drawn: list[str | None] = [*section.series] or [None] * len(section.rows)
-    numbers = max((len(line) for line in section.series.values() if line), default=0)
-    rows = tuple(
-        _row(texts, () if line is None else section.series[line])
-        for texts, line in zip(section.rows, drawn, strict=True)
-    )
+    numbers = max(map(len, section.series), default=0)
+    # A row without a line has no picture.
+    lines = [*section.series, *([()] * len(section.rows))]
+    rows = tuple(_row(texts, line) for texts, line in zip(section.rows, lines, strict=False))
     return KindSection(
         title=fmt.one_line(section.title),
         lead=section.lead,

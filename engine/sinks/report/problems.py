@@ -11,6 +11,7 @@ from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.highlights import Finding
 from engine.sinks.report.axis import change_text, interval_text
+from engine.sinks.subjects import model_label, reference_label
 
 DASH = "–"
 MAX_SHOWN = 30
@@ -83,7 +84,7 @@ def _entry(finding: Finding) -> Entry:
     least = min(cell.counts.n for cell in finding.cells)
     return Entry(
         word=finding.word,
-        model=fmt.one_line(highlights.model_label(first.model.name)),
+        model=fmt.one_line(model_label(first.model.name)),
         slice=_several(finding.slices, "slice"),
         test=_several(finding.tests, "test"),
         condition=(demand_text(first.test) or "") if alone else "",
@@ -102,7 +103,7 @@ def _against(cell: Cell) -> tuple[str, ...]:
     margins = any(map(needs_baseline, cell.test.conditions))
     if not margins or cell.baseline_value is None:
         return ()
-    lines = [f"baseline {fmt.number(cell.baseline_value)}"]
+    lines = [f"{reference_label(cell)} {fmt.number(cell.baseline_value)}"]
     if cell.delta_ci_low is not None:
         lines.append(change_text(cell.delta, cell.delta_ci_low, cell.delta_ci_high))
     if cell.q_value is not None:

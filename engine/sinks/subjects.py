@@ -1,0 +1,21 @@
+"""How what tests are about is called where people read: models, the data, what they are beside."""
+
+from __future__ import annotations
+
+from engine.core.vocabulary import NO_MODEL, Cell, EvaluationResult
+
+
+def model_label(name: str) -> str:
+    """How a model is called where people read; what has none is of the data."""
+    return name or "the data"
+
+
+def columns_of(evaluation: EvaluationResult) -> list[str]:
+    """The names of all that has cells: the models, then the data."""
+    of_data = any(cell.model.name == NO_MODEL.name for cell in evaluation.cells)
+    return [*(model.name for model in evaluation.models), *([NO_MODEL.name] if of_data else [])]
+
+
+def reference_label(cell: Cell) -> str:
+    """What a cell is compared with: the baseline, or of a variant the model as it is."""
+    return "baseline" if cell.variant == "clean" else "clean model"
