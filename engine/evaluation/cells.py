@@ -174,8 +174,10 @@ class Judge:
         return any((one, key) in self.failures for key in keys for one in both)
 
     def _column(self, test: ModelTest, number: int) -> Column:
-        subject = self.subjects[number]
-        return Column(self.plan, test, subject, kind_of(test).metric(test))
+        plan, subject = self.plan, self.subjects[number]
+        name = None if subject.reference is None else plan.models[subject.reference].name
+        is_baseline = number == plan.base
+        return Column(plan, test, subject, kind_of(test).metric(test), is_baseline, name)
 
     def _cells(
         self, column: Column, slices: Sequence[Slice], estimates: SliceEstimates,
@@ -201,23 +203,18 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A test of one subject: what all of its cells have in common."""
+    """A test of one subject: what all of its cells have in common.
+
+    `is_baseline` says that others are compared with it, `reference_name` is the model with which it
+    is compared itself.
+    """
 
     plan: EvaluationPlan
     test: ModelTest
     subject: Subject
     metric: Metric
-
-    @property
-    def is_baseline(self) -> bool:
-        """Whether it is the model with which others are compared, as it is."""
-        return self.subject.is_clean and self.subject.number == self.plan.base
-
-    @property
-    def reference_name(self) -> str | None:
-        """The name of the model with which it is compared."""
-        reference = self.subject.reference
-        return None if reference is None else self.plan.models[reference].name
+    is_baseline: bool
+    reference_name: str | None
 
     def measurement(
         self, where: Slice, rows: RowCounts, value: MetricValue, baseline: MetricValue | None,
