@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, create_model
 
 from engine.conditions import CONDITIONS, LimitRule
-from engine.core.registry import nearest
 from engine.core.vocabulary import DecideBy, ModelTest, TaskKind
 from engine.fields.file_model import FileModel
 from engine.fields.values import Columns, Proportion
@@ -76,13 +75,6 @@ class DataQualityKind(Kind):
             name = test.name.replace(title, self.title(own))
             expanded.append(replace(own, name=name if title in test.name else f"{name} {column}"))
         return expanded
-
-    def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
-        for column in _columns(test):
-            if column not in setting.types:
-                close = nearest(column, setting.types)
-                hint = f"; did you mean {close!r}?" if close else ""
-                yield f"the dataset has no column {column!r}{hint}"
 
     def column_families(self, test: ModelTest) -> Sequence[ColumnFamily]:
         return [column_nulls(column) for column in _columns(test)]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from engine.core.registry import nearest
+from engine.core.vocabulary import ModelTest
 from engine.errors import InputError
-from engine.kinds import kind_of
+from engine.kinds import Setting, kind_of
 from engine.planning.plan import EvaluationPlan
 
 
@@ -18,7 +22,16 @@ def check_fit(plan: EvaluationPlan) -> None:
     mistakes = [
         f"evaluation {plan.name!r}: test {test.name!r}: {text}"
         for test in plan.tests
-        for text in kind_of(test).misfits(test, setting)
+        for text in (*_missing_columns(test, setting), *kind_of(test).misfits(test, setting))
     ]
     if mistakes:
         raise InputError("\n".join(mistakes))
+
+
+def _missing_columns(test: ModelTest, setting: Setting) -> Iterator[str]:
+    """The columns of which a test asks states and that the dataset lacks."""
+    for family in kind_of(test).column_families(test):
+        if family.column not in setting.types:
+            close = nearest(family.column, setting.types)
+            hint = f"; did you mean {close!r}?" if close else ""
+            yield f"the dataset has no column {family.column!r}{hint}"

@@ -305,9 +305,16 @@ def test_a_reference_is_pinned_scanned_and_kept_like_the_dataset(
     with pytest.raises(SuiteError, match="found null_rise in an evaluation without a reference"):
         desk.run(suite, "lacking")
     evaluation["reference"] = {"delta": desk.world.table("few")}
-    evaluation["tests"] = [{"null_rise": "w2", "max": 0.1}]
-    with pytest.raises((InputError, DataError)):
+    evaluation["tests"] = [{"null_rise": "agee", "max": 0.1}]
+    with pytest.raises(InputError, match="the dataset has no column 'agee'; did you mean 'age'"):
         desk.run(suite, "wrong")
+    # A reference whose rows lack what is asked of them.
+    poor = str(desk.folder / "poor")
+    desk.spark.read.format("delta").load(desk.table).drop("age").write.format("delta").save(poor)
+    evaluation["reference"] = {"delta": poor}
+    evaluation["tests"] = [{"null_rise": "age", "max": 0.1}]
+    with pytest.raises(DataError, match=r"the reference 'poor' lacks the columns \['age'\]"):
+        desk.run(suite, "poor")
 
 
 @pytest.mark.parametrize(
