@@ -38,7 +38,6 @@ SECONDS = {
     "runs/test_chunks.py": 60,
     "runs/test_connect.py": 60,
     "runs/test_commands.py": 60,
-    "runs/test_long_night.py": 110,
     "training/test_trainer.py": 60,
     "runs/test_judgement.py": 50,
     "runs/test_kills.py": 50,

@@ -148,7 +148,8 @@ def test_growth_is_what_every_run_adds_and_neither_noise_nor_a_step() -> None:
         assert growth([at + leak * number for number, at in enumerate(noise)]) > 0.7 * leak
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(50, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("count", [50])
 def test_a_night_of_runs_levels_off(
     night: Callable[[int], Iterator[Held]],
     command: Callable[..., Any],
