@@ -7,7 +7,6 @@ rule, and a test of it.
 
 from __future__ import annotations
 
-# In the order in which a test's conditions stand: limits of the value, then comparisons.
 from engine.conditions import between, limits, margins, no_worse  # noqa: F401
 from engine.conditions.base import (
     CONDITIONS,

@@ -26,6 +26,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known: `; did you mean 'age'?`, or nothing."""
+    close = nearest(name, known)
+    return f"; did you mean {close!r}?" if close else ""
+
+
 @dataclass(slots=True)
 class Registry(Generic[T]):
     """Things by name. `what` is the noun for messages, `group` the entry-point group."""
@@ -75,8 +81,7 @@ class Registry(Generic[T]):
         """
         thing = self.find(name)
         if thing is None:
-            close = nearest(name, self.names(aliases=True))
-            hint = f"; did you mean {close!r}?" if close else ""
+            hint = did_you_mean(name, self.names(aliases=True))
             raise InputError(f"no {self.what} is called {name!r}{hint}")
         return thing
 

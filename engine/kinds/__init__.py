@@ -18,6 +18,7 @@ from engine.kinds.base import (
     key_in,
     kind_of,
     parameters_text,
+    variants_of,
 )
 from engine.kinds.estimates import (
     NO_DIFFERENCE,
@@ -47,4 +48,5 @@ __all__ = [
     "kind_of",
     "load_extensions",
     "parameters_text",
+    "variants_of",
 ]

@@ -11,6 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, Field, create_model
@@ -262,6 +263,12 @@ def kind_of(test: ModelTest) -> Kind:
         InputError: when no kind has its key.
     """
     return KINDS.get(test.kind)
+
+
+@lru_cache(maxsize=4096)
+def variants_of(test: ModelTest) -> tuple[Variant | None, ...]:
+    """Behind which variants a test is made: a plan asks it for each slice set and subject."""
+    return tuple(kind_of(test).variants(test))
 
 
 def parameters_text(parameters: BaseModel | Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, create_model
 
 from engine.conditions import rule
-from engine.core.registry import nearest
+from engine.core.registry import did_you_mean
 from engine.core.vocabulary import Cell, ModelTest, Variant
 from engine.fields.file_model import FileModel
 from engine.fields.values import distinct
@@ -193,17 +193,14 @@ def _parts(test: ModelTest) -> tuple[Perturbation, Any, dict[str, Any]]:
 
 def _misfit_column(name: str, read: set[str], setting: Setting) -> Iterator[str]:
     if name not in setting.types:
-        close = nearest(name, setting.types)
-        hint = f"; did you mean {close!r}?" if close else ""
-        yield f"the dataset has no column {name!r}{hint}"
+        yield f"the dataset has no column {name!r}{did_you_mean(name, setting.types)}"
     elif name in setting.columns.sensitive:
         yield (
             f"results would show the spread of {name!r}, which the suite calls sensitive; expected "
             "a column that is not"
         )
     elif name not in read:
-        close = nearest(name, read)
-        hint = f"; did you mean {close!r}?" if close else ""
+        hint = did_you_mean(name, read)
         yield f"no model reads the column {name!r}, so to perturb it changes nothing{hint}"
 
 

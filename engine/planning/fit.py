@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.core.registry import nearest
+from engine.core.registry import did_you_mean
 from engine.core.vocabulary import ModelTest
 from engine.errors import InputError
 from engine.kinds import Setting, kind_of
@@ -32,6 +32,5 @@ def _missing_columns(test: ModelTest, setting: Setting) -> Iterator[str]:
     """The columns of which a test asks states and that the dataset lacks."""
     for family in kind_of(test).column_families(test):
         if family.column not in setting.types:
-            close = nearest(family.column, setting.types)
-            hint = f"; did you mean {close!r}?" if close else ""
+            hint = did_you_mean(family.column, setting.types)
             yield f"the dataset has no column {family.column!r}{hint}"

@@ -25,7 +25,7 @@ from engine.core.vocabulary import (
     plain,
 )
 from engine.errors import DataError
-from engine.kinds import Setting, kind_of
+from engine.kinds import Setting, kind_of, variants_of
 from engine.kinds.metric import ANY_THRESHOLD
 from engine.metrics import Problem, Sampling
 from engine.planning.subjects import Subject
@@ -121,7 +121,7 @@ class EvaluationPlan:
     @property
     def variants(self) -> tuple[Variant, ...]:
         """The variants that tests ask for, each once."""
-        asked = (variant for test in self.tests for variant in kind_of(test).variants(test))
+        asked = (variant for test in self.tests for variant in variants_of(test))
         return tuple(dict.fromkeys(variant for variant in asked if variant is not None))
 
     @property
@@ -136,7 +136,7 @@ class EvaluationPlan:
         """All that has states, by its number."""
         base = self.base
         subjects = [
-            Subject(n, model, n, None, None if n == base else base)
+            Subject(n, model, None, None if n == base else base)
             for n, model in enumerate(self.models)
         ]
         for variant in self.subject_order:
@@ -144,7 +144,7 @@ class EvaluationPlan:
                 subjects.append(Subject(len(subjects)))
                 continue
             for n, model in enumerate(self.models):
-                subjects.append(Subject(len(subjects), model, n, variant, n))
+                subjects.append(Subject(len(subjects), model, variant, n))
         return tuple(subjects)
 
     @property
@@ -156,7 +156,7 @@ class EvaluationPlan:
         """Whether a test has cells of a subject."""
         if subject.model is None:
             return kind_of(test).measures_data
-        return subject.variant in kind_of(test).variants(test)
+        return subject.variant in variants_of(test)
 
     @property
     def bucket_columns(self) -> tuple[str, ...]:
@@ -236,7 +236,7 @@ class EvaluationPlan:
         if subject.model is None:
             return kind.column_families(test) if kind.measures_data else ()
         # A model as it is has what its variants are compared with.
-        variants = kind.variants(test)
+        variants = variants_of(test)
         needed = subject.variant in variants or (subject.is_clean and len(variants) > 0)
         return kind.families(test, self.problem) if needed else ()
 

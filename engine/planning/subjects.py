@@ -15,14 +15,12 @@ from engine.core.vocabulary import ModelVersion, Variant
 class Subject:
     """A model version, one behind a variant, or without a model the data.
 
-    `number` is its place among all, `model_number` that of its model among the models. `reference`
-    is the number of what it is compared with row by row: of a model the baseline, of a variant the
-    same model as it is; None where there is nothing.
+    `number` is its place among all. `reference` is the number of what it is compared with row by
+    row: of a model the baseline, of a variant the same model as it is; None where there is nothing.
     """
 
     number: int
     model: ModelVersion | None = None
-    model_number: int = 0
     variant: Variant | None = None
     reference: int | None = None
 

@@ -39,6 +39,7 @@ from engine.core.vocabulary import (
     RunOutcome,
     Verdict,
 )
+from engine.planning import free_name
 from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.subjects import columns_of, reference_label
@@ -106,8 +107,7 @@ def write(outcome: RunOutcome, path: Path) -> Path:
 
 def _data_name(evaluation: EvaluationResult) -> str:
     """What the data are called among the models."""
-    names = [model.name for model in evaluation.models]
-    return "data" if "data" not in names else f"data, not {', '.join(names)}"
+    return free_name("data", {model.name for model in evaluation.models})
 
 
 def _tested_models(evaluation: EvaluationResult) -> list[ModelVersion]:

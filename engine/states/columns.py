@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.states.base import BUCKETS, Bools, Floats, Ints, Scored, States, sums_by_cell
-from engine.states.dense import ROW_COLUMNS, Moments, Sums, moments_of
+from engine.states.dense import Moments, RowFlags, Sums, moments_of, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class ColumnBatch:
     """Rows of a table as they are, with the bucket of each; every row counts 1.
 
     Attributes:
-        rows: the rows' columns.
+        rows: the columns that states are made of.
         bucket: int64 [n] in [0, BUCKETS).
     """
 
@@ -35,11 +35,9 @@ class ColumnBatch:
 
     def count(self, groups: Ints, n_groups: int) -> Sums:
         """How many rows each group has, in the columns of rows that models are evaluated on."""
-        size = n_groups * BUCKETS
-        rows = sums_by_cell(groups * BUCKETS + self.bucket, None, size)
-        none = np.zeros(size)
-        columns = [rows, rows, rows, none, none, none]
-        return Sums(np.stack(columns, axis=-1).reshape(n_groups, BUCKETS, len(ROW_COLUMNS)))
+        none = np.zeros(len(groups), bool)
+        cells = groups * BUCKETS + self.bucket
+        return rows_of(np.ones(len(groups)), RowFlags(none, none, none), cells, n_groups)
 
 
 class ColumnFamily(ABC):

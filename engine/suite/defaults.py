@@ -83,8 +83,7 @@ def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], 
 
 
 def _dataset(file: DatasetFile, evaluation: str) -> DatasetSource:
-    sources = {"delta": file.delta, "csv": file.csv, "parquet": file.parquet}
-    kind, uri = next((kind, uri) for kind, uri in sources.items() if uri is not None)
+    kind, uri = file.place
     return DatasetSource(
         format=kind,
         uri=uri,
@@ -109,8 +108,7 @@ def _reference(file: EvaluationFile) -> DatasetSource | None:
     if reference is None:
         return None
     dataset = _dataset(file.dataset, file.name)
-    sources = {"delta": reference.delta, "csv": reference.csv, "parquet": reference.parquet}
-    kind, uri = next((kind, uri) for kind, uri in sources.items() if uri is not None)
+    kind, uri = reference.place
     derived = last_part(uri) if kind == "delta" else f"{file.name} reference"
     name = reference.name or short_name(derived)
     return replace(dataset, format=kind, uri=uri, name=name, version=reference.version)

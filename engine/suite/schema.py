@@ -54,8 +54,8 @@ _MAX_COUNT = 2**31 - 1
 _MAX_SECONDS = 31 * 86_400.0
 
 
-class DatasetFile(FileModel):
-    """The rows that models are evaluated on: exactly one of delta, csv and parquet."""
+class SourceFile(FileModel):
+    """Rows of a table or of files: exactly one of delta, csv and parquet."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -72,6 +72,17 @@ class DatasetFile(FileModel):
     version: VersionField = Field(
         "latest", description="latest, a version number, or a timestamp (UTC without a zone)."
     )
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The format of the rows, and where they are."""
+        sources = {"delta": self.delta, "csv": self.csv, "parquet": self.parquet}
+        return next((kind, uri) for kind, uri in sources.items() if uri is not None)
+
+
+class DatasetFile(SourceFile):
+    """The rows that models are evaluated on: exactly one of delta, csv and parquet."""
+
     task: TaskField = Field(
         description="What is predicted: binary, multiclass, regression, multilabel or ranking."
     )
@@ -98,24 +109,8 @@ class DatasetFile(FileModel):
     )
 
 
-class ReferenceFile(FileModel):
+class ReferenceFile(SourceFile):
     """Another dataset of the same columns: training data, an older version, another table."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [{"required": [source]} for source in ("delta", "csv", "parquet")]
-        }
-    )
-
-    delta: Text | None = Field(None, description="A Delta table: a path, a URI or a table's name.")
-    csv: Text | None = Field(None, description="CSV files by a glob, taken into Delta.")
-    parquet: Text | None = Field(None, description="Parquet files by a glob, taken into Delta.")
-    name: Name | None = Field(
-        None, description="The reference's name; default: the table's, or from the evaluation's."
-    )
-    version: VersionField = Field(
-        "latest", description="latest, a version number, or a timestamp (UTC without a zone)."
-    )
 
 
 class ModelFile(FileModel):

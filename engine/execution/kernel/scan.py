@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import starmap
+from itertools import chain, starmap
 from typing import TypeVar
 
 import numpy as np
@@ -29,7 +29,7 @@ from engine.planning import AnyFamily, EvaluationPlan, Subject
 from engine.planning.plan import refuse_many
 from engine.planning.scan_columns import BUCKET_COLUMN, ROW_COLUMN
 from engine.planning.slices import SliceIndex, Slicer, slice_key
-from engine.states import Bools, ColumnBatch, Ints, Pair, PairFamily, Scored, Sums
+from engine.states import Bools, ColumnBatch, ColumnFamily, Ints, Pair, PairFamily, Scored, Sums
 from engine.states.rows import (
     METER,
     PREDICTIONS,
@@ -136,8 +136,10 @@ class ScanTask:
         every = self._read(batch)
         usable = batch if every.labelled.all() else batch.filter(pa.array(every.labelled))
         none_bad = np.zeros(batch.num_rows, bool)
-        counts = self._counts(every, none_bad)
         self._add_columns(batch, every)
+        if not self.models:
+            return
+        counts = self._counts(every, none_bad)
         references: dict[int | None, Usable] = {}
         variants: dict[Variant, pa.RecordBatch] = {}
         for task in self.models:
@@ -165,7 +167,10 @@ class ScanTask:
     def _add_columns(self, batch: pa.RecordBatch, every: Rows) -> None:
         """Sums the states of columns, of all rows whether they have a label or not."""
         for task in self.data:
-            columns = ColumnBatch(batch, every.bucket)
+            # Of a slice set's rows all columns are copied: the models' are not asked for.
+            asked = chain.from_iterable(task.families)
+            read = {family.column for family in asked if isinstance(family, ColumnFamily)}
+            columns = ColumnBatch(batch.select(sorted(read)), every.bucket)
             rows = np.arange(batch.num_rows)
             for number, (placed, index) in enumerate(
                 zip(every.placed, self.slicer.indices, strict=True)
