@@ -58,7 +58,8 @@ class Measurement:
     a metric that has none by its nature, which is decided by its value. `failure` is why the value
     could not be computed at all, e.g. the model's own error. `evidence` is what the conditions of
     the test are held against, by their place, where it was computed for many slices at once.
-    `other` is what sentences call that with which the value is compared.
+    `other` is what sentences call that with which the value is compared, `unusable` what is wrong
+    with predictions that cannot be used, where it was seen.
     """
 
     value: MetricValue
@@ -75,6 +76,7 @@ class Measurement:
     higher_is_better: bool | None = True
     evidence: Sequence[Evidence | None] | None = None
     other: str = "the baseline"
+    unusable: str = ""
 
     @property
     def number(self) -> float:

@@ -12,6 +12,8 @@ REASONS = {
     "one_class": "the slice lacks rows of a class that the metric needs",
     "no_predicted_positive": "the model predicts the class for no row of the slice",
     "nan_input": "some predictions of the slice are not finite, or not probabilities",
+    "not_probabilities": "the scores are those of a decision function, which ranks rows and gives "
+    "no probabilities; say output: logit where they are log odds, or calibrate the model",
     "constant": "the labels or the predictions of the slice are all the same",
     "unknown_class": "the metric names a class that the model does not have",
     "negative": "a label or a prediction of the slice is below what the metric allows",

@@ -85,9 +85,10 @@ class Block:
                 }
                 rows = families[ROWS]
                 assert isinstance(rows, Sums), "rows are counted by sums"
-                of_data = subjects[number].model is None
-                sampling = plan.data_sampling if of_data else plan.sampling
+                model = subjects[number].model
+                sampling = plan.data_sampling if model is None else plan.sampling
                 by_model[number] = Slices(RowsOf.of(rows), families, sampling=sampling)
+                by_model[number].has_probabilities = model is None or not model.squashed
         return by_model
 
 

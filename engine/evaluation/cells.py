@@ -25,6 +25,7 @@ from engine.kinds import (
 )
 from engine.metrics import Metric, Slices
 from engine.planning import EvaluationPlan, Subject
+from engine.states.rows import CLIPPED
 
 __all__ = ["Failures", "Judge", "SliceEstimate"]
 
@@ -43,6 +44,7 @@ class Judge:
     plan: EvaluationPlan
     failures: Failures
     thresholds: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
+    notes: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
 
     @cached_property
     def subjects(self) -> tuple[Subject, ...]:
@@ -177,7 +179,8 @@ class Judge:
         plan, subject = self.plan, self.subjects[number]
         name = None if subject.reference is None else plan.models[subject.reference].name
         is_baseline = number == plan.base
-        return Column(plan, test, subject, kind_of(test).metric(test), is_baseline, name)
+        unusable = _unusable(self.notes.get(number, {}))
+        return Column(plan, test, subject, kind_of(test).metric(test), is_baseline, name, unusable)
 
     def _cells(
         self, column: Column, slices: Sequence[Slice], estimates: SliceEstimates,
@@ -201,6 +204,12 @@ class Judge:
             yield column.cell(where, measurement, difference)
 
 
+def _unusable(notes: Mapping[str, int]) -> str:
+    """What is wrong with predictions that cannot be used, in words."""
+    causes = [why for why in notes if why != CLIPPED]
+    return " or ".join(sorted(causes, key=lambda why: -notes[why]))
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A test of one subject: what all of its cells have in common.
@@ -215,6 +224,7 @@ class Column:
     metric: Metric
     is_baseline: bool
     reference_name: str | None
+    unusable: str = ""
 
     def measurement(
         self, where: Slice, rows: RowCounts, value: MetricValue, baseline: MetricValue | None,
@@ -227,6 +237,7 @@ class Column:
             None, None, self.metric.intervals, self.plan.confidence,
             self.metric.higher_is_better, None,
             "the baseline" if self.subject.variant is None else "the clean model",
+            self.unusable,
         )  # fmt: skip
 
     def cell(self, where: Slice, measurement: Measurement, difference: Difference) -> Cell:

@@ -34,7 +34,17 @@ from engine.planning import EvaluationPlan
 from engine.planning.plan import refuse_many
 from engine.planning.slices import from_key, key_values
 from engine.states import Sums, decode
-from engine.states.rows import CHANCE, FAILURE, METER, METER_COLUMNS, StateRow, read_failures
+from engine.states.rows import (
+    CHANCE,
+    CLIPPED,
+    FAILURE,
+    METER,
+    METER_COLUMNS,
+    NOTES,
+    StateRow,
+    read_failures,
+    read_notes,
+)
 
 __all__ = ["StateRow", "measure"]
 
@@ -52,6 +62,7 @@ class PartialResult:
     meters: dict[str, float] = field(default_factory=dict)
     failures: dict[tuple[int, str], str] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
+    notes: dict[int, dict[str, int]] = field(default_factory=dict)
     thresholds: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
@@ -77,7 +88,8 @@ def measure(
         DataError: when there are more slices than the plan allows.
     """
     result = PartialResult(plan)
-    judge = Judge(plan, result.failures, {before.name: before.thresholds for before in earlier})
+    thresholds = {before.name: before.thresholds for before in earlier}
+    judge = Judge(plan, result.failures, thresholds, result.notes)
     groups = {group_set.name: group_set for group_set in plan.group_sets}
     sets = plan.sets_by_name
     beside = References.of(plan, reference)
@@ -131,6 +143,11 @@ def measure(
         rejected=verdicts.rejected,
         thresholds=result.thresholds,
         not_deterministic=result.doubts,
+        clipped={
+            plan.models[number].name: counts[CLIPPED]
+            for number, counts in result.notes.items()
+            if CLIPPED in counts and number < len(plan.models)
+        },
     )
 
 
@@ -186,6 +203,8 @@ def _read_meta(result: PartialResult, rows: Iterable[StateRow]) -> None:
                 result.failures[row.model, family] = reason
         elif row.family == CHANCE:
             result.doubts[_model_name(result.plan, row.model)] = row.payload.decode()
+        elif row.family == NOTES:
+            result.notes[row.model] = read_notes(row.payload)
         elif row.family == METER:
             sums = decode(row.payload)
             assert isinstance(sums, Sums), "costs are sums"

@@ -156,6 +156,7 @@ def expand_classes(test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
 def setting_misfits(metric: Metric, setting: Setting) -> Iterator[str]:
     """Why a metric has no value of these models: no scores, no such class, no costs."""
     yield from _scores_misfit(metric, setting)
+    yield from _order_misfit(metric, setting)
     stem, of_class, label = metric.name.partition(OF_CLASS)
     texts = [label_text(class_label) for class_label in setting.problem.classes]
     if of_class and _is_of_class(stem) and label not in texts:
@@ -182,6 +183,17 @@ def _scores_misfit(metric: Metric, setting: Setting) -> Iterator[str]:
         f"return{'' if len(of_labels) > 1 else 's'} labels only; choose a metric of labels "
         f"such as {such!r}, or a model with probabilities"
     )
+
+
+def _order_misfit(metric: Metric, setting: Setting) -> Iterator[str]:
+    """Why a metric of how far apart classes lie has none, where nothing says their order."""
+    problem = setting.problem
+    if metric.needs_order and problem.n_classes > 2 and not problem.is_ordered:
+        yield (
+            f"{metric.name!r} counts how far apart classes lie, and nothing says the order of "
+            f"{list_text(problem.classes)}; name them in their order, as in dataset.classes: "
+            "[low, medium, high]"
+        )
 
 
 def _misfit_keys(test: ModelTest, setting: Setting) -> Iterator[str]:

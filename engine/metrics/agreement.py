@@ -65,6 +65,7 @@ for _name, (_, _words) in _WEIGHTS.items():
             partial(_kappa, _name),
             bounds=(-1.0, 1.0),
             many=True,
+            needs_order=_name != "cohen_kappa",
             summary=f"The agreement beyond chance (Cohen 1960), {_words}.",
         ),
         aliases=[_name.replace("kappa", "kappa_score")],

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from engine.core.registry import Registry
-from engine.core.vocabulary import Label, MetricValue, TaskKind
+from engine.core.vocabulary import LATER, Label, MetricValue, TaskKind
 from engine.errors import InputError
 from engine.metrics.basis import Averaged, Counted
 from engine.metrics.slices import HISTOGRAMS, Slices
@@ -53,13 +53,15 @@ class Problem:
     """What is predicted: the task, the classes in the order of the scores, the positive one.
 
     `costs` is what a row of a true class (first axis) costs when another is predicted, where the
-    suite says so.
+    suite says so. `is_ordered` tells whether the order of the classes means something: that the
+    suite names it, or that they are numbers.
     """
 
     task: TaskKind
     classes: tuple[Label, ...] = ()
     positive: int = 1
     costs: tuple[tuple[float, ...], ...] = ()
+    is_ordered: bool = field(default=True, metadata=LATER)
 
     @property
     def n_classes(self) -> int:
@@ -83,6 +85,8 @@ class Metric:
         higher_is_better: the direction; None where there is none.
         mlflow: the key under which MLflow's own evaluation writes it.
         needs_scores: whether a model that returns labels only cannot have it.
+        needs_probabilities: whether scores that only rank rows do not do.
+        needs_order: whether the order of three or more classes must mean something.
         bounds: the smallest and the largest value; an interval stays within them.
         intervals: whether it has one at all; of a maximum none is known.
         against: whether it compares two versions; then the baseline itself has no value.
@@ -103,6 +107,8 @@ class Metric:
     higher_is_better: bool | None = True
     mlflow: str | None = None
     needs_scores: bool = False
+    needs_probabilities: bool = False
+    needs_order: bool = False
     bounds: tuple[float, float] = (-np.inf, np.inf)
     summary: str = ""
     intervals: bool = True
@@ -151,6 +157,8 @@ class Metric:
     def _reasons(self, slices: Slices) -> list[Undefined | None]:
         """Why slices have no value whatever the function says, None where they may have one."""
         own = [None if reason is None else Undefined(reason) for reason in slices.reasons]
+        if self.needs_probabilities and not slices.has_probabilities:
+            return [why or Undefined("not_probabilities") for why in own]
         if not self.against or slices.baseline is None:
             return own
         bad = Undefined("nan_input", "those of the baseline")

@@ -107,6 +107,7 @@ def _scores_and_rows(problem: Problem) -> tuple[Scores, Mean]:
     needs=_scores_and_rows,
     higher_is_better=False,
     needs_scores=True,
+    needs_probabilities=True,
 )
 def ece_debiased(problem: Problem, view: ScoresView, rows: MomentsView) -> Value:
     """The ece of 15 uniform bins, less what chance alone adds to it; can fall below 0."""
@@ -140,6 +141,7 @@ def _error(name: str, function: Function, count: int, words: str) -> Metric:
         function,
         higher_is_better=False,
         needs_scores=True,
+        needs_probabilities=True,
         # An interval lies around what is left without the bias, which can be below 0.
         bounds=(-np.inf, np.inf) if mean_gap else UNIT,
         # The largest gap is mostly that of the bin with the fewest rows.
@@ -193,6 +195,7 @@ def _probabilities_and_labels(problem: Problem) -> tuple[Mean, Mean]:
     needs=_probabilities_and_labels,
     higher_is_better=None,
     needs_scores=True,
+    needs_probabilities=True,
     bounds=(0.0, np.inf),
 )
 def calibration_ratio(problem: Problem, said: MomentsView, labels: MomentsView) -> Value:

@@ -159,6 +159,7 @@ def _moments(odds: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
     needs=positive_scores,
     higher_is_better=None,
     needs_scores=True,
+    needs_probabilities=True,
 )
 def calibration_slope(problem: Problem, view: ScoresView) -> Value:
     """The slope of a logistic refit of the labels on logit(score); 1 is best."""
@@ -197,6 +198,7 @@ def _slope_bound(view: ScoresView, points: Points, fit: Fit) -> float:
     aliases=["calibration_in_the_large"],
     higher_is_better=None,
     needs_scores=True,
+    needs_probabilities=True,
 )
 def calibration_intercept(problem: Problem, view: ScoresView) -> Value:
     """What logit(score) must be raised by to have the observed share of positives; 0 is best."""

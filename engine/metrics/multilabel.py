@@ -152,6 +152,7 @@ def subset_accuracy(problem: Problem, right: MomentsView) -> Value:
     tasks=MULTILABEL,
     higher_is_better=False,
     needs_scores=True,
+    needs_probabilities=True,
     bounds=(0.0, np.inf),
 )
 def binary_cross_entropy(batch: Scored, problem: Problem) -> Floats:

@@ -35,6 +35,7 @@ def _scores(batch: Scored) -> Floats:
     tasks=CLASSIFICATION,
     higher_is_better=False,
     needs_scores=True,
+    needs_probabilities=True,
     mlflow="log_loss",
     bounds=(0.0, np.inf),
 )
@@ -51,6 +52,7 @@ def log_loss(batch: Scored, problem: Problem) -> Floats:
     aliases=["brier_score_loss"],
     higher_is_better=False,
     needs_scores=True,
+    needs_probabilities=True,
     mlflow="brier_score_loss",
     bounds=(0.0, 2.0),
 )

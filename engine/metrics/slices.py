@@ -74,7 +74,7 @@ class Slices:
 
     `families` has the states by the key of their family, whose group `first` is the first slice;
     `baseline` has the same slices, and so has `reference`, where there is one: those of another
-    dataset.
+    dataset. `has_probabilities` is False of scores that rank rows and are nothing else.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Slices:
         self.sampling = sampling
         self.baseline = baseline
         self.reference: Slices | None = None
+        self.has_probabilities = True
         self.first = first
         self._made: dict[Hashable, Any] = {}
 
@@ -150,6 +151,7 @@ class Slices:
             first=self.first + first,
         )
         some.reference = None if self.reference is None else self.reference.some(first, last)
+        some.has_probabilities = self.has_probabilities
         return some
 
     def view(self, key: str) -> Any:

@@ -9,9 +9,11 @@ imported only by the functions that need them.
 from __future__ import annotations
 
 from engine.models.flavors.base import task_threads
+from engine.models.flavors.decision import decides_otherwise
 from engine.models.isolation.limits import UNWATCHED, Guard, Limits, Load, ModelStopped, Notes
 from engine.models.isolation.supervisor import Watch
 from engine.models.load import Predictor, check_inputs, load, loaded_count, shipped_name
+from engine.models.output_columns import class_columns, has_columns, suggested_output
 from engine.models.outputs import Prediction
 from engine.models.requirements import model_requirements
 from engine.models.resolve import ModelRequest, resolve
@@ -28,10 +30,14 @@ __all__ = [
     "Predictor",
     "Watch",
     "check_inputs",
+    "class_columns",
+    "decides_otherwise",
+    "has_columns",
     "load",
     "loaded_count",
     "model_requirements",
     "resolve",
     "shipped_name",
+    "suggested_output",
     "task_threads",
 ]

@@ -31,7 +31,8 @@ class Artifact:
     """What the `MLmodel` file of a folder says.
 
     `inputs` are the signature's columns or tensors (without the row axis), `output_types` the
-    types of its outputs, `notes` what our own training stored.
+    types of its outputs, `outputs` the named columns among them, `notes` what our own training
+    stored.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Artifact:
     output_types: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
     model_id: str | None = None
+    outputs: tuple[ColumnSpec, ...] = ()
 
     @property
     def flavor(self) -> str:
@@ -91,7 +93,18 @@ def _parse(path: Path, data: Mapping[str, Any]) -> Artifact:
         output_types=tuple(_tensor(item).get("dtype") or item["type"] for item in outputs),
         notes=(data.get("metadata") or {}).get(NOTES_KEY) or {},
         model_id=data.get("model_id"),
+        outputs=tuple(
+            ColumnSpec(str(item["name"]), _column_type(item))
+            for item in outputs
+            if item.get("name") is not None
+        ),
     )
+
+
+def _column_type(item: Mapping[str, Any]) -> str:
+    """The type of an output; that of an array by name is as if it were a column."""
+    dtype = str(_tensor(item).get("dtype") or item["type"])
+    return "double" if dtype in ("float", "float32", "float64") else dtype
 
 
 def _inputs(specs: Sequence[Mapping[str, Any]]) -> Inputs:
@@ -103,7 +116,10 @@ def _inputs(specs: Sequence[Mapping[str, Any]]) -> Inputs:
         )
     if not all(item.get("name") for item in specs):
         return ()
-    return tuple(ColumnSpec(item["name"], item["type"]) for item in specs)
+    return tuple(
+        ColumnSpec(item["name"], item["type"], optional=not item.get("required", True))
+        for item in specs
+    )
 
 
 def _tensor(item: Mapping[str, Any]) -> Mapping[str, Any]:

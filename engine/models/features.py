@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import numpy as np
@@ -94,7 +95,52 @@ def _convert(array: pa.ChunkedArray, spec: ColumnSpec, model: ModelVersion) -> A
         raise _misfit(model, spec.name, str(kind), str(array.type))
     if kind == "datetime" and pa.types.is_date(array.type):
         array = array.cast(pa.timestamp("ns"))
+    elif kind == "datetime" and not pa.types.is_timestamp(array.type):
+        return _read_times(array, spec, model)
+    if pa.types.is_timestamp(array.type):
+        return _naive(array).to_pandas()
     return array.to_pandas()
+
+
+def _naive(array: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Instants as what a clock in their zone shows, without the zone.
+
+    So pandas reads times from files, Spark hands them to pandas, and MLflow's signature wants them.
+    """
+    if array.type.tz is not None:
+        array = pc.local_timestamp(array)
+    try:
+        return array.cast(pa.timestamp("ns"))
+    except pa.ArrowInvalid:  # a year beyond 2262, which microseconds hold
+        return array
+
+
+def _read_times(array: pa.ChunkedArray, spec: ColumnSpec, model: ModelVersion) -> pd.Series:
+    """Texts of times, as MLflow reads them where a signature wants times."""
+    if _is_string(array.type) or pa.types.is_null(array.type):
+        with suppress(ValueError, TypeError):
+            times: pd.Series = array.to_pandas().astype("datetime64[ns]")
+            return times
+        raise _misfit(model, spec.name, "datetime", "texts that are no times")
+    raise _misfit(model, spec.name, "datetime", str(array.type))
+
+
+def refuse_lost_integers(table: pa.Table, model: ModelVersion) -> None:
+    """Refuses nulls where MLflow would: in an input that its signature has as whole numbers.
+
+    Raises:
+        ModelError: with the input, its type and the remedy.
+    """
+    for spec, name in zip(model.inputs, model.features, strict=False):
+        if not isinstance(spec, ColumnSpec) or spec.type not in ("integer", "long"):
+            continue
+        if table.column(name).null_count:
+            raise ModelError(
+                f"model {model.name!r}: its input {spec.name!r} is {spec.type} in the signature, "
+                f"the column holds nulls; MLflow reads such a column as float64 and cannot safely "
+                f"convert it to {_NUMBERS[spec.type]}: log the model with a signature that has "
+                f"{spec.name!r} as double, inferred from rows with missing values"
+            )
 
 
 def _is_string(kind: pa.DataType) -> bool:

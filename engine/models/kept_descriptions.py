@@ -22,7 +22,7 @@ from engine.models.flavors.base import Description
 from engine.models.requirements import artifact_requirements
 
 # Goes up when models are described otherwise.
-DESCRIPTIONS_VERSION = 1
+DESCRIPTIONS_VERSION = 2
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 
@@ -71,4 +71,6 @@ def _from_json(values: dict[str, Any]) -> Description:
         tuple(values["classes"]),
         tuple(values["features"]),
         values["multilabel"],
+        bool(values["decides"]),
+        bool(values["squashed"]),
     )

@@ -1,9 +1,13 @@
-"""From what a framework returned to class probabilities, class indices or values."""
+"""From what a framework returned to class probabilities, class indices or values.
+
+A model has an order of its classes and names for them of its own; all that leaves here is in the
+order of the evaluation's classes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +15,10 @@ import pandas as pd
 from scipy.sparse import issparse
 from scipy.special import expit, softmax
 
-from engine.core.vocabulary import ModelVersion, Output, TaskKind
+from engine.core.labels import loose_label
+from engine.core.vocabulary import Label, ModelVersion, Output, TaskKind
 from engine.errors import ModelError
+from engine.models.output_columns import class_columns, has_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +27,9 @@ class Prediction:
 
     `scores` are float64: class probabilities of shape [n, K] in the order of the model's
     `classes` (K = 2 for a binary task), or the values of a regression or a ranking of shape [n].
-    `labels` are int64 indices into `classes`, -1 for a label that is not among them. NaN and
-    infinities are as the model returned them.
+    `labels` are int64 indices into `classes`, -1 for a label that is not among them: there are
+    both where a model decides otherwise than by its largest score. NaN and infinities are as the
+    model returned them.
 
     Of a multilabel task each of the K labels has a probability of its own, and `labels` are of
     shape [n, K]: 0 or 1, -1 for anything else.
@@ -30,6 +37,14 @@ class Prediction:
 
     scores: np.ndarray | None = None
     labels: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a framework returned when it was asked for scores and for labels."""
+
+    scores: Any
+    labels: Any
 
 
 def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
@@ -42,6 +57,12 @@ def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
     Raises:
         ModelError: when the shape or type does not fit the rows, the classes or the output.
     """
+    raw = _named_columns(raw)
+    if model.score_columns or model.label_column is not None:
+        raw = _chosen_columns(raw, model)
+    if isinstance(raw, Answers):
+        scores = read_outputs(raw.scores, _without_columns(model), rows)
+        return Prediction(scores.scores, _read_labels(raw.labels, model, rows))
     array = _array(raw, model)
     if array.shape[:1] != (rows,) or array.ndim > 2:
         raise _misshapen(array, model, f"({rows},) or ({rows}, {len(model.classes) or 'classes'})")
@@ -60,16 +81,75 @@ def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
         ) from None
     if of_labels:
         return _of_labels(numbers, model, rows)
-    return Prediction(scores=_SCORES[model.output](numbers, model, rows))
+    return Prediction(scores=_in_order(_SCORES[model.output](numbers, model, rows), model))
+
+
+def _in_order(scores: np.ndarray, model: ModelVersion) -> np.ndarray:
+    """Scores in the order of the evaluation's classes."""
+    if not model.places or scores.ndim == 1:
+        return scores
+    ordered = np.empty_like(scores)
+    ordered[:, list(model.places)] = scores
+    return ordered
+
+
+def _read_labels(raw: Any, model: ModelVersion, rows: int) -> np.ndarray:
+    """Labels beside scores."""
+    array = _array(raw, model)
+    if model.task is not TaskKind.MULTILABEL:
+        return _indices(_flat(array, model, rows), model)
+    if array.shape != (rows, len(model.classes)):
+        raise _misshapen(array, model, f"({rows}, {len(model.classes)})")
+    return np.select([array == 0, array == 1], [0, 1], -1)
+
+
+def _named_columns(raw: Any) -> Any:
+    """Rows that are mappings, or a mapping of columns, as a frame; all else as it is."""
+    if isinstance(raw, list) and raw and all(isinstance(row, dict) for row in raw):
+        return pd.DataFrame(raw)
+    if isinstance(raw, dict) and len(raw) > 1:
+        columns = {str(name): np.asarray(column) for name, column in raw.items()}
+        if all(column.ndim == 1 for column in columns.values()):
+            return pd.DataFrame(columns)
+    return raw
+
+
+def _without_columns(model: ModelVersion) -> ModelVersion:
+    return replace(model, score_columns=(), label_column=None)
+
+
+def _chosen_columns(raw: Any, model: ModelVersion) -> Any:
+    """The columns that the suite names."""
+    wanted = [*model.score_columns, *([model.label_column] if model.label_column else [])]
+    if not isinstance(raw, pd.DataFrame):
+        raise ModelError(
+            f"model {model.name!r} returned {type(raw).__name__}, expected named columns with "
+            f"{', '.join(map(repr, wanted))}"
+        )
+    names = {str(name): place for place, name in enumerate(raw.columns)}
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise ModelError(
+            f"model {model.name!r} returned {len(names)} columns, and none is called "
+            f"{' or '.join(map(repr, missing))}, as the suite's output says"
+        )
+    labels = None if model.label_column is None else raw.iloc[:, names[model.label_column]]
+    if not model.score_columns:
+        return labels
+    chosen = raw.iloc[:, [names[name] for name in model.score_columns]]
+    scores = chosen if chosen.shape[1] > 1 else chosen.iloc[:, 0]
+    return scores if labels is None else Answers(scores, labels)
 
 
 def no_rows(model: ModelVersion) -> Prediction:
     """The prediction for an empty batch, which no model has to understand."""
     by_class = (0, len(model.classes))
+    shape = by_class if model.task is TaskKind.MULTILABEL else (0,)
+    labels = np.empty(shape, dtype=np.int64)
     if model.output is Output.LABEL:
-        shape = by_class if model.task is TaskKind.MULTILABEL else (0,)
-        return Prediction(labels=np.empty(shape, dtype=np.int64))
-    return Prediction(scores=np.empty((0,) if model.output is Output.VALUE else by_class))
+        return Prediction(labels=labels)
+    scores = np.empty((0,) if model.output is Output.VALUE else by_class)
+    return Prediction(scores, labels if model.decides else None)
 
 
 def _array(raw: Any, model: ModelVersion) -> np.ndarray:
@@ -79,6 +159,16 @@ def _array(raw: Any, model: ModelVersion) -> np.ndarray:
                 f"model {model.name!r} returned a dictionary of {len(raw)} outputs, expected one"
             )
         raw = next(iter(raw.values()))
+    if isinstance(raw, pd.DataFrame) and model.output is not Output.LABEL and model.classes:
+        return _by_class(raw, model)
+    multilabel = model.task is TaskKind.MULTILABEL
+    of_one = model.output is Output.VALUE or (model.output is Output.LABEL and not multilabel)
+    if isinstance(raw, pd.DataFrame) and raw.shape[1] > 1 and of_one:
+        # Their names may be made of data.
+        raise ModelError(
+            f"model {model.name!r} returned {raw.shape[1]} columns, expected one for output "
+            f"{model.output.value!r}; name it in the suite, as in output: {{scores: prediction}}"
+        )
     if isinstance(raw, pd.DataFrame | pd.Series):
         return raw.to_numpy()
     # scikit-learn gives the indicators of labels as a sparse matrix where it was fitted with one.
@@ -87,6 +177,20 @@ def _array(raw: Any, model: ModelVersion) -> np.ndarray:
     if issparse(raw):
         raise _misshapen(raw, model, f"{len(model.classes) or 1} in the second place")
     return np.asarray(raw)
+
+
+def _by_class(raw: pd.DataFrame, model: ModelVersion) -> np.ndarray:
+    """The columns of scores in the model's order, by their names where these are of classes."""
+    classes: tuple[Label, ...] = model.own_classes or model.classes
+    names = [str(name) for name in raw.columns]
+    places = class_columns(names, classes)
+    if places is None and has_columns(names, classes):
+        raise ModelError(
+            f"model {model.name!r} returned {len(names)} columns, of which some have the name of "
+            f"a class; expected one for each of {list(classes)}"
+        )
+    values = raw.to_numpy()
+    return values if places is None else values[:, list(places)]
 
 
 def _flat(array: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
@@ -98,12 +202,30 @@ def _flat(array: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
 def _indices(array: np.ndarray, model: ModelVersion) -> np.ndarray:
     if not model.classes:
         raise ModelError(f"model {model.name!r} predicts labels, but its classes are not known")
+    own: tuple[Label, ...] = model.own_classes or model.classes
+    places = model.places or tuple(range(len(own)))
     # True and 1, 1 and 1.0 are the same label, as they are for scikit-learn.
-    index = {label: position for position, label in enumerate(model.classes)}
+    index = dict(zip(own, places, strict=True))
     codes, labels = pd.factorize(array)
-    known = np.array([*(index.get(label, -1) for label in labels.tolist()), -1], dtype=np.int64)
+    known = [index.get(label, -1) for label in labels.tolist()]
+    if -1 in known and not model.own_classes:
+        known = _match_loosely(labels.tolist(), own, known)
     # A missing label has the code -1, which is the last entry.
-    return known[codes]
+    return np.array([*known, -1], dtype=np.int64)[codes]
+
+
+def _match_loosely(labels: list[Any], classes: tuple[Label, ...], known: list[int]) -> list[int]:
+    """The classes that labels of another type are meant as, where there is only one way.
+
+    It must be the same for all batches of a model, so each label is looked up by itself.
+    """
+    by_class = {loose_label(label): place for place, label in enumerate(classes)}
+    if len(by_class) < len(classes):
+        return known
+    return [
+        by_class.get(loose_label(label), -1) if place < 0 and isinstance(label, Label) else place
+        for label, place in zip(labels, known, strict=True)
+    ]
 
 
 def _values(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:

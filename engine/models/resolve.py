@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.core.registry import nearest
@@ -18,6 +18,7 @@ from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors.base import Description
 from engine.models.kept_descriptions import find_or_describe
 from engine.models.load import FLAVORS, open_native
+from engine.models.output_columns import suggested_output
 from engine.models.requirements import artifact_requirements
 from engine.models.uris import Located, Locator
 
@@ -26,9 +27,10 @@ from engine.models.uris import Located, Locator
 class ModelRequest:
     """A model as a suite asks for it, and where to look for it.
 
-    `output`, `features` and `classes` are what the suite says of them, None where it is silent.
-    A model that is not on this machine is downloaded to `cache_dir`; in `descriptions`, if it is
-    given, is kept what models say of themselves.
+    `output` and `features` are what the suite says of them, None where it is silent;
+    `score_columns` and `label_column` name the columns of a model that returns several. A model
+    that is not on this machine is downloaded to `cache_dir`; in `descriptions`, if it is given, is
+    kept what models say of themselves.
     """
 
     uri: str
@@ -38,8 +40,14 @@ class ModelRequest:
     name: str | None = None
     output: Output | None = None
     features: Sequence[str] | None = None
-    classes: Sequence[Label] | None = None
     descriptions: Path | None = None
+    score_columns: Sequence[str] = ()
+    label_column: str | None = None
+
+    @property
+    def names_columns(self) -> bool:
+        """Whether the suite says which of several columns are scores, and which the label."""
+        return bool(self.score_columns) or self.label_column is not None
 
     @property
     def is_regression(self) -> bool:
@@ -60,8 +68,9 @@ def _asks_for(task: str) -> str:
 def resolve(request: ModelRequest) -> ModelVersion:
     """Finds a model and what the engine needs to know of it.
 
-    An alias is resolved to a version here, and only here. `classes` stays empty where neither
-    the suite nor the model names them (Keras and PyTorch do not): the data's labels must do.
+    An alias is resolved to a version here, and only here. `classes` are the model's own, in the
+    order of its scores; they stay empty where it names none (Keras and PyTorch do not): what the
+    suite says of them, or the data's labels, must do.
     `features` stays empty where nothing names the columns.
 
     Raises:
@@ -74,7 +83,9 @@ def resolve(request: ModelRequest) -> ModelVersion:
     _check_library(request, artifact)
     _check_task(request, artifact)
     content = digest(artifact.path)
-    output, classes, names = _behaviour(request, artifact, content)
+    artifact = _without_unasked(request, artifact)
+    known = _behaviour(request, artifact, content)
+    _check_columns(request, artifact)
     return ModelVersion(
         name=request.name or _default_name(request.uri, located),
         uri=request.uri,
@@ -83,12 +94,31 @@ def resolve(request: ModelRequest) -> ModelVersion:
         path=str(artifact.path),
         flavor=artifact.flavor,
         task=request.task,
-        output=output,
-        classes=classes,
+        output=known.output,
+        classes=known.classes,
         inputs=artifact.inputs,
-        features=_features(request, artifact, names),
+        features=_features(request, artifact, known.names),
         registered_name=located.registered_name,
         model_id=located.model_id or artifact.model_id,
+        own_classes=known.own_classes,
+        places=tuple(range(len(known.own_classes))),
+        class_source=known.class_source,
+        outputs=artifact.outputs,
+        score_columns=tuple(request.score_columns),
+        label_column=request.label_column,
+        decides=known.decides or bool(request.score_columns and request.label_column),
+        squashed=known.squashed and request.output is None,
+    )
+
+
+def _without_unasked(request: ModelRequest, artifact: Artifact) -> Artifact:
+    """The artifact without inputs that it does not require and the suite's features leave out."""
+    asked = request.features
+    if asked is None or not any(isinstance(s, ColumnSpec) and s.optional for s in artifact.inputs):
+        return artifact
+    kept = [spec for spec in artifact.inputs if isinstance(spec, ColumnSpec)]
+    return replace(
+        artifact, inputs=tuple(spec for spec in kept if not spec.optional or spec.name in asked)
     )
 
 
@@ -122,29 +152,76 @@ def _check_task(request: ModelRequest, artifact: Artifact) -> None:
         )
 
 
-_Behaviour = tuple[Output, tuple[Label, ...], tuple[str, ...]]
+_NOTED = "noted when it was trained"
+
+
+@dataclass(frozen=True, slots=True)
+class _Behaviour:
+    """What a model returns, how its classes are known, and the names of its inputs."""
+
+    output: Output
+    classes: tuple[Label, ...] = ()
+    class_source: str = ""
+    names: tuple[str, ...] = ()
+    decides: bool = False
+    squashed: bool = False
+    own_classes: tuple[Label, ...] = ()
 
 
 def _behaviour(request: ModelRequest, artifact: Artifact, content: str) -> _Behaviour:
-    """Output, classes and the names of the inputs, from the notes or from the model itself."""
+    """What a model returns, from the suite, the notes, or the model itself."""
     notes = artifact.notes
     names = tuple(notes.get("features", ()))
-    if "output" in notes and (request.is_regression or "classes" in notes):
+    if request.names_columns:
+        by_value = Output.VALUE if request.is_regression else Output.PROBABILITY
+        return _Behaviour(by_value if request.score_columns else Output.LABEL, names=names)
+    is_noted = "output" in notes and (request.is_regression or "classes" in notes)
+    opens = artifact.flavor == "sklearn" and not request.is_regression and "decides" not in notes
+    if is_noted and not opens:
         output = request.output or Output(notes["output"])
-        return output, _classes(request, tuple(notes.get("classes", ()))), names
+        classes = _classes(request, tuple(notes.get("classes", ())))
+        decides = bool(notes.get("decides")) and output is not Output.LABEL
+        return _Behaviour(output, classes, _NOTED, names, decides)
     if request.is_regression and artifact.flavor != "sklearn":
-        return Output.VALUE, (), names
+        return _Behaviour(Output.VALUE, names=names)
 
     def describe() -> Description:
         return FLAVORS[artifact.flavor].describe(open_native(content, artifact), artifact)
 
     described = find_or_describe(request.descriptions, artifact, content, describe)
-    output = _output(request, described)
+    if is_noted and request.output is None:
+        output = Output(notes["output"])
+    else:
+        output = _output(request, artifact, described)
     _check_labels(request, described)
-    return output, _classes(request, described.classes), names or described.features
+    classes = tuple(notes["classes"]) if is_noted else described.classes
+    noted_otherwise = len(classes) == len(described.classes) and classes != described.classes
+    return _Behaviour(
+        output,
+        _classes(request, classes),
+        (_NOTED if is_noted else "classes_ of the model") if classes else "",
+        names or described.features,
+        described.decides and output in (Output.PROBABILITY, Output.LOGIT),
+        described.squashed and output is Output.LOGIT and not is_noted,
+        described.classes if noted_otherwise else (),
+    )
 
 
-def _output(request: ModelRequest, described: Description) -> Output:
+def _check_columns(request: ModelRequest, artifact: Artifact) -> None:
+    """Refuses columns that the signature does not have."""
+    wanted = [*request.score_columns, *([request.label_column] if request.label_column else [])]
+    there = [spec.name for spec in artifact.outputs]
+    missing = [name for name in wanted if there and name not in there]
+    if missing:
+        close = nearest(missing[0], there)
+        hint = f"; nearest to {missing[0]!r} is {close!r}" if close else ""
+        raise ModelError(
+            f"model {request.uri!r} returns {', '.join(map(repr, there))}, the suite's output "
+            f"names {', '.join(map(repr, missing))}{hint}"
+        )
+
+
+def _output(request: ModelRequest, artifact: Artifact, described: Description) -> Output:
     """The output that the suite asks for, else the first of the model's that fits the task."""
     fitting = [o for o in described.offered if (o is Output.VALUE) is request.is_regression]
     if described.offered and not fitting:
@@ -155,9 +232,12 @@ def _output(request: ModelRequest, described: Description) -> Output:
     if request.output:
         return request.output
     if not fitting:
+        several = len(artifact.outputs) > 1
+        say = "output: probability, logit or label"
         raise ModelError(
-            f"model {request.uri!r} ({described.kind}) does not tell what its numbers are; "
-            f"say output: probability, logit or label in the suite"
+            f"model {request.uri!r} ({described.kind}) does not tell what its "
+            f"{'columns' if several else 'numbers'} are; say "
+            f"{suggested_output(artifact.outputs) if several else say} in the suite"
         )
     return fitting[0]
 
@@ -176,25 +256,15 @@ def _check_labels(request: ModelRequest, described: Description) -> None:
 
 
 def _classes(request: ModelRequest, known: tuple[Label, ...]) -> tuple[Label, ...]:
-    """The order of the scores' columns; the suite may rename classes, not reorder them."""
+    """The classes in the order of the scores' columns; a binary task takes two."""
     if request.is_regression:
         return ()
-    asked = tuple(request.classes or known)
-    if request.task is TaskKind.MULTILABEL and [*map(str, asked)] == [*map(str, known)]:
-        return asked
-    if known and asked != known:
-        same = set(map(str, asked)) == set(map(str, known))
-        if len(asked) != len(known) or same:
-            raise ModelError(
-                f"model {request.uri!r} has the classes {list(known)}, the suite says "
-                f"{list(asked)}; leave them out, or name each class in the model's order"
-            )
-    if request.task is TaskKind.BINARY and asked and len(asked) != 2:
+    if request.task is TaskKind.BINARY and known and len(known) != 2:
         raise ModelError(
-            f"model {request.uri!r} has the {len(asked)} classes {list(asked)}, "
+            f"model {request.uri!r} has the {len(known)} classes {list(known)}, "
             f"task 'binary' takes two"
         )
-    return asked
+    return known
 
 
 def _features(request: ModelRequest, artifact: Artifact, names: tuple[str, ...]) -> tuple[str, ...]:

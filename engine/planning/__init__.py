@@ -10,7 +10,7 @@ from engine.core.vocabulary import Columns
 from engine.planning.fit import check_fit
 from engine.planning.needs import Need, code_of, libraries, needs
 from engine.planning.plan import AnyFamily, EvaluationPlan, dump_plans, load_plans
-from engine.planning.problem import label_codes, make_problem, same_label
+from engine.planning.problem import label_codes, make_problem
 from engine.planning.subjects import Subject
 from engine.planning.test_names import expand_tests, free_name, metric_mistake
 from engine.states.rows import PREDICTIONS, ROWS, STATES_VERSION
@@ -35,5 +35,4 @@ __all__ = [
     "make_problem",
     "metric_mistake",
     "needs",
-    "same_label",
 ]

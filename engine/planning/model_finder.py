@@ -73,8 +73,9 @@ def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVe
         cache_dir=store.files / "cache" / "models",
         name=source.name,
         output=source.output,
+        score_columns=source.scores,
+        label_column=source.label,
         features=dataset.features,
-        classes=dataset.classes or None,
         descriptions=store.files / "cache" / "descriptions",
     )
     return resolve(request)

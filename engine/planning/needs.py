@@ -156,14 +156,8 @@ def _of_subject(plan: EvaluationPlan, subject: Subject) -> list[object]:
     if model is None:
         return ["data"]
     library = dict(plan.libraries).get(model.flavor)
-    own: list[object] = [
-        model.digest,
-        model.output,
-        model.classes,
-        model.inputs,
-        model.features,
-        library,
-    ]
+    reading = model.reading
+    own: list[object] = [*reading[:5], library, *reading[5:]]
     variant = subject.variant
     if variant is None:
         return own

@@ -271,9 +271,9 @@ class EvaluationPlan:
         about = {
             "dataset": [self.dataset.table_id, self.dataset.version],
             "columns": replace(self.columns, sensitive=()),
-            "problem": self.problem,
+            "problem": replace(self.problem, is_ordered=True),
             "baseline": [m.digest for m in self.models if m.name == self.baseline],
-            "models": [[m.digest, m.output, m.classes, m.inputs, m.features] for m in self.models],
+            "models": [m.reading for m in self.models],
             "slice_sets": self.slice_sets,
             "metrics": sorted(
                 {
@@ -295,8 +295,10 @@ class EvaluationPlan:
     @property
     def judging_digest(self) -> str:
         """SHA-256 of what the verdicts depend on: the states, and what is demanded of them."""
-        return _digest([self.digest, self.tests, self.min_slice_rows, self.confidence,
-                        self.correction, self.over_runs])  # fmt: skip
+        about = [self.digest, self.tests, self.min_slice_rows, self.confidence]
+        about += [self.correction, self.over_runs]
+        squashed = [model.name for model in self.models if model.squashed]
+        return _digest([*about, squashed] if squashed else about)
 
 
 def _groups(parent: SliceSet, group: str) -> SliceSet:

@@ -11,7 +11,13 @@ from math import prod
 
 from engine.core.locations import Store
 from engine.core.registry import nearest
-from engine.core.vocabulary import DatasetVersion, ModelVersion, Predictions, TensorSpec
+from engine.core.vocabulary import (
+    ColumnSpec,
+    DatasetVersion,
+    ModelVersion,
+    Predictions,
+    TensorSpec,
+)
 from engine.data.columns import check_columns
 from engine.data.kept_profiles import (
     Known,
@@ -37,6 +43,7 @@ from engine.planning import (
     libraries,
     make_problem,
 )
+from engine.planning.classes import fit_classes
 from engine.planning.model_finder import ModelFinder
 from engine.spark import table_errors
 from engine.spark.lazy_session import LazySession
@@ -129,10 +136,26 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
         keep_profile(store, look.digest, seen)
     dataset = source.dataset(evaluation.dataset.name, seen.rows)
     plan = _plan(suite, evaluation, models, (dataset, seen))
+    _tell_of_readings(plan, say)
     if look.reference is not None:
         say(f"{evaluation.name}: looking at the reference")
         plan = _with_reference(store, look.reference, plan)
     return Prepared(plan, seen.slices)
+
+
+def _tell_of_readings(plan: EvaluationPlan, say: Say) -> None:
+    """Says what nobody may have meant: a model that decides by itself, scores of no probability."""
+    for model in plan.models:
+        if model.asked_twice:
+            say(
+                f"{plan.name}: {model.name!r} decides by its own predict, which need not be its "
+                "largest score: each row is predicted for both"
+            )
+        if model.squashed:
+            say(
+                f"{plan.name}: {model.name!r} has a decision function and no probabilities; say "
+                "output: logit where its values are log odds"
+            )
 
 
 def _with_reference(store: Store, look: _Look, plan: EvaluationPlan) -> EvaluationPlan:
@@ -207,12 +230,13 @@ def _profile(store: Store, source: Source, evaluation: Evaluation) -> Profile:
 def _with_features(
     model: ModelVersion, evaluation: Evaluation, columns: Sequence[str]
 ) -> ModelVersion:
-    """The model with the columns that feed it, all of which the dataset has."""
+    """The model with the columns that feed it, all of which the dataset has but optional ones."""
     if not model.features:
         dataset = evaluation.dataset
         single = (dataset.label, dataset.weight, dataset.cluster, dataset.query)
         used = {*single, *dataset.key, *dataset.sensitive}
         model = replace(model, features=tuple(c for c in columns if c not in used))
+    model = _without_optional(model, columns)
     missing = check_inputs(model, columns)
     if missing:
         close = nearest(missing[0], columns)
@@ -224,6 +248,21 @@ def _with_features(
         )
     _check_size(model, evaluation)
     return model
+
+
+def _without_optional(model: ModelVersion, columns: Sequence[str]) -> ModelVersion:
+    """The model without the inputs that its signature does not require and the data lack."""
+    if len(model.inputs) != len(model.features):
+        return model
+    pairs = [
+        (spec, name)
+        for spec, name in zip(model.inputs, model.features, strict=True)
+        if name in columns or not (isinstance(spec, ColumnSpec) and spec.optional)
+    ]
+    if len(pairs) == len(model.inputs):
+        return model
+    inputs = tuple(spec for spec, _ in pairs if isinstance(spec, ColumnSpec))
+    return replace(model, inputs=inputs, features=tuple(name for _, name in pairs))
 
 
 def _check_size(model: ModelVersion, evaluation: Evaluation) -> None:
@@ -252,12 +291,16 @@ def _plan(
     source = evaluation.dataset
     try:
         problem = make_problem(
-            source.task, models, labels=seen.labels, positive_label=source.positive_label
+            source.task,
+            models,
+            labels=seen.labels,
+            positive_label=source.positive_label,
+            classes=source.classes,
         )
+        models = tuple(fit_classes(model, problem, source.classes) for model in models)
     except InputError as error:
-        raise DataError(f"evaluation {evaluation.name!r}: {error}") from error
+        raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
     problem = replace(problem, costs=evaluation.costs)
-    models = tuple(replace(model, classes=problem.classes) for model in models)
     plan = EvaluationPlan(
         name=evaluation.name,
         dataset=dataset,

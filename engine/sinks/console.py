@@ -18,6 +18,7 @@ from engine.core.vocabulary import EvaluationResult, RunOutcome, Verdict
 from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.highlights import Finding, Spot, Tone
+from engine.sinks.reading import clipped_texts
 from engine.sinks.subjects import columns_of, model_label
 
 MAX_FINDINGS = 10
@@ -99,6 +100,8 @@ def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
     for name, message in evaluation.not_deterministic.items():
         text = f"{fmt.one_line(name, 60)} is not deterministic: {fmt.one_line(message, 300)}"
         console.print(Text(text, style=_STYLES["WARN"]))
+    for sentence in clipped_texts(evaluation):
+        console.print(Text(sentence, style="dim"))
     rows = highlights.overall_spots(evaluation)
     if not rows:
         console.print(Text("No test was evaluated on all the rows.", style="dim"))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from engine.conditions import demand_text
 from engine.sinks import format as fmt
+from engine.sinks.reading import reading_text
 from engine.sinks.subjects import model_label
 
 _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_high", "delta",
@@ -35,6 +36,8 @@ def plan_table(evaluation: Any) -> Table:
     for model in pinned.models:
         mark = " (baseline)" if model.name == pinned.baseline else ""
         table.add_row("model", _plain(f"{model.name}{mark}: {model.uri}, {model.flavor}"))
+        if reading := reading_text(model):
+            table.add_row("", _plain(reading))
     for slice_set in pinned.slice_sets:
         table.add_row("slices", _plain(f"{slice_set.name} ({slice_set.kind})"))
     for test in pinned.tests:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,11 +25,14 @@ ROWS = "rows"
 OUT_BYTES = 32 * 2**20
 
 # The families of rows that hold no state: why there is none, why one could not be taken from
-# another, what a scan cost, and which model is not deterministic.
+# another, what a scan cost, which model is not deterministic, and how many of its predictions were
+# clipped or cannot be used, by what is wrong with them.
 FAILURE = "failure"
 IRREVERSIBLE = "irreversible"
 METER = "meter"
 CHANCE = "chance"
+NOTES = "notes"
+CLIPPED = "clipped"
 STATE_SCHEMA = pa.schema(
     [
         ("slice_set", pa.string()),
@@ -130,6 +133,18 @@ def failures_row(model: int, failures: dict[str, str]) -> StateBytes:
 def chance_row(model: int, why: str) -> StateBytes:
     """Says of a model that it is not deterministic, and how that was found."""
     return StateBytes(Key("", 0, model, CHANCE), 1, (), why.encode())
+
+
+def notes_row(model: int, counts: Mapping[str, int]) -> StateBytes:
+    """How many predictions of a model were clipped, or cannot be used, by the words for it."""
+    payload = json.dumps(dict(counts), ensure_ascii=False, sort_keys=True).encode()
+    return StateBytes(Key("", 0, model, NOTES), 1, (), payload)
+
+
+def read_notes(payload: bytes) -> dict[str, int]:
+    """The counts that `notes_row` wrote."""
+    counts: dict[str, int] = json.loads(payload)
+    return counts
 
 
 def read_failures(payload: bytes) -> dict[str, str]:

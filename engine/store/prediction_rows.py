@@ -20,10 +20,10 @@ _SCHEMA = pa.schema([("key", pa.string()), ("scores", pa.list_(pa.float64()))])
 
 
 def pack(keys: pa.Array, prediction: Prediction) -> bytes:
-    """The predictions of some rows as bytes; labels are written as numbers."""
-    values = prediction.labels if prediction.scores is None else prediction.scores
-    assert values is not None, "a prediction has scores or labels"
-    numbers = np.asarray(values, np.float64).reshape(len(keys), -1)
+    """The predictions of some rows as bytes; labels are written as numbers, behind the scores."""
+    both = [values for values in (prediction.scores, prediction.labels) if values is not None]
+    columns = [np.asarray(values, np.float64).reshape(len(keys), -1) for values in both]
+    numbers = np.concatenate(columns, axis=1)
     offsets = np.arange(len(keys) + 1, dtype=np.int32) * numbers.shape[1]
     scores = pa.ListArray.from_arrays(pa.array(offsets), pa.array(numbers.ravel()))
     sink = pa.BufferOutputStream()
@@ -52,10 +52,14 @@ def unpack_prediction(column: pa.Array, model: ModelVersion) -> Prediction:
     """The predictions of rows all of which are kept, as `pack` wrote them."""
     rows = len(column)
     numbers = column.flatten().to_numpy(zero_copy_only=False).reshape(rows, -1)
-    if model.output is Output.LABEL:
-        labels = numbers.astype(np.int64)
-        return Prediction(labels=labels if model.task is TaskKind.MULTILABEL else labels[:, 0])
-    return Prediction(scores=numbers[:, 0] if model.output is Output.VALUE else numbers)
+    if model.output is Output.VALUE:
+        return Prediction(scores=numbers[:, 0])
+    width = 0 if model.output is Output.LABEL else len(model.classes)
+    scores, behind = numbers[:, :width], numbers[:, width:].astype(np.int64)
+    labels = behind if model.task is TaskKind.MULTILABEL else behind[:, 0] if behind.size else None
+    if not (model.decides or model.output is Output.LABEL):
+        labels = None
+    return Prediction(scores if width else None, labels)
 
 
 def known_rows(batch: pa.RecordBatch, model: int) -> Bools | None:

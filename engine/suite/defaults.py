@@ -19,6 +19,8 @@ from engine.suite.default_names import (
 from engine.suite.schema import (
     DatasetFile,
     EvaluationFile,
+    ModelFile,
+    OutputFile,
     SliceFile,
     SuiteFile,
 )
@@ -58,10 +60,7 @@ def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], 
     return Evaluation(
         name=file.name,
         dataset=_dataset(file.dataset, file.name),
-        models=tuple(
-            ModelSource(item.name or model_name(item.uri), item.uri, item.output)
-            for item in file.models
-        ),
+        models=tuple(_model(item) for item in file.models),
         slices=slices,
         tests=tuple(
             replace(test, decide=own.decide or kind_of(test).decides_by or suite.decide)
@@ -80,6 +79,13 @@ def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], 
         memory=file.memory,
         reference=_reference(file),
     )
+
+
+def _model(file: ModelFile) -> ModelSource:
+    name, output = file.name or model_name(file.uri), file.output
+    if isinstance(output, OutputFile):
+        return ModelSource(name, file.uri, None, tuple(output.scores or ()), output.label)
+    return ModelSource(name, file.uri, output)
 
 
 def _dataset(file: DatasetFile, evaluation: str) -> DatasetSource:

@@ -11,7 +11,7 @@ from engine.conditions import rule
 from engine.core.vocabulary import DecideBy, ModelTest
 from engine.kinds import kind_of
 from engine.suite.schema import suite_file
-from engine.suite.suite import DatasetSource, Evaluation, SliceRule, Suite
+from engine.suite.suite import DatasetSource, Evaluation, ModelSource, SliceRule, Suite
 from engine.suite.yaml_document import SuiteDumper, SuiteLoader
 
 
@@ -67,7 +67,7 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
         name=item.name,
         dataset=_dataset(item.dataset),
         models=[
-            _drop_unset(uri=model.uri, name=model.name, output=model.output and model.output.value)
+            _drop_unset(uri=model.uri, name=model.name, output=_output(model))
             for model in item.models
         ],
         reference=None if item.reference is None else _source(item.reference),
@@ -81,6 +81,12 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
         memory=item.memory,
         tests=[_test(test, decide) for test in item.tests],
     )
+
+
+def _output(model: ModelSource) -> str | dict[str, Any] | None:
+    if model.scores or model.label is not None:
+        return _drop_unset(label=model.label, scores=list(model.scores))
+    return None if model.output is None else model.output.value
 
 
 def _source(item: DatasetSource) -> dict[str, Any]:

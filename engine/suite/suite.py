@@ -51,11 +51,16 @@ class DatasetSource:
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model version by its URI; `output` is None where the model itself tells."""
+    """A model version by its URI; `output` is None where the model itself tells.
+
+    `scores` and `label` name the columns of a model that returns several.
+    """
 
     name: str
     uri: str
     output: Output | None = None
+    scores: tuple[str, ...] = ()
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

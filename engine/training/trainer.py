@@ -20,7 +20,7 @@ import pandas as pd
 from engine.core.registry import nearest
 from engine.core.vocabulary import TaskKind
 from engine.errors import DataError, ModelError
-from engine.models import ModelRequest, load, resolve
+from engine.models import ModelRequest, decides_otherwise, load, resolve
 from engine.models.flavors.device import torch_device
 from engine.models.flavors.keras import import_tensorflow
 from engine.models.flavors.torch import import_torch
@@ -214,6 +214,8 @@ def _fit(folder: Path, config: ModelConfig, rows: _Rows) -> FittedModel:
         "classes": [] if regression else np.unique(labels).tolist(),
         "features": rows.features,
     }
+    if config.framework == "sklearn" and not regression:
+        notes["decides"] = decides_otherwise(native)
     return FittedModel(native, config.framework, inputs[:_EXAMPLE_ROWS], notes)
 
 

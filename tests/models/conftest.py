@@ -13,8 +13,10 @@ import pyarrow as pa
 import pytest
 
 from engine.core.vocabulary import ModelVersion, Output, TaskKind
+from engine.metrics import Problem
 from engine.models import ModelRequest, resolve
 from engine.models.log_model import training_run
+from engine.planning.classes import fit_classes
 
 Log = Callable[..., str]
 Resolve = Callable[..., ModelVersion]
@@ -54,14 +56,16 @@ def log(tracking_uri: str) -> Log:
 
 @pytest.fixture(scope="session")
 def find(tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Resolve:
-    """Resolves a URI on the tests' registry."""
+    """Resolves a URI on the tests' registry, with the classes that a suite names."""
     cache = tmp_path_factory.mktemp("downloads")
 
     def find(uri: str, task: str, output: str | None = None, **options: Any) -> ModelVersion:
         options.setdefault("tracking_uri", tracking_uri)
         options.setdefault("cache_dir", cache)
-        kind = Output(output) if output else None
-        return resolve(ModelRequest(uri=uri, task=TaskKind(task), output=kind, **options))
+        kind, classes = Output(output) if output else None, options.pop("classes", ())
+        model = resolve(ModelRequest(uri=uri, task=TaskKind(task), output=kind, **options))
+        problem = Problem(model.task, tuple(classes) or model.classes)
+        return fit_classes(model, problem, classes)
 
     return find
 

@@ -24,7 +24,7 @@ def test_signature_notes_and_flavour_are_read(tmp_path):
     write(tmp_path, signature=signature, model_id="m-1", metadata={"evalmatrix": {"task": "x"}})
     artifact = read_artifact(tmp_path)
     assert artifact.flavor == "sklearn"
-    assert artifact.inputs == (ColumnSpec("a", "double"), ColumnSpec("b", "string"))
+    assert artifact.inputs == (ColumnSpec("a", "double"), ColumnSpec("b", "string", optional=True))
     assert artifact.output_types == ("int64",)
     assert artifact.notes == {"task": "x"}
     assert artifact.model_id == "m-1"

@@ -135,7 +135,7 @@ def test_the_suite_names_the_labels(log, find, features, indicators):
     for names in (["warm", "wet", "late"], [0, 1, 2], ["0", "1", "2"]):
         assert find(uri, "multilabel", classes=names).classes == tuple(names)
     for names in (["warm", "wet"], [2, 1, 0]):
-        with pytest.raises(ModelError, match=r"has the classes \['0', '1', '2'\], the suite says"):
+        with pytest.raises(ModelError, match=r"has the labels \['0', '1', '2'\], expected"):
             find(uri, "multilabel", classes=names)
 
 

@@ -96,7 +96,7 @@ def test_values(raw):
         (np.array(0.5), "value", "", r"shape \(\), expected \(2,\)"),
         (np.zeros((2, 2, 1)), "probability", "ab", r"shape \(2, 2, 1\)"),
         (np.array(["x", "y"]), "value", "", "expected numbers for output 'value'"),
-        ({"a": [1], "b": [2]}, "value", "", r"a dictionary of 2 outputs, expected one"),
+        ({"a": [1], "b": [2]}, "value", "", r"returned 2 columns, expected one for output 'value'"),
         ([0, 1], "label", "", "its classes are not known"),
     ],
 )

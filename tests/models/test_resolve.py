@@ -129,11 +129,24 @@ def test_notes_count_before_the_model_and_the_suite_before_notes(claims, find, t
         find(uri, "regression")
 
 
-def test_classes_may_be_renamed_and_not_reordered(claims, find):
+def test_classes_may_be_renamed_and_reordered(claims, find, table, features):
+    plain = find("models:/claims/1", "binary")
+    assert (plain.classes, plain.own_classes, plain.places) == ((0, 1), (), ())
+    expected = load(plain).predict(table).scores
     renamed = find("models:/claims/1", "binary", classes=["no", "yes"])
-    assert renamed.classes == ("no", "yes")
-    for classes in ([1, 0], [0, 1, 2]):
-        with pytest.raises(ModelError, match=r"has the classes \[0, 1\], the suite says"):
+    assert (renamed.classes, renamed.own_classes, renamed.places) == (
+        ("no", "yes"),
+        (0, 1),
+        (0, 1),
+    )
+    np.testing.assert_array_equal(load(renamed).predict(table).scores, expected)
+    turned = find("models:/claims/1", "binary", classes=[1, 0])
+    np.testing.assert_array_equal(load(turned).predict(table).scores, expected[:, ::-1])
+    labels = load(find("models:/claims/1", "binary", "label")).predict(table).labels
+    again = load(find("models:/claims/1", "binary", "label", classes=["1", "0"])).predict(table)
+    np.testing.assert_array_equal(again.labels, 1 - labels)
+    for classes in ([0, 1, 2], [1, "no"]):
+        with pytest.raises(ModelError, match=r"has the classes \[0, 1\], dataset.classes are"):
             find("models:/claims/1", "binary", classes=classes)
 
 

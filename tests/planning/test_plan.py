@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from engine.conditions import CONDITIONS
+from engine.core.labels import same_label
 from engine.core.vocabulary import (
     ColumnSpec,
     Condition,
@@ -42,7 +43,6 @@ from engine.planning import (
     load_plans,
     make_problem,
     metric_mistake,
-    same_label,
 )
 
 BINARY, MULTI, REGRESSION = TaskKind.BINARY, TaskKind.MULTICLASS, TaskKind.REGRESSION
@@ -262,7 +262,7 @@ def test_classes_come_from_the_models(
 ) -> None:
     models = [model("m", *classes), model("n")]
     problem = make_problem(BINARY, models, labels=labels, positive_label=positive_label)
-    assert problem == Problem(BINARY, classes, positive)
+    assert problem == Problem(BINARY, classes, positive, is_ordered=not isinstance(classes[0], str))
     codes = label_codes(problem)
     assert sorted(codes.values()) == [0, 1]
     assert all(same_label(label) in codes for label in labels)
@@ -287,11 +287,16 @@ def test_long_numbers_are_labels_of_their_own() -> None:
     ("classes", "labels", "positive", "message"),
     [
         ((0, 1), (0, 2), None, r"holds \[2\], which the models do not know; expected .* \[0, 1\]"),
-        (("0", "1"), (0, 1), None, r"holds \[0, 1\], which .* expected their classes \['0', '1'\]"),
+        (
+            ("01", "1"),
+            (0, 1),
+            None,
+            r"holds \[0, 1\], which .* expected their classes \['01', '1'\]",
+        ),
         ((0, 1), ("no",), None, r"holds \['no'\]"),
         ((), (0, 1, 2), None, r"a binary task has 2 classes, found 3: \[0, 1, 2\]"),
         ((), (1,), None, r"a binary task has 2 classes, found 1: \[1\]"),
-        ((0, 1), (0, 1), "1", r"positive_label is '1', expected one of the classes \[0, 1\]"),
+        ((0, 1), (0, 1), "2", r"positive_label is '2', expected one of the classes \[0, 1\]"),
         ((0, 1), (0, 1), 2, r"positive_label is 2"),
         ((0, 1), tuple(range(50)), None, r"holds \[2, 3, .*, 11, \.\.\.\]"),
     ],
@@ -306,8 +311,10 @@ def test_labels_that_do_not_fit_are_refused(
 def test_models_must_agree_on_their_classes() -> None:
     same = [model("m", 0, 1), model("n", False, True)]
     assert make_problem(BINARY, same, labels=(0,), positive_label=None).classes == (0, 1)
-    with pytest.raises(ModelError, match=r"'m' has \[0, 1\], 'n' has \[1, 0\]"):
-        make_problem(BINARY, [model("m", 0, 1), model("n", 1, 0)], labels=(0,), positive_label=None)
+    with pytest.raises(ModelError, match=r"expected \[0, 1\], 'n' has \[0, 2\]"):
+        fit_classes(model("n", 0, 2), Problem(BINARY, (0, 1)))
+    turned = fit_classes(model("n", 1, 0), Problem(BINARY, (0, 1)))
+    assert (turned.classes, turned.own_classes, turned.places) == ((0, 1), (1, 0), (1, 0))
 
 
 @pytest.mark.parametrize(

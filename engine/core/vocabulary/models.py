@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.core.vocabulary.enums import Output, TaskKind
+from engine.core.vocabulary.plain import LATER
 
 Label = bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
-    """One named input column of a model, with the type its signature asks for."""
+    """One named column of a model, with the type its signature asks for; some may be lacking."""
 
     name: str
     type: str | None = None
+    optional: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,22 @@ class ModelVersion:
     """One immutable candidate: where it lies, and what the engine needs to know of it.
 
     `digest` is the SHA-256 of the artifact's files; `path` the folder that a worker loads.
-    `classes` is the order of the columns of a classifier's scores (empty for regression).
+    `classes` are a classifier's labels, in the order of the evaluation's (empty for regression).
     `inputs` are the signature's columns or tensors in its order (empty without a signature);
     `features` the dataset columns that fill them, in order.
+
+    Attributes:
+        own_classes: the classes as the model itself calls them, in the order of its own scores;
+            empty where they are `classes`.
+        places: which of `classes` each of `own_classes` is.
+        class_source: in a few words, how the classes of the scores are known.
+        outputs: the named columns that the signature says it returns.
+        score_columns: those of them that have the scores, where the suite names them.
+        label_column: the one that has the label, where the suite names it.
+        decides: whether its labels are told by itself beside its scores, because they need not
+            be those of the largest score.
+        squashed: whether its scores are those of a decision function that nobody has said to be
+            logits: they rank rows, and are no probabilities.
     """
 
     name: str
@@ -49,6 +64,33 @@ class ModelVersion:
     features: tuple[str, ...] = ()
     registered_name: str | None = None
     model_id: str | None = None
+    own_classes: tuple[Label, ...] = field(default=(), metadata=LATER)
+    places: tuple[int, ...] = field(default=(), metadata=LATER)
+    class_source: str = field(default="", metadata=LATER)
+    outputs: tuple[ColumnSpec, ...] = field(default=(), metadata=LATER)
+    score_columns: tuple[str, ...] = field(default=(), metadata=LATER)
+    label_column: str | None = field(default=None, metadata=LATER)
+    decides: bool = field(default=False, metadata=LATER)
+    squashed: bool = field(default=False, metadata=LATER)
+
+    @property
+    def asked_twice(self) -> bool:
+        """Whether each row is predicted for its scores and again for its label."""
+        return self.decides and self.label_column is None
+
+    @property
+    def reading(self) -> list[object]:
+        """What its predictions of rows depend on; what is as it always was has no entry."""
+        later = {
+            "own_classes": self.own_classes,
+            "places": self.places,
+            "score_columns": self.score_columns,
+            "label_column": self.label_column,
+            "decides": self.decides,
+        }
+        more = {name: value for name, value in later.items() if value}
+        own: list[object] = [self.digest, self.output, self.classes, self.inputs, self.features]
+        return [*own, more] if more else own
 
 
 NO_MODEL = ModelVersion("", "", None, "", "", "", TaskKind.REGRESSION, Output.VALUE)

@@ -115,7 +115,7 @@ class EvaluationResult:
     is that of nothing being wrong anywhere, `alpha` the share of false alarms that was allowed, and
     `rejected` whether anything failed by it. `thresholds` are the best ones on all rows, by what
     they are best for and the digest of the model. `not_deterministic` says how that was found, by
-    the name of the model.
+    the name of the model, and `clipped` how many of its scores were beyond 0 or 1 by rounding.
     """
 
     name: str
@@ -134,6 +134,7 @@ class EvaluationResult:
     rejected: bool = False
     thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
     not_deterministic: Mapping[str, str] = field(default_factory=dict)
+    clipped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,6 @@ def _error(measurement: Measurement) -> str | None:
             "classes"
         )
     if rows.bad_scores:
-        return (
-            f"{rows.bad_scores:,} of {rows.n:,} predictions are NaN, infinite, of an unknown class "
-            "or not probabilities"
-        )
+        causes = measurement.unusable or "NaN, infinite, of an unknown class or not probabilities"
+        return f"{rows.bad_scores:,} of {rows.n:,} predictions are {causes}"
     return None

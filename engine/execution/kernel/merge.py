@@ -7,6 +7,7 @@ adding two partitions is a few operations on arrays, however many slices there a
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
@@ -21,13 +22,16 @@ from engine.states.rows import (
     CHANCE,
     FAILURE,
     IRREVERSIBLE,
+    NOTES,
     ROWS,
     STATE_SCHEMA,
     Key,
     StateBytes,
     failures_row,
     in_batches,
+    notes_row,
     read_failures,
+    read_notes,
 )
 
 MERGED_AT_ONCE = 16
@@ -52,6 +56,11 @@ def _sum_rows(key: Key, rows: Iterator[StateBytes]) -> StateBytes:
     """The sum of the rows of a key; of several reasons for one thing, the first in the alphabet."""
     if key.family == CHANCE:
         return min(rows, key=lambda row: row.payload)
+    if key.family == NOTES:
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts.update(read_notes(row.payload))
+        return notes_row(key.model, counts)
     if key.family == FAILURE:
         reasons: dict[str, str] = {}
         for row in rows:

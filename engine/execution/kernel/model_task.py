@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -57,6 +58,7 @@ class ModelTask:
     """One subject in one worker task: its states so far, predictions to keep, what failed.
 
     `failures` has the reason by the family that could not be made; the key "" is the model itself.
+    `notes` counts predictions that were clipped or cannot be used.
     """
 
     subject: Subject
@@ -67,6 +69,7 @@ class ModelTask:
     kept: list[bytes] = field(default_factory=list)
     sums: dict[tuple[int, str], States] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
     predictions: int = 0
     seconds: float = 0.0
 
@@ -116,7 +119,8 @@ class ModelTask:
         started = time.perf_counter()
         prediction = predictor.predict(batch)
         self.seconds += time.perf_counter() - started
-        self.predictions += batch.num_rows
+        # Who is asked for scores and for labels predicts twice.
+        self.predictions += batch.num_rows * (2 if self.model.asked_twice else 1)
         if self.keeps:
             self.kept.append(pack(batch.column(KEY_COLUMN), prediction))
         return prediction

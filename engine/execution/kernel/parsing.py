@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.core.labels import same_label
 from engine.core.vocabulary import Label, TaskKind
 from engine.errors import DataError
 from engine.metrics import Problem
 from engine.models import Prediction
-from engine.planning import label_codes, same_label
+from engine.planning import label_codes
 from engine.planning.slices import plain_column, python_values
 from engine.states import Bools, Floats, Ints
+from engine.states.rows import CLIPPED
 
 _NUMBERS = (TaskKind.REGRESSION, TaskKind.RANKING)
 _UNKNOWN, _NO_LABEL = -1, -2
 # Of float32 probabilities of thousands of classes, no sum is further from 1.
 _SUM_TOLERANCE = 1e-3
+# What is further beyond 0 or 1 is no matter of rounding.
+CLIP_TOLERANCE = 1e-4
 # As scikit-learn's `predict`, and as a binary task, whose first class wins a tie.
 _ABOVE = 0.5
 
@@ -43,12 +47,14 @@ class Truth:
 class Predicted:
     """Scores and classes that a model predicted, and which rows of them can be used.
 
-    Of a multilabel task both are by [row, label], the classes as zeros and ones.
+    Of a multilabel task both are by [row, label], the classes as zeros and ones. `notes` counts
+    rows by what was done to them: why they cannot be used, and those whose scores were clipped.
     """
 
     scores: Floats | None
     classes: Ints | None
     good: Bools
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_truth(column: pa.Array, problem: Problem) -> Truth:
@@ -118,23 +124,67 @@ def read_weight(batch: pa.RecordBatch, column: str | None) -> Floats:
 
 
 def read_prediction(prediction: Prediction, problem: Problem) -> Predicted:
-    """Marks the rows whose label is known, or whose scores are finite and, of classes, add to 1.
+    """Marks the rows whose label is known, and whose scores are finite and, of classes, add to 1.
 
-    A label of a multilabel task is predicted where its probability is above one half.
+    Scores beyond 0 or 1 by no more than rounding (`CLIP_TOLERANCE`) are clipped. The predicted
+    class is the one that the model names, else the one of the largest score; a label of a
+    multilabel task is predicted where its probability is above one half.
     """
     of_labels = problem.task is TaskKind.MULTILABEL
-    if prediction.labels is not None:
-        known = prediction.labels >= 0
-        good = np.asarray(known.all(axis=1) if of_labels else known)
-        return Predicted(None, prediction.labels, good)
-    scores = prediction.scores
-    assert scores is not None, "a prediction has scores or labels"
-    if problem.task in _NUMBERS:
-        return Predicted(scores, None, np.isfinite(scores))
-    # NaN fails the comparisons as well.
+    scores, labels = prediction.scores, prediction.labels
+    if scores is not None and problem.task in _NUMBERS:
+        return _usable(scores, None, {"NaN": np.isnan(scores), "infinite": np.isinf(scores)})
+    causes: dict[str, Bools] = {}
+    if labels is not None:
+        unknown = labels < 0
+        causes["of an unknown class"] = np.asarray(unknown.any(axis=1) if of_labels else unknown)
+    if scores is None:
+        assert labels is not None, "a prediction has scores or labels"
+        return _usable(None, labels, causes)
+    # NaN fails the comparisons.
     with np.errstate(invalid="ignore"):
         good = np.asarray(((scores >= 0) & (scores <= 1)).all(axis=1))
-        if of_labels:
-            return Predicted(scores, (scores > _ABOVE).astype(np.int64), good)
-        good &= np.abs(scores.sum(axis=1) - 1.0) < _SUM_TOLERANCE
-    return Predicted(scores, np.where(good, np.argmax(scores, axis=1), 0), good)
+        if not of_labels:
+            good &= np.abs(scores.sum(axis=1) - 1.0) < _SUM_TOLERANCE
+        if good.all():
+            return _usable(scores, _decision_of(scores, labels, of_labels), causes)
+        beyond = (scores < 0) | (scores > 1)
+        near = (scores >= -CLIP_TOLERANCE) & (scores <= 1 + CLIP_TOLERANCE)
+        clipped = (beyond & near).any(axis=1)
+        if clipped.any():
+            scores = np.where(near, np.clip(scores, 0.0, 1.0), scores)
+        causes["NaN"] = np.isnan(scores).any(axis=1)
+        causes["infinite"] = np.isinf(scores).any(axis=1)
+        causes["below 0 or above 1"] = (beyond & ~near & np.isfinite(scores)).any(axis=1)
+        if not of_labels:
+            proper = ((scores >= 0) & (scores <= 1)).all(axis=1)
+            off = np.abs(scores.sum(axis=1) - 1.0) >= _SUM_TOLERANCE
+            causes["probabilities that do not add to 1"] = proper & off
+    labels = _decision_of(scores, labels, of_labels)
+    return _usable(scores, labels, causes, int(clipped.sum()))
+
+
+def _decision_of(scores: Floats, labels: Ints | None, of_labels: bool) -> Ints:
+    """The classes that a model decided for: those that it named, else by its scores."""
+    if labels is not None:
+        return labels
+    if of_labels:
+        return (scores > _ABOVE).astype(np.int64)
+    return np.asarray(np.argmax(scores, axis=1))
+
+
+def _usable(
+    scores: Floats | None, classes: Ints | None, causes: Mapping[str, Bools], clipped: int = 0
+) -> Predicted:
+    """The prediction with its rows that can be used: those without any cause against it."""
+    answers = classes if scores is None else scores
+    assert answers is not None, "there are scores or classes"
+    bad = np.zeros(len(answers), bool)
+    notes = {CLIPPED: clipped} if clipped else {}
+    for why, rows in causes.items():
+        if rows.any():
+            bad |= rows
+            notes[why] = int(rows.sum())
+    if classes is not None and classes.ndim == 1 and bad.any():
+        classes = np.where(bad, 0, classes)
+    return Predicted(scores, classes, ~bad, notes)

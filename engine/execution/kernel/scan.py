@@ -39,6 +39,7 @@ from engine.states.rows import (
     chance_row,
     failures_row,
     in_batches,
+    notes_row,
 )
 from engine.store.prediction_rows import PREDICTED
 
@@ -144,6 +145,8 @@ class ScanTask:
         variants: dict[Variant, pa.RecordBatch] = {}
         for task in self.models:
             predicted = self._predict(task, usable, variants)
+            if predicted is not None and predicted.notes and self.work.sign > 0:
+                task.notes.update(predicted.notes)
             if predicted is None or predicted.good.all():
                 bad, counted = none_bad, counts
             else:
@@ -279,6 +282,8 @@ class ScanTask:
             yield StateBytes(Key("", 0, task.number, METER), 1, ("",), meter)
             if task.failures:
                 yield failures_row(task.number, task.failures)
+            if task.notes:
+                yield notes_row(task.number, task.notes)
             if self.watch.doubts.get(task.number):
                 yield chance_row(task.number, self.watch.doubts[task.number])
         for number, index in enumerate(self.slicer.indices):

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from engine.core.vocabulary import ModelVersion, Output, TensorSpec
 from engine.models.artifact import Artifact
-from engine.models.features import read_arrays, read_frame
+from engine.models.features import read_arrays, read_frame, refuse_lost_integers
 from engine.models.flavors.base import Description, Runner
 
 _LABEL_TYPES = ("bool", "int", "uint", "long", "str", "object")
@@ -27,12 +27,19 @@ def describe(native: Any, artifact: Artifact) -> Description:
     types = artifact.output_types
     if not types:
         return Description(f"the pyfunc of {loader} without an output signature")
-    kind = f"the pyfunc of {loader} that returns {', '.join(types)}"
+    kind = f"the pyfunc of {loader} that returns {_returns_text(artifact)}"
     if all(name.startswith(_LABEL_TYPES) for name in types):
         return Description(kind, (Output.LABEL, Output.VALUE))
     if all(name.startswith(("float", "double")) for name in types):
         return Description(kind, (Output.PROBABILITY, Output.VALUE, Output.LOGIT, Output.LABEL))
     return Description(kind)
+
+
+def _returns_text(artifact: Artifact) -> str:
+    """The types that it returns, with the names of several columns."""
+    if len(artifact.outputs) > 1:
+        return ", ".join(f"{spec.name} ({spec.type})" for spec in artifact.outputs[:20])
+    return ", ".join(artifact.output_types)
 
 
 def make_runner(native: Any, model: ModelVersion) -> Runner:
@@ -41,7 +48,9 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
 
     def run(table: pa.Table) -> Any:
         if not names:
-            return native.predict(read_frame(table, model))
+            frame = read_frame(table, model)
+            refuse_lost_integers(table, model)
+            return native.predict(frame)
         arrays = read_arrays(table, model)
         if names == [None]:
             return native.predict(arrays[0])

@@ -5,19 +5,26 @@ from __future__ import annotations
 import pickle
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from engine.core.vocabulary import ColumnSpec, ModelVersion, Output, TaskKind
+from engine.core.vocabulary import ColumnSpec, Label, ModelVersion, Output, TaskKind
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, add_code_paths
 from engine.models.features import matrix, read_arrays, read_frame
 from engine.models.flavors.base import Description, Runner, may_unpickle, task_threads
+from engine.models.flavors.decision import (
+    decides_otherwise,
+    innermost,
+    takes_documents,
+    votes_of_pairs,
+)
+from engine.models.outputs import Answers
 
 _METHODS = {
     Output.PROBABILITY: "predict_proba",
@@ -25,6 +32,9 @@ _METHODS = {
     Output.LABEL: "predict",
     Output.VALUE: "predict",
 }
+
+# So many rows tell in what an estimator takes them.
+_TRIED_ROWS = 16
 
 # scikit-learn's bridges to other array libraries, each of which imports its library whole.
 _BRIDGES = tuple(
@@ -96,25 +106,53 @@ class _Hidden:
 
 
 def describe(native: Any, artifact: Artifact) -> Description:
-    """Reads `classes_`, and which of the prediction methods there are.
+    """Reads `classes_`, which of the prediction methods there are, and how it decides.
 
-    A classifier without `predict_proba` has the values of its `decision_function` taken for
-    logits, as softmax or sigmoid would turn them into probabilities: their order is the
-    estimator's, their calibration is not.
+    Of a classifier without `predict_proba` the values of `decision_function` rank the rows. Where
+    the suite calls them logits, softmax or sigmoid make probabilities of them. The values for each
+    pair of classes that an SVC may give are no scores of classes.
     """
     kind = type(native).__name__
     names = tuple(str(name) for name in getattr(native, "feature_names_in_", ()))
     classes = getattr(native, "classes_", None)
-    if classes is None:
+    # Some regressors have the attribute and nothing in it.
+    known = classes is not None and len(classes) > 0
+    if not known and (_is_regressor(native) or not hasattr(native, "predict_proba")):
         return Description(kind, (Output.VALUE,), features=names)
     of_classifiers = {
         candidate: how for candidate, how in _METHODS.items() if candidate is not Output.VALUE
     }
     offered = [output for output, method in of_classifiers.items() if hasattr(native, method)]
-    multilabel = _is_multilabel(native, kind)
-    # The labels of an indicator matrix have places and no names.
-    known = tuple(map(str, range(len(classes)))) if multilabel else tuple(classes.tolist())
-    return Description(kind, tuple(offered), known, names, multilabel)
+    if Output.LOGIT in offered and votes_of_pairs(native):
+        offered.remove(Output.LOGIT)
+    multilabel = _is_multilabel(native, kind) if known else None
+    labels: tuple[Label, ...] = ()
+    if known:
+        # The labels of an indicator matrix have places and no names.
+        places = range(len(native.classes_))
+        labels = tuple(map(str, places)) if multilabel else tuple(native.classes_.tolist())
+    return Description(
+        kind,
+        tuple(offered),
+        labels,
+        names,
+        multilabel,
+        decides=decides_otherwise(native),
+        squashed=Output.PROBABILITY not in offered and Output.LOGIT in offered,
+    )
+
+
+def _is_regressor(native: Any) -> bool:
+    """Whether an estimator says that it is one, by scikit-learn's tags or as it was done before."""
+    from sklearn.base import is_regressor
+
+    inner = innermost(native)
+    if getattr(inner, "_estimator_type", None) == "regressor":
+        return True
+    try:
+        return bool(is_regressor(native))
+    except (AttributeError, TypeError):  # what only looks like an estimator has no tags
+        return False
 
 
 def _is_multilabel(native: Any, kind: str) -> bool | None:
@@ -130,24 +168,13 @@ def _is_multilabel(native: Any, kind: str) -> bool | None:
                 "each is 0 or 1"
             )
         return True
-    inner = _innermost(native)
+    inner = innermost(native)
     if hasattr(inner, "multilabel_"):
         return bool(inner.multilabel_)
     fitted_with = getattr(getattr(inner, "_label_binarizer", None), "y_type_", None)
     if fitted_with is not None:
         return bool(fitted_with == "multilabel-indicator")
     return False if type(inner).__module__.startswith("sklearn.") else None
-
-
-def _innermost(native: Any) -> Any:
-    """The estimator that predicts, at the end of pipelines and searches."""
-    while True:
-        if hasattr(native, "best_estimator_"):
-            native = native.best_estimator_
-        elif hasattr(native, "steps"):
-            native = native.steps[-1][1]
-        else:
-            return native
 
 
 def make_runner(native: Any, model: ModelVersion) -> Runner:
@@ -164,20 +191,56 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
         )
     for part in _parts(native, set()):
         part.n_jobs = task_threads()
-    # An estimator that was fitted with an array warns of the names of a frame.
-    nameless = hasattr(native, "n_features_in_") and not hasattr(native, "feature_names_in_")
-    tensors = bool(model.inputs) and not isinstance(model.inputs[0], ColumnSpec)
+    containers = _containers(native, model)
 
     def run(table: pa.Table) -> Any:
-        if tensors:
-            output = predict(read_arrays(table, model)[0])
-        else:
-            frame = read_frame(table, model)
-            output = predict(matrix(frame) if nameless else frame)
-        one_by_one = isinstance(output, list) and model.task is TaskKind.MULTILABEL
-        return _of_ones(output, native.classes_) if one_by_one else output
+        if len(containers) > 1:
+            _choose(predict, containers, table)
+        rows = containers[0](table)
+        output = predict(rows)
+        if isinstance(output, list) and model.task is TaskKind.MULTILABEL:
+            output = _of_ones(output, native.classes_)
+        return Answers(output, native.predict(rows)) if model.decides else output
 
     return run
+
+
+Container = Callable[[pa.Table], Any]
+
+
+def _containers(native: Any, model: ModelVersion) -> list[Container]:
+    """What may make of a batch that which an estimator was fitted with, the likeliest first."""
+    if model.inputs and not isinstance(model.inputs[0], ColumnSpec):
+        return [lambda table: read_arrays(table, model)[0]]
+    named = hasattr(native, "feature_names_in_")
+
+    def frame(table: pa.Table) -> Any:
+        return read_frame(table, model)
+
+    def series(table: pa.Table) -> Any:
+        return read_frame(table, model).iloc[:, 0]
+
+    if not named and hasattr(native, "n_features_in_"):
+        # An estimator that was fitted with an array warns of the names of a frame.
+        return [lambda table: matrix(frame(table))]
+    if named or len(model.features) != 1:
+        return [frame]
+    # What was fitted with one column of texts says nothing of it; vectorizers are known.
+    return [series, frame] if takes_documents(native) else [frame, series]
+
+
+def _choose(predict: Callable[[Any], Any], containers: list[Container], table: pa.Table) -> None:
+    """Leaves the first container in which some rows get an answer each; the first where none do."""
+    few = table.slice(0, _TRIED_ROWS)
+    if few.num_rows == 1:
+        # A table taken for a sequence of texts has as many as columns: one row would not tell.
+        few = pa.concat_tables([few, few])
+    for container in containers:
+        with suppress(Exception):
+            if len(predict(container(few))) == few.num_rows:
+                containers[:] = [container]
+                return
+    del containers[1:]
 
 
 def _of_ones(by_label: list[np.ndarray], classes: list[np.ndarray]) -> np.ndarray:

@@ -17,6 +17,7 @@ from engine.core.vocabulary import (
 from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.highlights import GateReading
+from engine.sinks.reading import clipped_texts, reading_text
 from engine.sinks.report.comparison import Comparison, compare
 from engine.sinks.report.differences import Differences, differences
 from engine.sinks.report.figures import Picture
@@ -104,7 +105,7 @@ class Section:
 class Provenance:
     """Where everything came from."""
 
-    models: tuple[tuple[str, ModelVersion], ...]
+    models: tuple[tuple[str, ModelVersion, str], ...]
     datasets: tuple[EvaluationResult, ...]
     versions: tuple[Fact, ...]
     timings: tuple[Fact, ...]
@@ -269,7 +270,8 @@ def _omission_text(evaluation: EvaluationResult) -> str:
         ("unknown_labels", "with a label that the model does not know"),
     )
     parts = [f"{fmt.plural(worst[name], 'row')} {text}" for name, text in words if worst[name]]
-    return f"Left out: {', '.join(parts)}." if parts else ""
+    left_out = f"Left out: {', '.join(parts)}." if parts else ""
+    return " ".join([left_out, *clipped_texts(evaluation)]).strip()
 
 
 def _provenance(outcome: RunOutcome) -> Provenance:
@@ -278,7 +280,11 @@ def _provenance(outcome: RunOutcome) -> Provenance:
         for step, amount in evaluation.timings.items():
             timings.append(_timing(fmt.one_line(evaluation.name), fmt.one_line(step), amount))
     return Provenance(
-        models=tuple((fmt.one_line(e.name), m) for e in outcome.evaluations for m in e.models),
+        models=tuple(
+            (fmt.one_line(e.name), model, reading_text(model))
+            for e in outcome.evaluations
+            for model in e.models
+        ),
         datasets=tuple(outcome.evaluations),
         versions=tuple(
             Fact(fmt.one_line(name), fmt.one_line(version))

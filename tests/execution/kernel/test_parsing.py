@@ -14,7 +14,9 @@ from engine.core.vocabulary import TaskKind
 from engine.execution.kernel.parsing import read_prediction, read_truth
 from engine.metrics import Problem
 from engine.models import Prediction
+from engine.states.rows import CLIPPED
 
+BINARY = Problem(TaskKind.BINARY, (0, 1))
 LABELS = Problem(TaskKind.MULTILABEL, ("a", "b", "c"))
 RANKING = Problem(TaskKind.RANKING)
 
@@ -82,10 +84,39 @@ def test_labels_are_predicted_above_one_half_and_need_not_add_to_1() -> None:
     assert found.scores is scores
 
 
-@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, -1e-9, 1 + 1e-9])
-def test_one_odd_probability_spoils_its_row(odd: float) -> None:
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        (np.nan, "NaN"),
+        (np.inf, "infinite"),
+        (-np.inf, "infinite"),
+        (-2e-4, "below 0 or above 1"),
+        (1 + 2e-4, "below 0 or above 1"),
+    ],
+)
+def test_one_odd_probability_spoils_its_row(odd: float, why: str) -> None:
     found = read_prediction(Prediction(scores=np.array([[0.1, odd, 0.3], [0, 1, 1]])), LABELS)
     assert found.good.tolist() == [False, True]
+    assert found.notes == {why: 1}
+
+
+@pytest.mark.parametrize("odd", [-1e-9, 1 + 1e-9, 1.0000000000000002, np.float32(1.00001)])
+def test_what_is_beyond_0_or_1_by_rounding_is_clipped_and_counted(odd: float) -> None:
+    found = read_prediction(Prediction(scores=np.array([[0.1, odd, 0.3], [0, 1, 1]])), LABELS)
+    assert found.good.all() and found.notes == {CLIPPED: 1}
+    assert found.scores is not None and found.scores[0].tolist() == [0.1, round(float(odd)), 0.3]
+    two = read_prediction(Prediction(scores=np.array([[1 - odd, odd], [0.5, 0.5]])), BINARY)
+    assert two.good.all() and two.scores is not None
+    assert two.scores[0].tolist() == [1 - round(float(odd)), round(float(odd))]
+
+
+def test_what_a_model_says_is_its_decision() -> None:
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+    found = read_prediction(Prediction(scores, np.array([0, 1, 1])), BINARY)
+    assert found.classes is not None and found.classes.tolist() == [0, 1, 1]
+    unknown = read_prediction(Prediction(scores, np.array([0, -1, 1])), BINARY)
+    assert unknown.good.tolist() == [True, False, True]
+    assert unknown.notes == {"of an unknown class": 1}
 
 
 def test_predicted_labels_are_good_when_all_are_known() -> None:

@@ -354,7 +354,8 @@ def test_beyond_the_cap_values_lie_within_their_bound(models: Models) -> None:
 
 
 def test_each_labelled_row_is_predicted_once_whatever_is_asked(models: Models) -> None:
-    version = models.odd("counts")
+    # As an estimator whose largest score decides: others are asked for their labels as well.
+    version = replace(models.odd("counts"), decides=False)
     table = rows_of(TaskKind.BINARY)
     labelled = sorted(table.filter(table["label"].is_valid())["a"].to_pylist())
     few = plan_of(TaskKind.BINARY, [version], ["accuracy"], slice_sets=(OVERALL,))
@@ -368,6 +369,8 @@ def test_each_labelled_row_is_predicted_once_whatever_is_asked(models: Models) -
         assert timings["predictions"] == len(labelled)
         assert timings["rows"] == table.num_rows
         assert timings["predict_seconds"] > 0
+    asked_twice = measure(few, merged(scanned(replace(few, models=(models.odd("counts"),)), table)))
+    assert asked_twice.timings["predictions"] == 2 * len(labelled)
 
 
 def test_a_model_is_loaded_once_for_many_scans(models: Models) -> None:
@@ -448,8 +451,17 @@ def test_a_failure_in_one_partition_is_one_of_all_cells(models: Models) -> None:
     assert result.confusion == []
 
 
-@pytest.mark.parametrize("kind", ["nan", "inf", "low", "high", "sum"])
-def test_bad_scores_are_counted_and_are_errors(models: Models, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("nan", "NaN"),
+        ("inf", "infinite"),
+        ("low", "below 0 or above 1"),
+        ("high", "below 0 or above 1"),
+        ("sum", "probabilities that do not add to 1"),
+    ],
+)
+def test_bad_scores_are_counted_and_are_errors(models: Models, kind: str, what: str) -> None:
     version = models.odd(kind)
     _, cells = beside_a_good_one(models, version)
     table = rows_of(TaskKind.BINARY).to_pandas()
@@ -457,7 +469,7 @@ def test_bad_scores_are_counted_and_are_errors(models: Models, kind: str) -> Non
     for (_, name, _), cell in cells.items():
         if name == "overall":
             assert cell.counts.bad_scores == bad
-            assert f"{bad} of {cell.counts.n:,} predictions are NaN" in cell.reason
+            assert cell.reason == f"{bad} of {cell.counts.n:,} predictions are {what}"
         if cell.counts.bad_scores:
             assert (cell.measured.value, cell.measured.reason) == (None, "nan_input")
             assert cell.verdict is Verdict.ERROR

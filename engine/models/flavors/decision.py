@@ -1,0 +1,152 @@
+"""How a scikit-learn classifier decides: by its largest score, or by a rule of its own.
+
+A tuned threshold, the votes of an SVC, an estimator that somebody wrote: what `predict` says need
+not be the class of the largest probability, and then it is `predict` that decides. Of estimators
+whose code is known here it is; of all others both are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+# Classes by whose `predict` the largest score decides, ties as argmax has them.
+_BY_SCORE = {
+    "sklearn": {
+        "AdaBoostClassifier",
+        "BaggingClassifier",
+        "BaseDecisionTree",
+        "CalibratedClassifierCV",
+        "ForestClassifier",
+        "HistGradientBoostingClassifier",
+        "KNeighborsClassifier",
+        "BaseLabelPropagation",
+        "LinearClassifierMixin",
+        "MLPClassifier",
+        "QuadraticDiscriminantAnalysis",
+        "DiscriminantAnalysisPredictionMixin",
+        "_BaseNB",
+        "_ConstantPredictor",
+        "_RidgeClassifierMixin",
+    },
+    "xgboost": {"XGBClassifier"},
+    "lightgbm": {"LGBMClassifier"},
+}
+# Where an estimator keeps the one that it asks, as it is.
+_WRAPPED = ("best_estimator_", "final_estimator_")
+_SCORES = ("predict_proba", "decision_function")
+
+
+def decides_otherwise(native: Any) -> bool:
+    """Whether `predict` may name another class than the largest score does."""
+    inner = innermost(native)
+    if not any(hasattr(native, method) for method in _SCORES):
+        return False
+    members = _members(inner)
+    if members is not None:
+        # A member that always saw one class is a constant without scores.
+        askable = [member for member in members if hasattr(member, "predict_proba")]
+        return any(decides_otherwise(member) for member in askable)
+    if getattr(inner, "loss", None) == "modified_huber":
+        # Its probabilities of several classes are cut at 0 and 1, and then alike.
+        return len(inner.classes_) > 2
+    if type(inner).__name__ == "VotingClassifier":
+        # By the largest mean probability; hard votes have no scores at all.
+        return not type(inner).__module__.startswith("sklearn.")
+    library = type(inner).__module__.partition(".")[0]
+    known = _BY_SCORE.get(library, set())
+    # Whoever derives a class of their own from a known one may have changed any of it.
+    return "predict" in vars(inner) or _writer(inner, "predict") not in known
+
+
+def _writer(inner: Any, method: str) -> str:
+    """The name of the class in which a method was written."""
+    for kind in type(inner).__mro__:
+        if method in vars(kind):
+            return kind.__name__
+    return ""
+
+
+def _members(inner: Any) -> list[Any] | None:
+    """The estimators of which one decides for each class or label; None of a single one."""
+    kind = type(inner).__name__
+    if not type(inner).__module__.startswith("sklearn."):
+        return None
+    if kind in ("OneVsRestClassifier", "MultiOutputClassifier", "ClassifierChain"):
+        return list(getattr(inner, "estimators_", []))
+    return None
+
+
+def votes_of_pairs(native: Any) -> bool:
+    """Whether `decision_function` gives a value for each pair of classes, which are no scores.
+
+    Of three classes there are as many pairs as classes, so their number tells nothing.
+    """
+    classes = getattr(native, "classes_", ())
+    if len(classes) < 3:
+        return False
+    return any(
+        getattr(part, "decision_function_shape", None) == "ovo" for part in _askers(native, set())
+    )
+
+
+def takes_documents(native: Any) -> bool:
+    """Whether what comes first is a vectorizer, which takes a sequence of texts and no table."""
+    seen: set[int] = set()
+    while id(native) not in seen:
+        seen.add(id(native))
+        if any(kind.__name__ == "_VectorizerMixin" for kind in type(native).__mro__):
+            return True
+        native = _first(native)
+    return False
+
+
+def _first(native: Any) -> Any:
+    """The estimator or transformer that an estimator hands its input to, as it is."""
+    for name in ("steps", "transformer_list"):
+        if getattr(native, name, None):
+            return getattr(native, name)[0][1]
+    for name in ("best_estimator_", "estimator_", "estimator"):
+        if hasattr(native, name):
+            return getattr(native, name)
+    members = getattr(native, "estimators_", None)
+    return members[0] if isinstance(members, list) and members else native
+
+
+def innermost(native: Any) -> Any:
+    """The estimator that predicts, at the end of pipelines and searches."""
+    return list(_chain(native))[-1]
+
+
+def _chain(native: Any) -> Iterator[Any]:
+    seen = set()
+    while id(native) not in seen:
+        yield native
+        seen.add(id(native))
+        native = _inner(native)
+
+
+def _inner(native: Any) -> Any:
+    for name in _WRAPPED:
+        if hasattr(native, name):
+            return getattr(native, name)
+    if hasattr(native, "steps"):
+        return native.steps[-1][1]
+    if type(native).__module__.startswith(("sklearn.feature_selection", "sklearn.semi_supervised")):
+        return getattr(native, "estimator_", native)
+    if type(native).__name__ == "FrozenEstimator":
+        return native.estimator
+    return native
+
+
+def _askers(native: Any, seen: set[int]) -> Iterator[Any]:
+    """An estimator and those that it holds, whose decisions it may hand on."""
+    if id(native) in seen or not hasattr(native, "__dict__"):
+        return
+    seen.add(id(native))
+    yield native
+    for name, value in vars(native).items():
+        if name == "steps":
+            yield from _askers(value[-1][1], seen)
+        elif name.startswith(("estimator", "best_estimator", "final_estimator", "base_estimator")):
+            yield from _askers(value, seen)

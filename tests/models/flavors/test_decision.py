@@ -1,0 +1,207 @@
+"""Whose `predict` names the class of the largest score, beside scikit-learn's own estimators."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+from sklearn.utils import all_estimators
+
+from engine.core.vocabulary import Output
+from engine.models.flavors.decision import decides_otherwise, takes_documents, votes_of_pairs
+from engine.models.flavors.sklearn import describe
+from engine.models.load import load
+
+CLASSIFIERS = [
+    (name, kind)
+    for name, kind in all_estimators(type_filter="classifier")
+    if not [
+        parameter
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.default is parameter.empty and parameter.kind.name == "POSITIONAL_OR_KEYWORD"
+    ]
+]
+
+
+def rows(classes: int, seed: int = 0):
+    features, labels = make_classification(
+        400, 6, n_informative=4, n_classes=classes, flip_y=0.3, random_state=seed
+    )
+    # Whole numbers make rows alike, hence ties.
+    return np.abs(np.round(features)), labels
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(("name", "kind"), CLASSIFIERS, ids=[name for name, _ in CLASSIFIERS])
+def test_where_the_largest_score_is_said_to_decide_it_does(name, kind, classes):
+    features, labels = rows(classes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            native = kind().fit(features, labels)
+        except (ValueError, TypeError):
+            pytest.skip("takes other rows than these")
+    if decides_otherwise(native):
+        return
+    if hasattr(native, "predict_proba"):
+        scores = native.predict_proba(features)
+    elif hasattr(native, "decision_function"):
+        scores = native.decision_function(features)
+        scores = np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+    else:
+        return
+    by_score = native.classes_[np.argmax(scores, axis=1)]
+    np.testing.assert_array_equal(by_score, native.predict(features))
+
+
+class Cautious(ClassifierMixin, BaseEstimator):
+    """Says 1 from a probability of 0.2 on."""
+
+    def fit(self, features, labels):
+        self.inner_ = LogisticRegression().fit(features, labels)
+        self.classes_ = self.inner_.classes_
+        return self
+
+    def predict_proba(self, features):
+        return self.inner_.predict_proba(features)
+
+    def predict(self, features):
+        return (self.predict_proba(features)[:, 1] > 0.2).astype(int)
+
+
+class Sly(LogisticRegression):
+    """A known estimator in whose probabilities somebody had a hand."""
+
+    def predict_proba(self, features):
+        return super().predict_proba(features)[:, ::-1]
+
+
+@pytest.mark.filterwarnings("ignore:The `probability` parameter:FutureWarning")
+def test_who_decides_otherwise():
+    features, labels = rows(2)
+    plain = LogisticRegression().fit(features, labels)
+    for native in (
+        plain,
+        make_pipeline(StandardScaler(), RandomForestClassifier(10)).fit(features, labels),
+        GridSearchCV(plain, {"C": [1.0, 2.0]}).fit(features, labels),
+        VotingClassifier([("a", plain)], voting="soft").fit(features, labels),
+        OneVsRestClassifier(plain).fit(features, labels),
+        LinearSVC().fit(features, labels),
+    ):
+        assert not decides_otherwise(native), native
+    for native in (
+        FixedThresholdClassifier(plain, threshold=0.2).fit(features, labels),
+        make_pipeline(StandardScaler(), Cautious()).fit(features, labels),
+        SVC(probability=True).fit(features, labels),
+        Sly().fit(features, labels),
+        SGDClassifier(loss="modified_huber").fit(*rows(3)),
+        OneVsRestClassifier(SVC(probability=True)).fit(features, labels),
+    ):
+        assert decides_otherwise(native), native
+    patched = LogisticRegression().fit(features, labels)
+    patched.predict = lambda x: np.zeros(len(x), int)
+    assert decides_otherwise(patched)
+
+
+def test_votes_of_pairs_are_no_scores_of_classes():
+    features, labels = rows(3)
+    pairs = SVC(decision_function_shape="ovo").fit(features, labels)
+    # Three pairs of three classes: their number tells nothing.
+    assert pairs.decision_function(features).shape == (400, 3)
+    for native in (
+        pairs,
+        make_pipeline(StandardScaler(), pairs),
+        GridSearchCV(pairs, {"C": [1.0]}),
+    ):
+        native.fit(features, labels)
+        assert votes_of_pairs(native)
+        assert describe(native, None).offered == (Output.LABEL,)
+    assert not votes_of_pairs(SVC().fit(features, labels))
+    assert describe(SVC().fit(features, labels), None).squashed
+    assert not votes_of_pairs(SVC(decision_function_shape="ovo").fit(*rows(2)))
+
+
+def test_a_tuned_threshold_is_the_decision(log, find, frame, features, table):
+    native = FixedThresholdClassifier(LogisticRegression(), threshold=0.15)
+    native.fit(features, frame["two"])
+    model = find(log("sklearn", native, serialization_format="cloudpickle"), "binary")
+    assert (model.output, model.decides, model.squashed) == (Output.PROBABILITY, True, False)
+    found = load(model).predict(table)
+    np.testing.assert_array_equal(found.labels, native.predict(features))
+    np.testing.assert_allclose(found.scores, native.predict_proba(features))
+    assert (found.labels != found.scores.argmax(axis=1)).any()
+    empty = load(model).predict(table.slice(0, 0))
+    assert (empty.scores.shape, empty.labels.shape) == ((0, 2), (0,))
+
+
+def test_a_decision_function_is_squashed_until_the_suite_calls_it_logits(
+    log, find, frame, features
+):
+    native = LinearSVC().fit(features, frame["two"])
+    uri = log("sklearn", native, serialization_format="cloudpickle")
+    assert (find(uri, "binary").output, find(uri, "binary").squashed) == (Output.LOGIT, True)
+    assert not find(uri, "binary", "logit").squashed
+
+
+DOCUMENTS = ["fine day", "bad day", "fine night", "bad night"] * 5
+
+
+@pytest.mark.parametrize("union", [False, True])
+def test_a_vectorizer_gets_a_column_of_texts(log, find, union):
+    first = FeatureUnion([("v", TfidfVectorizer())]) if union else TfidfVectorizer()
+    texts, labels = pd.Series(DOCUMENTS, name="text"), [1, 0, 1, 0] * 5
+    native = make_pipeline(first, LogisticRegression()).fit(texts, labels)
+    assert takes_documents(native)
+    _texts_are_predicted_as_by(native, log, find)
+
+
+class Lengths(BaseEstimator):
+    """Takes a series of texts, and says nothing of it."""
+
+    def fit(self, texts, labels=None):
+        return self
+
+    def transform(self, texts):
+        return np.array([[len(text), text.count("fine")] for text in texts], float)
+
+
+def test_a_series_is_given_where_a_table_has_no_answer_for_each_row(log, find):
+    native = make_pipeline(Lengths(), LogisticRegression()).fit(DOCUMENTS, [1, 0, 1, 0] * 5)
+    assert not takes_documents(native)
+    _texts_are_predicted_as_by(native, log, find)
+
+
+def _texts_are_predicted_as_by(native, log, find):
+    uri = log("sklearn", native, serialization_format="cloudpickle")
+    model = find(uri, "binary", features=["text"])
+    table = pa.table({"text": DOCUMENTS})
+    expected = native.predict_proba(pd.Series(DOCUMENTS))
+    # A first batch of one row, too.
+    for part in (table.slice(0, 1), table):
+        found = load(model).predict(part).scores
+        np.testing.assert_allclose(found, expected[: part.num_rows])
+
+
+def test_regressors_with_empty_classes_are_regressors():
+    from sklearn.linear_model import LinearRegression
+
+    native = LinearRegression()
+    native.classes_ = []
+    assert describe(native, None).offered == (Output.VALUE,)
+    native.classes_ = np.array([])
+    pipeline = make_pipeline(StandardScaler(), native)
+    assert describe(pipeline, None).offered == (Output.VALUE,)
