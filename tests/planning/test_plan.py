@@ -44,6 +44,7 @@ from engine.planning import (
     make_problem,
     metric_mistake,
 )
+from engine.planning.classes import fit_classes
 
 BINARY, MULTI, REGRESSION = TaskKind.BINARY, TaskKind.MULTICLASS, TaskKind.REGRESSION
 

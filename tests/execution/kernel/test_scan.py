@@ -68,16 +68,8 @@ from tests.fixtures.kernel import (
     merged,
     plan_of,
     rows_of,
-    saved_models,
     scanned,
 )
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
-    with saved_models(tmp_path_factory.mktemp("models")) as models:
-        yield models
-
 
 # The other road: masks over Python values, and scikit-learn on what they leave.
 
