@@ -22,17 +22,21 @@ from engine.errors import ModelError
 _NUMBERS = {"integer": "int32", "long": "int64", "float": "float32", "double": "float64"}
 
 
-def read_frame(table: pa.Table, model: ModelVersion) -> pd.DataFrame:
+def read_frame(table: pa.Table, model: ModelVersion, *, zoned: bool = False) -> pd.DataFrame:
     """The feature columns as a frame, named and typed as the signature says.
 
-    Without a signature of columns they keep their names, and numbers their type.
+    Without a signature of columns they keep their names, and numbers their type. With `zoned`
+    times keep their zone.
     """
     arrays = _columns(table, model)
     specs = [spec for spec in model.inputs if isinstance(spec, ColumnSpec)]
     if not specs:
         specs = [ColumnSpec(name) for name in model.features]
     columns = {
-        spec.name: _convert(array, spec, model) for spec, array in zip(specs, arrays, strict=True)
+        spec.name: array.to_pandas()
+        if zoned and pa.types.is_timestamp(array.type)
+        else _convert(array, spec, model)
+        for spec, array in zip(specs, arrays, strict=True)
     }
     return pd.DataFrame(columns, copy=False)
 

@@ -208,19 +208,19 @@ def _indices(array: np.ndarray, model: ModelVersion) -> np.ndarray:
     index = dict(zip(own, places, strict=True))
     codes, labels = pd.factorize(array)
     known = [index.get(label, -1) for label in labels.tolist()]
-    if -1 in known and not model.own_classes:
-        known = _match_loosely(labels.tolist(), own, known)
+    if -1 in known:
+        known = _match_loosely(labels.tolist(), index, known)
     # A missing label has the code -1, which is the last entry.
     return np.array([*known, -1], dtype=np.int64)[codes]
 
 
-def _match_loosely(labels: list[Any], classes: tuple[Label, ...], known: list[int]) -> list[int]:
+def _match_loosely(labels: list[Any], index: dict[Label, int], known: list[int]) -> list[int]:
     """The classes that labels of another type are meant as, where there is only one way.
 
     It must be the same for all batches of a model, so each label is looked up by itself.
     """
-    by_class = {loose_label(label): place for place, label in enumerate(classes)}
-    if len(by_class) < len(classes):
+    by_class = {loose_label(label): place for label, place in index.items()}
+    if len(by_class) < len(index):
         return known
     return [
         by_class.get(loose_label(label), -1) if place < 0 and isinstance(label, Label) else place

@@ -229,6 +229,13 @@ def _output(request: ModelRequest, artifact: Artifact, described: Description) -
             f"model {request.uri!r} ({described.kind}) returns "
             f"{' or '.join(described.offered)}, which does not fit task {request.task.value!r}"
         )
+    if request.output and artifact.flavor == "sklearn" and request.output not in fitting:
+        pairs = request.output is Output.LOGIT and Output.LABEL in fitting
+        hint = "; values for pairs of classes are no scores of classes" if pairs else ""
+        raise ModelError(
+            f"model {request.uri!r} ({described.kind}) offers {' or '.join(fitting)}, the suite "
+            f"says output: {request.output.value}{hint}"
+        )
     if request.output:
         return request.output
     if not fitting:

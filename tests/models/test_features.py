@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import decimal
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from engine.core.vocabulary import ColumnSpec, TensorSpec
 from engine.errors import ModelError
-from engine.models.features import read_arrays, read_frame
+from engine.models.features import read_arrays, read_frame, refuse_lost_integers
 
 
 def columns(version, **types):
@@ -63,6 +64,40 @@ def test_decimals_and_booleans_are_numbers(version):
     table = pa.table({"a": [decimal.Decimal("1.5")], "b": pa.array([True])})
     frame = read_frame(table, columns(version, a="double", b="double"))
     assert frame.iloc[0].tolist() == [1.5, 1.0]
+
+
+@pytest.mark.parametrize("kind", ["datetime", None])
+@pytest.mark.parametrize(("zone", "hour"), [(None, 17), ("UTC", 17), ("Europe/Berlin", 18)])
+def test_times_are_the_wall_clock_of_their_zone(version, kind, zone, hour):
+    instant = dt.datetime(2024, 1, 1, 17, tzinfo=None if zone is None else dt.UTC)
+    table = pa.table({"t": pa.array([instant, None], pa.timestamp("us", zone))})
+    times = read_frame(table, columns(version, t=kind))["t"]
+    assert str(times.dtype) == "datetime64[ns]"
+    assert (times[0], times.isna().tolist()) == (pd.Timestamp(2024, 1, 1, hour), [False, True])
+    kept = read_frame(table, columns(version, t=kind), zoned=True)["t"]
+    assert (kept.dt.tz is None) == (zone is None)
+
+
+def test_times_in_texts_and_beyond_nanoseconds(version):
+    table = pa.table({"t": ["2024-01-01 17:00:00", None]})
+    times = read_frame(table, columns(version, t="datetime"))["t"]
+    assert times[0] == pd.Timestamp(2024, 1, 1, 17) and pd.isna(times[1])
+    with pytest.raises(ModelError, match="takes datetime, the column holds texts that are no time"):
+        read_frame(pa.table({"t": ["soon"]}), columns(version, t="datetime"))
+    with pytest.raises(ModelError, match="takes datetime, the column holds int64"):
+        read_frame(pa.table({"t": [1]}), columns(version, t="datetime"))
+    far = pa.table({"t": pa.array([dt.datetime(3000, 1, 1)], pa.timestamp("us"))})
+    assert read_frame(far, columns(version, t="datetime"))["t"][0] == pd.Timestamp("3000-01-01")
+
+
+@pytest.mark.parametrize("kind", ["integer", "long"])
+def test_what_mlflow_refuses_is_told_with_its_hint(version, kind):
+    model = columns(version, visits=kind, other="double")
+    table = pa.table({"visits": [1, None], "other": [1.0, None]})
+    words = f"'visits' is {kind} in the signature, the column holds nulls; .* as double"
+    with pytest.raises(ModelError, match=words):
+        refuse_lost_integers(table, model)
+    refuse_lost_integers(table.slice(0, 1), model)
 
 
 def test_without_a_signature_columns_keep_their_types(version):

@@ -145,8 +145,9 @@ def _askers(native: Any, seen: set[int]) -> Iterator[Any]:
         return
     seen.add(id(native))
     yield native
-    for name, value in vars(native).items():
-        if name == "steps":
-            yield from _askers(value[-1][1], seen)
-        elif name.startswith(("estimator", "best_estimator", "final_estimator", "base_estimator")):
-            yield from _askers(value, seen)
+    for value in vars(native).values():
+        for part in value if isinstance(value, list | tuple) else [value]:
+            # The steps of a pipeline have their names beside them.
+            held = part[-1] if isinstance(part, tuple) and part else part
+            if hasattr(held, "predict"):
+                yield from _askers(held, seen)

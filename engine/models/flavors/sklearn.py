@@ -191,12 +191,12 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
         )
     for part in _parts(native, set()):
         part.n_jobs = task_threads()
-    containers = _containers(native, model)
+    chosen: list[Container] = []
 
     def run(table: pa.Table) -> Any:
-        if len(containers) > 1:
-            _choose(predict, containers, table)
-        rows = containers[0](table)
+        if not chosen:
+            chosen.append(_choose(predict, _containers(native, model, table), table))
+        rows = chosen[0](table)
         output = predict(rows)
         if isinstance(output, list) and model.task is TaskKind.MULTILABEL:
             output = _of_ones(output, native.classes_)
@@ -208,7 +208,7 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
 Container = Callable[[pa.Table], Any]
 
 
-def _containers(native: Any, model: ModelVersion) -> list[Container]:
+def _containers(native: Any, model: ModelVersion, table: pa.Table) -> list[Container]:
     """What may make of a batch that which an estimator was fitted with, the likeliest first."""
     if model.inputs and not isinstance(model.inputs[0], ColumnSpec):
         return [lambda table: read_arrays(table, model)[0]]
@@ -217,20 +217,30 @@ def _containers(native: Any, model: ModelVersion) -> list[Container]:
     def frame(table: pa.Table) -> Any:
         return read_frame(table, model)
 
+    def zoned(table: pa.Table) -> Any:
+        return read_frame(table, model, zoned=True)
+
     def series(table: pa.Table) -> Any:
         return read_frame(table, model).iloc[:, 0]
 
     if not named and hasattr(native, "n_features_in_"):
         # An estimator that was fitted with an array warns of the names of a frame.
         return [lambda table: matrix(frame(table))]
+    columns = [table.column(name).type for name in model.features if name in table.column_names]
+    if not model.inputs and any(pa.types.is_timestamp(kind) and kind.tz for kind in columns):
+        return [frame, zoned]
     if named or len(model.features) != 1:
         return [frame]
     # What was fitted with one column of texts says nothing of it; vectorizers are known.
     return [series, frame] if takes_documents(native) else [frame, series]
 
 
-def _choose(predict: Callable[[Any], Any], containers: list[Container], table: pa.Table) -> None:
-    """Leaves the first container in which some rows get an answer each; the first where none do."""
+def _choose(
+    predict: Callable[[Any], Any], containers: list[Container], table: pa.Table
+) -> Container:
+    """The first container in which some rows get an answer each; the first where none do."""
+    if len(containers) == 1:
+        return containers[0]
     few = table.slice(0, _TRIED_ROWS)
     if few.num_rows == 1:
         # A table taken for a sequence of texts has as many as columns: one row would not tell.
@@ -238,9 +248,8 @@ def _choose(predict: Callable[[Any], Any], containers: list[Container], table: p
     for container in containers:
         with suppress(Exception):
             if len(predict(container(few))) == few.num_rows:
-                containers[:] = [container]
-                return
-    del containers[1:]
+                return container
+    return containers[0]
 
 
 def _of_ones(by_label: list[np.ndarray], classes: list[np.ndarray]) -> np.ndarray:

@@ -22,6 +22,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import all_estimators
 
 from engine.core.vocabulary import Output
+from engine.errors import ModelError
 from engine.models.flavors.decision import decides_otherwise, takes_documents, votes_of_pairs
 from engine.models.flavors.sklearn import describe
 from engine.models.load import load
@@ -194,6 +195,51 @@ def _texts_are_predicted_as_by(native, log, find):
     for part in (table.slice(0, 1), table):
         found = load(model).predict(part).scores
         np.testing.assert_allclose(found, expected[: part.num_rows])
+
+
+class Wrapped(ClassifierMixin, BaseEstimator):
+    """Hides an estimator under a name of its own."""
+
+    def fit(self, features, labels):
+        self.model = SVC(decision_function_shape="ovo").fit(features, labels)
+        self.classes_ = self.model.classes_
+        return self
+
+    def decision_function(self, features):
+        return self.model.decision_function(features)
+
+    def predict(self, features):
+        return self.model.predict(features)
+
+
+def test_pairs_are_found_in_estimators_of_anybodys(log, find):
+    features, labels = rows(3)
+    native = make_pipeline(StandardScaler(), Wrapped()).fit(features, labels)
+    assert votes_of_pairs(native)
+    uri = log("sklearn", native, serialization_format="cloudpickle")
+    words = "offers label, the suite says output: logit; values for pairs of classes are no scores"
+    with pytest.raises(ModelError, match=words):
+        find(uri, "multiclass", "logit")
+
+
+class HourOf(BaseEstimator):
+    """Takes times with a zone."""
+
+    def fit(self, frame, labels=None):
+        return self
+
+    def transform(self, frame):
+        since = frame["t"] - pd.Timestamp("2024-01-01", tz="UTC")
+        return np.stack([frame["t"].dt.hour, since.dt.days], axis=1)
+
+
+def test_a_model_of_zoned_times_without_a_signature_gets_them(log, find):
+    times = pd.date_range("2024-01-01", periods=50, freq="7h", tz="UTC")
+    frame = pd.DataFrame({"t": times})
+    native = make_pipeline(HourOf(), LogisticRegression()).fit(frame, times.hour > 12)
+    uri = log("sklearn", native, serialization_format="cloudpickle")
+    found = load(find(uri, "binary", features=["t"])).predict(pa.Table.from_pandas(frame))
+    np.testing.assert_allclose(found.scores, native.predict_proba(frame))
 
 
 def test_regressors_with_empty_classes_are_regressors():
