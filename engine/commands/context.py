@@ -69,12 +69,14 @@ def open_run(
 
     Args:
         suite: the suite.
-        run_id: names a new run.
+        run_id: names the run: one of this id goes on where it was stopped, or answers with what it
+            found; else it begins.
         resume: completes one that was begun.
         spark: the caller's session; else one is started where rows must be read.
 
     Raises:
-        InputError: when the run goes on somewhere else, or there is none to complete.
+        InputError: when the run goes on somewhere else, was begun with another suite, or there is
+            none to complete.
         StoreError: when the store cannot be written, or Spark does not start.
     """
     tell, now = Reporter(), dt.datetime.now(dt.UTC)
@@ -108,9 +110,9 @@ def _make_context(begin: _Begin, tell: Reporter, *, resumes: bool) -> RunContext
     suite, store, run_id = begin.suite, begin.tables.store, begin.run_id
     short_waits()
     reach = partial(mlflow.reach, tracking_uri(suite, store), suite.name)
-    finder = None if resumes else ModelFinder(suite, then=reach)
+    resumed = _resumable(begin, resumes=resumes) if begin.is_named else None
+    finder = None if resumed else ModelFinder(suite, then=reach)
     try:
-        resumed = _resumable(begin, resumes=resumes) if begin.is_named else None
         info = RunInfo(
             run_id=run_id,
             suite=suite.name,
@@ -122,8 +124,8 @@ def _make_context(begin: _Begin, tell: Reporter, *, resumes: bool) -> RunContext
         )
         if resumed and not are_same(str(resumed["suite_resolved"]), info.suite_resolved):
             raise InputError(
-                f"the run {run_id!r} was begun with another suite; resume it with the same suite "
-                "and --set arguments, or start a new run"
+                f"the run {run_id!r} was begun with another suite; go on with the same suite and "
+                "--set arguments, or choose another id"
             )
     except BaseException:
         if finder is not None:
@@ -134,15 +136,11 @@ def _make_context(begin: _Begin, tell: Reporter, *, resumes: bool) -> RunContext
 
 
 def _resumable(begin: _Begin, *, resumes: bool) -> dict[str, object] | None:
+    """The row of the run of this id; None where it has not begun."""
     root, wanted = begin.tables.store.root, begin.run_id
     row = find_run(begin.tables["runs"], wanted)
     if resumes and row is None:
         raise InputError(f"the store {root!r} has no run {wanted!r} to resume")
-    if not resumes and row is not None:
-        raise InputError(
-            f"the store {root!r} has a run {wanted!r} already; complete it with "
-            f"--resume {wanted}, or choose another id"
-        )
     return row
 
 

@@ -29,7 +29,8 @@ def run(
     Args:
         suite: the suite file.
         overrides: `dotted.key=value` texts over the suite, as `--set`.
-        run_id: the new run's id; one of its own by default.
+        run_id: the run's id, a promise: the same call again goes on where the run was stopped, or
+            answers with what it found. One of its own by default.
         resume: the id of a run to complete, or `latest`.
         spark: the session to use; else the active one, or a new local one.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from engine.models.flavors.base import task_threads
 from engine.models.flavors.decision import decides_otherwise
+from engine.models.isolation.child_process import Child
 from engine.models.isolation.limits import UNWATCHED, Guard, Limits, Load, ModelStopped, Notes
 from engine.models.isolation.supervisor import Watch
 from engine.models.load import Predictor, check_inputs, load, loaded_count, shipped_name
@@ -20,6 +21,7 @@ from engine.models.resolve import ModelRequest, resolve
 
 __all__ = [
     "UNWATCHED",
+    "Child",
     "Guard",
     "Limits",
     "Load",

@@ -71,6 +71,6 @@ def _from_json(values: dict[str, Any]) -> Description:
         tuple(values["classes"]),
         tuple(values["features"]),
         values["multilabel"],
-        bool(values["decides"]),
+        values["decides"],
         bool(values["squashed"]),
     )

@@ -106,7 +106,8 @@ def resolve(request: ModelRequest) -> ModelVersion:
         outputs=artifact.outputs,
         score_columns=tuple(request.score_columns),
         label_column=request.label_column,
-        decides=known.decides or bool(request.score_columns and request.label_column),
+        decides=known.decides is not False or bool(request.score_columns and request.label_column),
+        unsure=known.decides is None,
         squashed=known.squashed and request.output is None,
     )
 
@@ -163,7 +164,7 @@ class _Behaviour:
     classes: tuple[Label, ...] = ()
     class_source: str = ""
     names: tuple[str, ...] = ()
-    decides: bool = False
+    decides: bool | None = False
     squashed: bool = False
     own_classes: tuple[Label, ...] = ()
 
@@ -201,7 +202,7 @@ def _behaviour(request: ModelRequest, artifact: Artifact, content: str) -> _Beha
         _classes(request, classes),
         (_NOTED if is_noted else "classes_ of the model") if classes else "",
         names or described.features,
-        described.decides and output in (Output.PROBABILITY, Output.LOGIT),
+        described.decides if output in (Output.PROBABILITY, Output.LOGIT) else False,
         described.squashed and output is Output.LOGIT and not is_noted,
         described.classes if noted_otherwise else (),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 
 from engine.core.locations import Store
@@ -44,6 +45,7 @@ from engine.planning import (
     make_problem,
 )
 from engine.planning.classes import fit_classes
+from engine.planning.decisions import settle_decision
 from engine.planning.model_finder import ModelFinder
 from engine.spark import table_errors
 from engine.spark.lazy_session import LazySession
@@ -135,7 +137,8 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
         seen = _profile(store, source, evaluation)
         keep_profile(store, look.digest, seen)
     dataset = source.dataset(evaluation.dataset.name, seen.rows)
-    plan = _plan(suite, evaluation, models, (dataset, seen))
+    settle = partial(settle_decision, store=store, source=source, evaluation=evaluation)
+    plan = _plan(suite, evaluation, models, (dataset, seen), settle)
     _tell_of_readings(plan, say)
     if look.reference is not None:
         say(f"{evaluation.name}: looking at the reference")
@@ -286,6 +289,7 @@ def _plan(
     evaluation: Evaluation,
     models: tuple[ModelVersion, ...],
     data: tuple[DatasetVersion, Profile],
+    settle: Callable[[ModelVersion], ModelVersion],
 ) -> EvaluationPlan:
     dataset, seen = data
     source = evaluation.dataset
@@ -297,7 +301,7 @@ def _plan(
             positive_label=source.positive_label,
             classes=source.classes,
         )
-        models = tuple(fit_classes(model, problem, source.classes) for model in models)
+        models = tuple(settle(fit_classes(model, problem, source.classes)) for model in models)
     except InputError as error:
         raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
     problem = replace(problem, costs=evaluation.costs)

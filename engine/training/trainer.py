@@ -215,7 +215,9 @@ def _fit(folder: Path, config: ModelConfig, rows: _Rows) -> FittedModel:
         "features": rows.features,
     }
     if config.framework == "sklearn" and not regression:
-        notes["decides"] = decides_otherwise(native)
+        decides = decides_otherwise(native)
+        if decides is not None:
+            notes["decides"] = decides
     return FittedModel(native, config.framework, inputs[:_EXAMPLE_ROWS], notes)
 
 

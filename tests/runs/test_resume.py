@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.commands import evaluation_run
 from engine.errors import InputError, StoreError
 from engine.execution import distribute
 
@@ -107,12 +108,42 @@ def test_resuming_a_finished_run_changes_nothing(
     ]
 
 
-def test_an_id_is_taken_once(
-    world: Any, small: Suites, evaluated: Runs, undisturbed: RunResult
+def test_a_runs_id_is_a_promise(
+    world: Any,
+    small: Suites,
+    evaluated: Runs,
+    undisturbed: RunResult,
+    monkeypatch: pytest.MonkeyPatch,
+    spark: Any,
 ) -> None:
-    with pytest.raises(InputError, match="has a run 'undisturbed' already") as caught:
-        evaluated(two(world, small), "two", run_id="undisturbed")
-    assert "--resume undisturbed" in str(caught.value)
+    def again(run_id: str) -> RunResult:
+        return evaluated(two(world, small), "two", run_id=run_id)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def figures(result: RunResult) -> list[Any]:
+        return [(cell.measured, cell.verdict) for cell in result.outcome.cells]
+
+    # Finished: it answers.
+    world.forget("good")
+    assert figures(again("undisturbed")) == figures(undisturbed)
+    assert not world.journal("good")
+    # Stopped between two evaluations, and then before its first row was written.
+    with monkeypatch.context() as patch:
+        stop_at("second", patch, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            again("promised")
+    assert figures(again("promised")) == figures(undisturbed)
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation_run, "prepare_workers", stop)
+        with pytest.raises(KeyboardInterrupt):
+            again("early")
+    assert figures(again("early")) == figures(undisturbed)
+    runs = spark.read.format("delta").load(str(world.store / "runs"))
+    assert runs.where("run_id in ('promised', 'early') and status = 'finished'").count() == 2
+    with pytest.raises(InputError, match="begun with another suite; go on with the same"):
+        evaluated(small(min_slice_rows=3), "other", run_id="promised")
 
 
 def test_a_run_is_resumed_with_the_suite_it_was_begun_with(

@@ -47,6 +47,7 @@ class ModelVersion:
         label_column: the one that has the label, where the suite names it.
         decides: whether its labels are told by itself beside its scores, because they need not
             be those of the largest score.
+        unsure: whether that is still to be seen.
         squashed: whether its scores are those of a decision function that nobody has said to be
             logits: they rank rows, and are no probabilities.
     """
@@ -72,6 +73,7 @@ class ModelVersion:
     label_column: str | None = field(default=None, metadata=LATER)
     decides: bool = field(default=False, metadata=LATER)
     squashed: bool = field(default=False, metadata=LATER)
+    unsure: bool = field(default=False, metadata=LATER)
 
     @property
     def asked_twice(self) -> bool:

@@ -33,7 +33,8 @@ class Description:
 
     `offered` are the kinds of output that it has, the preferred one first. `multilabel` says
     whether a row may have any number of its classes, or has one; None where it does not tell.
-    `decides` says that its labels need not be those of its largest score, `squashed` that its
+    `decides` says whether its labels need not be those of its largest score, None that only its
+    answers tell, `squashed` that its
     logits are the values of a decision function, which rank rows and need not be logits.
     """
 
@@ -42,7 +43,7 @@ class Description:
     classes: tuple[Label, ...] = ()
     features: tuple[str, ...] = ()
     multilabel: bool | None = None
-    decides: bool = False
+    decides: bool | None = False
     squashed: bool = False
 
 

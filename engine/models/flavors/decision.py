@@ -1,8 +1,9 @@
 """How a scikit-learn classifier decides: by its largest score, or by a rule of its own.
 
 A tuned threshold, the votes of an SVC, an estimator that somebody wrote: what `predict` says need
-not be the class of the largest probability, and then it is `predict` that decides. Of estimators
-whose code is known here it is; of all others both are asked for.
+not be the class of the largest probability, and then it is `predict` that decides. Of the
+estimators that are listed here it is that class; of other ones of these libraries both are asked
+for; of anybody's own code some rows are looked at first (`engine.planning.decisions`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _BY_SCORE = {
         "_BaseNB",
         "_ConstantPredictor",
         "_RidgeClassifierMixin",
+        # By the largest mean probability; hard votes have no scores at all.
+        "VotingClassifier",
     },
     "xgboost": {"XGBClassifier"},
     "lightgbm": {"LGBMClassifier"},
@@ -37,34 +40,41 @@ _WRAPPED = ("best_estimator_", "final_estimator_")
 _SCORES = ("predict_proba", "decision_function")
 
 
-def decides_otherwise(native: Any) -> bool:
-    """Whether `predict` may name another class than the largest score does."""
+def decides_otherwise(native: Any) -> bool | None:
+    """Whether `predict` may name another class than the largest score does.
+
+    None where it is somebody's own code that decides, of which only its answers tell.
+    """
     inner = innermost(native)
     if not any(hasattr(native, method) for method in _SCORES):
         return False
     members = _members(inner)
     if members is not None:
         # A member that always saw one class is a constant without scores.
-        askable = [member for member in members if hasattr(member, "predict_proba")]
-        return any(decides_otherwise(member) for member in askable)
+        answers = [decides_otherwise(m) for m in members if hasattr(m, "predict_proba")]
+        return True if True in answers else None if None in answers else False
+    writers = [_writer(inner, method) for method in ("predict", *_SCORES)]
+    library = writers[0].__module__.partition(".")[0]
+    if library not in _BY_SCORE or any(
+        writer is not object and writer.__module__.partition(".")[0] != library
+        for writer in writers
+    ):
+        return None
     if getattr(inner, "loss", None) == "modified_huber":
         # Its probabilities of several classes are cut at 0 and 1, and then alike.
         return len(inner.classes_) > 2
-    if type(inner).__name__ == "VotingClassifier":
-        # By the largest mean probability; hard votes have no scores at all.
-        return not type(inner).__module__.startswith("sklearn.")
-    library = type(inner).__module__.partition(".")[0]
-    known = _BY_SCORE.get(library, set())
-    # Whoever derives a class of their own from a known one may have changed any of it.
-    return "predict" in vars(inner) or _writer(inner, "predict") not in known
+    return writers[0].__name__ not in _BY_SCORE[library]
 
 
-def _writer(inner: Any, method: str) -> str:
-    """The name of the class in which a method was written."""
-    for kind in type(inner).__mro__:
-        if method in vars(kind):
-            return kind.__name__
-    return ""
+class _Patched:
+    """Stands for the writer of a method that was put into an object itself."""
+
+
+def _writer(inner: Any, method: str) -> type:
+    """The class in which a method was written; `object` where there is none."""
+    if method in getattr(inner, "__dict__", {}):
+        return _Patched
+    return next((kind for kind in type(inner).__mro__ if method in vars(kind)), object)
 
 
 def _members(inner: Any) -> list[Any] | None:

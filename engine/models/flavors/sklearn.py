@@ -217,7 +217,7 @@ def _containers(native: Any, model: ModelVersion, table: pa.Table) -> list[Conta
     def frame(table: pa.Table) -> Any:
         return read_frame(table, model)
 
-    def zoned(table: pa.Table) -> Any:
+    def with_zones(table: pa.Table) -> Any:
         return read_frame(table, model, zoned=True)
 
     def series(table: pa.Table) -> Any:
@@ -228,7 +228,7 @@ def _containers(native: Any, model: ModelVersion, table: pa.Table) -> list[Conta
         return [lambda table: matrix(frame(table))]
     columns = [table.column(name).type for name in model.features if name in table.column_names]
     if not model.inputs and any(pa.types.is_timestamp(kind) and kind.tz for kind in columns):
-        return [frame, zoned]
+        return [frame, with_zones]
     if named or len(model.features) != 1:
         return [frame]
     # What was fitted with one column of texts says nothing of it; vectorizers are known.

@@ -38,6 +38,10 @@ CLASSIFIERS = [
 ]
 
 
+class Renamed(LogisticRegression):
+    """A known estimator under another name."""
+
+
 def rows(classes: int, seed: int = 0):
     features, labels = make_classification(
         400, 6, n_informative=4, n_classes=classes, flip_y=0.3, random_state=seed
@@ -106,16 +110,21 @@ def test_who_decides_otherwise():
         assert not decides_otherwise(native), native
     for native in (
         FixedThresholdClassifier(plain, threshold=0.2).fit(features, labels),
-        make_pipeline(StandardScaler(), Cautious()).fit(features, labels),
         SVC(probability=True).fit(features, labels),
-        Sly().fit(features, labels),
         SGDClassifier(loss="modified_huber").fit(*rows(3)),
         OneVsRestClassifier(SVC(probability=True)).fit(features, labels),
     ):
         assert decides_otherwise(native), native
+    # Of anybody's own code only its answers tell.
     patched = LogisticRegression().fit(features, labels)
     patched.predict = lambda x: np.zeros(len(x), int)
-    assert decides_otherwise(patched)
+    assert decides_otherwise(patched) is None
+    own = make_pipeline(StandardScaler(), Cautious()).fit(features, labels)
+    assert decides_otherwise(own) is None
+    assert decides_otherwise(OneVsRestClassifier(Cautious()).fit(features, labels)) is None
+    assert decides_otherwise(Sly().fit(features, labels)) is None
+    # Who derives from a known estimator and leaves its answers alone is known.
+    assert decides_otherwise(Renamed().fit(features, labels)) is False
 
 
 def test_votes_of_pairs_are_no_scores_of_classes():
