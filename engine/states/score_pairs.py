@@ -19,7 +19,7 @@ import numpy as np
 
 from engine.states import codec
 from engine.states.base import Floats, Ints, NotInvertible, Scored, States
-from engine.states.distinct_sample import HASH_BITS, depths_of, hashes_of, levels_of
+from engine.states.distinct_sample import HASH_BITS, HASHES, depths_of, hashes_of, levels_of
 from engine.states.histogram_build import Ranked
 from engine.states.histogram_entries import (
     CELLS,
@@ -32,7 +32,7 @@ from engine.states.histogram_entries import (
 from engine.states.pairs import Pair, PairFamily
 from engine.states.subtract import FOREIGN, Sparse, remainder
 
-LEAST = 2048
+LEAST = 1024
 """Of up to so many distinct pairs of a label all are kept, of more a sample of more than these."""
 
 LABELS = 2
@@ -47,11 +47,11 @@ _LAST = _FIRST + (2 * _HALF << _BITS) + 2 * _HALF
 
 def order_of(scores: Floats) -> Ints:
     """A whole number below 2^31 for each score in [0, 1], in the order of the scores."""
-    upper = scores > 0.5
     # + 0.0 makes one zero of -0.0 and 0.0.
-    small = np.where(upper, 1.0 - scores, scores + 0.0).astype(np.float32)
-    bits = np.ascontiguousarray(small).view(np.uint32).astype(np.int64)
-    return np.where(upper, 2 * _HALF - bits, bits)
+    small = (np.minimum(scores, 1.0 - scores) + 0.0).astype(np.float32)
+    bits = small.view(np.int32)
+    numbers: Ints = np.where(scores > 0.5, 2 * _HALF - bits, bits).astype(np.int64)
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class ScorePairs(States):
             some = slice(len(states.levels))
             np.maximum(levels[some], states.levels, out=levels[some])
             totals[some] += states.totals
-        kept = [sample(states.entries, levels) for states in all_ if len(states.entries)]
+        kept = [states.sample(levels) for states in all_ if len(states.entries)]
         entries = kept[0] if len(kept) == 1 else total(*kept)
         return type(self)(*raise_levels(entries, levels), totals)
 
@@ -133,7 +133,7 @@ class ScorePairs(States):
         ours = zero.merge(self)
         if (other.levels > ours.levels[: len(other.levels)]).any():
             raise NotInvertible(FOREIGN)
-        theirs = sample(other.entries, ours.levels)
+        theirs = other.sample(ours.levels)
         gone = np.append(other.totals, np.zeros(len(ours.totals) - len(other.totals)))
         totals = remainder(ours.totals, gone)
         if totals.min(initial=0.0) < 0:
@@ -145,6 +145,14 @@ class ScorePairs(States):
         if ((levels > 0) & (counts <= LEAST)).any():
             raise NotInvertible(f"{self.kind}: too few are left of a sample to be all that it was")
         return type(self)(entries, levels, totals)
+
+    def sample(self, levels: Ints) -> Entries:
+        """The entries that are in the samples of these levels, none of them below ours."""
+        levels = levels[: len(self.levels)]
+        if (levels == self.levels).all():
+            return self.entries
+        depths = depths_of(hashes_of(self.entries.scores))[self.entries.rank]
+        return self.entries.where(depths >= levels[cells_of(self.entries)])
 
     def take(self, group: int) -> Self:
         return self.select(np.array([group], np.int64))
@@ -192,31 +200,25 @@ def cells_of(entries: Entries) -> Ints:
     return LABELS * entries.group + entries.cell
 
 
-def depths_of_pairs(pairs: Floats) -> Ints:
-    """The last level at which each pair is in a sample."""
-    return depths_of(hashes_of(pairs))
-
-
-def sample(entries: Entries, levels: Ints) -> Entries:
-    """The entries that are in the samples of these levels."""
-    if not levels.any():
-        return entries
-    depths = depths_of_pairs(entries.scores)[entries.rank]
-    return entries.where(depths >= levels[cells_of(entries)])
-
-
 def raise_levels(entries: Entries, levels: Ints) -> tuple[Entries, Ints]:
     """The entries, which are all those of `levels`, at the last levels with more than `LEAST`."""
-    counts = np.bincount(cells_of(entries), minlength=len(levels))
-    # Half of them are at the next level, about: of so few it has not more than it needs.
-    if not (counts > LEAST).any():
+    cells = cells_of(entries)
+    many = np.bincount(cells, minlength=len(levels)) > LEAST
+    if not many.any():
         return entries, levels
-    depths = depths_of_pairs(entries.scores)[entries.rank]
-    first_small = levels_of(cells_of(entries), depths, len(levels), LEAST)
-    raised = np.maximum(levels, first_small - 1)
+    at = np.flatnonzero(many[cells])
+    depths = depths_of(hashes_of(entries.score[at]))
+    raised = np.maximum(levels, last_levels(cells[at], depths, len(levels)))
     if (raised == levels).all():
         return entries, levels
-    return entries.where(depths >= raised[cells_of(entries)]), raised
+    kept = np.ones(len(entries), bool)
+    kept[at] = depths >= raised[cells[at]]
+    return entries.where(kept), raised
+
+
+def last_levels(cells: Ints, depths: Ints, n_cells: int) -> Ints:
+    """The last level at which each cell has more than `LEAST` of these, 0 where none has."""
+    return np.maximum(levels_of(cells, depths, n_cells, LEAST) - 1, 0)
 
 
 def _less(ours: Entries, theirs: Entries) -> Entries:
@@ -232,12 +234,27 @@ def _less(ours: Entries, theirs: Entries) -> Entries:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The rows of a batch: pairs of scores, the levels that they reach, and labels."""
+    """The rows of a batch: pairs of scores, their hashes, and labels."""
 
     pairs: Floats
-    depths: Ints
+    hashes: Ints
     label: Ints
     weight: Floats | None
+
+    def levels(self, cells: Ints, counts: Ints) -> Ints:
+        """The last levels with more than `LEAST` rows: those of pairs, where no two are alike.
+
+        `counts` are the rows of each cell.
+        """
+        many = counts > LEAST
+        if not many.any():
+            return np.zeros(len(counts), np.int64)
+        # Levels that are low enough leave few hashes to be counted, some twice too many.
+        low = np.where(many, np.log2(np.maximum(counts / LEAST, 1.0)).astype(np.int64) - 1, 0)
+        low = np.maximum(low, 0)
+        at = np.flatnonzero(many[cells] & (self.hashes < (HASHES >> low)[cells]))
+        found = last_levels(cells[at], depths_of(self.hashes[at]), len(counts))
+        return np.where(many, np.maximum(found, low), 0)
 
     def rank(self, rows: Ints | None = None) -> Ranked:
         """All rows, or some, in the order of their pairs."""
@@ -267,25 +284,26 @@ class PairedScores(PairFamily):
             return self.zero(n_groups)
         every = batch.candidate.once(self.key, lambda: self._rows(batch))
         cells = LABELS * groups + every.label
-        totals = np.bincount(cells, every.weight, LABELS * n_groups).astype(np.float64)
-        rows = np.bincount(cells, minlength=LABELS * n_groups)
-        # So many levels have more than enough pairs, if no two rows have the same.
-        levels = np.maximum(np.log2(np.maximum(rows / LEAST, 1.0)).astype(np.int64) - 1, 0)
+        counts = np.bincount(cells, minlength=LABELS * n_groups)
+        levels = every.levels(cells, counts)
         entries = self._entries(batch.candidate, every, groups, levels)
-        counts = np.bincount(cells_of(entries), minlength=len(levels))
-        low = (levels > 0) & (counts <= LEAST)
+        kept = np.bincount(cells_of(entries), minlength=len(levels))
+        low = (levels > 0) & (kept <= LEAST)
         if low.any():
+            # Of many rows the pairs are the same.
             levels = np.where(low, 0, levels)
             entries = self._entries(batch.candidate, every, groups, levels)
-        return ScorePairs(*raise_levels(entries, levels), totals)
+            entries, levels = raise_levels(entries, levels)
+        totals = counts if every.weight is None else np.bincount(cells, every.weight, len(levels))
+        return ScorePairs(entries, levels, totals.astype(np.float64))
 
     def _entries(self, batch: Scored, every: _Rows, groups: Ints, levels: Ints) -> Entries:
         """The entries of the rows that are in the samples of these levels."""
         if not levels.any():
             ranked = batch.once((self.key, "ranked"), every.rank)
             return ranked.entries(groups[ranked.order])
-        kept = every.depths >= levels[LABELS * groups + every.label]
-        if 2 * int(kept.sum()) > len(kept):
+        kept = every.hashes < (HASHES >> levels)[LABELS * groups + every.label]
+        if 2 * np.count_nonzero(kept) > len(kept):
             ranked = batch.once((self.key, "ranked"), every.rank)
             return ranked.entries(groups[ranked.order], kept[ranked.order])
         rows = np.flatnonzero(kept)
@@ -300,4 +318,4 @@ class PairedScores(PairFamily):
         pairs = (_FIRST + (candidate << _BITS) + baseline).view(np.float64)
         label = (batch.candidate.truth == self.class_index).astype(np.int64)
         weight = None if batch.candidate.unweighted else batch.candidate.weight
-        return _Rows(pairs, depths_of_pairs(pairs), label, weight)
+        return _Rows(pairs, hashes_of(pairs), label, weight)

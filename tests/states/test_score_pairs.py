@@ -102,7 +102,7 @@ def test_a_sample_is_bounded_however_many_rows_there_are() -> None:
         total = total.merge(states_of(truth, own, other))
     assert len(total.entries) < 2 * 2 * pairing.LEAST * 1.2
     assert total.levels.min() >= 5
-    assert len(total.encode()) < 150_000
+    assert len(total.encode()) < 80_000
     assert total.totals.sum() == 400_000
 
 
@@ -110,7 +110,7 @@ def test_what_is_left_of_a_sample_is_that_of_the_rows_that_are_left() -> None:
     rng = np.random.default_rng(3)
     truth, own, other = rng.integers(0, 2, 40_000), *rng.random((2, 40_000))
     whole = states_of(truth, own, other)
-    assert whole.levels.tolist() == [3, 3]
+    assert whole.levels.tolist() == [4, 4]
 
     def part(some: slice) -> ScorePairs:
         return states_of(truth[some], own[some], other[some])

@@ -49,7 +49,8 @@ def _placements(view: ScorePairsView, score: Ints, sizes: Floats) -> Floats:
     `sizes` is the weight of the rows that are kept of each cell.
     """
     group, label = view.cell // 2, view.cell & 1
-    order = np.lexsort((score, group))
+    # Both are whole numbers below 2^31: one number is sorted in a fraction of the time of two.
+    order = np.argsort((group << 31) + score, kind="stable")
     group, score = group[order], score[order]
     new = np.r_[True, (group[1:] != group[:-1]) | (score[1:] != score[:-1])][: len(order)]
     tie = np.cumsum(new) - 1

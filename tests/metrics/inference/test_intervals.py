@@ -355,6 +355,19 @@ def test_a_loss_that_is_nowhere_above_its_bound_has_no_width(rows_from: Make) ->
         assert interval("mean_absolute_error", rows, sampling) == (0, 0)
 
 
+@pytest.mark.parametrize("name", ["ece", "ece_debiased", "ece_quantile", "calibration_intercept"])
+@pytest.mark.parametrize("positives", [0, 3, 7])
+def test_where_no_bucket_changes_anything_there_is_no_interval(
+    rows_from: Make, name: str, positives: int
+) -> None:
+    """Of scores that are all the same; the value itself can be 0, or far from what is freed of."""
+    truth = np.tile(np.r_[np.ones(positives), np.zeros(7 - positives)], BUCKETS)
+    bucket = np.repeat(np.arange(BUCKETS), 7)
+    rows = rows_from(truth, np.full(len(truth), 0.5), classes=(0, 1), bucket=bucket)
+    if name != "calibration_intercept" or 0 < positives < 7:
+        assert spread(name, rows) is None
+
+
 def test_of_a_maximum_there_is_no_interval(random_rows: Make, rows_from: Make) -> None:
     rows = random_rows(16)
     metric = METRICS.get("max_error")
