@@ -253,8 +253,8 @@ class _Rows:
         low = np.where(many, np.log2(np.maximum(counts / LEAST, 1.0)).astype(np.int64) - 1, 0)
         low = np.maximum(low, 0)
         at = np.flatnonzero(many[cells] & (self.hashes < (HASHES >> low)[cells]))
-        found = last_levels(cells[at], depths_of(self.hashes[at]), len(counts))
-        return np.where(many, np.maximum(found, low), 0)
+        last = last_levels(cells[at], depths_of(self.hashes[at]), len(counts))
+        return np.where(many, np.maximum(last, low), 0)
 
     def rank(self, rows: Ints | None = None) -> Ranked:
         """All rows, or some, in the order of their pairs."""
