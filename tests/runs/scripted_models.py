@@ -50,4 +50,5 @@ class Scripted(ClassifierMixin, BaseEstimator):
         return np.stack([1 - score, score], axis=1)
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
-        return (self.predict_proba(X)[:, 1] > 0.5).astype(int)
+        threshold = 0.2 if self.behaviour == "cautious" else 0.5
+        return (self.predict_proba(X)[:, 1] > threshold).astype(int)
