@@ -23,6 +23,7 @@ from engine.core.vocabulary import (
     SliceSet,
     TaskKind,
 )
+from engine.evaluation.answer_cells import answered_cells
 from engine.evaluation.blocks import Block, References
 from engine.evaluation.cells import Judge
 from engine.evaluation.groups import GroupedSlice
@@ -35,10 +36,23 @@ from engine.planning.plan import refuse_many
 from engine.planning.slices import from_key, key_values
 from engine.states import Sums, decode
 from engine.states.rows import CHANCE, FAILURE, METER, METER_COLUMNS, StateRow, read_failures
+from engine.store.answers import Answers
 
 __all__ = ["StateRow", "measure"]
 
 NOT_DETERMINISTIC = "the model is not deterministic: another run may find another value"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What an evaluation is measured from beside its states.
+
+    `reference` are the sorted states of the reference dataset, where the plan has one, `answers`
+    what is known of the plan's questions.
+    """
+
+    reference: Iterable[StateRow] = ()
+    answers: Answers = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -61,7 +75,7 @@ def measure(
     *,
     alpha: float | None = None,
     earlier: Sequence[EvaluationResult] = (),
-    reference: Iterable[StateRow] = (),
+    beside: Beside | None = None,
 ) -> EvaluationResult:
     """The cells, pictures and costs of an evaluation, from its sorted states.
 
@@ -71,7 +85,7 @@ def measure(
         alpha: the share of false alarms that all tests together may have, where an error budget
             over many runs sets it; else each test has its own, 1 - confidence.
         earlier: the run's evaluations before this one, on which thresholds may be chosen.
-        reference: the sorted states of the reference dataset, where the plan has one.
+        beside: what is known beside the states.
 
     Raises:
         DataError: when there are more slices than the plan allows.
@@ -80,7 +94,8 @@ def measure(
     judge = Judge(plan, result.failures, {before.name: before.thresholds for before in earlier})
     groups = {group_set.name: group_set for group_set in plan.group_sets}
     sets = plan.sets_by_name
-    beside = References.of(plan, reference)
+    beside = beside or Beside()
+    references = References.of(plan, beside.reference)
     chosen: dict[Slice, dict[int, RowCounts]] = {}
     slices: Counter[str] = Counter()
     for (set_name, _), in_block in groupby(rows, key=lambda row: (row.slice_set, row.block)):
@@ -96,7 +111,7 @@ def measure(
         refuse_many(plan, set_name, slices[set_name])
         places = [from_key(sets, set_name, key) for key in keys]
         states = block.slices(plan, keys)
-        beside.lay_beside(states, set_name, keys)
+        references.lay_beside(states, set_name, keys)
         result.cells += judge.block(places, states)
         for at, where in enumerate(places):
             if where.kind == "where" and groups:
@@ -106,6 +121,9 @@ def measure(
                 _draw(result, where, alone)
                 result.thresholds.update(_best_thresholds(result, alone))
     result.cells += list(_unmatched_groups(judge, result.cells, chosen)) if chosen else []
+    result.cells += (
+        list(answered_cells(judge, beside.answers, result.cells)) if judge.questions else []
+    )
     order = Order(plan)
     level = 1 - plan.confidence if alpha is None else alpha
     how = Correction(plan.correction, level, whole=alpha is not None)

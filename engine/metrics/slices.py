@@ -74,7 +74,8 @@ class Slices:
 
     `families` has the states by the key of their family, whose group `first` is the first slice;
     `baseline` has the same slices, and so has `reference`, where there is one: those of another
-    dataset.
+    dataset. `answers` are the numbers that a query or a probe found, for each slice, by name;
+    `failure` is why it found none.
     """
 
     def __init__(
@@ -91,6 +92,8 @@ class Slices:
         self.sampling = sampling
         self.baseline = baseline
         self.reference: Slices | None = None
+        self.answers: Sequence[Mapping[str, float | None]] = ()
+        self.failure: str | None = None
         self.first = first
         self._made: dict[Hashable, Any] = {}
 
@@ -150,6 +153,7 @@ class Slices:
             first=self.first + first,
         )
         some.reference = None if self.reference is None else self.reference.some(first, last)
+        some.answers, some.failure = self.answers[first:last], self.failure
         return some
 
     def view(self, key: str) -> Any:

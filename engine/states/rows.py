@@ -25,11 +25,13 @@ ROWS = "rows"
 OUT_BYTES = 32 * 2**20
 
 # The families of rows that hold no state: why there is none, why one could not be taken from
-# another, what a scan cost, and which model is not deterministic.
+# another, what a scan cost, which model is not deterministic, and what a question found.
 FAILURE = "failure"
 IRREVERSIBLE = "irreversible"
 METER = "meter"
 CHANCE = "chance"
+ANSWER = "answer"
+
 STATE_SCHEMA = pa.schema(
     [
         ("slice_set", pa.string()),
