@@ -134,7 +134,7 @@ def measure(
         dataset=plan.dataset,
         models=plan.models,
         baseline=plan.baseline,
-        cells=with_unique_names(_note_doubts(verdicts.cells, result.doubts)),
+        cells=with_unique_names(_with_notes(verdicts.cells, _notes(plan, result.doubts))),
         curves=result.curves,
         confusion=result.confusion,
         timings=result.meters,
@@ -152,16 +152,30 @@ def measure(
     )
 
 
-def _note_doubts(cells: Sequence[Cell], doubts: Mapping[str, str]) -> Sequence[Cell]:
-    """The cells, of which those of a model that is not deterministic say so."""
-    if not doubts:
+def _notes(plan: EvaluationPlan, doubts: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """What is to be said behind the reasons of cells, by the names of model and test."""
+    notes = {}
+    for model in plan.models:
+        of_model = NOT_DETERMINISTIC if model.name in doubts else ""
+        for test in plan.tests:
+            of_kind = "" if kind_of(test).measures_data else kind_of(test).note(test, model)
+            told = "; ".join(filter(None, [of_kind, of_model]))
+            if told:
+                notes[model.name, test.name] = told
+    return notes
+
+
+def _with_notes(cells: Sequence[Cell], notes: Mapping[tuple[str, str], str]) -> Sequence[Cell]:
+    """The cells with what is to be said behind their reasons."""
+    if not notes:
         return cells
-    return [
-        replace(cell, reason=f"{cell.reason}; {NOT_DETERMINISTIC}".removeprefix("; "))
-        if cell.model.name in doubts
-        else cell
-        for cell in cells
-    ]
+    return [_with_note(cell, notes.get((cell.model.name, cell.test.name))) for cell in cells]
+
+
+def _with_note(cell: Cell, note: str | None) -> Cell:
+    if note is None:
+        return cell
+    return replace(cell, reason=f"{cell.reason}; {note}".removeprefix("; "))
 
 
 def _compared_groups(judge: Judge, slice_set: SliceSet, block: Block) -> Iterator[Cell]:

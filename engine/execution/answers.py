@@ -37,6 +37,7 @@ from engine.planning.projection import sample_rows, slice_column
 from engine.planning.slices import Slicer, slice_key, where_column
 from engine.spark import table_errors
 from engine.spark.error_messages import first_line
+from engine.spark.internals import job_description
 from engine.spark.tables import column
 from engine.store.answers import Answer
 
@@ -68,14 +69,17 @@ def answer_questions(
     """
     for question in asked:
         if isinstance(question.content, Query):
-            keep([(question, _answer_query(spark, plan, question, frames))])
+            with job_description(spark, f"{plan.name}: the query of {question.test.name}"):
+                keep([(question, _answer_query(spark, plan, question, frames))])
     by_place = {question.place: question for question in asked}
     tasks = probe_tasks(plan, asked)
     if not tasks:
         return
     with _sample(frames(plan), plan, tasks) as sample:
         for together in _jobs(tasks):
-            answers = _probe_models(sample, plan, together)
+            names = ", ".join(dict.fromkeys(task.model.name for task in together))
+            with job_description(spark, f"{plan.name}: probes of {names}"):
+                answers = _probe_models(sample, plan, together)
             keep([(by_place[place], answer) for place, answer in answers])
 
 

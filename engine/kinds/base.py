@@ -261,6 +261,10 @@ class Kind(ABC):
         metric, level = self.metric(test), context.level
         return estimate_metric(metric, context.problem, on, level=level, alone=alone)
 
+    def note(self, test: ModelTest, model: ModelVersion) -> str:
+        """What a reader should know of the cells of a model, behind their reasons; "" for none."""
+        return ""
+
     def cost(self, test: ModelTest, setting: Setting) -> str:
         """What it costs beside the scan, in a few words for `plan`; "" where nothing."""
         if query_of(test, setting) is not None:

@@ -25,7 +25,7 @@ from engine.core.vocabulary import (
     plain,
 )
 from engine.errors import DataError
-from engine.kinds import Setting, kind_of, query_of, variants_of
+from engine.kinds import Setting, kind_of, probe_of, query_of, variants_of
 from engine.kinds.metric import ANY_THRESHOLD
 from engine.metrics import Problem, Sampling
 from engine.planning.subjects import Subject
@@ -83,8 +83,13 @@ class EvaluationPlan:
         asking = [test for test in self.tests if kind_of(test).reads_reference]
         if not asking:
             return replace(self, reference=None)
-        # A query reads the rows themselves: no states are made of them.
-        tests = tuple(test for test in asking if query_of(test, self.setting) is None)
+        # A query reads the rows themselves, a probe is of a model: neither asks for states of them.
+        setting = self.setting
+        tests = tuple(
+            test
+            for test in asking
+            if query_of(test, setting) is None and probe_of(test, setting) is None
+        )
         # No suite can write such a name.
         reference = replace(
             self,
