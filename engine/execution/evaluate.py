@@ -111,12 +111,12 @@ def _answer(computation: Computation, catalog: StateCatalog) -> None:
         return
     spark = computation.spark
     computation.tell.say(f"{plan.name}: {_count_text(asked)}")
+    # A run's own row is there before anything that it found is; what measures time is alone.
+    computation.beside.wait()
     if runs_here(spark):
         prepare_workers(spark, [plan])
 
     def keep(answers: AnswerList) -> None:
-        # A run's own row is there before anything that it found is.
-        computation.beside.wait()
         table, step = computation.tables["states"], step_of(answers)
         target = Target(table, computation.run_id, dt.datetime.now(dt.UTC), step)
         write_rows(answer_rows(answers), plan, target)

@@ -118,6 +118,8 @@ class Probe(ABC):
     def run(self, model: Predictor, batch: pa.RecordBatch, baseline: Predictor | None) -> Numbers:
         """Tries the model, and gives finite numbers by name, None where one is not defined.
 
+        `n` are the rows that its cells show; by itself it is those of the sample.
+
         Args:
             model: the model that is tried.
             batch: the sample; fewer rows than asked for where the dataset has no more.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Iterator
 
+from engine.core.redaction import redacted_message
 from engine.core.registry import did_you_mean
 from engine.core.vocabulary import ModelTest
 from engine.errors import InputError
@@ -65,6 +67,11 @@ def _probe_misfits(probe: Probe, plan: EvaluationPlan, test: ModelTest) -> Itera
     mistake = probe.mistake()
     if mistake is not None:
         yield mistake
+    try:
+        pickle.dumps(probe)
+    except Exception as error:  # a user's class may raise anything
+        told = redacted_message(error)
+        yield f"its probe cannot be sent to a worker: {told}; expected what can be pickled"
     sets = plan.sets_by_name
     sliced = [name for name in test.slice_sets if sets[name].kind != "overall"]
     if sliced:

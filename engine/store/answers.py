@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -31,7 +32,14 @@ class Answer:
 
     @classmethod
     def decode(cls, payload: bytes) -> Answer:
+        """The answer that `encode` wrote.
+
+        Raises:
+            ValueError: when it wrote something else.
+        """
         about = json.loads(payload)
+        if not isinstance(about, dict) or about.keys() != {"slices", "failure"}:
+            raise ValueError("found no answer")
         return cls(about["slices"], about["failure"])
 
 
@@ -63,10 +71,13 @@ def find_answers(
         if (row["run_id"], row["evaluation"]) == (run_id, plan.name)
     }
     for question in asked:
-        if question.place in placed:
-            own[question.place] = Answer.decode(placed[question.place])
-        elif question.name in named:
-            others[question.place] = Answer.decode(named[question.name])
+        into, payload = own, placed.get(question.place)
+        if payload is None and question.name is not None:
+            into, payload = others, named.get(question.name)
+        # What is damaged is no answer: it is found anew.
+        with suppress(ValueError):
+            if payload is not None:
+                into[question.place] = Answer.decode(payload)
     return own, others
 
 

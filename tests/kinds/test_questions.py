@@ -195,6 +195,7 @@ def test_a_model_that_fails_costs_its_own_cells(own: Any, models: Models, logist
         (("broken_probe", "too many"), "its probe wants 1,000,000 rows, expected 1 to 10,000"),
         (("batch_row", 0), "its probe wants 0 rows"),
         (("broken_probe", "no probe"), "gave a value of type str, expected a Probe or None"),
+        (("broken_probe", "no pickle"), "its probe cannot be sent to a worker: "),
         (("broken_probe", "cannot say"), "could not say what it asks: LookupError: no word for it"),
         (("repeats", "cuntry"), "the dataset has no column 'cuntry'; did you mean 'country'?"),
         (("broken_query", "SELECT 1"), r"found no {rows} in its query, expected {rows}"),
@@ -268,6 +269,9 @@ def test_numbers_of_an_answer_are_plain() -> None:
         plain_numbers({str(n): 1.0 for n in range(MOST_NUMBERS + 1)})
     answer = Answer({'["ä"]': {"n": 3.0, "value": None}})
     assert Answer.decode(answer.encode()) == answer
+    for damaged in (b"", b"[]", b"{}", b"\xff", b'{"slices": {}}'):
+        with pytest.raises(ValueError, match="found no answer|Expecting|codec"):
+            Answer.decode(damaged)
 
 
 def test_a_figure_has_no_states(logistic: Any) -> None:

@@ -182,6 +182,7 @@ class BrokenProbe(Probe):
     """Does what it is called."""
 
     what: str = ""
+    beside: Any = None
 
     @property
     def key(self) -> str:
@@ -221,6 +222,8 @@ class BrokenModelKind(Asking):
             return "a probe"
         if asked == "cannot say":
             raise LookupError("no word for it")
+        if asked == "no pickle":
+            return BrokenProbe(asked, lambda: None)
         return BrokenProbe(asked) if asked != "too many" else RowByRow(10**6)
 
 

@@ -247,8 +247,8 @@ def test_judging_again_and_the_report_read_what_is_kept(desk: Desk, first: RunRe
     path = desk.world.write("planned", desk.suite("store", REPEATS, BATCH, {"slower": "any"}))
     (planned,) = plan(path, spark=desk.spark)
     assert dict(planned.costs) == {
-        "repeats card": "a query on each of 6 slice sets",
-        "batch_row 12": "a probe of 12 rows in each of 2 models",
+        "repeats card": "a query on each of 6 slice sets; its answers are kept",
+        "batch_row 12": "a probe of 12 rows in each of 2 models; its answers are kept",
         "slower any": "a probe of 10 rows in each of 2 models, one after the other, in every run",
     }
     assert planned.predictions == planned.rows == 0
