@@ -270,7 +270,7 @@ def test_numbers_of_an_answer_are_plain() -> None:
     answer = Answer({'["ä"]': {"n": 3.0, "value": None}})
     assert Answer.decode(answer.encode()) == answer
     for damaged in (b"", b"[]", b"{}", b"\xff", b'{"slices": {}}'):
-        with pytest.raises(ValueError, match="found no answer|Expecting|codec"):
+        with pytest.raises(ValueError, match=r"found no answer|Expecting|codec"):
             Answer.decode(damaged)
 
 
