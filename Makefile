@@ -57,8 +57,9 @@ bench: java setup ## rows x models x slices x tests, against plain scikit-learn
 	@$(PY) benchmarks/run.py
 
 .PHONY: simulations
-simulations: setup ## coverage, false alarms and fairness, simulated: their tables in docs (10 min)
+simulations: setup ## coverage, keys, false alarms and fairness, simulated: their tables in docs (15 min)
 	@$(PY) benchmarks/coverage.py
+	@$(PY) benchmarks/key_noise.py
 	@$(PY) benchmarks/false_alarms.py
 	@$(PY) benchmarks/fairness_noise.py
 

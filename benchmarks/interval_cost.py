@@ -28,10 +28,10 @@ from engine.core.vocabulary import (
     SliceSet,
     TaskKind,
 )
-from engine.evaluation import estimates
 from engine.evaluation.measure import measure
 from engine.execution.kernel import scan
 from engine.execution.kernel.merge import merge
+from engine.kinds import estimates
 from engine.metrics import METRICS, Problem
 from engine.models import Prediction
 from engine.planning import Columns, EvaluationPlan

@@ -15,7 +15,8 @@ from pathlib import Path
 from metric_notes import MADE, NEVER, NOTES, Made
 
 from engine.core.vocabulary import TaskKind
-from engine.metrics import GROUPED, METRICS, Metric
+from engine.metrics import GROUPED, METRICS, Metric, Problem
+from engine.states import PairedHits, PairedQueryMean, PairedScores
 
 PAGE = Path(__file__).resolve().parent / "metrics.md"
 BEGIN, END = "<!-- made by docs/make_metrics.py -->", "<!-- end -->"
@@ -31,6 +32,15 @@ GROUPS = (
 FAIRNESS = "Between the groups of a column (binary)"
 VERSIONS = "Between a version and the baseline"
 
+BY_ROWS = "the rows on which the two differ"
+BY_MEANS = "the difference of each row"
+BY_QUERIES = "the difference of each query"
+BY_PAIRS = "the pairs of both models' scores (DeLong)"
+BY_BUCKETS = "the buckets (jackknife)"
+NO_INTERVAL = "nothing: neither the value nor the difference has an interval"
+NO_DIFFERENCE = "nothing: the value has an interval, and the difference is none or has none"
+COMPARED = (BY_ROWS, BY_MEANS, BY_QUERIES, BY_PAIRS, BY_BUCKETS, NO_INTERVAL, NO_DIFFERENCE)
+
 HEAD = "| name | meaning | better | needs scores | compared with | MLflow's key | undefined |"
 
 
@@ -44,6 +54,7 @@ def tables() -> str:
     parts += ["### Names made when they are asked for", ""]
     parts += ["| name | for | meaning | needs scores | undefined |", "|" + " --- |" * 5]
     parts += [_made_row(each) for each in MADE]
+    parts += ["", "### Intervals and comparisons", "", *_comparisons(metrics)]
     parts += ["", "### Aliases", "", "| written | means |", "| --- | --- |", *_aliases(), ""]
     return "\n".join(parts)
 
@@ -104,6 +115,32 @@ def _made_row(made: Made) -> str:
         made.undefined,
     ]
     return f"| {' | '.join(columns)} |"
+
+
+def _comparisons(metrics: list[Metric]) -> list[str]:
+    """By what each metric of a table is compared with the baseline's."""
+    by: dict[str, list[str]] = {words: [] for words in COMPARED}
+    for each in metrics:
+        by[_comparison(each)].append(f"`{each.name}`")
+    lines = ["| the difference to the baseline is judged by | metrics |", "| --- | --- |"]
+    return lines + [f"| {words} | {', '.join(sorted(names))} |" for words, names in by.items()]
+
+
+def _comparison(each: Metric) -> str:
+    """The words of `COMPARED` that are true of a metric."""
+    if each.name in GROUPED or each.against:
+        return NO_DIFFERENCE
+    if not each.intervals:
+        return NO_INTERVAL
+    task = sorted(each.tasks)[0]
+    problem = Problem(task, (0, 1), costs=((0.0, 1.0), (1.0, 0.0)))
+    for family in each.paired(problem) if each.paired else ():
+        if isinstance(family, PairedHits):
+            return BY_ROWS if each.hits_of is not None else BY_BUCKETS
+        if isinstance(family, PairedScores):
+            return BY_PAIRS
+        return BY_QUERIES if isinstance(family, PairedQueryMean) else BY_MEANS
+    return BY_BUCKETS
 
 
 def _aliases() -> list[str]:

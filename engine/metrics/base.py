@@ -88,7 +88,8 @@ class Metric:
         against: whether it compares two versions; then the baseline itself has no value.
         of_baseline: the states of the baseline that it reads besides, after its own.
         paired: the states by which two versions are compared row by row, where the value is a mean
-            over rows or a share of them; others are compared bucket by bucket.
+            over rows, a share of them, or an area under the ROC curve (a line of it that fills the
+            bounds); others are compared bucket by bucket.
         hits_of: for a share of hits, the true classes of the rows that it is a share of.
         many: whether the function takes views of many slices too, whose arrays have an axis
             [slice] before the others, and gives [slice, replicate]: written with `...` it does.

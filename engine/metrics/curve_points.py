@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.metrics.base import BINARY, METRICS, Metric, Problem, metric
 from engine.metrics.basis import Known
-from engine.metrics.roc import Below, scarcest, whole_area
+from engine.metrics.roc import Below, pairs_of_scores, scarcest, whole_area
 from engine.metrics.score_grid import (
     REACHED,
     SHARE,
@@ -75,6 +75,7 @@ def _ks_bound(view: ScoresView) -> Floats:
     needs_scores=True,
     bounds=(-1.0, 1.0),
     many=True,
+    paired=pairs_of_scores,
 )
 def gini(problem: Problem, view: ScoresView) -> Value:
     """Twice the area under the ROC curve, less 1 (Somers' D)."""

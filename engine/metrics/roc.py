@@ -15,7 +15,7 @@ import numpy as np
 from engine.metrics.base import BINARY, MULTICLASS, Problem, metric
 from engine.metrics.basis import Known
 from engine.metrics.values import Value
-from engine.states import Bools, Floats, Scores, ScoresView
+from engine.states import Bools, Floats, PairedScores, Scores, ScoresView
 from engine.statistics import Figures
 
 UNIT = (0.0, 1.0)
@@ -23,6 +23,11 @@ UNIT = (0.0, 1.0)
 
 def _scores(problem: Problem) -> tuple[Scores]:
     return (Scores(problem.positive),)
+
+
+def pairs_of_scores(problem: Problem) -> tuple[PairedScores]:
+    """The states by which areas under the ROC curve are compared."""
+    return (PairedScores(problem.positive),)
 
 
 def _scores_of_each(problem: Problem) -> tuple[Scores, ...]:
@@ -105,6 +110,7 @@ def roc_bound(view: ScoresView) -> Figures:
     needs_scores=True,
     bounds=UNIT,
     many=True,
+    paired=pairs_of_scores,
 )
 def roc_auc(problem: Problem, view: ScoresView) -> Value:
     """The area under the ROC curve: how often a positive scores above a negative."""

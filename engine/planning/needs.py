@@ -35,7 +35,7 @@ class Need:
 
     `state` is its name, a digest of all that it depends on but the dataset's version; None where
     that cannot be told, so that it is computed anew each time. `paired` states are made of the
-    baseline's predictions too.
+    baseline's predictions too. Of what is `spare`, cells can be made without.
     """
 
     model: int
@@ -43,6 +43,7 @@ class Need:
     family: str
     state: str | None
     paired: bool = False
+    spare: bool = False
 
     @property
     def place(self) -> tuple[int, str, str]:
@@ -74,6 +75,7 @@ def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
             all_needs.append(Need(*place, ROWS, rows_name))
             for family in families:
                 paired = isinstance(family, PairFamily)
+                spare = isinstance(family, PairFamily) and family.spare
                 beside = None
                 if paired:
                     assert subject.reference is not None, "a pair is of two"
@@ -81,7 +83,7 @@ def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
                 digest = code.get(module_of(family), "")
                 unknown = digest is None or _is_unreadable(plan, subject)
                 state = None if unknown else name_of([*about, beside, family.key, digest])
-                all_needs.append(Need(*place, family.key, state, paired))
+                all_needs.append(Need(*place, family.key, state, paired, spare))
     return tuple(all_needs)
 
 

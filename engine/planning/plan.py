@@ -261,10 +261,12 @@ class EvaluationPlan:
         if subject.reference is None:
             return ()
         by_key: dict[str, PairFamily] = {}
+        simple = not (self.sampling.weighted or self.sampling.clustered)
         for test in self.tests_reading(slice_set):
             if self.is_about(test, subject):
                 for family in kind_of(test).pair_families(test, self.problem):
-                    by_key.setdefault(family.key, family)
+                    if simple or not family.simple_only:
+                        by_key.setdefault(family.key, family)
         return tuple(by_key.values())
 
     def _picture_families(self, model: ModelVersion) -> list[Family]:

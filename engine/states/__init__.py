@@ -49,6 +49,7 @@ from engine.states.one_vs_one import PairScores
 from engine.states.pairs import Pair, PairedHits, PairedMean, PairedView, PairFamily, PairTally
 from engine.states.queries import PairedQueryMean, Queries, QueryMean
 from engine.states.score_histogram import EXACT_SCORES, ScoreHistogram, Scores
+from engine.states.score_pairs import PairedScores, ScorePairs, ScorePairsView
 from engine.states.score_views import ScoreBlock, ScoresView, score_blocks
 from engine.states.tally import Confusion, ConfusionView, Tally
 from engine.states.value_counts import ColumnValues, ValueCounts
@@ -86,12 +87,15 @@ __all__ = [
     "PairedHits",
     "PairedMean",
     "PairedQueryMean",
+    "PairedScores",
     "PairedView",
     "Queries",
     "QueryMean",
     "RowFlags",
     "ScoreBlock",
     "ScoreHistogram",
+    "ScorePairs",
+    "ScorePairsView",
     "Scored",
     "Scores",
     "ScoresView",
@@ -123,6 +127,7 @@ _KINDS: Mapping[str, Any] = {
         PairTally,
         LabelTally,
         ScoreHistogram,
+        ScorePairs,
         ValueHistogram,
         ValueCounts,
     )
@@ -141,6 +146,7 @@ _VIEWS_OF_GROUPS: Mapping[str, Any] = {
     "moments": MomentsView.of_groups,
     "tally": ConfusionView.of_groups,
     "pairs": PairedView.of_groups,
+    "score_pairs": ScorePairsView.of_groups,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,7 +33,15 @@ class Pair:
 
 
 class PairFamily(ABC):
-    """A kind of state of pairs; as `Family`, but made of a `Pair`."""
+    """A kind of state of pairs; as `Family`, but made of a `Pair`.
+
+    `simple_only` says that it is read only where each row stands for itself alone, without weights
+    and clusters; `spare` that what reads it has another way where it is not kept, as in stores
+    that were written before it came.
+    """
+
+    simple_only: ClassVar[bool] = False
+    spare: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -312,7 +312,7 @@ def missing_needs(catalog: StateCatalog, without: Iterable[Writer] = ()) -> list
 
 def check_complete(table: StoreTable, catalog: StateCatalog) -> None:
     """Raises InputError where the store lacks what a run's evaluation was measured from."""
-    if not missing_needs(catalog) and not catalog.open_questions:
+    if all(need.spare for need in missing_needs(catalog)) and not catalog.open_questions:
         if catalog.reference is not None:
             check_complete(table, catalog.reference)
         return

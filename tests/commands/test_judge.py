@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
+
+import pytest
 
 from engine.commands.judge import unmet_needs
 from engine.core.vocabulary import (
@@ -13,9 +16,10 @@ from engine.core.vocabulary import (
     SliceSet,
     TaskKind,
 )
+from engine.errors import InputError
 from engine.metrics import Problem
 from engine.planning import Columns, EvaluationPlan, needs
-from engine.store.states import Kept, StateCatalog, Writer, missing_needs
+from engine.store.states import Kept, StateCatalog, Writer, check_complete, missing_needs
 
 BINARY = TaskKind.BINARY
 PARITY = "demographic_parity_difference"
@@ -67,3 +71,37 @@ def test_what_failed_is_not_waited_for() -> None:
     assert unmet_needs(wanted, missing_needs(stock)) == {}
     stock.failed = {(0, "mean(log_loss)"): "ValueError: no"}
     assert unmet_needs(wanted, missing_needs(stock)) == {}
+
+
+class NoTable:
+    """A store without rows."""
+
+    def exists(self) -> bool:
+        return False
+
+
+def test_a_run_from_before_areas_were_compared_by_pairs_is_complete() -> None:
+    """Their differences have the interval of the buckets then."""
+    one = plan_of(ModelTest("area", "roc_auc"), ModelTest("hits", "accuracy"))
+    other = replace(one.models[0], name="other", digest="e")
+    plan = replace(one, models=(*one.models, other), baseline="m")
+    stock = stock_of(plan, plan)
+    assert [need.family for need in needs(plan) if need.spare] == ["paired_scores(1)"]
+    stock.kept = [kept for kept in stock.kept if kept.place[2] != "paired_scores(1)"]
+    assert len(missing_needs(stock)) == 1
+    check_complete(cast(Any, NoTable()), stock)
+    assert unmet_needs(plan, missing_needs(stock)) == {}
+    # Nothing else may be lacking.
+    stock.kept = [kept for kept in stock.kept if kept.place[2] != "paired_hits(2)"]
+    with pytest.raises(InputError, match="lacks states"):
+        check_complete(cast(Any, NoTable()), stock)
+
+
+def test_areas_of_weighted_rows_or_clusters_need_no_pairs() -> None:
+    one = plan_of(ModelTest("area", "roc_auc"))
+    other = replace(one.models[0], name="other", digest="e")
+    plain = replace(one, models=(*one.models, other), baseline="m")
+    weighted = replace(plain, columns=Columns("y", "w"))
+    clustered = replace(plain, columns=Columns("y", key=("k",), cluster="c"))
+    found = [any(need.paired for need in needs(plan)) for plan in (plain, weighted, clustered)]
+    assert found == [True, False, False]

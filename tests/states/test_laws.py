@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import engine.states.score_histogram as ranking
+import engine.states.score_pairs as pairing
 from engine.states import (
     BUCKETS,
     ROW_COLUMNS,
@@ -25,6 +26,8 @@ from engine.states import (
     PairedHits,
     PairedMean,
     PairedQueryMean,
+    PairedScores,
+    PairFamily,
     PairScores,
     Queries,
     QueryMean,
@@ -83,6 +86,16 @@ def parts(states: States) -> dict[str, Any]:
             "hashes": states.seen.weights.keys,
             "seen": states.seen.weights.weights,
         }
+    if states.kind == "score_pairs":
+        entries = states.entries
+        return {
+            "levels of pairs": states.levels,
+            "totals": states.totals,
+            "group": entries.group,
+            "pair": entries.score,
+            "label": entries.cell,
+            "weight": entries.weight,
+        }
     return {"values": states.values}
 
 
@@ -104,9 +117,10 @@ MEAN = Mean("loss", loss)
 MAXIMUM = Maximum("loss", loss)
 PAIRED = PairedMean("loss", loss)
 HITS = PairedHits(CLASSES)
+SCORE_PAIRS = PairedScores(1)
 
 
-def paired(family: PairedMean | PairedHits) -> Callable[[Scored, np.ndarray, int], States]:
+def paired(family: PairFamily) -> Callable[[Scored, np.ndarray, int], States]:
     """States of a batch against a baseline that errs otherwise on the same rows."""
 
     def of(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
@@ -178,6 +192,8 @@ LAWS = [
     Law("confusion", CONFUSION.of, CONFUSION.zero, twice=first_plane),
     Law("paired mean", PAIRED_MEAN, PAIRED.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
     Law("paired hits", PAIRED_HITS, HITS.zero, twice=first_plane),
+    Law("paired scores", paired(SCORE_PAIRS), SCORE_PAIRS.zero),
+    Law("a sample of paired scores", paired(SCORE_PAIRS), SCORE_PAIRS.zero, cap=2),
     Law("labels", labelled, LABELS.zero),
     Law(
         "queries",
@@ -212,6 +228,7 @@ LAWS = [
 def law(request: pytest.FixtureRequest) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "EXACT_SCORES", request.param.cap)
+        patch.setattr(pairing, "LEAST", request.param.cap)
         yield request.param
 
 
@@ -308,6 +325,9 @@ def refusal_is_right(law: Law, a: States, b: States, why: str) -> None:
         assert "spread" in why
         spreads = [[view(each.take(g)).m2[0] for each in (a, both)] for g in range(a.n_groups)]
         assert any(0 < few < 1e-5 * many for few, many in spreads)
+    elif a.kind == "score_pairs":
+        assert "too few" in why
+        assert (a.levels < both.levels[: len(a.levels)]).any()
     else:
         # Of samples of so few scores all must be more than the cap.
         assert "too few" in why
@@ -500,6 +520,7 @@ def test_states_of_unlike_parameters_refuse_to_merge() -> None:
         Confusion(3).zero(1),
         MEAN.zero(1),
         MAXIMUM.zero(1),
+        SCORE_PAIRS.zero(1),
         SCORES.zero(1),
         VALUES.zero(1),
         LABELS.zero(1),

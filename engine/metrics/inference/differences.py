@@ -1,7 +1,8 @@
 """How sure the difference of two versions is, on the same rows of many slices.
 
 Shares of hits are compared by the rows on which the versions differ, means by the differences of
-each row; any other metric by the jackknife over the buckets, which hold the same rows for both.
+each row, areas under the ROC curve by DeLong's variance; any other metric by the jackknife over the
+buckets, which hold the same rows for both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from engine.metrics.base import Metric, Problem
-from engine.metrics.basis import Averaged, Counted
+from engine.metrics.basis import Averaged, Counted, Known
+from engine.metrics.inference.areas import difference_of_areas
 from engine.metrics.inference.intervals import (
     Case,
     alike,
@@ -27,9 +29,16 @@ from engine.metrics.inference.intervals import (
 )
 from engine.metrics.slices import Slices
 from engine.metrics.values import Figured
-from engine.states import Floats, MomentsView, PairedHits, PairedView
+from engine.states import (
+    Floats,
+    MomentsView,
+    PairedHits,
+    PairedScores,
+    PairedView,
+    ScorePairsView,
+)
 from engine.states.pairs import GAINED, LOST
-from engine.statistics import Figures, Moved, PairedShare, Several, Spread, StudentT
+from engine.statistics import Figures, Jackknifed, Moved, PairedShare, Several, Spread, StudentT
 from engine.statistics.effective_size import Outcome, worth
 from engine.statistics.spread import one_of
 
@@ -129,6 +138,8 @@ def comparisons_of(metric: Metric, problem: Problem, slices: Slices) -> Comparis
                 continue
             if isinstance(family, PairedHits) and metric.hits_of is not None:
                 return _of_shares(pairs, slices.view(family.key))
+            if isinstance(family, PairedScores) and simple(slices):
+                return _of_areas(pairs, slices.view(family.key))
             if simple(slices):
                 return _of_means(pairs, slices.view(family.key))
         return _of_buckets(pairs)
@@ -136,32 +147,57 @@ def comparisons_of(metric: Metric, problem: Problem, slices: Slices) -> Comparis
 
 def _of_buckets(pairs: Pairs) -> Comparison:
     """Any metric of two versions: both have the same rows in the same buckets."""
-    ours, theirs = pairs.both
     sizes = pairs.slices.buckets
-    jackknife = by_buckets(ours.replicates - theirs.replicates, sizes)
+
+    def errors() -> tuple[Floats, Floats]:
+        own, base = (
+            np.nan_to_num(by_buckets(figured.replicates, sizes).se) for figured in pairs.both
+        )
+        return own, base
+
+    return _around(pairs, _jackknife(pairs), errors)
+
+
+def _of_areas(pairs: Pairs, view: ScorePairsView) -> Comparison:
+    """Areas under the ROC curve, or a line of them: by DeLong's variance, where it is known."""
+    low, high = pairs.metric.bounds
+    areas, between = difference_of_areas(view), _jackknife(pairs)
+    unknown = np.isnan(areas.se)
+    se = np.where(unknown, between.se, areas.se * (high - low))
+    df = np.where(unknown, between.df, areas.df)
+
+    def errors() -> tuple[Floats, Floats]:
+        own, base = (_errors_of(pairs, side) for side in (pairs.slices, pairs.baseline))
+        return own, base
+
+    return _around(pairs, Jackknifed(se, df), errors)
+
+
+def _jackknife(pairs: Pairs) -> Jackknifed:
+    """The standard errors of the differences, bucket by bucket."""
+    ours, theirs = pairs.both
+    return by_buckets(ours.replicates - theirs.replicates, pairs.slices.buckets)
+
+
+def _around(
+    pairs: Pairs, error: Jackknifed, errors: Callable[[], tuple[Floats, Floats]]
+) -> Comparison:
+    """Student's t around the differences; where nothing moves, as of shares."""
+    ours, theirs = pairs.both
     delta = ours.values - theirs.values
-    known = np.isfinite(jackknife.se) & np.isfinite(delta)
+    known = np.isfinite(error.se) & np.isfinite(delta)
     low, high = pairs.metric.bounds
     width = high - low
-    still = known & is_still(jackknife.se, width)
+    still = known & is_still(error.se, width)
     at = np.flatnonzero(known & ~still)
-    parts: list[tuple[Any, Spread]] = [
-        (at, StudentT(delta[at], jackknife.se[at], jackknife.df[at]))
-    ]
+    parts: list[tuple[Any, Spread]] = [(at, StudentT(delta[at], error.se[at], error.df[at]))]
     if still.any():
         rows = np.minimum(support_of(ours, pairs.slices), support_of(theirs, pairs.baseline))
         at = np.flatnonzero(still & (rows > 0))
         # As of shares of which no row differs.
         none = np.zeros(len(at))
         parts.append((at, Moved(PairedShare(none, none, rows[at]), delta[at], width)))
-
-    def errors() -> tuple[Floats, Floats]:
-        own, base = (
-            np.nan_to_num(by_buckets(figured.replicates, sizes).se) for figured in (ours, theirs)
-        )
-        return own, base
-
-    return pairs.of_parts(parts, jackknife.se, jackknife.df, errors)
+    return pairs.of_parts(parts, error.se, error.df, errors)
 
 
 def _of_means(pairs: Pairs, moments: MomentsView) -> Comparison:
@@ -178,7 +214,7 @@ def _of_means(pairs: Pairs, moments: MomentsView) -> Comparison:
 
 
 def _errors_of(pairs: Pairs, slices: Slices) -> Floats:
-    """The standard errors of means over rows or of shares of them; 0 where nothing spreads."""
+    """The standard errors of means over rows, shares of them or areas; 0 where nothing spreads."""
     errors = np.zeros(len(slices))
     figured = pairs.metric.figures(pairs.problem, slices)
     with np.errstate(all="ignore"):
@@ -189,6 +225,10 @@ def _errors_of(pairs: Pairs, slices: Slices) -> Floats:
                 share = case.basis.hits / case.basis.trials
                 variance = np.maximum(share * (1 - share), 0.0)
                 errors[case.places] = np.sqrt(variance / case.basis.trials)
+            elif isinstance(case.basis, Known):
+                se = np.broadcast_to(case.basis.se, case.places.shape)
+                se = np.where(np.isnan(se), case.jackknife().se, se)
+                errors[case.places] = np.nan_to_num(se)
     return errors
 
 

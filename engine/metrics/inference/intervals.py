@@ -210,8 +210,9 @@ class Case:
         low, high = self.metric.bounds
         width = high - low
         inside = (low < value) & (value < high)
-        spreading = known & inside & ~is_still(se, width)
-        at = np.flatnonzero(spreading)
+        sizes = np.abs(self.figured.replicates[self.places]).max(-1)
+        still = is_still(se, width) | (inside & (se <= ROUNDING * sizes))
+        at = np.flatnonzero(known & inside & ~still)
         yield at, StudentT(value[at], se[at], df[at], self.metric.bounds)
         outside = np.flatnonzero(known & ~inside)
         if not outside.size:

@@ -245,8 +245,14 @@ def test_difference_of_shares_is_close_to_mcnemars_test(
     assert found.spread == PairedShare(gained, lost, int(of.sum()))
 
 
-@pytest.mark.parametrize("sampling", [PLAIN, CLUSTERED], ids=["rows", "clusters"])
-@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "r2"])
+@pytest.mark.parametrize(
+    ("name", "sampling"),
+    [
+        # Of rows alone areas have DeLong's: `test_areas.py`.
+        *((name, PLAIN) for name in ("average_precision", "r2")),
+        *((name, CLUSTERED) for name in ("roc_auc", "average_precision", "r2")),
+    ],
+)
 def test_difference_of_anything_else_is_the_paired_jackknife(
     random_rows: Make, rows_from: Make, name: str, sampling: Sampling
 ) -> None:
@@ -347,6 +353,19 @@ def test_a_loss_that_is_nowhere_above_its_bound_has_no_width(rows_from: Make) ->
     rows = rows_from(np.arange(40.0), np.arange(40.0))
     for sampling in (PLAIN, WEIGHTED, CLUSTERED):
         assert interval("mean_absolute_error", rows, sampling) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["ece", "ece_debiased", "ece_quantile", "calibration_intercept"])
+@pytest.mark.parametrize("positives", [0, 3, 7])
+def test_where_no_bucket_changes_anything_there_is_no_interval(
+    rows_from: Make, name: str, positives: int
+) -> None:
+    """Of scores that are all the same; the value itself can be 0, or far from what is freed of."""
+    truth = np.tile(np.r_[np.ones(positives), np.zeros(7 - positives)], BUCKETS)
+    bucket = np.repeat(np.arange(BUCKETS), 7)
+    rows = rows_from(truth, np.full(len(truth), 0.5), classes=(0, 1), bucket=bucket)
+    if name != "calibration_intercept" or 0 < positives < 7:
+        assert spread(name, rows) is None
 
 
 def test_of_a_maximum_there_is_no_interval(random_rows: Make, rows_from: Make) -> None:
