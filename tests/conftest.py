@@ -37,6 +37,8 @@ SECONDS = {
     "runs/test_bad_models.py": 60,
     "runs/test_chunks.py": 60,
     "runs/test_connect.py": 165,
+    "runs/test_questions.py": 90,
+    "kinds/test_questions.py": 40,
     "runs/test_commands.py": 60,
     "training/test_trainer.py": 60,
     "runs/test_judgement.py": 50,

@@ -16,11 +16,12 @@ from engine.core.locations import DEFAULT_STORE
 from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.measure import measure
-from engine.evaluation.stored import budget_of, reference_rows
-from engine.kinds import kind_of, load_extensions
+from engine.evaluation.stored import beside, budget_of
+from engine.kinds import Query, kind_of, load_extensions
 from engine.planning import (
     EvaluationPlan,
     Need,
+    Question,
     check_fit,
     code_of,
     expand_tests,
@@ -141,6 +142,7 @@ def _catalog(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> St
     unmet = unmet_needs(plan, missing_needs(catalog))
     if plan.reference is not None and catalog.reference is not None:
         unmet |= unmet_needs(plan.reference, missing_needs(catalog.reference))
+    unmet |= {question.test.name: _asked_text(question) for question in catalog.open_questions}
     if unmet:
         listed = "; ".join(f"test {name!r} needs {what}" for name, what in unmet.items())
         raise InputError(
@@ -148,6 +150,11 @@ def _catalog(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> St
             f"{listed}; run the suite to compute them"
         )
     return catalog
+
+
+def _asked_text(question: Question) -> str:
+    what = "the query" if isinstance(question.content, Query) else "the probe"
+    return f"the answer to {what} on the slices by {question.slice_set.name!r}"
 
 
 def unmet_needs(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:
@@ -186,8 +193,7 @@ def _result(
         budget = budget_of(replay.tables, replay.before.name)
         before = replace(stored, over_runs=plan.over_runs)
         alpha = budget.level(before, judged_digest(before, earlier))
-    beside = reference_rows(replay.tables, catalog)
-    return measure(plan, rows, alpha=alpha, earlier=earlier, reference=beside)
+    return measure(plan, rows, alpha=alpha, earlier=earlier, beside=beside(replay.tables, catalog))
 
 
 @redacted()

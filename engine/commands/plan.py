@@ -11,7 +11,7 @@ from engine.commands.redacted import redacted
 from engine.core.locations import Store
 from engine.execution.incremental import StatePlan, base_note, plan_states
 from engine.kinds import kind_of
-from engine.planning import EvaluationPlan
+from engine.planning import EvaluationPlan, questions
 from engine.planning.model_finder import ModelFinder, short_waits
 from engine.planning.planner import Prepared, prepare
 from engine.planning.suites import read_suite
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlannedEvaluation:
-    """One evaluation as it would run, with about how many slices and cells it has."""
+    """One evaluation as it would run, with about how many slices and cells it has.
+
+    `kept` are the tests that ask beside the scan, and of which the store has all answers.
+    """
 
     plan: EvaluationPlan
     slices: int
     steps: StatePlan
     reference: StatePlan | None = None
+    kept: frozenset[str] = frozenset()
 
     @property
     def cells(self) -> int:
@@ -47,7 +51,8 @@ class PlannedEvaluation:
         """What tests cost beside the scan, by their names."""
         setting = self.plan.setting
         told = [(test.name, kind_of(test).cost(test, setting)) for test in self.plan.tests]
-        return [(name, cost) for name, cost in told if cost]
+        spared = dict.fromkeys(self.kept, "; its answers are kept")
+        return [(name, f"{cost}{spared.get(name, '')}") for name, cost in told if cost]
 
     @property
     def predictions(self) -> int:
@@ -111,4 +116,10 @@ def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) ->
     if catalog.reference is not None:
         beside = plan_states(tables.session, catalog.reference)
         beside.release()
-    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside)
+    unknown = {question.place for question in catalog.open_questions}
+    kept = frozenset(
+        name
+        for name, asked in questions(prepared.plan).items()
+        if unknown.isdisjoint(question.place for question in asked)
+    )
+    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside, kept)

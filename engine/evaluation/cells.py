@@ -24,7 +24,7 @@ from engine.kinds import (
     kind_of,
 )
 from engine.metrics import Metric, Slices
-from engine.planning import EvaluationPlan, Subject
+from engine.planning import EvaluationPlan, Question, Subject, questions
 from engine.states.rows import CLIPPED
 
 __all__ = ["Failures", "Judge", "SliceEstimate"]
@@ -52,6 +52,11 @@ class Judge:
         return self.plan.subjects
 
     @cached_property
+    def questions(self) -> Mapping[str, Sequence[Question]]:
+        """What tests ask beside the scan, by the names of those that do."""
+        return questions(self.plan)
+
+    @cached_property
     def at_once(self) -> int:
         """How many slices are judged at once."""
         return max(1, min(AT_ONCE, MOST_CELLS // max(self.plan.problem.n_classes, 1) ** 2))
@@ -62,6 +67,11 @@ class Judge:
         They come by slice, test and subject. The states of all have the same slices; those of what
         a subject is compared with are found among them.
         """
+        tests = [
+            test
+            for test in self.plan.tests_on(slices[0].set_name if slices else "")
+            if test.group is None and test.name not in self.questions
+        ]
         compared = {self.subjects[number].reference for number in states}
         whole = [n for n in states if n in compared and (n, "") not in self.failures]
         for first in range(0, len(slices), self.at_once):
@@ -74,10 +84,12 @@ class Judge:
                 # What is compared with nothing itself has one view of its states.
                 alone = other is None and number in others
                 some[number] = others[number] if alone else its_states.some(first, last, other)
-            yield from self._judge_slices(slices[first:last], some)
+            yield from self.judge_tests(tests, slices[first:last], some)
 
-    def _judge_slices(self, slices: Sequence[Slice], states: Mapping[int, Slices]) -> list[Cell]:
-        tests = [test for test in self.plan.tests_on(slices[0].set_name) if test.group is None]
+    def judge_tests(
+        self, tests: Sequence[ModelTest], slices: Sequence[Slice], states: Mapping[int, Slices]
+    ) -> list[Cell]:
+        """The cells of some tests on slices of one set, of which there are not too many."""
         columns: dict[tuple[int, int], list[Cell]] = {}
         known: dict[tuple[int, int], SliceEstimates] = {}
 
@@ -133,6 +145,10 @@ class Judge:
     def _estimate(self, test: ModelTest, number: int, on: Slices) -> SliceEstimates:
         """A test's figures on slices, or for each the reason why it could not be computed."""
         count, kind = len(on), kind_of(test)
+        if on.failure is not None:
+            return SliceEstimates.repeat_failure(count, on.failure)
+        if test.name in self.questions:
+            return self._estimate_answers(test, number, on)
         if (number, "") in self.failures:
             return SliceEstimates.repeat_failure(
                 count, f"the model failed: {self.failures[number, '']}"
@@ -150,6 +166,20 @@ class Judge:
                 )
         # Of many slices some may have a value: each is tried by itself.
         return SliceEstimates.concat([self._estimate(test, number, one) for one in on.slices])
+
+    def _estimate_answers(self, test: ModelTest, number: int, on: Slices) -> SliceEstimates:
+        """What a kind makes of the answers to its question; an answer of no rows is none."""
+        if not all(on.answers):
+            return SliceEstimates.repeat_value(len(on), MetricValue(None, "empty"))
+        try:
+            estimates = kind_of(test).estimate(test, on, self._context(test, number))
+        except Exception as error:  # a user's own kind costs its own cells only
+            reason = f"the kind failed: {redacted_message(error)}"
+            return SliceEstimates.repeat_failure(len(on), reason)
+        if len(estimates.values) != len(on):
+            reason = f"the kind gave {len(estimates.values)} values for {len(on)} slices"
+            return SliceEstimates.repeat_failure(len(on), reason)
+        return estimates
 
     def _context(self, test: ModelTest, number: int) -> Context:
         return Context(

@@ -23,6 +23,7 @@ from engine.core.vocabulary import (
     SliceSet,
     TaskKind,
 )
+from engine.evaluation.answer_cells import answered_cells
 from engine.evaluation.blocks import Block, References
 from engine.evaluation.cells import Judge
 from engine.evaluation.groups import GroupedSlice
@@ -45,10 +46,23 @@ from engine.states.rows import (
     read_failures,
     read_notes,
 )
+from engine.store.answers import Answers
 
 __all__ = ["StateRow", "measure"]
 
 NOT_DETERMINISTIC = "the model is not deterministic: another run may find another value"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What an evaluation is measured from beside its states.
+
+    `reference` are the sorted states of the reference dataset, where the plan has one, `answers`
+    what is known of the plan's questions.
+    """
+
+    reference: Iterable[StateRow] = ()
+    answers: Answers = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -72,7 +86,7 @@ def measure(
     *,
     alpha: float | None = None,
     earlier: Sequence[EvaluationResult] = (),
-    reference: Iterable[StateRow] = (),
+    beside: Beside | None = None,
 ) -> EvaluationResult:
     """The cells, pictures and costs of an evaluation, from its sorted states.
 
@@ -82,7 +96,7 @@ def measure(
         alpha: the share of false alarms that all tests together may have, where an error budget
             over many runs sets it; else each test has its own, 1 - confidence.
         earlier: the run's evaluations before this one, on which thresholds may be chosen.
-        reference: the sorted states of the reference dataset, where the plan has one.
+        beside: what is known beside the states.
 
     Raises:
         DataError: when there are more slices than the plan allows.
@@ -92,7 +106,8 @@ def measure(
     judge = Judge(plan, result.failures, thresholds, result.notes)
     groups = {group_set.name: group_set for group_set in plan.group_sets}
     sets = plan.sets_by_name
-    beside = References.of(plan, reference)
+    beside = beside or Beside()
+    references = References.of(plan, beside.reference)
     chosen: dict[Slice, dict[int, RowCounts]] = {}
     slices: Counter[str] = Counter()
     for (set_name, _), in_block in groupby(rows, key=lambda row: (row.slice_set, row.block)):
@@ -108,7 +123,7 @@ def measure(
         refuse_many(plan, set_name, slices[set_name])
         places = [from_key(sets, set_name, key) for key in keys]
         states = block.slices(plan, keys)
-        beside.lay_beside(states, set_name, keys)
+        references.lay_beside(states, set_name, keys)
         result.cells += judge.block(places, states)
         for at, where in enumerate(places):
             if where.kind == "where" and groups:
@@ -118,6 +133,9 @@ def measure(
                 _draw(result, where, alone)
                 result.thresholds.update(_best_thresholds(result, alone))
     result.cells += list(_unmatched_groups(judge, result.cells, chosen)) if chosen else []
+    result.cells += (
+        list(answered_cells(judge, beside.answers, result.cells)) if judge.questions else []
+    )
     order = Order(plan)
     level = 1 - plan.confidence if alpha is None else alpha
     how = Correction(plan.correction, level, whole=alpha is not None)
@@ -128,7 +146,7 @@ def measure(
         dataset=plan.dataset,
         models=plan.models,
         baseline=plan.baseline,
-        cells=with_unique_names(_note_doubts(verdicts.cells, result.doubts)),
+        cells=with_unique_names(_with_notes(verdicts.cells, _notes(plan, result.doubts))),
         curves=result.curves,
         confusion=result.confusion,
         timings=result.meters,
@@ -151,16 +169,30 @@ def measure(
     )
 
 
-def _note_doubts(cells: Sequence[Cell], doubts: Mapping[str, str]) -> Sequence[Cell]:
-    """The cells, of which those of a model that is not deterministic say so."""
-    if not doubts:
+def _notes(plan: EvaluationPlan, doubts: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """What is to be said behind the reasons of cells, by the names of model and test."""
+    notes = {}
+    for model in plan.models:
+        of_model = NOT_DETERMINISTIC if model.name in doubts else ""
+        for test in plan.tests:
+            of_kind = "" if kind_of(test).measures_data else kind_of(test).note(test, model)
+            told = "; ".join(filter(None, [of_kind, of_model]))
+            if told:
+                notes[model.name, test.name] = told
+    return notes
+
+
+def _with_notes(cells: Sequence[Cell], notes: Mapping[tuple[str, str], str]) -> Sequence[Cell]:
+    """The cells with what is to be said behind their reasons."""
+    if not notes:
         return cells
-    return [
-        replace(cell, reason=f"{cell.reason}; {NOT_DETERMINISTIC}".removeprefix("; "))
-        if cell.model.name in doubts
-        else cell
-        for cell in cells
-    ]
+    return [_with_note(cell, notes.get((cell.model.name, cell.test.name))) for cell in cells]
+
+
+def _with_note(cell: Cell, note: str | None) -> Cell:
+    if note is None:
+        return cell
+    return replace(cell, reason=f"{cell.reason}; {note}".removeprefix("; "))
 
 
 def _compared_groups(judge: Judge, slice_set: SliceSet, block: Block) -> Iterator[Cell]:

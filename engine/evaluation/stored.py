@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.core.vocabulary import EvaluationResult
-from engine.evaluation.measure import measure
+from engine.evaluation.measure import Beside, measure
 from engine.kinds import load_extensions
 from engine.states.rows import StateRow
 from engine.store.error_budget import Budget, judged_digest
@@ -28,15 +28,15 @@ def measure_states(
     load_extensions(plan.plugins)
     alpha = budget.level(plan, judged_digest(plan, earlier))
     rows = state_rows(tables["states"], catalog)
-    return measure(
-        plan, rows, alpha=alpha, earlier=earlier, reference=reference_rows(tables, catalog)
-    )
+    return measure(plan, rows, alpha=alpha, earlier=earlier, beside=beside(tables, catalog))
 
 
-def reference_rows(tables: StoreTables, catalog: StateCatalog) -> Iterator[StateRow]:
-    """The states of an evaluation's reference dataset; none where it has none."""
+def beside(tables: StoreTables, catalog: StateCatalog) -> Beside:
+    """What the store keeps of an evaluation beside its states."""
+    reference: Iterable[StateRow] = ()
     if catalog.reference is not None:
-        yield from state_rows(tables["states"], catalog.reference)
+        reference = state_rows(tables["states"], catalog.reference)
+    return Beside(reference, catalog.known_answers)
 
 
 def budget_of(tables: StoreTables, suite: str) -> Budget:

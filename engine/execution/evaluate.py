@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -15,13 +16,15 @@ from engine.core.progress import Progress
 from engine.core.vocabulary import EvaluationResult
 from engine.evaluation.stored import budget_of, measure_states
 from engine.execution import checkpoints, distribute
+from engine.execution.answers import AnswerList, answer_questions, step_of
 from engine.execution.checkpoints import Checkpoint
 from engine.execution.incremental import StatePlan, base_note, plan_states
 from engine.execution.retry import scan_with_retry
 from engine.execution.shipping import ship
 from engine.execution.workers import check_cluster
+from engine.kinds import Query
 from engine.models import Guard
-from engine.planning import EvaluationPlan
+from engine.planning import EvaluationPlan, Question, questions
 from engine.planning.projection import select_columns
 from engine.spark import table_errors
 from engine.spark import tables as spark_tables
@@ -29,6 +32,7 @@ from engine.spark.internals import runs_here
 from engine.spark.lazy_session import LazySession
 from engine.states.codec import CodecError
 from engine.store import predictions
+from engine.store.answers import answer_rows
 from engine.store.error_budget import Budget, judged_digest
 from engine.store.prediction_rows import PREDICTED
 from engine.store.predictions import chain_rows
@@ -80,12 +84,14 @@ def evaluate(
     """
     budget = budget_of(computation.tables, computation.suite)
     catalog = compute_states(computation, plan)
+    _answer(computation, catalog)
     try:
         try:
             return _judge(computation, budget, catalog, earlier)
         except NotUpdatedError as error:
             computation.tell.say(f"{plan.name}: some states cannot be brought up to date: {error}")
             catalog = _recompute_states(computation, plan)
+            _answer(computation, catalog)
             return _judge(computation, budget, catalog, earlier)
     except CodecError as error:
         # What another run left is damaged: nothing of it is used.
@@ -94,7 +100,38 @@ def evaluate(
         )
         computation.beside.wait()
         catalog = compute_states(computation, plan, without=_writers(catalog))
+        _answer(computation, catalog)
         return _judge(computation, budget, catalog, earlier)
+
+
+def _answer(computation: Computation, catalog: StateCatalog) -> None:
+    """Finds what an evaluation asks beside its scan, and nobody has found yet."""
+    plan, asked = catalog.plan, catalog.open_questions
+    if not asked:
+        return
+    spark = computation.spark
+    computation.tell.say(f"{plan.name}: {_count_text(asked)}")
+    # A run's own row is there before anything that it found is; what measures time is alone.
+    computation.beside.wait()
+    if runs_here(spark):
+        prepare_workers(spark, [plan])
+
+    def keep(answers: AnswerList) -> None:
+        table, step = computation.tables["states"], step_of(answers)
+        target = Target(table, computation.run_id, dt.datetime.now(dt.UTC), step)
+        write_rows(answer_rows(answers), plan, target)
+        catalog.answers |= {question.place: answer for question, answer in answers}
+
+    answer_questions(spark, plan, asked, partial(_frame, spark), keep)
+
+
+def _count_text(asked: Sequence[Question]) -> str:
+    """How many queries and probes there are."""
+    queries = sum(isinstance(question.content, Query) for question in asked)
+    counts = {"query": queries, "probe": len(asked) - queries}
+    plural = {"query": "queries", "probe": "probes"}
+    told = [f"{n} {word if n == 1 else plural[word]}" for word, n in counts.items() if n]
+    return f"asking {' and '.join(told)}"
 
 
 def _writers(catalog: StateCatalog) -> list[Writer]:
@@ -113,18 +150,21 @@ def _judge(
     plan = catalog.plan
     with budget.turn(plan):
         result = measure_states(budget, computation.tables, catalog, earlier)
-        _check_rows(result)
+        _check_rows(result, questions(plan))
         budget.spend(plan, result, (computation.run_id, judged_digest(plan, earlier)))
     for name, why in result.not_deterministic.items():
         computation.tell.say(f"{plan.name}: {name!r} is not deterministic: {why}")
     return result
 
 
-def _check_rows(result: EvaluationResult) -> None:
-    """Raises CodecError where the states are not those of all the rows that the dataset has."""
+def _check_rows(result: EvaluationResult, asked: Container[str]) -> None:
+    """Raises CodecError where the states are not those of all the rows that the dataset has.
+
+    `asked` are the tests that have no states.
+    """
     rows = result.dataset.rows
     for cell in result.cells:
-        if cell.slice.kind == "overall":
+        if cell.slice.kind == "overall" and cell.test.name not in asked:
             n_rows = cell.counts.n + cell.counts.null_labels
             if n_rows != rows:
                 raise CodecError(f"they hold {n_rows:,} rows, the dataset has {rows:,}")
@@ -137,7 +177,10 @@ def compute_states(
     """What an evaluation is measured from, after computing what the store does not keep of it."""
     catalog = _catalog(computation, plan)
     todo = plan_states(computation.session, catalog, without=without)
-    if todo.nothing_to_do:
+    if not catalog.needs:
+        # Its tests ask beside the scan.
+        pass
+    elif todo.nothing_to_do:
         computation.tell.say(f"{plan.name}: all states are kept; no row is read")
     else:
         step = "damaged" if without else ""

@@ -18,6 +18,8 @@ from engine.kinds.base import (
     key_in,
     kind_of,
     parameters_text,
+    probe_of,
+    query_of,
     variants_of,
 )
 from engine.kinds.estimates import (
@@ -29,24 +31,46 @@ from engine.kinds.estimates import (
     estimate_metric,
 )
 from engine.kinds.extensions import load_extensions
+from engine.kinds.questions import (
+    COUNT,
+    MOST_SAMPLE_ROWS,
+    SLICE,
+    Predictor,
+    Probe,
+    Query,
+    column_sql,
+    figure,
+    text_sql,
+)
 
 __all__ = [
     "CLEAN",
+    "COUNT",
     "KINDS",
+    "MOST_SAMPLE_ROWS",
     "NO_DIFFERENCE",
+    "SLICE",
     "Context",
     "Difference",
     "Kind",
     "KindFile",
     "Part",
+    "Predictor",
+    "Probe",
+    "Query",
     "Section",
     "Setting",
     "SliceEstimate",
     "SliceEstimates",
+    "column_sql",
     "estimate_metric",
+    "figure",
     "key_in",
     "kind_of",
     "load_extensions",
     "parameters_text",
+    "probe_of",
+    "query_of",
+    "text_sql",
     "variants_of",
 ]

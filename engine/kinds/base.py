@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, Field, create_model
 
 from engine.conditions import CONDITIONS
+from engine.core.redaction import redacted_message
 from engine.core.registry import Registry
 from engine.core.vocabulary import (
     Cell,
@@ -27,9 +28,11 @@ from engine.core.vocabulary import (
     Severity,
     Variant,
 )
+from engine.errors import EvalMatrixError, InputError
 from engine.fields.file_model import FileModel
 from engine.fields.values import DecideField, Name, SeverityField, TextList
 from engine.kinds.estimates import SliceEstimates, estimate_metric
+from engine.kinds.questions import Probe, Query
 from engine.metrics import Metric, Problem, Slices
 from engine.states import ColumnFamily, Family, PairFamily
 
@@ -113,7 +116,9 @@ class Kind(ABC):
         compares_itself: whether a margin is held against the model's own clean predictions, so
             that it needs no baseline in the evaluation.
         measures_data: whether it measures the data, without a model.
-        reads_reference: whether it needs the same states of the evaluation's reference dataset.
+        reads_reference: whether it needs the same states of the evaluation's reference dataset, or
+            looks at its rows in a query.
+        on_slices: whether a test that names no slices is on all of them; else it is on `overall`.
         decides_by: what its tests hold against their limits where they do not say; None for what
             the suite says.
     """
@@ -124,6 +129,7 @@ class Kind(ABC):
     compares_itself: ClassVar[bool] = False
     measures_data: ClassVar[bool] = False
     reads_reference: ClassVar[bool] = False
+    on_slices: ClassVar[bool] = True
     decides_by: ClassVar[DecideBy | None] = None
 
     @abstractmethod
@@ -221,6 +227,23 @@ class Kind(ABC):
             keys += [family.key for family in self.pair_families(test, problem)]
         return keys
 
+    # What it asks beside the scan.
+
+    def query(self, test: ModelTest, setting: Setting) -> Query | None:
+        """What a test of a kind that measures the data asks of its rows; None for nothing.
+
+        Such a test has no states: what it found is in `on.answers` when it is measured.
+        """
+        return None
+
+    def probe(self, test: ModelTest, setting: Setting) -> Probe | None:
+        """What a test of models tries on each of them, loaded in a worker; None for nothing.
+
+        Such a test has no states, and is on all rows only: what a probe found of the model is in
+        `on.answers` when it is measured.
+        """
+        return None
+
     # What comes out.
 
     @abstractmethod
@@ -231,15 +254,29 @@ class Kind(ABC):
         """The figures of a test on slices, with how sure they are; by default of its metric.
 
         `on.baseline` are the same slices of what it is compared with, `on.reference` those of the
-        reference dataset.
+        reference dataset. Where the test has a query or a probe, `on.answers` are its numbers by
+        name, for each slice.
         """
         alone = self.measures_data or not context.compares
         metric, level = self.metric(test), context.level
         return estimate_metric(metric, context.problem, on, level=level, alone=alone)
 
+    def note(self, test: ModelTest, model: ModelVersion) -> str:
+        """What a reader should know of the cells of a model, behind their reasons; "" for none."""
+        return ""
+
     def cost(self, test: ModelTest, setting: Setting) -> str:
         """What it costs beside the scan, in a few words for `plan`; "" where nothing."""
-        return ""
+        if query_of(test, setting) is not None:
+            count = len(test.slice_sets)
+            return "a query" if count == 1 else f"a query on each of {count} slice sets"
+        probe = probe_of(test, setting)
+        if probe is None:
+            return ""
+        rows, count = f"{probe.rows:,} row{'' if probe.rows == 1 else 's'}", len(setting.models)
+        apart = ", one after the other" if probe.alone and count > 1 else ""
+        anew = "" if probe.keeps else ", in every run"
+        return f"a probe of {rows} in {_models_text(count)}{apart}{anew}"
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         """The kind's own part of an evaluation's report, of all cells of its tests."""
@@ -263,6 +300,58 @@ def kind_of(test: ModelTest) -> Kind:
         InputError: when no kind has its key.
     """
     return KINDS.get(test.kind)
+
+
+def _models_text(count: int) -> str:
+    return "the model" if count == 1 else f"each of {count} models"
+
+
+def query_of(test: ModelTest, setting: Setting) -> Query | None:
+    """The query of a test that measures the data.
+
+    Raises:
+        InputError: when the kind fails to say it, or gives something else.
+    """
+    kind = kind_of(test)
+    if not kind.measures_data:
+        return None
+    query = _ask(test, lambda: kind.query(test, setting))
+    if query is not None and not isinstance(query, Query):
+        raise _no_question(test, "query", query, "a Query")
+    return query
+
+
+def probe_of(test: ModelTest, setting: Setting) -> Probe | None:
+    """The probe of a test of models.
+
+    Raises:
+        InputError: when the kind fails to say it, or gives something else.
+    """
+    kind = kind_of(test)
+    if kind.measures_data:
+        return None
+    probe = _ask(test, lambda: kind.probe(test, setting))
+    if probe is not None and not isinstance(probe, Probe):
+        raise _no_question(test, "probe", probe, "a Probe")
+    return probe
+
+
+def _ask(test: ModelTest, ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except EvalMatrixError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the kind {test.kind!r} could not say what it asks: {redacted_message(error)}"
+        ) from error
+
+
+def _no_question(test: ModelTest, method: str, given: object, expected: str) -> InputError:
+    return InputError(
+        f"{method!r} of the kind {test.kind!r} gave a value of type {type(given).__name__}, "
+        f"expected {expected} or None"
+    )
 
 
 @lru_cache(maxsize=4096)

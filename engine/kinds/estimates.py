@@ -97,6 +97,15 @@ class SliceEstimates:
         return cls([value] * count, [None] * count, [NO_DIFFERENCE] * count, (Part(count),))
 
     @classmethod
+    def of_values(
+        cls, values: Sequence[MetricValue], spread: Several | None = None
+    ) -> SliceEstimates:
+        """Slices of these values, one each; `spread` is how sure they are, where it is known."""
+        count = len(values)
+        part = Part(count, spread)
+        return cls(list(values), [None] * count, [NO_DIFFERENCE] * count, (part,))
+
+    @classmethod
     def concat(cls, parts: Sequence[SliceEstimates]) -> SliceEstimates:
         """The slices of each, one after the other."""
         return cls(

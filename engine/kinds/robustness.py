@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, create_model
 
 from engine.conditions import rule
 from engine.core.registry import did_you_mean
-from engine.core.vocabulary import Cell, ModelTest, Variant
+from engine.core.vocabulary import Cell, ModelTest, ModelVersion, Variant
 from engine.fields.file_model import FileModel
 from engine.fields.values import distinct
 from engine.fields.wording import suggestion
@@ -154,10 +154,21 @@ class RobustnessKind(Kind):
 
     def cost(self, test: ModelTest, setting: Setting) -> str:
         variants = len(self.variants(test))
-        return (
+        told = (
             f"{variants} variant{'' if variants == 1 else 's'}: each model predicts each row "
             f"{variants} time{'' if variants == 1 else 's'} more"
         )
+        untouched = [repr(model.name) for model in setting.models if self.note(test, model)]
+        if not untouched:
+            return told
+        verb = "reads" if len(untouched) == 1 else "read"
+        return f"{told}; {', '.join(untouched)} {verb} none of the perturbed columns"
+
+    def note(self, test: ModelTest, model: ModelVersion) -> str:
+        perturbation, asked, _ = _parts(test)
+        if set(model.features) & set(perturbation.columns(asked)):
+            return ""
+        return "the model reads none of the perturbed columns: nothing was changed for it"
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         """The metric by severity on all rows, beside that of the clean model."""

@@ -74,7 +74,9 @@ class Slices:
 
     `families` has the states by the key of their family, whose group `first` is the first slice;
     `baseline` has the same slices, and so has `reference`, where there is one: those of another
-    dataset. `has_probabilities` is False of scores that rank rows and are nothing else.
+    dataset. `has_probabilities` is False of scores that rank rows and are nothing else. `answers`
+    are the numbers that a query or a probe found, for each slice, by name; `failure` is why it
+    found none.
     """
 
     def __init__(
@@ -92,6 +94,8 @@ class Slices:
         self.baseline = baseline
         self.reference: Slices | None = None
         self.has_probabilities = True
+        self.answers: Sequence[Mapping[str, float | None]] = ()
+        self.failure: str | None = None
         self.first = first
         self._made: dict[Hashable, Any] = {}
 
@@ -152,6 +156,7 @@ class Slices:
         )
         some.reference = None if self.reference is None else self.reference.some(first, last)
         some.has_probabilities = self.has_probabilities
+        some.answers, some.failure = self.answers[first:last], self.failure
         return some
 
     def view(self, key: str) -> Any:

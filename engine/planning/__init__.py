@@ -11,6 +11,7 @@ from engine.planning.fit import check_fit
 from engine.planning.needs import Need, code_of, libraries, needs
 from engine.planning.plan import AnyFamily, EvaluationPlan, dump_plans, load_plans
 from engine.planning.problem import label_codes, make_problem
+from engine.planning.questions import Question, QuestionPlace, distinct_questions, questions
 from engine.planning.subjects import Subject
 from engine.planning.test_names import expand_tests, free_name, metric_mistake
 from engine.states.rows import PREDICTIONS, ROWS, STATES_VERSION
@@ -23,9 +24,12 @@ __all__ = [
     "Columns",
     "EvaluationPlan",
     "Need",
+    "Question",
+    "QuestionPlace",
     "Subject",
     "check_fit",
     "code_of",
+    "distinct_questions",
     "dump_plans",
     "expand_tests",
     "free_name",
@@ -35,4 +39,5 @@ __all__ = [
     "make_problem",
     "metric_mistake",
     "needs",
+    "questions",
 ]

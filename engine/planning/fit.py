@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import pickle
+from collections.abc import Iterable, Iterator
 
+from engine.core.redaction import redacted_message
 from engine.core.registry import did_you_mean
 from engine.core.vocabulary import ModelTest
 from engine.errors import InputError
-from engine.kinds import Setting, kind_of
+from engine.kinds import Probe, Query, Setting, kind_of, probe_of, query_of
 from engine.planning.plan import EvaluationPlan
 
 
@@ -22,15 +24,56 @@ def check_fit(plan: EvaluationPlan) -> None:
     mistakes = [
         f"evaluation {plan.name!r}: test {test.name!r}: {text}"
         for test in plan.tests
-        for text in (*_missing_columns(test, setting), *kind_of(test).misfits(test, setting))
+        for text in _misfits(plan, test, setting)
     ]
     if mistakes:
         raise InputError("\n".join(mistakes))
 
 
-def _missing_columns(test: ModelTest, setting: Setting) -> Iterator[str]:
-    """The columns of which a test asks states and that the dataset lacks."""
-    for family in kind_of(test).column_families(test):
-        if family.column not in setting.types:
-            hint = did_you_mean(family.column, setting.types)
-            yield f"the dataset has no column {family.column!r}{hint}"
+def _misfits(plan: EvaluationPlan, test: ModelTest, setting: Setting) -> Iterator[str]:
+    families = kind_of(test).column_families(test)
+    yield from _missing_columns([family.column for family in families], setting)
+    yield from kind_of(test).misfits(test, setting)
+    try:
+        query, probe = query_of(test, setting), probe_of(test, setting)
+    except InputError as error:
+        yield str(error)
+        return
+    if query is not None:
+        yield from _query_misfits(query, test, setting)
+    if probe is not None:
+        yield from _probe_misfits(probe, plan, test)
+
+
+def _missing_columns(columns: Iterable[str], setting: Setting) -> Iterator[str]:
+    """The columns that a test asks for and that the dataset lacks."""
+    for column in dict.fromkeys(columns):
+        if column not in setting.types:
+            hint = did_you_mean(column, setting.types)
+            yield f"the dataset has no column {column!r}{hint}"
+
+
+def _query_misfits(query: Query, test: ModelTest, setting: Setting) -> Iterator[str]:
+    mistake = query.mistake()
+    if mistake is not None:
+        yield mistake
+        return
+    yield from _missing_columns(query.columns, setting)
+    if query.reads_reference and not kind_of(test).reads_reference:
+        yield f"its query reads a reference, expected `reads_reference` in the kind {test.kind!r}"
+
+
+def _probe_misfits(probe: Probe, plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
+    mistake = probe.mistake()
+    if mistake is not None:
+        yield mistake
+    try:
+        pickle.dumps(probe)
+    except Exception as error:  # a user's class may raise anything
+        told = redacted_message(error)
+        yield f"its probe cannot be sent to a worker: {told}; expected what can be pickled"
+    sets = plan.sets_by_name
+    sliced = [name for name in test.slice_sets if sets[name].kind != "overall"]
+    if sliced:
+        named = ", ".join(map(repr, sliced))
+        yield f"it is of a model on all rows, found the slices {named}, expected [overall]"

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from engine.core.vocabulary import ModelVersion, SliceSet, Variant, plain
+from engine.kinds import probe_of
 from engine.kinds.perturbations import PERTURBATIONS
 from engine.planning.plan import AnyFamily, EvaluationPlan
 from engine.planning.subjects import Subject
@@ -54,12 +55,12 @@ def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
     """All the states that an evaluation is measured from."""
     reading = _reading(plan)
     subjects = plan.subjects
-    own = [_of_subject(plan, subject) for subject in subjects]
+    own = [subject_parts(plan, subject) for subject in subjects]
     all_needs: list[Need] = []
     if plan.keep:
         key = [*reading, plan.columns.key, PREDICTIONS]
         all_needs = [
-            Need(n, "", PREDICTIONS, _name([*key, own[n]])) for n in range(len(plan.models))
+            Need(n, "", PREDICTIONS, name_of([*key, own[n]])) for n in range(len(plan.models))
         ]
     code = dict(plan.code)
     for slice_set in plan.scanned_sets:
@@ -70,7 +71,7 @@ def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
                 continue
             about = [reading, where, its_own]
             place = subject.number, slice_set.name
-            rows_name = None if _is_unreadable(plan, subject) else _name([*about, ROWS])
+            rows_name = None if _is_unreadable(plan, subject) else name_of([*about, ROWS])
             all_needs.append(Need(*place, ROWS, rows_name))
             for family in families:
                 paired = isinstance(family, PairFamily)
@@ -81,7 +82,7 @@ def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
                     beside = own[subject.reference]
                 digest = code.get(module_of(family), "")
                 unknown = digest is None or _is_unreadable(plan, subject)
-                state = None if unknown else _name([*about, beside, family.key, digest])
+                state = None if unknown else name_of([*about, beside, family.key, digest])
                 all_needs.append(Need(*place, family.key, state, paired, spare))
     return tuple(all_needs)
 
@@ -102,7 +103,7 @@ def module_of(family: AnyFamily | PairFamily) -> str:
 
 
 def code_of(plan: EvaluationPlan) -> tuple[tuple[str, str | None], ...]:
-    """The SHA-256 of each module of users' own that states of a plan are made by.
+    """The SHA-256 of each module of users' own that states or answers of a plan are made by.
 
     None stands for one whose source cannot be read.
     """
@@ -113,6 +114,8 @@ def code_of(plan: EvaluationPlan) -> tuple[tuple[str, str | None], ...]:
         for family in families_of(plan, slice_set, subject)
     }
     modules |= {perturbation_module(variant) for variant in plan.variants}
+    probes = (probe_of(test, plan.setting) for test in plan.tests)
+    modules |= {type(probe).__module__ for probe in probes if probe is not None}
     own = sorted(name for name in modules if name.split(".")[0] != "engine")
     return tuple((name, _source(name)) for name in own)
 
@@ -152,7 +155,7 @@ def _reading(plan: EvaluationPlan) -> list[object]:
     ]
 
 
-def _of_subject(plan: EvaluationPlan, subject: Subject) -> list[object]:
+def subject_parts(plan: EvaluationPlan, subject: Subject) -> list[object]:
     """What a subject's predictions depend on: a model as it is has the name that it always had."""
     model = subject.model
     if model is None:
@@ -179,6 +182,7 @@ def perturbation_module(variant: Variant) -> str:
     return type(PERTURBATIONS.get(variant.perturbation)).__module__
 
 
-def _name(about: Sequence[object]) -> str:
+def name_of(about: Sequence[object]) -> str:
+    """The name of what is made of all this."""
     text = json.dumps(plain(about), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

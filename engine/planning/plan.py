@@ -25,7 +25,7 @@ from engine.core.vocabulary import (
     plain,
 )
 from engine.errors import DataError
-from engine.kinds import Setting, kind_of, variants_of
+from engine.kinds import Setting, kind_of, probe_of, query_of, variants_of
 from engine.kinds.metric import ANY_THRESHOLD
 from engine.metrics import Problem, Sampling
 from engine.planning.subjects import Subject
@@ -80,9 +80,16 @@ class EvaluationPlan:
         It is a plan of its own: it has the same slices and blocks, its states have names, are kept
         and brought up to date like others.
         """
-        tests = tuple(test for test in self.tests if kind_of(test).reads_reference)
-        if not tests:
+        asking = [test for test in self.tests if kind_of(test).reads_reference]
+        if not asking:
             return replace(self, reference=None)
+        # A query reads the rows themselves, a probe is of a model: neither asks for states of them.
+        setting = self.setting
+        tests = tuple(
+            test
+            for test in asking
+            if query_of(test, setting) is None and probe_of(test, setting) is None
+        )
         # No suite can write such a name.
         reference = replace(
             self,
@@ -149,8 +156,14 @@ class EvaluationPlan:
 
     @property
     def tests_models(self) -> bool:
-        """Whether any test is about models: else none predicts."""
-        return any(not kind_of(test).measures_data for test in self.tests)
+        """Whether any test is about what models predict: else none does in the scan."""
+        return any(self._reads_predictions(test) for test in self.tests)
+
+    def _reads_predictions(self, test: ModelTest) -> bool:
+        kind = kind_of(test)
+        if kind.measures_data:
+            return False
+        return bool(kind.families(test, self.problem) or kind.pair_families(test, self.problem))
 
     def is_about(self, test: ModelTest, subject: Subject) -> bool:
         """Whether a test has cells of a subject."""
@@ -162,8 +175,11 @@ class EvaluationPlan:
     def bucket_columns(self) -> tuple[str, ...]:
         """The columns by which a row is put in a bucket: its cluster, its query, its key."""
         whole = self.columns.cluster or self.columns.query
-        if whole is not None:
-            return (whole,)
+        return self.row_columns if whole is None else (whole,)
+
+    @property
+    def row_columns(self) -> tuple[str, ...]:
+        """The columns that tell a row from others: its key, else all of it."""
         return self.columns.key or tuple(name for name, _ in self.dataset.schema)
 
     @property

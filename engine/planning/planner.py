@@ -33,7 +33,7 @@ from engine.data.profile import Profile, aggregate, check_predicates, make_profi
 from engine.data.profile_updates import updated_stats
 from engine.data.source import Source, pin_source
 from engine.errors import DataError, EvalMatrixError, InputError, ModelError
-from engine.kinds import kind_of
+from engine.kinds import kind_of, query_of
 from engine.models import check_inputs
 from engine.planning import (
     Columns,
@@ -165,10 +165,16 @@ def _with_reference(store: Store, look: _Look, plan: EvaluationPlan) -> Evaluati
     """The plan with that of the reference dataset, which has what models and tests read."""
     name, source, seen = look.evaluation.dataset.name, look.source, look.profile
     types, wanted = dict(plan.dataset.schema), {}
-    for model in plan.models:
-        wanted.update(dict.fromkeys(model.features))
-    for test in plan.tests:
-        wanted.update({family.column: None for family in kind_of(test).column_families(test)})
+    reading = [test for test in plan.tests if kind_of(test).reads_reference]
+    queries = [query_of(test, plan.setting) for test in reading]
+    if not all(queries):
+        # A scan of it reads what models and tests read.
+        for model in plan.models:
+            wanted.update(dict.fromkeys(model.features))
+        for test in plan.tests:
+            wanted.update({family.column: None for family in kind_of(test).column_families(test)})
+    for query in filter(None, queries):
+        wanted.update(dict.fromkeys(query.columns))
     there = dict(source.schema)
     missing = [column for column in wanted if column not in there]
     if missing:

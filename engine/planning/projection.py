@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, VariantType
 
+from engine.core.vocabulary import SliceSet
 from engine.kinds import kind_of
 from engine.planning import EvaluationPlan
 from engine.planning.scan_columns import BUCKET_COLUMN, KEY_COLUMN, ROW_COLUMN
@@ -63,6 +66,47 @@ def select_columns(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
     )
 
 
+def sample_rows(
+    frame: DataFrame, plan: EvaluationPlan, names: Sequence[str], rows: int
+) -> DataFrame:
+    """The rows with the smallest hash of the key, the same on any partitioning, in no order.
+
+    They have the columns `names` as `c0`, `c1`, ... and two hashes more by which they are ordered:
+    of the key, and where keys are equal of these columns.
+    """
+    chosen = [F.col(column(name)).alias(f"c{place}") for place, name in enumerate(names)]
+    rest = F.xxhash64(*[hashable(frame.schema[name]) for name in names])
+    order = [_row(frame, plan).alias(f"c{len(names)}"), rest.alias(f"c{len(names) + 1}")]
+    sample = frame.select(*chosen, *order)
+    return sample.orderBy(*sample.columns[-2:]).limit(rows)
+
+
+def slice_column(frame: DataFrame, slice_set: SliceSet) -> Column:
+    """What tells the slices of a set apart: a struct of `d0`, `d1`, ... and `matches`.
+
+    The values of a dimension are the column's, or of bins the lower edge of each (minus infinity
+    for the first), so that they are placed as the rows are. `matches` is the set's predicate.
+    """
+    parts = [
+        _dimension(frame.schema[dimension.column], dimension.edges).alias(f"d{place}")
+        for place, dimension in enumerate(slice_set.dimensions)
+    ]
+    where = F.lit(True) if slice_set.where is None else F.expr(slice_set.where).cast("boolean")
+    return F.struct(*parts, F.coalesce(where, F.lit(False)).alias("matches"))
+
+
+def _dimension(field: StructField, edges: Sequence[float] | None) -> Column:
+    value = F.col(column(field.name))
+    if edges is None:
+        # One zero and one NaN, as `hashable` has them, of the column's own type.
+        return hashable(field).cast(field.dataType)
+    number = value.cast("double")
+    lower = F.when(number.isNull() | F.isnan(number), number)
+    for edge in reversed(edges):
+        lower = lower.when(number >= F.lit(float(edge)), F.lit(float(edge)))
+    return lower.otherwise(F.lit(float("-inf")))
+
+
 def key_text(*names: str) -> Column:
     """The key of a row as one text, under which its predictions are kept."""
     return F.to_json(F.struct(*[F.col(column(name)) for name in names]))
@@ -81,8 +125,7 @@ def _bucket(frame: DataFrame, plan: EvaluationPlan) -> Column:
 
 def _row(frame: DataFrame, plan: EvaluationPlan) -> Column:
     """A hash of a row's key, or of all of it, by which its perturbations are drawn."""
-    names = plan.columns.key or tuple(name for name, _ in plan.dataset.schema)
-    return F.xxhash64(*[hashable(frame.schema[name]) for name in names])
+    return F.xxhash64(*[hashable(frame.schema[name]) for name in plan.row_columns])
 
 
 def hashable(field: StructField) -> Column:

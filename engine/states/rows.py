@@ -25,14 +25,16 @@ ROWS = "rows"
 OUT_BYTES = 32 * 2**20
 
 # The families of rows that hold no state: why there is none, why one could not be taken from
-# another, what a scan cost, which model is not deterministic, and how many of its predictions were
-# clipped or cannot be used, by what is wrong with them.
+# another, what a scan cost, which model is not deterministic, how many of its predictions were
+# clipped or cannot be used, by what is wrong with them, and what a question found.
 FAILURE = "failure"
 IRREVERSIBLE = "irreversible"
 METER = "meter"
 CHANCE = "chance"
 NOTES = "notes"
 CLIPPED = "clipped"
+ANSWER = "answer"
+
 STATE_SCHEMA = pa.schema(
     [
         ("slice_set", pa.string()),

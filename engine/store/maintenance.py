@@ -17,7 +17,7 @@ import pyarrow as pa
 from engine.core.locations import Store
 from engine.errors import InputError
 from engine.kinds import load_extensions
-from engine.planning import load_plans, needs
+from engine.planning import distinct_questions, load_plans, needs
 from engine.states.rows import PREDICTIONS
 from engine.store.tables import StoreTable, StoreTables
 
@@ -131,8 +131,9 @@ def _recent(table: StoreTable, since: dt.datetime) -> Recent:
                 continue
             for plan in (evaluation, evaluation.reference):
                 if plan is not None:
-                    named = {need.state for need in needs(plan) if need.state is not None}
-                    states |= {(state, plan.dataset.version) for state in named}
+                    named = {need.state for need in needs(plan)}
+                    named |= {question.name for question in distinct_questions(plan)}
+                    states |= {(name, plan.dataset.version) for name in named if name is not None}
     return Recent(frozenset(row["run_id"] for row in runs), frozenset(states))
 
 

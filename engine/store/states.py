@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from engine.delta.filters import Filter
 from engine.errors import InputError
-from engine.planning import EvaluationPlan, Need, needs
+from engine.planning import EvaluationPlan, Need, Question, distinct_questions, needs
 from engine.states.rows import (
+    ANSWER,
     CHANCE,
     FAILURE,
     IRREVERSIBLE,
@@ -27,6 +28,7 @@ from engine.states.rows import (
     STATES_VERSION,
     read_failures,
 )
+from engine.store.answers import Answer, Answers, find_answers
 from engine.store.tables import StoreTable
 
 Place = tuple[int, str, str]
@@ -72,7 +74,8 @@ class StateCatalog:
     `failed` are the reasons of this run's own failures by model and family; `lost` are the places
     of states that could not be taken from others, with the reason. `unread` is set where a scan has
     just written what is believed to be kept, and its notes have not been read. `reference` is that
-    of the plan's reference dataset.
+    of the plan's reference dataset. `answers` are those of the run itself, `other_answers` those
+    that others left.
     """
 
     plan: EvaluationPlan
@@ -84,10 +87,14 @@ class StateCatalog:
     fresh: tuple[str, pa.Table] | None = None
     own_steps: set[str] = field(default_factory=set)
     reference: StateCatalog | None = None
+    answers: dict[tuple[int, str, str], Answer] = field(default_factory=dict)
+    other_answers: dict[tuple[int, str, str], Answer] = field(default_factory=dict)
     needs: tuple[Need, ...] = field(init=False)
+    questions: tuple[Question, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.needs = needs(self.plan)
+        self.questions = distinct_questions(self.plan)
 
     def usable(self, version: int, without: Iterable[Writer] = ()) -> dict[Place, Kept]:
         """The kept state of each need at a version of the dataset, where there is one.
@@ -140,8 +147,20 @@ class StateCatalog:
     def forget_others(self) -> None:
         """Leaves only what the run itself has made."""
         self.kept = [entry for entry in self.kept if entry.writer.is_of(self.run_id, self.plan)]
+        self.other_answers.clear()
         if self.reference is not None:
             self.reference.forget_others()
+
+    @property
+    def known_answers(self) -> Answers:
+        """What is known of the questions, the run's own first."""
+        return {**self.other_answers, **self.answers}
+
+    @property
+    def open_questions(self) -> list[Question]:
+        """What is asked and has no answer yet, nor was tried by the run in vain."""
+        known = self.known_answers
+        return [question for question in self.questions if question.place not in known]
 
     @property
     def versions(self) -> list[int]:
@@ -175,6 +194,8 @@ def find_states(table: StoreTable, plan: EvaluationPlan, *, run_id: str) -> Stat
     """Looks up what a store keeps that an evaluation of a run could use."""
     catalog = StateCatalog(plan, run_id)
     _sort_out(catalog, _catalog_rows(table, plan))
+    asked = catalog.questions
+    catalog.answers, catalog.other_answers = find_answers(table, plan, asked, run_id=run_id)
     if plan.reference is not None:
         catalog.reference = find_states(table, plan.reference, run_id=run_id)
     return catalog
@@ -193,7 +214,7 @@ def _catalog_rows(table: StoreTable, plan: EvaluationPlan) -> list[dict[str, Any
     states = table.rows(["state", "blocks", *about], [*where, ("slice_set", "!=", "")], spares=True)
     notes = table.rows(
         ["state", "blocks", *about, "slice_keys", "payload"],
-        [*where, ("slice_set", "=", "")],
+        [*where, ("slice_set", "=", ""), ("family", "!=", ANSWER)],
         spares=True,
     ).rename_columns({"payload": "note", "slice_keys": "about"})
     rows = [*states.to_pylist(), *notes.to_pylist()]
@@ -292,7 +313,7 @@ def missing_needs(catalog: StateCatalog, without: Iterable[Writer] = ()) -> list
 
 def check_complete(table: StoreTable, catalog: StateCatalog) -> None:
     """Raises InputError where the store lacks what a run's evaluation was measured from."""
-    if all(need.spare for need in missing_needs(catalog)):
+    if all(need.spare for need in missing_needs(catalog)) and not catalog.open_questions:
         if catalog.reference is not None:
             check_complete(table, catalog.reference)
         return

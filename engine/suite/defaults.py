@@ -149,10 +149,11 @@ def _test(file: KindFile, metric: Callable[[str], str], all_slices: tuple[str, .
     kind = KINDS.get(file.kind)
     values = ((CONDITIONS.get(name), getattr(file, name)) for name in kind.conditions)
     conditions = (rule.read(value) for rule, value in values)
+    usual_slices = all_slices if kind.on_slices else (OVERALL,)
     test = ModelTest(
         name="",
         conditions=tuple(condition for condition in conditions if condition is not None),
-        slice_sets=all_slices if file.slices is None else tuple(file.slices),
+        slice_sets=usual_slices if file.slices is None else tuple(file.slices),
         severity=file.severity,
         corrected=file.corrected,
         kind=kind.key,

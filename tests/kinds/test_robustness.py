@@ -278,3 +278,25 @@ def test_a_perturbation_that_fails_costs_its_own_cells(
     assert next(cell for cell in cells if cell.variant == "clean").measured.value is not None
     for cell in (cell for cell in cells if cell.variant != "clean"):
         assert cell.verdict is Verdict.ERROR and "the model failed" in cell.reason
+
+
+def test_a_model_that_reads_none_of_the_columns_is_told_of(
+    models: Models, fitted: LogisticRegression
+) -> None:
+    """Its cells pass, since nothing was changed for it, and say so; a suite may have both."""
+    known = models.of("logistic", fitted)
+    blind = replace(models.odd(""), name="blind", features=("a",))
+    test = robustness("accuracy", Condition("max_drop", 0.5), columns=["b"], sets=[OVERALL])
+    plan = plan_for([known, blind], test)
+    check_fit(plan)
+    cells = evaluated(plan, table_of()).cells
+    for cell in cells:
+        says = "; the model reads none of the perturbed columns" in cell.reason
+        assert says == (cell.model.name == "blind"), cell.reason
+        assert cell.verdict is Verdict.PASS
+    assert {cell.delta for cell in cells if cell.model.name == "blind"} == {0.0}
+    cost = KINDS.get("robustness").cost(test, plan.setting)
+    assert cost.endswith("3 times more; 'blind' reads none of the perturbed columns")
+    # Where it reads one of them, there is nothing to say.
+    both = robustness("accuracy", columns=["a", "b"])
+    assert "none" not in KINDS.get("robustness").cost(both, plan.setting)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from engine.kinds import KINDS
+from engine.metrics import METRICS
 from engine.spark.delta_sql import SqlTable, is_table
 from engine.spark.internals import delta_jars
 from engine.spark.session import QUICK_JAVA
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 START_SECONDS = 120
+# Driver, server and workers find it from the root of the repository.
+OWN_KINDS = "tests.runs.own_question_kinds"
 SETTINGS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -138,7 +142,18 @@ print("at", spark.range(0, 1, 1, 1).mapInArrow(where, "at string").collect()[0].
 """
 
 
+@pytest.fixture
+def own_kinds() -> Iterator[None]:
+    yield
+    # Other tests look at the kinds that are shipped.
+    for kind in sys.modules[OWN_KINDS].OWN:
+        KINDS._things.pop(kind.key, None)
+    METRICS._loaded.discard(f"module {OWN_KINDS}")
+    sys.modules.pop(OWN_KINDS, None)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("own_kinds")
 def test_the_callers_own_remote_session(
     root: Path,
     server: str,
@@ -157,9 +172,12 @@ def test_the_callers_own_remote_session(
             {"metric": "f1", "min": 0.1},
             {"robustness": {"noise": ["f0"], "severities": [3]}, "metric": "roc_auc"},
             {"data_quality": {"not_null": "age"}, "max_share": 0.5},
+            {"repeats": "country", "max": 1},
+            {"batch_row": 9, "max": 0.1},
         ],
         baseline="good",
     )
+    suite["plugins"] = [OWN_KINDS]
     evaluated(suite, "remote", run_id="classic-1")
     script = tmp_path / "remote.py"
     script.write_text(WITH_A_SESSION)

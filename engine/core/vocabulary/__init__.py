@@ -7,6 +7,7 @@ so that none has to know another room's insides.
 
 from __future__ import annotations
 
+from engine.core.vocabulary.answers import Numbers, plain_numbers
 from engine.core.vocabulary.data import Columns, DatasetVersion, Dimension, Slice, SliceSet
 from engine.core.vocabulary.enums import (
     DecideBy,
@@ -61,6 +62,7 @@ __all__ = [
     "MetricValue",
     "ModelTest",
     "ModelVersion",
+    "Numbers",
     "Output",
     "OverRuns",
     "Predictions",
@@ -77,4 +79,5 @@ __all__ = [
     "Verdict",
     "Within",
     "plain",
+    "plain_numbers",
 ]

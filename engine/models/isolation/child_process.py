@@ -18,18 +18,21 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 
 from engine.core.redaction import Told, redacted_message
-from engine.core.vocabulary import ModelVersion
+from engine.core.vocabulary import ModelVersion, plain_numbers
+from engine.errors import InputError
 from engine.models.isolation.limits import LOADING_SECONDS, Limits, ModelStopped, memory_limit, slow
-from engine.models.load import load
+from engine.models.load import Predictor, load
 from engine.models.outputs import Prediction
 
 _COMMAND = "from engine.models.isolation.child_process import main; main()"
+# What a message begins with that holds a probe; a batch alone begins with Arrow's own mark.
+_PROBE = b"probe"
 # Longer than the worker waits: this is for a process whose worker has gone.
 _GRACE_SECONDS = 60.0
 _LENGTH = struct.Struct("<Q")
@@ -57,12 +60,35 @@ class Child:
             ModelStopped: when the process has ended, or was killed because it did not answer.
             Told: what may be told of what the model raised.
         """
+        self._load()
+        names = [name for name in self.model.features if name in batch.schema.names]
+        answer = _read_answer(self._ask(_to_bytes(batch.select(names)), self.limits.seconds))
+        return answer.read_prediction()
+
+    def probe(
+        self, probe: Any, batch: pa.RecordBatch, baseline: ModelVersion | None = None
+    ) -> dict[str, float | None]:
+        """What a probe (`engine.kinds.Probe`) finds of the model, which it is given loaded.
+
+        Args:
+            probe: is pickled; all that it does is done in the process.
+            batch: the sample that it gets.
+            baseline: a model that it is given as well.
+
+        Raises:
+            ModelStopped: when the process has ended, or was killed because it did not answer.
+            Told: what may be told of what the probe or the model raised.
+        """
+        self._load()
+        message = _PROBE + pickle.dumps((probe, _to_bytes(batch), baseline))
+        seconds = self.limits.seconds + (0.0 if baseline is None else LOADING_SECONDS)
+        return _read_answer(self._ask(message, seconds)).numbers or {}
+
+    def _load(self) -> None:
         if not self.loaded:
             about = pickle.dumps((self.model, self.limits))
             _read_answer(self._ask(about, self.limits.seconds + LOADING_SECONDS))
             self.loaded = True
-        names = [name for name in self.model.features if name in batch.schema.names]
-        return _read_answer(self._ask(_to_bytes(batch.select(names)), self.limits.seconds))
 
     def _ask(self, message: bytes, seconds: float) -> bytes:
         process = self._process
@@ -135,10 +161,14 @@ def _to_bytes(batch: pa.RecordBatch) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a model's process says: a prediction, or what may be told of an error, and its kind."""
+    """What a model's process says: a prediction, the numbers of a probe, or an error.
+
+    Of an error it is its kind and what may be told.
+    """
 
     prediction: Prediction | None = None
     error: tuple[str, str] | None = None
+    numbers: dict[str, float | None] | None = None
 
     def to_bytes(self) -> bytes:
         out = io.BytesIO()
@@ -146,17 +176,24 @@ class _Answer:
             "scores": self.prediction.scores, "labels": self.prediction.labels
         }  # fmt: skip
         present = {name: array for name, array in arrays.items() if array is not None}
-        np.savez(out, error=np.array(json.dumps(self.error)), **present)  # type: ignore[arg-type]
+        told = {"error": self.error, "numbers": self.numbers}
+        np.savez(out, told=np.array(json.dumps(told)), **present)  # type: ignore[arg-type]
         return out.getvalue()
 
+    def read_prediction(self) -> Prediction:
+        """The prediction, which it has."""
+        assert self.prediction is not None, "a batch was sent"
+        return self.prediction
 
-def _read_answer(answer: bytes) -> Prediction:
-    """The prediction in an answer; raises the error that it tells of."""
+
+def _read_answer(answer: bytes) -> _Answer:
+    """An answer; raises the error that it tells of."""
     with np.load(io.BytesIO(answer), allow_pickle=False) as arrays:
-        error = json.loads(str(arrays["error"]))
-        if error is None:
-            return Prediction(**{name: arrays[name] for name in arrays.files if name != "error"})
-    name, message = error
+        told = json.loads(str(arrays["told"]))
+        if told["error"] is None:
+            parts = {name: arrays[name] for name in arrays.files if name != "told"}
+            return _Answer(Prediction(**parts), numbers=told["numbers"])
+    name, message = told["error"]
     raise ModelStopped(message) if name == ModelStopped.__name__ else Told(message)
 
 
@@ -170,7 +207,8 @@ def main() -> None:
         model, limits = pickle.loads(_receive(requests))
         message = b""
         while True:
-            more = 0.0 if message else LOADING_SECONDS
+            # To load a model takes time: the first, and a baseline that a probe is given.
+            more = LOADING_SECONDS if not message or message.startswith(_PROBE) else 0.0
             faulthandler.dump_traceback_later(limits.seconds + more + _GRACE_SECONDS, exit=True)
             answer = _answer(model, limits, message).to_bytes()
             faulthandler.cancel_dump_traceback_later()
@@ -181,12 +219,14 @@ def main() -> None:
 
 
 def _answer(model: ModelVersion, limits: Limits, message: bytes) -> _Answer:
-    """Loads the model, and predicts the batch in a message where there is one."""
+    """Loads the model, and does what a message says where there is one."""
     try:
         with memory_limit(limits.memory):
             predictor = load(model)
             if not message:
                 return _Answer()
+            if message.startswith(_PROBE):
+                return _Answer(numbers=_run_probe(predictor, message[len(_PROBE) :]))
             with pa.ipc.open_stream(message) as reader:
                 table = reader.read_all()
             return _Answer(predictor.predict(table))
@@ -194,3 +234,15 @@ def _answer(model: ModelVersion, limits: Limits, message: bytes) -> _Answer:
         return _Answer(error=(ModelStopped.__name__, str(stopped)))
     except BaseException as error:  # the worker makes an ERROR of it
         return _Answer(error=(Told.__name__, redacted_message(error)))
+
+
+def _run_probe(predictor: Predictor, message: bytes) -> dict[str, float | None]:
+    probe, sample, baseline = pickle.loads(message)
+    with pa.ipc.open_stream(sample) as reader:
+        batch = reader.read_next_batch()
+    other = None if baseline is None else load(baseline)
+    answer = probe.run(predictor, batch, other)
+    try:
+        return plain_numbers(answer)
+    except InputError as error:
+        raise Told(str(error)) from None

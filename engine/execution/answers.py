@@ -1,0 +1,249 @@
+"""Finds what an evaluation asks beside its scan: queries by Spark SQL, probes on the workers.
+
+A query gives a row for each slice, a probe a few numbers: nothing else comes to the driver. What a
+question finds is written as soon as it is known, so that a run that is killed keeps it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any
+
+import pyarrow as pa
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from engine.core.disk_errors import disk_error_of
+from engine.core.vocabulary import SliceSet, plain_numbers
+from engine.errors import EvalMatrixError, InputError
+from engine.execution.kernel.probes import (
+    ORDER,
+    PROBED_DDL,
+    ProbeTask,
+    probe,
+    probe_tasks,
+    sample_columns,
+)
+from engine.kinds import COUNT, SLICE, Query
+from engine.models.isolation.limits import die_first
+from engine.planning import EvaluationPlan, Question, QuestionPlace
+from engine.planning.projection import sample_rows, slice_column
+from engine.planning.slices import Slicer, slice_key, where_column
+from engine.spark import table_errors
+from engine.spark.error_messages import first_line
+from engine.spark.internals import job_description
+from engine.spark.tables import column
+from engine.store.answers import Answer
+
+AnswerList = Sequence[tuple[Question, Answer]]
+
+_NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "boolean", "decimal")
+# How Spark says that a job was cancelled: that is no fault of the query.
+_CANCELLED = ("cancelled", "canceled", "OPERATION_CANCELED")
+
+
+def answer_questions(
+    spark: SparkSession,
+    plan: EvaluationPlan,
+    asked: Sequence[Question],
+    frames: Callable[[EvaluationPlan], DataFrame],
+    keep: Callable[[AnswerList], None],
+) -> None:
+    """Answers questions, and hands over each answer, or those of a job, as soon as it is known.
+
+    Args:
+        spark: the session.
+        plan: the evaluation.
+        asked: what has no answer.
+        frames: gives the rows that a plan has pinned.
+        keep: is given what was found.
+
+    Raises:
+        StoreError: when the data cannot be read, or the machinery fails.
+    """
+    for question in asked:
+        if isinstance(question.content, Query):
+            with job_description(spark, f"{plan.name}: the query of {question.test.name}"):
+                keep([(question, _answer_query(spark, plan, question, frames))])
+    by_place = {question.place: question for question in asked}
+    tasks = probe_tasks(plan, asked)
+    if not tasks:
+        return
+    with _sample(frames(plan), plan, tasks) as sample:
+        for together in _jobs(tasks):
+            names = ", ".join(dict.fromkeys(task.model.name for task in together))
+            with job_description(spark, f"{plan.name}: probes of {names}"):
+                answers = _probe_models(sample, plan, together)
+            keep([(by_place[place], answer) for place, answer in answers])
+
+
+def step_of(answers: AnswerList) -> str:
+    """The step of a run under which answers are written."""
+    text = json.dumps(sorted(question.place for question, _ in answers))
+    return f"answers {hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def _jobs(tasks: Sequence[ProbeTask]) -> Iterator[list[ProbeTask]]:
+    """The probes of one job: all that need not be alone, then each of the others."""
+    beside = [task for task in tasks if not task.alone]
+    if beside:
+        yield beside
+    for task in tasks:
+        if task.alone:
+            yield [task]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The rows that models are tried with, and what their columns are called for the models."""
+
+    frame: DataFrame
+    names: tuple[str, ...]
+
+
+@contextmanager
+def _sample(
+    frame: DataFrame, plan: EvaluationPlan, tasks: Sequence[ProbeTask]
+) -> Iterator[_Sample]:
+    """The sample of all probes, which is held where more than one reads it."""
+    names = sample_columns(tasks)
+    rows = sample_rows(frame, plan, names, max(task.rows for task in tasks))
+    if len(tasks) > 1:
+        rows = rows.persist()
+    try:
+        yield _Sample(rows, (*names, *ORDER))
+    finally:
+        if len(tasks) > 1:
+            rows.unpersist()
+
+
+def _probe_models(
+    sample: _Sample, plan: EvaluationPlan, tasks: Sequence[ProbeTask]
+) -> list[tuple[QuestionPlace, Answer]]:
+    """What probes found, in one job with a partition for each model."""
+    rows = sample.frame.coalesce(1)
+    parts = [
+        rows.mapInArrow(partial(_probe, task=t, names=sample.names), PROBED_DDL) for t in tasks
+    ]
+    try:
+        answers = reduce(DataFrame.unionByName, parts).toArrow()
+    except Exception as error:
+        raise _read_error(error, plan) from error
+    places = (tuple(json.loads(text)) for text in answers["place"].to_pylist())
+    payloads = (Answer.decode(payload) for payload in answers["payload"].to_pylist())
+    return list(zip(places, payloads, strict=True))
+
+
+def _probe(
+    batches: Iterable[pa.RecordBatch], task: ProbeTask, names: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    die_first()
+    return probe((batch.rename_columns(list(names)) for batch in batches), task)
+
+
+def _answer_query(
+    spark: SparkSession,
+    plan: EvaluationPlan,
+    question: Question,
+    frames: Callable[[EvaluationPlan], DataFrame],
+) -> Answer:
+    query, slice_set = question.content, question.slice_set
+    assert isinstance(query, Query), "it is asked of the rows"
+    given: dict[str, Any] = {"rows": _rows(frames(plan), query, slice_set)}
+    if query.reads_reference:
+        assert plan.reference is not None, "its kind reads a reference"
+        given["reference"] = _rows(frames(plan.reference), query, slice_set)
+    try:
+        answer = spark.sql(query.text, **given)
+        _check_columns(answer, given["rows"])
+        return Answer(_slices(answer, plan, slice_set))
+    except InputError as error:
+        return Answer(failure=f"the query failed: {error}")
+    except PySparkException as error:
+        # What is wrong with the data or with Spark is no fault of the query.
+        if disk_error_of(error) is not None or any(word in str(error) for word in _CANCELLED):
+            raise _read_error(error, plan) from error
+        return Answer(failure=f"the query failed: {first_line(error)}")
+    except Exception as error:
+        raise _read_error(error, plan) from error
+
+
+def _read_error(error: Exception, plan: EvaluationPlan) -> EvalMatrixError:
+    named = f"evaluation {plan.name!r}: dataset {plan.dataset.name!r}"
+    return table_errors.read_error(error, named, under_way=True)
+
+
+def _rows(frame: DataFrame, query: Query, slice_set: SliceSet) -> DataFrame:
+    """The rows that a query reads: its columns, and that of the slice."""
+    columns = [F.col(column(name)) for name in dict.fromkeys(query.columns)]
+    return frame.select(*columns, slice_column(frame, slice_set).alias(SLICE))
+
+
+def _check_columns(answer: DataFrame, rows: DataFrame) -> None:
+    """Refuses an answer that is none.
+
+    Raises:
+        InputError: for a column that is missing, stands twice, or is no number.
+    """
+    names, types = answer.columns, dict(answer.dtypes)
+    if len(set(names)) < len(names) or not {SLICE, COUNT} <= set(names):
+        raise InputError(
+            f"it gave the columns {names}, expected {SLICE!r}, {COUNT!r} and numbers, each once"
+        )
+    if types[SLICE] != dict(rows.dtypes)[SLICE]:
+        raise InputError(f"its column {SLICE!r} is not that of the rows, expected it as it is")
+    for name in names:
+        if name != SLICE and types[name].partition("(")[0] not in _NUMBERS:
+            raise InputError(f"its column {name!r} is of type {types[name]}, expected a number")
+
+
+def _slices(
+    answer: DataFrame, plan: EvaluationPlan, slice_set: SliceSet
+) -> dict[str, dict[str, float | None]]:
+    """The numbers of each slice by its key; runs the query.
+
+    Raises:
+        InputError: when they are not a row for each slice.
+    """
+    names = [name for name in answer.columns if name != SLICE]
+    dimensions = [dimension.column for dimension in slice_set.dimensions]
+    of_slice = [F.col(f"{SLICE}.d{place}") for place in range(len(dimensions))]
+    numbers = [F.col(column(name)).cast("double").alias(f"c{n}") for n, name in enumerate(names)]
+    matching = answer.where(F.col(f"{SLICE}.matches")).select(*of_slice, *numbers)
+    table = matching.limit(plan.max_slices + 1).toArrow().combine_chunks()
+    if table.num_rows > plan.max_slices:
+        raise InputError(f"it gave more rows than max_slices ({plan.max_slices:,})")
+    if not table.num_rows:
+        if slice_set.where is None:
+            raise InputError("it gave no row, expected one for each slice")
+        return {}
+    (batch,) = table.to_batches()
+    keys = _keys(batch.columns[: len(dimensions)], slice_set, batch.num_rows)
+    if len(set(keys)) < len(keys):
+        raise InputError(
+            f"it gave {len(keys):,} rows for {len(set(keys)):,} slices, expected one for each "
+            f"(GROUP BY {SLICE})"
+        )
+    columns = [values.to_pylist() for values in batch.columns[len(dimensions) :]]
+    slices = {}
+    for key, values in zip(keys, zip(*columns, strict=True), strict=True):
+        slices[key] = plain_numbers(dict(zip(names, values, strict=True)))
+        if slices[key][COUNT] is None:
+            raise InputError(f"its column {COUNT!r} is null, expected the rows of the slice")
+    return slices
+
+
+def _keys(values: Sequence[pa.Array], slice_set: SliceSet, rows: int) -> list[str]:
+    """The keys of slices, from the values of their dimensions as the scan would place them."""
+    columns = {d.column: array for d, array in zip(slice_set.dimensions, values, strict=True)}
+    columns[where_column(0)] = pa.array([True] * rows)
+    slicer = Slicer([slice_set])
+    (placed,) = slicer.place(pa.RecordBatch.from_pydict(columns))
+    (index,) = slicer.indices
+    return [slice_key(index.keys[group]) for group in placed.groups.tolist()]

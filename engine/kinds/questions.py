@@ -1,0 +1,172 @@
+"""What a kind may ask beside the scan: a query of the rows, a probe of a loaded model.
+
+Neither adds up as states do. What each found is an *answer*, a few numbers by name, which is kept
+for the model, the dataset version and all that was asked, and made anew for another version.
+"""
+
+from __future__ import annotations
+
+import string
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from engine.core.vocabulary import Numbers, TaskKind
+from engine.errors import InputError
+from engine.metrics import Metric
+
+# The column by which a query is grouped, and the one that has the rows of each slice.
+SLICE = "_slice"
+COUNT = "n"
+
+MOST_SAMPLE_ROWS = 10_000
+
+
+class Predictor(Protocol):
+    """A model that is loaded: what the scan asks, too."""
+
+    def predict(self, batch: pa.RecordBatch) -> Any:
+        """The prediction for rows: `scores` of float64 or None, `labels` of int64 or None.
+
+        The rows have the model's columns; others are not looked at. No rows are a batch as well.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query in Spark SQL over the pinned rows.
+
+    `text` reads `{rows}`, the rows of the dataset's version, and where it wants `{reference}`,
+    those of the reference's. Both have `columns` and one more, `_slice`, by which they are to be
+    grouped: `SELECT _slice, count(*) AS n, ... FROM {rows} GROUP BY _slice`. It gives a row for
+    each slice, with `_slice`, `n` (the rows of the slice) and numbers under names of its own.
+    Names of columns are written by `column_sql`, texts by `text_sql`. The query runs once for each
+    slice set that its test is on.
+    """
+
+    text: str
+    columns: tuple[str, ...]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """What stands in braces.
+
+        Raises:
+            ValueError: when the braces do not match.
+        """
+        parts = string.Formatter().parse(self.text)
+        return frozenset(
+            f"{name}{f'!{how}' if how else ''}{f':{form}' if form else ''}"
+            for _, name, form, how in parts
+            if name is not None
+        )
+
+    @property
+    def reads_reference(self) -> bool:
+        """Whether it looks at the reference's rows."""
+        return "reference" in self.fields
+
+    def mistake(self) -> str | None:
+        """What is wrong with it before anybody runs it; None where nothing is."""
+        text: Any = self.text
+        if not isinstance(text, str):
+            return f"its query is a value of type {type(text).__name__}, expected a text"
+        try:
+            unknown = sorted(self.fields - {"rows", "reference"})
+        except ValueError as error:
+            return f"its query's braces do not match: {error}"
+        if unknown or "rows" not in self.fields:
+            named = ", ".join(f"{{{name}}}" for name in unknown) or "no {rows}"
+            return f"found {named} in its query, expected {{rows}} and perhaps {{reference}}"
+        if SLICE in self.columns:
+            return f"its query reads a column {SLICE!r}, a name that is the slice's; rename it"
+        return None
+
+
+class Probe(ABC):
+    """Something that is tried on a loaded model, with a small sample of the rows.
+
+    A probe runs in a worker, in a process that has only the model (and the baseline, where asked)
+    loaded: the process may be ended, blocked or filled at the cost of the probe's own cells. The
+    whole of it may take the suite's `timeout` and `memory`. It is pickled, so its class stands at
+    the top of a module that workers can import.
+
+    Attributes:
+        rows: how many rows it wants, 1 to 10,000: those with the smallest hash of the key, which
+            are the same on any partitioning. They have the columns that the model reads.
+        keeps: whether another run may take its answer; what measures time says False.
+        alone: whether it has its process to itself, while no other probe of the run is under way
+            and no scan; what else the machine does is beyond it. Others run beside those of other
+            models, and one after the other in the process of one model.
+        beside_baseline: whether it is given the baseline too, in the same process.
+    """
+
+    rows: int = 100
+    keeps: bool = True
+    alone: bool = False
+    beside_baseline: bool = False
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Its name with all that its answer depends on, but for the model and the data."""
+
+    @abstractmethod
+    def run(self, model: Predictor, batch: pa.RecordBatch, baseline: Predictor | None) -> Numbers:
+        """Tries the model, and gives finite numbers by name, None where one is not defined.
+
+        `n` are the rows that its cells show; by itself it is those of the sample.
+
+        Args:
+            model: the model that is tried.
+            batch: the sample; fewer rows than asked for where the dataset has no more.
+            baseline: the baseline where `beside_baseline`; None for the baseline itself.
+        """
+
+    def mistake(self) -> str | None:
+        """What is wrong with it before anybody runs it; None where nothing is."""
+        if isinstance(self.rows, bool) or not isinstance(self.rows, int):
+            return f"its probe wants {self.rows!r} rows, expected a whole number"
+        if not 1 <= self.rows <= MOST_SAMPLE_ROWS:
+            return f"its probe wants {self.rows:,} rows, expected 1 to {MOST_SAMPLE_ROWS:,}"
+        return None
+
+
+def column_sql(column: str) -> str:
+    """A column's name as it stands in the text of a `Query`, whatever it holds."""
+    return "`" + _in_braces(column).replace("`", "``") + "`"
+
+
+def text_sql(text: str) -> str:
+    """A text as it stands in the text of a `Query`, whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return "'" + _in_braces(escaped) + "'"
+
+
+def _in_braces(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def figure(
+    name: str,
+    *,
+    higher_is_better: bool | None = None,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    intervals: bool = False,
+) -> Metric:
+    """What a test with a query or a probe measures: a metric that reads no states."""
+
+    def refuse(problem: Any) -> Any:
+        raise InputError(f"{name!r} is read from an answer, by its kind's `estimate`")
+
+    return Metric(
+        name, frozenset(TaskKind), _no_states, refuse,
+        higher_is_better=higher_is_better, bounds=bounds, intervals=intervals,
+    )  # fmt: skip
+
+
+def _no_states(problem: Any) -> tuple[()]:
+    return ()
