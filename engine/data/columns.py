@@ -11,6 +11,8 @@ from engine.delta.head import Schema
 from engine.errors import DataError
 from engine.suite import Evaluation
 
+_WITH_PARTS = ("array<", "map<", "struct<", "variant", "vector", "matrix", "interval", "udt",
+               "geometry", "geography", "object", "void", "null")  # fmt: skip
 _NUMBERS = frozenset({"tinyint", "smallint", "int", "bigint", "float", "double"})
 
 
@@ -23,8 +25,11 @@ def is_array(kind: str) -> bool:
 
 
 def is_compound(kind: str) -> bool:
-    """Whether a value has parts: an array, a map, a struct."""
-    return kind.startswith(("array<", "map<", "struct<"))
+    """Whether a value has parts, or is none that names a slice.
+
+    An array, a map, a struct; a variant, a vector, a matrix, an interval, a place on earth.
+    """
+    return kind.startswith(_WITH_PARTS)
 
 
 def check_columns(schema: Schema, evaluation: Evaluation) -> None:
