@@ -13,7 +13,7 @@ from math import prod
 from engine.core.locations import Store
 from engine.core.registry import nearest
 from engine.core.vocabulary import ColumnSpec, DatasetVersion, ModelVersion, Predictions, TensorSpec
-from engine.data.columns import check_columns
+from engine.data.columns import check_columns, near_column
 from engine.data.kept_profiles import (
     Known,
     find_profile,
@@ -244,8 +244,8 @@ def _with_features(
         model = replace(model, features=tuple(c for c in columns if c not in used))
     missing = check_inputs(model, columns)
     if missing:
-        close = nearest(missing[0], columns)
-        hint = f"; nearest to {missing[0]!r} is {close!r}" if close else ""
+        near = near_column(missing[0], columns)
+        hint = f"; {missing[0]!r}{near}" if near else ""
         raise ModelError(
             f"evaluation {evaluation.name!r}: the model {model.name!r} ({model.uri}) wants the "
             f"columns {missing}, which the dataset {evaluation.dataset.name!r} lacks; it has "

@@ -40,22 +40,24 @@ def look_at(spark: SparkSession, files: Sequence[File], reading: Reading) -> lis
     for names, group in by_header(headers):
         rows = texts(spark, group, names, reading)
         try:
+            # A row for each field: an expression for each column would be too long to be compiled.
+            fields = F.array([F.col(f"c{place}") for place in range(len(names))])
             counted = (
-                rows.groupBy(F.col(column(PATH)))
+                rows.select(F.col(column(PATH)), F.posexplode(fields).alias("place", "text"))
+                .groupBy(F.col(column(PATH)), "place")
                 .agg(
                     F.count(F.lit(1)).alias("rows"),
-                    *[
-                        F.bit_or(class_of(F.col(f"c{place}"))).alias(f"s{place}")
-                        for place in range(len(names))
-                    ],
+                    F.bit_or(class_of(F.col("text"))).alias("seen"),
                 )
+                .withColumn(PATH, decode_path(F.col(column(PATH))))
                 .collect()
             )
         except Exception as error:
             raise unreadable(error, group) from error
-        for row in counted:
-            bits = [(name, int(row[f"s{place}"] or 0)) for place, name in enumerate(names)]
-            facts[row[PATH]] = Facts(int(row["rows"]), tuple(bits))
+        seen = {(row[PATH], row["place"]): int(row["seen"] or 0) for row in counted}
+        for path, rows_there in {row[PATH]: int(row["rows"]) for row in counted}.items():
+            bits = ((name, seen[path, place]) for place, name in enumerate(names))
+            facts[path] = Facts(rows_there, tuple(bits))
     # Of a file without rows Spark tells nothing.
     empty = {file: Facts(0, tuple((name, 0) for name in headers[file])) for file in files}
     return [facts.get(file_path(file), empty[file]) for file in files]
@@ -123,7 +125,7 @@ def texts(
 ) -> DataFrame:
     """The fields of files as texts `c0`, `c1`, ..., null where nothing or a mark of null stands.
 
-    The path of a row's file is beside them.
+    The path of a row's file is beside them, encoded as Spark has it.
     """
     ddl = ", ".join(f"c{place} string" for place in range(len(names)))
     paths = [escape_glob(place(file.path)) for file in files]
@@ -135,25 +137,27 @@ def texts(
         _without_nulls(F.col(f"c{place}"), reading.nulls_of(name)).alias(f"c{place}")
         for place, name in enumerate(names)
     ]
-    return frame.select(*fields, path_column(frame).alias(PATH))
+    return frame.select(*fields, encoded_path(frame).alias(PATH))
 
 
 def _without_nulls(text: Column, nulls: Sequence[str]) -> Column:
-    is_null = text == ""
-    if nulls:
-        is_null = is_null | F.trim(text).isin(*nulls)
-    return F.when(~is_null, text)
+    # Of an empty field, in quotes or not, Spark makes null by itself.
+    return F.when(~F.trim(text).isin(*nulls), text) if nulls else text
 
 
-def path_column(frame: DataFrame) -> Column:
-    """The path of a row's file, not encoded, without the scheme of this machine's own."""
-    encoded = frame.metadataColumn("_metadata").getField("file_path")
+def encoded_path(frame: DataFrame) -> Column:
+    """The path of a row's file, as Spark has it."""
+    return frame.metadataColumn("_metadata").getField("file_path")
+
+
+def decode_path(encoded: Column) -> Column:
+    """A path that is not encoded, without the scheme of this machine's own."""
     path = F.url_decode(F.replace(encoded, F.lit("+"), F.lit("%2B")))
     return F.regexp_replace(path, "^file:/+", "/")
 
 
 def file_path(file: File) -> str:
-    """The path of a file as `path_column` has it."""
+    """The path of a file as `decode_path` gives it."""
     return re.sub(r"^file:/+", "/", place(file.path))
 
 
@@ -174,7 +178,7 @@ def rows_of(
             for name, kind in schema
             if name in places
         ]
-        frames.append(rows.select(*fields, F.col(column(PATH))))
+        frames.append(rows.select(*fields, decode_path(F.col(column(PATH))).alias(PATH)))
     return reduce(DataFrame.unionByName, frames)
 
 
@@ -183,8 +187,7 @@ def as_type(text: Column, kind: str, name: str) -> Column:
     if kind == "string":
         return text
     wrong = F.raise_error(F.lit(f"{WRONG}{name}{WRONG}{kind}{WRONG}")).cast(kind)
-    value = text.try_cast(kind)
-    return F.when(text.isNull() | value.isNotNull(), value).otherwise(wrong)
+    return F.coalesce(text.try_cast(kind), F.when(text.isNotNull(), wrong))
 
 
 WRONG = "\u241eevalmatrix\u241e"

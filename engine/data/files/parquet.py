@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from engine.data.files.csv_files import PATH, file_path, path_column, unreadable
+from engine.data.files.csv_files import PATH, decode_path, encoded_path, file_path, unreadable
 from engine.data.files.facts import Facts
 from engine.data.files.listing import File, place
 from engine.errors import DataError
@@ -332,7 +332,9 @@ def rows_of(
             for name, kind in schema
             if name in own
         ]
-        frames.append(frame.select(*fields, _original(path_column(frame), paths).alias(PATH)))
+        frames.append(
+            frame.select(*fields, _original(decode_path(encoded_path(frame)), paths).alias(PATH))
+        )
     return reduce(DataFrame.unionByName, frames)
 
 

@@ -39,6 +39,7 @@ MARKS = ("NA", "N/A", "n/a", "na", "N.A.", "n.a.", "#N/A", "#NA", "<NA>", "NULL"
 """What other programs write for a missing value. `NaN` is none of them: it is a number."""
 
 _BLANK = "[ \\t]*"
+FIRST = "^[ \\t]*[-+.0-9nNiItTfF]"
 WHOLE_NUMBER = "[+-]?(0|[1-9][0-9]*)"
 LEADING_ZERO = "[+-]?0[0-9]+(\\.[0-9]*)?([eE][+-]?[0-9]+)?"
 """`01067` and `1067` are two values, and so are `00` and `0`; `0.5` is a number."""
@@ -64,8 +65,11 @@ def class_of(value: Column) -> Column:
     def fits(kind: str) -> Column:
         return value.try_cast(kind).isNotNull()
 
+    mark = F.when(F.trim(value).isin(*MARKS), F.lit(Seen.MARK.value))
     return (
         F.when(value.isNull(), F.lit(0))
+        # Most texts are told from values by their first letter.
+        .when(~value.rlike(FIRST), mark.otherwise(F.lit(Seen.TEXT.value)))
         .when(
             is_like(WHOLE_NUMBER),
             F.when(fits("int"), F.lit(Seen.INT.value))
@@ -78,8 +82,7 @@ def class_of(value: Column) -> Column:
         .when(is_like(BOOLEAN), F.lit(Seen.BOOLEAN.value))
         .when(is_like(DATE) & fits("date"), F.lit(Seen.DATE.value))
         .when(is_like(TIMESTAMP) & fits("timestamp"), F.lit(Seen.TIMESTAMP.value))
-        .when(F.trim(value).isin(*MARKS), F.lit(Seen.MARK.value))
-        .otherwise(F.lit(Seen.TEXT.value))
+        .otherwise(mark.otherwise(F.lit(Seen.TEXT.value)))
     )
 
 
