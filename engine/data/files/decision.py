@@ -141,7 +141,29 @@ def _of_csv(name: str, known: Known, reading: Reading) -> str:
             f"and a model's signature wants it as {wanted}; say `columns: {{{name}: bigint}}` "
             "where the zeros mean nothing, or let the model take text"
         )
+    _check_alike(name, known)
     return guess(seen)
+
+
+def _check_alike(name: str, known: Known) -> None:
+    """Refuses a column that has a type in one file, and in another is text or of another type.
+
+    Leading zeros and marks of missing values do not count, which make text of any file's numbers,
+    nor do the names of folders, of which each file has one.
+    """
+    others = ~(Seen.ZEROS | Seen.MARK)
+    plain = {file: Seen(dict(facts.seen).get(name, 0)) & others for file, facts in known.items()}
+    typed_file = next((file for file, seen in plain.items() if guess(seen) != "string"), None)
+    if typed_file is None:
+        return
+    one = guess(plain[typed_file])
+    for file, seen in plain.items():
+        if seen and guess(seen | plain[typed_file]) == "string":
+            raise DataError(
+                f"{file.path!r}: the column {name!r} is {guess(seen)}, and in {typed_file.path!r} "
+                f"it is {one}; correct the file, or say `columns: {{{name}: string}}` where the "
+                "column is text"
+            )
 
 
 def _misfit(name: str, kind: str, wrong: Seen, known: Known) -> DataError:
