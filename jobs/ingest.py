@@ -1,6 +1,8 @@
 """Files into Delta: `spark-submit jobs/ingest.py 'data/*.csv' TABLE [--format parquet]`.
 
-TABLE is a path, a URI or a catalog name. A file that the table has makes no new version.
+TABLE is a path, a URI or a catalog name. Files are appended: one that the table has makes no new
+version, one whose content has changed is appended beside its old rows, and nothing is taken out. A
+dataset that is exactly what its files are now is a suite's `csv:` or `parquet:`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ from typing import Annotated
 import typer
 
 from engine.cli.reporting import configure_logging, handle_errors
+from engine.data.files.reading import Reading
 from engine.data.ingest import ingest
+from engine.errors import InputError
+from engine.fields.column_types import column_type, type_names
 from engine.spark.session import get_session
 
 
@@ -19,15 +24,31 @@ def main(
     files: Annotated[str, typer.Argument(metavar="GLOB", help="Files, e.g. 'data/*.csv'.")],
     table: Annotated[str, typer.Argument(metavar="TABLE", help="Path, URI or catalog table.")],
     format_: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=TYPE", help="The type of a CSV column.")
+    ] = None,
+    null: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A text of CSV that means null.")
+    ] = None,
 ) -> int:
-    """Append new files to a Delta table, one commit for each."""
+    """Append new files to a Delta table, one commit for each; nothing is replaced or taken out."""
     configure_logging()
-    done = ingest(get_session(app_name="evalmatrix-ingest"), files, table=table, fmt=format_)
+    reading = Reading(dict(map(_type_of, column or ())), tuple(null or ()))
+    spark = get_session(app_name="evalmatrix-ingest")
+    done = ingest(spark, files, table=table, fmt=format_, reading=reading)
     typer.echo(
         f"{done.table} version {done.version}: {len(done.added)} files added, "
-        f"{len(done.known)} known"
+        f"{len(done.known)} known (files are appended; nothing is replaced)"
     )
     return 0
+
+
+def _type_of(given: str) -> tuple[str, str]:
+    name, _, word = given.rpartition("=")
+    kind = column_type(word)
+    if not name or kind is None:
+        raise InputError(f"--column is {given!r}; expected NAME=TYPE, {type_names(word)}")
+    return name, kind
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ SECONDS = {
     "models/flavors/test_frameworks.py": 30,
     "execution/kernel/test_scan.py": 30,
     "runs/test_failures.py": 20,
+    "runs/test_file_datasets.py": 70,
     "runs/test_files.py": 20,
     "runs/test_cost.py": 20,
     "runs/test_blocks.py": 10,

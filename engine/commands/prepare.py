@@ -1,11 +1,13 @@
 """What a nightly job needs before it evaluates: files taken into Delta, model versions trained.
 
-Both are done once: a file that the lake has makes no new version of its table, and a version whose
-code, configuration and data have not changed is not trained again.
+Both are done once: where no file has changed its table has no new version, and a version whose
+code, configuration and data have not changed is not trained again. A table has exactly the rows of
+the files that match now, as a suite's dataset of files has.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -13,20 +15,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.commands.progress import Reporter
 from engine.core.locations import Store
-from engine.data.ingest import Ingested, ingest
+from engine.data.files.lake import Question, Taken, take
+from engine.data.files.reading import Reading
 from engine.errors import InputError
+from engine.fields.column_types import ColumnTypes, NullValues
 from engine.spark.lazy_session import LazySession
 from engine.training import Trained, train_all
 
 
 class TableFiles(BaseModel):
-    """Files for a table of the lake, in the order of their names."""
+    """Files for a table of the lake: those that match now are the table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     table: str = Field(min_length=1, pattern=r"^[\w-]+$")
     csv: str | None = None
     parquet: str | None = None
+    columns: ColumnTypes | None = None
+    null_values: NullValues | None = None
 
 
 class Provision(BaseModel):
@@ -76,22 +82,40 @@ def read_provision(path: str | Path) -> Provision:
         raise InputError("\n  ".join([f"{path}: {len(lines)} mistakes", *lines])) from error
 
 
-def provide_tables(session: LazySession, wanted: Provision, tell: Reporter) -> list[Ingested]:
+def provide_tables(session: LazySession, wanted: Provision, tell: Reporter) -> list[Taken]:
     """Takes the files into the lake."""
     store, done = Store(wanted.store), []
     if wanted.tables:
-        tell.say("reading new files into the lake")
+        tell.say("looking at the files of the lake")
+    names = [files.table for files in wanted.tables]
     for files in wanted.tables:
+        if names.count(files.table) > 1:
+            raise InputError(
+                f"table {files.table!r} stands twice; expected each once, with one glob for all of "
+                "its files"
+            )
         pattern, fmt = (files.csv, "csv") if files.csv else (files.parquet, "parquet")
         if pattern is None:
             raise InputError(f"table {files.table!r}: expected `csv:` or `parquet:` with a glob")
-        ingested = ingest(session, pattern, table=store.table(f"lake/{files.table}"), fmt=fmt)
-        tell.say(
-            f"{files.table}: {len(ingested.added)} files added, {len(ingested.known)} known, "
-            f"version {ingested.version}"
-        )
-        done.append(ingested)
+        facts = store.files / "cache" / "files"
+        table = store.table(f"lake/{files.table}")
+        asked = Question(pattern, fmt, table, _reading(files), facts)
+        taken = take(session, asked, say=partial(_tell, tell, files.table))
+        made_of = asked.words(file.name for file in taken.known)
+        tell.say(f"{files.table}: version {taken.version}, of {made_of}")
+        done.append(taken)
     return done
+
+
+def _tell(tell: Reporter, table: str, text: str) -> None:
+    tell.say(f"{table}: {text}")
+
+
+def _reading(files: TableFiles) -> Reading:
+    nulls = files.null_values or ()
+    if isinstance(nulls, dict):
+        return Reading(files.columns or {}, (), {name: tuple(nulls[name]) for name in nulls})
+    return Reading(files.columns or {}, tuple(nulls))
 
 
 def provide_models(wanted: Provision, tell: Reporter) -> list[Trained]:

@@ -5,12 +5,16 @@ Types are texts as Spark writes them: `bigint`, `array<int>`, `struct<a:string>`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from engine.core.registry import nearest
 from engine.core.vocabulary import TaskKind
 from engine.delta.head import Schema
 from engine.errors import DataError
 from engine.suite import Evaluation
 
+_WITH_PARTS = ("array<", "map<", "struct<", "variant", "vector", "matrix", "interval", "udt",
+               "geometry", "geography", "object")  # fmt: skip
 _NUMBERS = frozenset({"tinyint", "smallint", "int", "bigint", "float", "double"})
 
 
@@ -23,8 +27,23 @@ def is_array(kind: str) -> bool:
 
 
 def is_compound(kind: str) -> bool:
-    """Whether a value has parts: an array, a map, a struct."""
-    return kind.startswith(("array<", "map<", "struct<"))
+    """Whether a value has parts, or is none that names a slice.
+
+    An array, a map, a struct; a variant, a vector, a matrix, an interval, a place on earth.
+    """
+    return kind.startswith(_WITH_PARTS)
+
+
+def near_column(name: str, columns: Iterable[str]) -> str:
+    """The column that a name most probably means, to go behind it; "" where none is near."""
+    every = list(columns)
+    for column in every:
+        if column != name and column.strip() == name.strip():
+            return f" (there is {column!r}: mind the blanks around the name)"
+        if column != name and column.lower() == name.lower():
+            return f" (there is {column!r}: mind the capitals)"
+    close = nearest(name, every)
+    return f" (nearest: {close!r})" if close else ""
 
 
 def check_columns(schema: Schema, evaluation: Evaluation) -> None:
@@ -50,9 +69,7 @@ def check_columns(schema: Schema, evaluation: Evaluation) -> None:
     missing = []
     for name, use in wanted.items():
         if name not in columns:
-            close = nearest(name, columns)
-            hint = f" (nearest: {close!r})" if close else ""
-            missing.append(f"{use} column {name!r}{hint}")
+            missing.append(f"{use} column {name!r}{near_column(name, columns)}")
     if missing:
         raise DataError(
             f"evaluation {evaluation.name!r}: the dataset {dataset.name!r} lacks "

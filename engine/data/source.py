@@ -6,25 +6,33 @@ Of a table on this machine all that is read from its log, without Spark.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame
 
 from engine.core.locations import Store
 from engine.core.paths import is_folder, is_there, local_path
 from engine.core.vocabulary import DatasetVersion
-from engine.data.ingest import ingest
+from engine.data.files.lake import Question, Say, Taken, take
+from engine.data.files.listing import files_text, shown_name
+from engine.data.files.reading import Reading
+from engine.data.files.table_state import FILE_COLUMN, has_version, names_at, without_mark
 from engine.delta.head import Schema, is_table, read_head
 from engine.delta.messages import NeedsSpark
 from engine.errors import DataError, EvalMatrixError
 from engine.spark import table_errors, tables
 from engine.spark.lazy_session import LazySession
-from engine.suite import Evaluation
+from engine.suite import DatasetSource, Evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table at a version: enough to read the same rows again, and its columns."""
+    """A table at a version: enough to read the same rows again, and its columns.
+
+    `files` is what is known of the files whose rows it has, None where they were not looked at now;
+    `made_of` names them in a few words.
+    """
 
     session: LazySession
     table: str
@@ -33,6 +41,8 @@ class Source:
     table_id: str
     catalog: bool
     schema: Schema
+    files: Taken | None = None
+    made_of: str = ""
 
     @property
     def columns(self) -> list[str]:
@@ -40,7 +50,7 @@ class Source:
 
     def frame(self) -> DataFrame:
         """The rows; Spark is started for them where it is not there."""
-        return tables.read(self.session.get(), self.table, self.version)
+        return tables.read(self.session.get(), self.table, self.version).drop(FILE_COLUMN)
 
     def has_version(self, version: int, timestamp: str) -> bool:
         """Whether an older version of this table was committed at a time, where its log tells.
@@ -66,31 +76,92 @@ class Source:
             self.timestamp,
             self.catalog,
             self.schema,
+            self.made_of,
         )
 
 
-def pin_source(session: LazySession, store: Store, evaluation: Evaluation) -> Source:
-    """Takes new files into Delta where the dataset is files, and pins its version.
+def pin_source(
+    session: LazySession,
+    store: Store,
+    evaluation: Evaluation,
+    *,
+    wanted: Mapping[str, str] | None = None,
+    say: Say = lambda text: None,
+) -> Source:
+    """Makes the table of a dataset of files have what is in them now, and pins its version.
+
+    Where the suite names an older version, the files are not looked at.
+
+    Args:
+        session: the session, which is started where rows must be read.
+        store: the store, in whose lake tables of files are.
+        evaluation: the evaluation whose dataset it is.
+        wanted: the types that models' signatures give columns.
+        say: is told what is done.
 
     Raises:
         DataError: for a dataset that is missing, or has no such version.
         StoreError: where its table cannot be read.
     """
     dataset = evaluation.dataset
-    table = dataset.uri
+    table, version, taken = dataset.uri, dataset.version, None
     if dataset.format != "delta":
         table = store.lake_table(dataset.name)
-        ingest(session, dataset.uri, table=table, fmt=dataset.format)
+        if version == "latest" or not has_version(session, table):
+            taken = _take(session, store, evaluation, wanted or {}, say)
+        if taken is not None and version == "latest":
+            version = taken.version
     elif is_there(table) or not (tables.is_catalog_name(table) or "://" in table):
         # A folder may be called `lake.claims`, like a table of a catalog.
         table = str(local_path(table) or table)
     try:
-        local = _local_source(session, table, dataset.version)
-        return _spark_source(session, table, dataset.version) if local is None else local
+        source = _local_source(session, table, version)
+        source = _spark_source(session, table, version) if source is None else source
+        return _with_files(source, dataset, taken)
     except EvalMatrixError as error:
         raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
     except Exception as error:
         raise table_errors.read_error(error, f"dataset {dataset.name!r}") from error
+
+
+def _take(
+    session: LazySession,
+    store: Store,
+    evaluation: Evaluation,
+    wanted: Mapping[str, str],
+    say: Say,
+) -> Taken:
+    dataset = evaluation.dataset
+    by_column: dict[str, tuple[str, ...]] = {}
+    for name, text in dataset.null_values:
+        if name is not None:
+            by_column[name] = (*by_column.get(name, ()), text)
+    nulls = tuple(text for name, text in dataset.null_values if name is None)
+    asked = Question(
+        dataset.uri,
+        dataset.format,
+        store.lake_table(dataset.name),
+        Reading(dict(dataset.columns), nulls, by_column, wanted),
+        store.files / "cache" / "files",
+        frozenset(dataset.sensitive),
+    )
+    try:
+        return take(session, asked, say=lambda text: say(f"{evaluation.name}: {text}"))
+    except EvalMatrixError as error:
+        raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
+
+
+def _with_files(source: Source, dataset: DatasetSource, taken: Taken | None) -> Source:
+    """The source without the column that marks the rows of files, and with what is known of them.
+
+    The lake's tables may be named by their paths as well.
+    """
+    schema = without_mark(source.schema)
+    if len(schema) == len(source.schema):
+        return source
+    names = names_at(source.session, source.table, source.version)
+    shown = (shown_name(name, dataset.sensitive) for name in names)
+    return replace(source, schema=schema, files=taken, made_of=files_text(shown))
 
 
 def _local_source(

@@ -120,3 +120,16 @@ def committed_tokens(path: str | Path, tokens: Iterable[str]) -> set[str]:
         return {token for token in tokens if table.transaction_version(token) is not None}
     except Exception as error:
         raise NeedsSpark(f"{path}: {text_of(error)}") from error
+
+
+def partition_values(path: str | Path, column: str, version: int | None = None) -> set[str | None]:
+    """The values of a partition column that a version of a table has rows of.
+
+    Raises:
+        NeedsSpark: where Delta's own reader must tell.
+    """
+    try:
+        table = DeltaTable(str(path), version=version)
+        return {part.get(column) for part in table.partitions()}
+    except Exception as error:
+        raise NeedsSpark(f"{path}: {text_of(error)}") from error

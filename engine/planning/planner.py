@@ -19,7 +19,7 @@ from engine.core.vocabulary import (
     Predictions,
     TensorSpec,
 )
-from engine.data.columns import check_columns
+from engine.data.columns import check_columns, near_column
 from engine.data.kept_profiles import (
     Known,
     find_profile,
@@ -46,6 +46,7 @@ from engine.planning import (
 )
 from engine.planning.classes import fit_classes
 from engine.planning.decisions import settle_decision
+from engine.planning.file_columns import check_marks, zeros_note
 from engine.planning.model_finder import ModelFinder
 from engine.spark import table_errors
 from engine.spark.lazy_session import LazySession
@@ -55,6 +56,7 @@ from engine.suite import Evaluation, Suite
 BLOCK_SLICES = 1024
 
 Say = Callable[[str], None]
+Pin = Callable[[Evaluation], Source]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +97,52 @@ def prepare(
     looks = []
     for evaluation in suite.evaluations:
         say(f"{evaluation.name}: pinning the dataset")
-        looks.append(_look(session, store, evaluation))
+        pin = partial(
+            pin_source, session, store, wanted=_signature_types(suite, evaluation, finder), say=say
+        )
+        looks.append(_look(pin, store, evaluation))
         beside = looks[-1].reference
         if looks[-1].profile is None or (beside is not None and beside.profile is None):
             session.begin()
     return [_prepare(suite, store, look, finder, say) for look in looks]
 
 
-def _look(session: LazySession, store: Store, evaluation: Evaluation) -> _Look:
-    source = pin_source(session, store, evaluation)
+def _signature_types(suite: Suite, evaluation: Evaluation, finder: ModelFinder) -> dict[str, str]:
+    """The types that signatures give the columns of CSV files, of all who read these files.
+
+    What they do not agree on is left out.
+    """
+    if "csv" not in (
+        evaluation.dataset.format,
+        evaluation.reference and evaluation.reference.format,
+    ):
+        return {}
+    types: dict[str, set[str]] = {}
+    for other in suite.evaluations:
+        if other is evaluation or other.dataset.name == evaluation.dataset.name:
+            for model in finder.models(other):
+                for name, spec in zip(model.features, model.inputs, strict=False):
+                    if isinstance(spec, ColumnSpec) and spec.type is not None:
+                        types.setdefault(name, set()).add(spec.type)
+    return {name: kinds.pop() for name, kinds in types.items() if len(kinds) == 1}
+
+
+def _look(pin: Pin, store: Store, evaluation: Evaluation) -> _Look:
+    source = pin(evaluation)
     check_columns(source.schema, evaluation)
     digest = profile_digest(source, evaluation)
     look = _Look(evaluation, source, digest, find_profile(store, digest))
     asked = any(kind_of(test).reads_reference for test in evaluation.tests)
     if evaluation.reference is None or not asked:
         return look
-    return replace(look, reference=_look_beside(session, store, evaluation))
+    return replace(look, reference=_look_beside(pin, store, evaluation))
 
 
-def _look_beside(session: LazySession, store: Store, evaluation: Evaluation) -> _Look:
+def _look_beside(pin: Pin, store: Store, evaluation: Evaluation) -> _Look:
     """The reference, of which only the rows are counted: its slices are those of the dataset."""
     assert evaluation.reference is not None, "it is asked for"
     beside = replace(evaluation, dataset=evaluation.reference, reference=None)
-    source = pin_source(session, store, beside)
+    source = pin(beside)
     check_columns(source.schema, beside)
     digest = f"{profile_digest(source, beside)}-rows"
     return _Look(beside, source, digest, find_profile(store, digest))
@@ -132,6 +157,9 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
     models = tuple(
         _with_features(model, evaluation, source.columns) for model in finder.models(evaluation)
     )
+    check_marks(source, evaluation, models)
+    if note := zeros_note(source, models):
+        say(f"{evaluation.name}: {note}")
     if seen is None:
         say(f"{evaluation.name}: looking at the labels")
         seen = _profile(store, source, evaluation)
@@ -248,8 +276,8 @@ def _with_features(
     model = _without_optional(model, columns)
     missing = check_inputs(model, columns)
     if missing:
-        close = nearest(missing[0], columns)
-        hint = f"; nearest to {missing[0]!r} is {close!r}" if close else ""
+        near = near_column(missing[0], columns)
+        hint = f"; {missing[0]!r}{near}" if near else ""
         raise ModelError(
             f"evaluation {evaluation.name!r}: the model {model.name!r} ({model.uri}) wants the "
             f"columns {missing}, which the dataset {evaluation.dataset.name!r} lacks; it has "

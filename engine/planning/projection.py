@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, FloatType, MapType, StructField, VariantType
+from pyspark.sql.types import (
+    ArrayType,
+    DataType,
+    DoubleType,
+    FloatType,
+    MapType,
+    StructField,
+    StructType,
+    VariantType,
+)
 
 from engine.core.vocabulary import SliceSet
 from engine.kinds import kind_of
@@ -129,10 +138,20 @@ def _row(frame: DataFrame, plan: EvaluationPlan) -> Column:
 
 
 def hashable(field: StructField) -> Column:
-    """A column whose equal values have equal bytes: one zero, one NaN, no maps."""
+    """A column whose equal values have equal bytes: one zero, one NaN, no maps at any depth.
+
+    What Spark has no hash for stands as its JSON.
+    """
     value = F.col(column(field.name))
     if isinstance(field.dataType, (DoubleType, FloatType)):
         return F.when(F.isnan(value), F.lit(float("nan"))).otherwise(value + F.lit(0.0))
-    if isinstance(field.dataType, (MapType, VariantType)):
-        return F.to_json(F.struct(value))
-    return value
+    return F.to_json(F.struct(value)) if _needs_json(field.dataType) else value
+
+
+def _needs_json(kind: DataType) -> bool:
+    """Whether a type is a map or a variant, or has such a part."""
+    if isinstance(kind, StructType):
+        return any(_needs_json(part.dataType) for part in kind.fields)
+    if isinstance(kind, ArrayType):
+        return _needs_json(kind.elementType)
+    return isinstance(kind, (MapType, VariantType))

@@ -90,7 +90,7 @@ def _evaluation(evaluation: EvaluationResult, console: Console) -> None:
     title = Text(fmt.log_line(evaluation.name, 60), style="bold")
     title.append(
         f"  {evaluation.task.value}, {fmt.log_line(data.name, 60)} version {data.version}, "
-        f"{fmt.plural(data.rows, 'row')}",
+        f"{fmt.plural(data.rows, 'row')}{fmt.log_line(fmt.files_note(data))}",
         style="dim not bold",
     )
     console.print(title)

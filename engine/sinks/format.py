@@ -11,6 +11,8 @@ import math
 import re
 import unicodedata
 
+from engine.core.vocabulary import DatasetVersion
+
 DASH = "-"
 
 # Characters that act instead of being shown: controls, lone surrogates, and the marks that turn
@@ -112,6 +114,16 @@ def count(value: int) -> str:
 def plural(amount: int, noun: str, many: str | None = None) -> str:
     """Writes an amount with its noun: `1 row`, `2,000 rows`."""
     return f"{count(amount)} {noun if amount == 1 else many or noun + 's'}"
+
+
+def dataset_text(data: DatasetVersion) -> str:
+    """Writes a dataset version: `claims, version 3, 400 rows, of 2 files: a.csv, b.csv`."""
+    return f"{data.name}, version {data.version}, {plural(data.rows, 'row')}{files_note(data)}"
+
+
+def files_note(data: DatasetVersion) -> str:
+    """Writes which files a dataset version is made of, to go behind its rows; else nothing."""
+    return f", of {data.files}" if data.files else ""
 
 
 def duration(seconds: float) -> str:

@@ -224,7 +224,7 @@ def _facts(outcome: RunOutcome) -> str:
     ]
     for evaluation in outcome.evaluations[:50]:
         data = evaluation.dataset
-        facts.append(("dataset", f"{data.name}, version {data.version}, {data.rows:,} rows"))
+        facts.append(("dataset", fmt.dataset_text(data)))
         facts += [("model", f"{m.name}, {m.uri}") for m in evaluation.models[:_MAX_MODELS]]
     lines = _table_head(["", ""])
     lines += [f"| {name} | {escape(value, 240)} |" for name, value in facts]

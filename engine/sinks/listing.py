@@ -28,11 +28,15 @@ def plan_table(evaluation: Any) -> Table:
     table.add_row(
         "dataset", _plain(f"{dataset.uri} version {dataset.version}, {dataset.rows:,} rows")
     )
+    if dataset.files:
+        table.add_row("", _plain(f"made of {dataset.files}"))
     if pinned.reference is not None:
         other = pinned.reference.dataset
         table.add_row(
             "reference", _plain(f"{other.uri} version {other.version}, {other.rows:,} rows")
         )
+        if other.files:
+            table.add_row("", _plain(f"made of {other.files}"))
     for model in pinned.models:
         mark = " (baseline)" if model.name == pinned.baseline else ""
         table.add_row("model", _plain(f"{model.name}{mark}: {model.uri}, {model.flavor}"))

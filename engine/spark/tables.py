@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, Row, SparkSession
 
 from engine.core.locks import sole_writer
 from engine.core.paths import local_path
@@ -176,12 +176,51 @@ def append_once(
             .option("txnAppId", token)
             .option("txnVersion", "1")
         )
-        if is_catalog_name(table):
-            writer.saveAsTable(table)
-        else:
-            writer.save(table)
+        _save(writer, table)
 
     retry_on_conflict(write, table)
+
+
+def overwrite(
+    frame: DataFrame,
+    table: str,
+    *,
+    where: str | None = None,
+    partition: str | None = None,
+    options: Mapping[str, str] | None = None,
+) -> None:
+    """Writes rows in the place of a table's own, in one commit.
+
+    The caller is the table's sole writer (`engine.core.locks`).
+
+    Args:
+        frame: the rows.
+        table: the table, which is made if need be.
+        where: a predicate over partitions: only their rows go, and the new ones are of these; None
+            makes the table anew, with the columns of the rows.
+        partition: the column whose values the table is cut by, for one that is made anew.
+        options: more options of Delta's writer, table properties of a new table among them.
+    """
+    writer = frame.write.format("delta").mode("overwrite").options(**(options or {}))
+    if where is not None:
+        writer = writer.option("replaceWhere", where)
+    else:
+        writer = writer.option("overwriteSchema", "true")
+    if partition is not None:
+        writer = writer.partitionBy(partition)
+    _save(writer, table)
+
+
+def append(frame: DataFrame, table: str, *, options: Mapping[str, str] | None = None) -> None:
+    """Appends rows in one commit; the caller is the table's sole writer."""
+    _save(frame.write.format("delta").mode("append").options(**(options or {})), table)
+
+
+def _save(writer: DataFrameWriter, table: str) -> None:
+    if is_catalog_name(table):
+        writer.saveAsTable(table)
+    else:
+        writer.save(table)
 
 
 def update_rows(

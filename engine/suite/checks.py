@@ -22,6 +22,7 @@ from engine.suite.default_names import (
     model_name,
     slice_set_name,
 )
+from engine.suite.lake_names import check_lake_names
 from engine.suite.sensitive import check_sensitive
 
 Found = Iterator[tuple[Loc, str]]
@@ -59,6 +60,7 @@ def check_suite(data: Any, hooks: Hooks) -> Found:
     evaluations = _items(suite.get("evaluations"))
     named = [(("evaluations", i, "name"), _name(item)) for i, item in enumerate(evaluations)]
     yield from _twice(named, "evaluation")
+    yield from check_lake_names(evaluations)
     for index, item in enumerate(evaluations):
         if isinstance(item, dict):
             yield from _evaluation(("evaluations", index), item, hooks)
@@ -73,6 +75,7 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
         yield from _dataset((*at, "dataset"), dataset, task)
     if isinstance(raw.get("reference"), dict):
         yield from _one_source((*at, "reference"), raw["reference"])
+        yield from _csv_only((*at, "reference"), raw["reference"])
         yield from _derived_name((*at, "reference"), raw["reference"])
     yield from _references(at, raw)
     yield from _predictions((*at, "predictions"), raw.get("predictions"), dataset)
@@ -108,6 +111,14 @@ def _one_source(at: Loc, raw: dict[str, Any]) -> Found:
         yield at, f"found {words}, expected exactly one of delta, csv, parquet"
 
 
+def _csv_only(at: Loc, raw: dict[str, Any]) -> Found:
+    """Yields what is said of columns where the rows are of no CSV file and have types."""
+    given = next((source for source in _SOURCES if raw.get(source) is not None), None)
+    for key in ("columns", "null_values"):
+        if raw.get(key) is not None and given in ("delta", "parquet"):
+            yield (*at, key), f"found {key} with {given}, expected it with csv only"
+
+
 def _derived_name(at: Loc, raw: dict[str, Any]) -> Found:
     """Yields that a table's own name is none for a dataset."""
     delta = raw.get("delta")
@@ -130,6 +141,7 @@ def _references(at: Loc, raw: dict[str, Any]) -> Found:
 
 def _dataset(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
     yield from _one_source(at, raw)
+    yield from _csv_only(at, raw)
     yield from _derived_name(at, raw)
     positive, classes = raw.get("positive_label"), raw.get("classes")
     if task not in (None, TaskKind.BINARY) and positive is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from engine.conditions import CONDITIONS
 from engine.core.vocabulary import Dimension, ModelTest
+from engine.fields.column_types import NullTexts
 from engine.kinds import KINDS, KindFile, kind_of
 from engine.suite.default_names import (
     OVERALL,
@@ -105,7 +106,15 @@ def _dataset(file: DatasetFile, evaluation: str) -> DatasetSource:
         query=file.query,
         weight=file.weight,
         sensitive=tuple(file.sensitive or ()),
+        columns=tuple((file.columns or {}).items()),
+        null_values=_null_values(file.null_values),
     )
+
+
+def _null_values(given: NullTexts | None) -> tuple[tuple[str | None, str], ...]:
+    if isinstance(given, dict):
+        return tuple((name, text) for name, texts in given.items() for text in texts)
+    return tuple((None, text) for text in given or ())
 
 
 def _reference(file: EvaluationFile) -> DatasetSource | None:
@@ -117,7 +126,14 @@ def _reference(file: EvaluationFile) -> DatasetSource | None:
     kind, uri = reference.place
     derived = last_part(uri) if kind == "delta" else f"{file.name} reference"
     name = reference.name or short_name(derived)
-    return replace(dataset, format=kind, uri=uri, name=name, version=reference.version)
+    own = replace(dataset, format=kind, uri=uri, name=name, version=reference.version)
+    if kind != "csv":
+        return replace(own, columns=(), null_values=())
+    if reference.columns is not None:
+        own = replace(own, columns=tuple(reference.columns.items()))
+    if reference.null_values is not None:
+        own = replace(own, null_values=_null_values(reference.null_values))
+    return own
 
 
 def _slice_rule(file: SliceFile) -> SliceRule:

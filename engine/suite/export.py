@@ -95,7 +95,17 @@ def _source(item: DatasetSource) -> dict[str, Any]:
         **{item.format: item.uri},
         name=item.name,
         version=version.isoformat() if isinstance(version, dt.datetime) else version,
+        columns=dict(item.columns) or None,
+        null_values=_null_values(item),
     )
+
+
+def _null_values(item: DatasetSource) -> list[str] | dict[str, list[str]] | None:
+    by_column: dict[str, list[str]] = {}
+    for name, text in item.null_values:
+        if name is not None:
+            by_column.setdefault(name, []).append(text)
+    return by_column or [text for _, text in item.null_values] or None
 
 
 def _dataset(item: DatasetSource) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from engine.core.vocabulary import DecideBy, GateRule, Output, OverRuns, Predictions, Within
+from engine.fields.column_types import ColumnTypes, NullValues
 from engine.fields.file_model import FileModel
 from engine.fields.values import (
     Columns,
@@ -64,13 +65,21 @@ class SourceFile(FileModel):
     )
 
     delta: Text | None = Field(None, description="A Delta table: a path, a URI or a table's name.")
-    csv: Text | None = Field(None, description="CSV files by a glob, taken into Delta.")
-    parquet: Text | None = Field(None, description="Parquet files by a glob, taken into Delta.")
+    csv: Text | None = Field(
+        None, description="CSV files by a glob: those that match now are the dataset."
+    )
+    parquet: Text | None = Field(None, description="Parquet files by a glob, likewise.")
     name: Name | None = Field(
         None, description="The dataset's name; default: the table's, or the evaluation's."
     )
     version: VersionField = Field(
         "latest", description="latest, a version number, or a timestamp (UTC without a zone)."
+    )
+    columns: ColumnTypes | None = Field(
+        None, description="Types of columns of CSV files, over what their values look like."
+    )
+    null_values: NullValues | None = Field(
+        None, description="Texts of CSV files that mean null: in every column, or by column."
     )
 
     @property

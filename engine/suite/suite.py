@@ -29,7 +29,9 @@ class DatasetSource:
     """Where an evaluation's rows come from, and what their columns mean.
 
     `format` is delta, csv or parquet and `uri` the path, glob or table. `version` is `latest`,
-    a number or a time in UTC. `key` is empty where all columns identify a row, `cluster` None
+    a number or a time in UTC. `columns` has types that the suite gives the columns of CSV files, as
+    Spark writes them, `null_values` the texts that mean null there, each with its column or with
+    None for every one. `key` is empty where all columns identify a row, `cluster` None
     where the key does; `features` is None where the model's signature names them.
     """
 
@@ -47,6 +49,13 @@ class DatasetSource:
     query: str | None = None
     weight: str | None = None
     sensitive: tuple[str, ...] = ()
+    columns: tuple[tuple[str, str], ...] = ()
+    null_values: tuple[tuple[str | None, str], ...] = ()
+
+    @property
+    def files(self) -> tuple[object, ...]:
+        """Which files these are, and how they are read: of one lake table there is one such."""
+        return (self.format, self.uri, sorted(self.columns), set(self.null_values))
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def test_the_long_example_of_the_suite_page_uses_every_key(root: Path) -> None:
         name for model in (made, *made["$defs"].values()) for name in model.get("properties", {})
     }
     # Data come as one of three, and plugins must exist.
-    assert every - used == {"csv", "parquet", "plugins"}
+    assert every - used == {"parquet", "plugins"}
 
 
 @pytest.mark.parametrize("table", [RESULTS_SCHEMA, RUNS_SCHEMA], ids=["results", "runs"])

@@ -197,7 +197,7 @@ def test_files_that_do_not_fit_their_table(
         del suite["evaluations"][0]["dataset"][key]
     world.few.drop(columns=["f2"]).to_csv(files / "b.csv", index=False)
     message = refused(suite)
-    has(message, ["b.csv", "does not have the table's columns", "['f2']", "['age']"])
+    has(message, ["b.csv", "does not have the columns of", "['f2']", "['age']"])
     suite["evaluations"][0]["dataset"]["csv"] = str(tmp_path / "none*.csv")
     has(refused(suite), ["no file matches", "none*.csv"])
 
@@ -212,7 +212,7 @@ def test_a_value_that_does_not_fit_a_columns_type(
     for key in ("delta", "version"):
         del suite["evaluations"][0]["dataset"][key]
     message = refused(suite)
-    has(message, ["b.csv", "a record that does not fit", "fraud int"])
+    has(message, ["b.csv", "'fraud' is string", "a.csv", "it is int", "columns: {fraud: string}"])
     assert "yes" not in message, "no value of the data is told"
 
 

@@ -156,6 +156,34 @@ def test_a_suite_takes_files_into_the_lake(
     assert (more.version, more.rows) == (1, 400)
 
 
+def test_maps_and_variants_within_others_are_parts_of_a_row_without_a_key(
+    world: Any, small: Suites, evaluated: Runs, spark: SparkSession
+) -> None:
+    from pyspark.sql import functions as F
+
+    counts = F.create_map(F.lit("k"), F.col("id"))
+    frame = (
+        spark.read.format("delta")
+        .load(world.table("few"))
+        .withColumns(
+            {
+                "inside": F.struct(counts.alias("m"), F.array(counts).alias("a")),
+                "listed": F.array(F.parse_json(F.lit("[1]"))),
+            }
+        )
+    )
+    frame.write.format("delta").save(world.table("nested"))
+    over = {"delta": world.table("nested"), "version": 0, "key": None, "features": ["f0", "f1"]}
+    suite = small(name="nested", dataset=over)
+    (cell,) = evaluated(suite, "nested").outcome.cells
+    few = world.few[world.few["fraud"].notna()]
+    expected = skm.accuracy_score(few["fraud"].astype(int), few["f0"] > 0)
+    assert cell.measured.value == pytest.approx(expected)
+    suite["evaluations"][0]["slices"] = [{"by": ["listed"]}]
+    with pytest.raises(DataError, match="cannot be sliced by 'listed'"):
+        evaluated(suite, "nested")
+
+
 def test_no_file_and_a_wrong_format(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no file matches"):
         ingest(spark, str(tmp_path / "*.csv"), table=str(tmp_path / "t"), fmt="csv")

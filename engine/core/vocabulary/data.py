@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from engine.core.vocabulary.plain import LATER
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetVersion:
-    """A Delta table at a version, as it was pinned when the run was planned."""
+    """A Delta table at a version, as it was pinned when the run was planned.
+
+    `files` says in a few words which files the version is made of; "" where it is not made of any.
+    """
 
     name: str
     uri: str
@@ -18,6 +23,7 @@ class DatasetVersion:
     timestamp: dt.datetime | None = None
     is_catalog_table: bool = False
     schema: tuple[tuple[str, str], ...] = ()
+    files: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

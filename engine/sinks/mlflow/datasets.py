@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from engine.core.vocabulary import DatasetVersion
-from engine.sinks.mlflow.tags import PREFIX
+from engine.sinks.mlflow.tags import MAX_TAG, PREFIX
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -58,6 +58,8 @@ def dataset_input(dataset: DatasetVersion) -> DatasetInput:
         # MLflow drops a version 0 from the source.
         InputTag(f"{PREFIX}.dataset_version", str(dataset.version)),
     ]
+    if dataset.files:
+        tags.append(InputTag(f"{PREFIX}.dataset_files", dataset.files[:MAX_TAG]))
     return DatasetInput(entity, tags)
 
 

@@ -243,7 +243,7 @@ def _section(evaluation: EvaluationResult, anchor: str, kept: Path | None) -> Se
         anchor=anchor,
         name=fmt.one_line(evaluation.name),
         kind=_KINDS.get(evaluation.task.value, evaluation.task.value),
-        data=f"{fmt.one_line(data.name)}, version {data.version}, {fmt.plural(data.rows, 'row')}",
+        data=fmt.one_line(fmt.dataset_text(data)),
         left_out=_omission_text(evaluation),
         model_errors=_lines(evaluation.model_errors),
         not_deterministic=_lines(evaluation.not_deterministic),
