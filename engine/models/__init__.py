@@ -18,6 +18,7 @@ from engine.models.output_columns import class_columns, has_columns, suggested_o
 from engine.models.outputs import Prediction
 from engine.models.requirements import model_requirements
 from engine.models.resolve import ModelRequest, resolve
+from engine.models.stored import check_types, stored_predictions
 
 __all__ = [
     "UNWATCHED",
@@ -32,6 +33,7 @@ __all__ = [
     "Predictor",
     "Watch",
     "check_inputs",
+    "check_types",
     "class_columns",
     "decides_otherwise",
     "has_columns",
@@ -40,6 +42,7 @@ __all__ = [
     "model_requirements",
     "resolve",
     "shipped_name",
+    "stored_predictions",
     "suggested_output",
     "task_threads",
 ]

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from engine.core.vocabulary import ModelVersion
 from engine.errors import ModelError
+from engine.models import stored
 from engine.models.artifact import Artifact, read_artifact
 from engine.models.flavors import keras, pyfunc, sklearn, torch
 from engine.models.flavors.base import Flavor, Runner, as_flavor
@@ -84,6 +85,8 @@ def load(model: ModelVersion) -> Predictor:
     Raises:
         ModelError: when it is not on this machine, or cannot be loaded.
     """
+    if model.is_stored:
+        return Predictor(model, stored.make_runner(None, model))
     opened = _CACHE.get(model.digest, lambda: read_artifact(find_folder(model)))
     if model not in opened.predictors:
         runner = FLAVORS[model.flavor].make_runner(opened.native, model)

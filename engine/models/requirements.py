@@ -29,4 +29,4 @@ def artifact_requirements(artifact: Artifact) -> dict[str, str]:
 
 def model_requirements(model: ModelVersion) -> dict[str, str]:
     """The same for a model whose folder is on this machine."""
-    return artifact_requirements(read_artifact(model.path))
+    return {} if model.is_stored else artifact_requirements(read_artifact(model.path))

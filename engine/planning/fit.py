@@ -9,7 +9,7 @@ from engine.core.redaction import redacted_message
 from engine.core.registry import did_you_mean
 from engine.core.vocabulary import ModelTest
 from engine.errors import InputError
-from engine.kinds import Probe, Query, Setting, kind_of, probe_of, query_of
+from engine.kinds import Probe, Query, Setting, kind_of, probe_of, query_of, variants_of
 from engine.planning.plan import EvaluationPlan
 
 
@@ -43,6 +43,15 @@ def _misfits(plan: EvaluationPlan, test: ModelTest, setting: Setting) -> Iterato
         yield from _query_misfits(query, test, setting)
     if probe is not None:
         yield from _probe_misfits(probe, plan, test)
+    behind = any(variant is not None for variant in variants_of(test))
+    stored = [model.name for model in setting.models if model.is_stored]
+    if stored and (probe is not None or behind):
+        what = "tries a loaded model" if probe is not None else "changes a model's input"
+        yield (
+            f"it {what}, and {', '.join(map(repr, stored))} "
+            f"{'is' if len(stored) == 1 else 'are'} predictions that the dataset has; leave "
+            "them to another evaluation"
+        )
 
 
 def _missing_columns(columns: Iterable[str], setting: Setting) -> Iterator[str]:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from engine.core.locations import Store
 from engine.core.vocabulary import ModelVersion
 from engine.errors import EvalMatrixError, TrackingError
-from engine.models import ModelRequest, resolve
+from engine.models import ModelRequest, resolve, stored_predictions
 from engine.suite import Evaluation, ModelSource, Suite
 
 
@@ -66,6 +66,10 @@ class ModelFinder:
 
 def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:
     dataset, store = evaluation.dataset, Store(suite.store)
+    if not source.uri:
+        return stored_predictions(
+            source.name, dataset.task, source.scores, source.label, source.output
+        )
     request = ModelRequest(
         uri=source.uri,
         task=dataset.task,

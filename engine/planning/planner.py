@@ -32,9 +32,10 @@ from engine.data.kept_profiles import (
 from engine.data.profile import Profile, aggregate, check_predicates, make_profile
 from engine.data.profile_updates import updated_stats
 from engine.data.source import Source, pin_source
+from engine.delta.head import Schema
 from engine.errors import DataError, EvalMatrixError, InputError, ModelError
 from engine.kinds import kind_of, query_of
-from engine.models import check_inputs
+from engine.models import check_inputs, check_types
 from engine.planning import (
     Columns,
     EvaluationPlan,
@@ -155,7 +156,7 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
     count = len(evaluation.models)
     say(f"{evaluation.name}: finding {count} model{'' if count == 1 else 's'}")
     models = tuple(
-        _with_features(model, evaluation, source.columns) for model in finder.models(evaluation)
+        _with_features(model, evaluation, source.schema) for model in finder.models(evaluation)
     )
     check_marks(source, evaluation, models)
     if note := zeros_note(source, models):
@@ -264,10 +265,9 @@ def _profile(store: Store, source: Source, evaluation: Evaluation) -> Profile:
         raise table_errors.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
 
 
-def _with_features(
-    model: ModelVersion, evaluation: Evaluation, columns: Sequence[str]
-) -> ModelVersion:
+def _with_features(model: ModelVersion, evaluation: Evaluation, schema: Schema) -> ModelVersion:
     """The model with the columns that feed it, all of which the dataset has but optional ones."""
+    columns = [name for name, _ in schema]
     if not model.features:
         dataset = evaluation.dataset
         single = (dataset.label, dataset.weight, dataset.cluster, dataset.query)
@@ -284,6 +284,8 @@ def _with_features(
             f"{', '.join(map(repr, columns[:50]))}{hint}"
         )
     _check_size(model, evaluation)
+    if model.is_stored:
+        check_types(model, dict(schema))
     return model
 
 

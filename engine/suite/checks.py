@@ -18,11 +18,13 @@ from engine.fields.wording import Loc, quote, suggestion
 from engine.kinds import KINDS, key_in
 from engine.suite.default_names import (
     OVERALL,
+    STORED_KEYS,
     last_part,
     model_name,
     slice_set_name,
 )
 from engine.suite.lake_names import check_lake_names
+from engine.suite.model_checks import check_source
 from engine.suite.sensitive import check_sensitive
 
 Found = Iterator[tuple[Loc, str]]
@@ -187,6 +189,10 @@ def _models(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
         named.append((place, name))
         if name and place[-1] == "uri" and (problem := name_problem(name)):
             yield place, f"gives the name {quote(name)}, expected {problem}; give a name"
+        model, dataset = _mapping(item), _mapping(raw.get("dataset"))
+        columns = {key: _columns(model.get(key)) for key in STORED_KEYS}
+        secret = _items(dataset.get("sensitive"))
+        yield from check_source((*at, "models", index), model, columns, secret, task)
         output = _mapping(item).get("output")
         numbers = (TaskKind.REGRESSION, TaskKind.RANKING)
         if task in numbers and output in ("probability", "logit", "label"):

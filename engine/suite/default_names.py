@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 OVERALL = "overall"
+# The keys by which a model is columns of the dataset.
+STORED_KEYS = ("scores", "predicted")
 SHORT = 120
 """The characters of a name that is made of what a test asks."""
 

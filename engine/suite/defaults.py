@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.conditions import CONDITIONS
-from engine.core.vocabulary import Dimension, ModelTest
+from engine.core.vocabulary import Dimension, ModelTest, Output
 from engine.fields.column_types import NullTexts
 from engine.kinds import KINDS, KindFile, kind_of
 from engine.suite.default_names import (
@@ -83,7 +83,13 @@ def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], 
 
 
 def _model(file: ModelFile) -> ModelSource:
-    name, output = file.name or model_name(file.uri), file.output
+    # A word stays one, whatever the field is said to hold.
+    output: Output | OutputFile | None = file.output
+    if file.uri is None:
+        kind = output if isinstance(output, Output) else None
+        assert file.name is not None, "it was checked"
+        return ModelSource(file.name, "", kind, tuple(file.scores or ()), file.predicted)
+    name = file.name or model_name(file.uri)
     if isinstance(output, OutputFile):
         return ModelSource(name, file.uri, None, tuple(output.scores or ()), output.label)
     return ModelSource(name, file.uri, output)

@@ -66,10 +66,7 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
     return _drop_unset(
         name=item.name,
         dataset=_dataset(item.dataset),
-        models=[
-            _drop_unset(uri=model.uri, name=model.name, output=_output(model))
-            for model in item.models
-        ],
+        models=[_model(model) for model in item.models],
         reference=None if item.reference is None else _source(item.reference),
         baseline=item.baseline,
         costs=[list(row) for row in item.costs],
@@ -81,6 +78,14 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
         memory=item.memory,
         tests=[_test(test, decide) for test in item.tests],
     )
+
+
+def _model(model: ModelSource) -> dict[str, Any]:
+    if model.uri:
+        return _drop_unset(uri=model.uri, name=model.name, output=_output(model))
+    output = None if model.output is None else model.output.value
+    scores = list(model.scores)
+    return _drop_unset(name=model.name, scores=scores, predicted=model.label, output=output)
 
 
 def _output(model: ModelSource) -> str | dict[str, Any] | None:

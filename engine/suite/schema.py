@@ -150,7 +150,7 @@ def _kind_or_columns(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         return Output(value)
     except ValueError:
         kinds = suggestion(value, [kind.value for kind in Output])
-        raise expected(f"{kinds}, or a mapping with label and scores") from None
+        raise expected(f"a mapping with label and scores, or {kinds}") from None
 
 
 # A word stays one.
@@ -162,10 +162,30 @@ ModelOutput = Annotated[
 
 
 class ModelFile(FileModel):
-    """A model version to evaluate."""
+    """A model version to evaluate, or predictions that the dataset has already."""
 
-    uri: Text = Field(description="models:/name/3, models:/name@alias, runs:/..., or a path.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["uri"]},
+                {"required": ["name", "scores"]},
+                {"required": ["name", "predicted"]},
+            ]
+        }
+    )
+
+    uri: Text | None = Field(
+        None, description="models:/name/3, models:/name@alias, runs:/..., or a path."
+    )
     name: Name | None = Field(None, description="The model's name; default: from the URI.")
+    scores: Columns | None = Field(
+        None,
+        description="Columns of the dataset that have the scores, one for each class, or the one "
+        "of the second class or of a value.",
+    )
+    predicted: Text | None = Field(
+        None, description="The column of the dataset that has the predicted label."
+    )
     output: ModelOutput | None = Field(
         None,
         description="What the model returns, or which of its columns is what; default: what it was "

@@ -62,11 +62,12 @@ class DatasetSource:
 class ModelSource:
     """A model version by its URI; `output` is None where the model itself tells.
 
-    `scores` and `label` name the columns of a model that returns several.
+    `scores` and `label` name the columns of a model that returns several; without a URI they are
+    columns of the dataset, which has the predictions already.
     """
 
     name: str
-    uri: str
+    uri: str = ""
     output: Output | None = None
     scores: tuple[str, ...] = ()
     label: str | None = None

@@ -23,6 +23,7 @@ from engine.core.vocabulary.enums import (
 )
 from engine.core.vocabulary.models import (
     NO_MODEL,
+    STORED,
     ColumnSpec,
     Label,
     ModelVersion,
@@ -45,6 +46,7 @@ from engine.core.vocabulary.tests import Condition, ModelTest, ThresholdFrom, Va
 __all__ = [
     "LATER",
     "NO_MODEL",
+    "STORED",
     "Cell",
     "ColumnSpec",
     "Columns",

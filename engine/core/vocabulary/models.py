@@ -9,6 +9,9 @@ from engine.core.vocabulary.plain import LATER
 
 Label = bool | int | float | str
 
+STORED = "columns"
+"""The flavour of a model whose predictions the dataset has already."""
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
@@ -74,6 +77,11 @@ class ModelVersion:
     decides: bool = field(default=False, metadata=LATER)
     squashed: bool = field(default=False, metadata=LATER)
     unsure: bool = field(default=False, metadata=LATER)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its predictions are columns of the dataset: there is nothing to load."""
+        return self.flavor == STORED
 
     @property
     def asked_twice(self) -> bool:

@@ -1,0 +1,92 @@
+"""What a suite says of models: the columns that one returns, or that the dataset has already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.core.vocabulary import Output
+from engine.errors import SuiteError
+from engine.suite import ModelSource, dump_suite, load_suite
+
+
+def read(tmp_path: Path, *models: dict[str, Any], **dataset: Any) -> Any:
+    evaluation = {
+        "name": "e",
+        "dataset": {"delta": "./t", "task": "binary", "label": "y", **dataset},
+        "models": list(models),
+        "tests": [{"metric": "recall"}],
+    }
+    path = tmp_path / "suite.yml"
+    path.write_text(yaml.safe_dump({"name": "s", "evaluations": [evaluation]}))
+    return load_suite(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "source"),
+    [
+        (
+            {"uri": "m", "output": {"label": "predict", "scores": ["p0", "p1"]}},
+            ModelSource("m", "m", None, ("p0", "p1"), "predict"),
+        ),
+        ({"uri": "m", "output": {"scores": "p1"}}, ModelSource("m", "m", None, ("p1",))),
+        ({"uri": "m", "output": "logit"}, ModelSource("m", "m", Output.LOGIT)),
+        ({"name": "v1", "scores": "s"}, ModelSource("v1", "", None, ("s",))),
+        (
+            {"name": "v2", "scores": ["a", "b"], "predicted": "said"},
+            ModelSource("v2", "", None, ("a", "b"), "said"),
+        ),
+        (
+            {"name": "v3", "scores": "z", "output": "logit"},
+            ModelSource("v3", "", Output.LOGIT, ("z",)),
+        ),
+        ({"name": "v4", "predicted": "said"}, ModelSource("v4", "", None, (), "said")),
+    ],
+)
+def test_models_are_read_and_written_again(
+    tmp_path: Path, model: dict[str, Any], source: ModelSource
+) -> None:
+    suite = read(tmp_path, model)
+    assert suite.evaluations[0].models == (source,)
+    path = tmp_path / "again.yml"
+    path.write_text(dump_suite(suite))
+    assert load_suite(path) == suite
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"uri": "m", "output": {}}, "expected label, scores or both"),
+        ({"uri": "m", "output": {"score": "p1"}}, "did you mean 'scores'"),
+        (
+            {"uri": "m", "output": "probabilty"},
+            "a mapping with label and scores, or one of .* 'probability'",
+        ),
+        ({"name": "v1"}, "found no uri, expected one, or scores or predicted: columns of the data"),
+        ({"uri": "m", "scores": "p"}, "found scores with a uri, expected one of the two"),
+        ({"scores": "p"}, "found no name, expected one: there is no uri from which it could come"),
+        ({"name": "v1", "scores": "iban"}, "found 'iban', which is sensitive"),
+        ({"name": "v1", "scores": "p", "output": {"scores": "p"}}, "found a mapping, expected pro"),
+    ],
+)
+def test_what_is_wrong_with_a_model_is_told(
+    tmp_path: Path, model: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(SuiteError, match=words):
+        read(tmp_path, model, sensitive=["iban"])
+
+
+@pytest.mark.parametrize(
+    ("task", "more", "words"),
+    [
+        ("regression", {"predicted": "said"}, "found a label for the task regression"),
+        ("regression", {"scores": ["a", "b"]}, "found several columns for the task regression"),
+        ("multilabel", {"predicted": "said"}, "found a label for the task multilabel"),
+    ],
+)
+def test_columns_must_fit_the_task(tmp_path: Path, task: str, more: Any, words: str) -> None:
+    with pytest.raises(SuiteError, match=words):
+        read(tmp_path, {"name": "v1", **more}, task=task)
