@@ -382,6 +382,7 @@ def test_a_pass_with_warnings_is_not_green_and_names_them(cell_of: Cells, run_of
         "log_loss on country=DE, log_loss on country=FR and 1 more 4 warnings, 1 passed in claims"
     )
     assert "caution" in warned["class"]
+    assert "4 warnings" in [words(each) for each in made.select(".tally .badge")]
     # Only the model that passed without a warning is green.
     assert [words(each.select_one(".card-top")) for each in made.select(".good")] == ["sound"]
 
