@@ -17,7 +17,8 @@ from rich.text import Text
 from engine.core.vocabulary import EvaluationResult, RunOutcome, Verdict
 from engine.sinks import format as fmt
 from engine.sinks import highlights
-from engine.sinks.highlights import Finding, Spot, Tone
+from engine.sinks.headline import GateReading, Tone, read_gate
+from engine.sinks.highlights import Finding, Spot
 from engine.sinks.reading import clipped_texts
 from engine.sinks.subjects import columns_of, model_label
 
@@ -62,26 +63,26 @@ def render(
 
 
 def _gate(outcome: RunOutcome, console: Console) -> None:
-    reading = highlights.read_gate(outcome.gate)
+    reading = read_gate(outcome.gate, outcome.cells)
     console.print()
     line = Text(f" {reading.headline.upper()} ", style=_TONES[reading.tone])
     line.append(f"  {fmt.log_line(outcome.info.suite, 60)}", style="bold default on default")
     console.print(line)
+    if reading.warned:
+        console.print(Text(fmt.log_line(reading.warned), style=_STYLES["WARN"]))
     console.print(Text(fmt.log_line(outcome.gate.reason, 600)))
-    console.print(_counts(outcome))
+    console.print(_counts(reading, outcome.seconds))
     for note in reading.notes:
-        console.print(Text(f"! {note}", style="yellow"))
+        console.print(Text(f"! {fmt.log_line(note)}", style="yellow"))
 
 
-def _counts(outcome: RunOutcome) -> Text:
+def _counts(reading: GateReading, seconds: float) -> Text:
     """All the verdicts with their numbers, zeros included where they matter."""
     line = Text()
-    for verdict in Verdict:
-        amount = outcome.gate.counts.get(verdict, 0)
-        style = _STYLES[verdict.value] if amount else "dim"
-        line.append(f"{fmt.count(amount)} {verdict.value}", style=style)
+    for word, amount in reading.counts.items():
+        line.append(f"{fmt.count(amount)} {word}", style=_STYLES[word] if amount else "dim")
         line.append("   ")
-    line.append(f"in {fmt.duration(outcome.seconds)}", style="dim")
+    line.append(f"in {fmt.duration(seconds)}", style="dim")
     return line
 
 

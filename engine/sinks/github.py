@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from engine.core.vocabulary import EvaluationResult, MetricValue, RunOutcome, Verdict
+from engine.core.vocabulary import EvaluationResult, MetricValue, RunOutcome
 from engine.sinks import format as fmt
 from engine.sinks import highlights
-from engine.sinks.highlights import Finding, Spot, Tone
+from engine.sinks.headline import Tone, read_gate
+from engine.sinks.highlights import Finding, Spot
 from engine.sinks.subjects import columns_of, model_label
 
 MAX_BYTES = 900 * 1024
@@ -25,6 +26,7 @@ _MAX_METRICS = 60
 _MAX_MODELS = 12
 _NAME = 120
 _REASON = 400
+_WARNED = 900
 
 _MARKS = {
     Tone.GOOD: "✅",
@@ -85,25 +87,22 @@ def _reference(match: re.Match[str]) -> str:
 
 
 def _head(outcome: RunOutcome) -> str:
-    reading = highlights.read_gate(outcome.gate)
+    reading = read_gate(outcome.gate, outcome.cells)
     lines = [f"### {_MARKS[reading.tone]} {reading.headline}: {escape(outcome.info.suite)}", ""]
+    if reading.warned:
+        lines += [f"**{escape(reading.warned, _WARNED)}**", ""]
     lines += [escape(outcome.gate.reason, _REASON), ""]
-    lines += [f"- {escape(note, _REASON)}" for note in reading.notes]
-    counts = " · ".join(
-        _count(verdict, outcome.gate.counts[verdict])
-        for verdict in Verdict
-        if outcome.gate.counts.get(verdict, 0)
-    )
+    lines += [f"- {escape(note, _WARNED)}" for note in reading.notes]
+    counts = " · ".join(_count(word, amount) for word, amount in reading.counts.items() if amount)
     lines += ["", counts or "No cell was judged.", ""]
     return "\n".join(lines)
 
 
-def _count(verdict: Verdict, amount: int) -> str:
-    """`**12** pass`; what was not decided stands out as a whole."""
-    text = f"**{fmt.count(amount)}** {verdict.value.lower()}"
-    if verdict is Verdict.INCONCLUSIVE:
-        text = f"{_WORD_MARKS['INCONCLUSIVE']} **{fmt.count(amount)} {verdict.value.lower()}**"
-    return text
+def _count(word: str, amount: int) -> str:
+    """`**12** pass`; what was not decided, or failed as a warning, stands out as a whole."""
+    if word in ("INCONCLUSIVE", "WARN"):
+        return f"{_WORD_MARKS[word]} **{fmt.count(amount)} {word.lower()}**"
+    return f"**{fmt.count(amount)}** {word.lower()}"
 
 
 def _blocks(outcome: RunOutcome) -> Iterable[str]:

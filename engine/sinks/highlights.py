@@ -1,23 +1,15 @@
-"""What a reader should see first of a run: one order, one wording, for every sink for people.
-
-The gate is read with one rule on top of its outcome: a gate that passed although nothing (or
-hardly anything) was decided never looks like a clean pass, and one that passed with some tests
-undecided says how many.
-"""
+"""What a reader should see first of a run: one order, one wording, for every sink for people."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from engine.conditions import needs_baseline, rule
 from engine.core.vocabulary import (
     NO_MODEL,
     Cell,
     EvaluationResult,
-    Gate,
-    GateOutcome,
     Severity,
     Slice,
     Verdict,
@@ -38,25 +30,6 @@ _RANKS = {
     Verdict.PASS.value: 4,
     Verdict.RECORDED.value: 5,
 }
-
-
-class Tone(StrEnum):
-    """How a gate may look: only GOOD is green."""
-
-    GOOD = "good"
-    CAUTION = "caution"
-    UNDECIDED = "undecided"
-    BAD = "bad"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class GateReading:
-    """A gate in words: its tone, a headline, and what a reader must not overlook."""
-
-    tone: Tone
-    headline: str
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,51 +117,6 @@ def test_label(cell: Cell) -> str:
     """A test, with its variant where the data were perturbed."""
     name = cell.test.name
     return name if cell.variant == "clean" else f"{name} [{cell.variant}]"
-
-
-def read_gate(gate: Gate) -> GateReading:
-    """Puts a gate into words; a pass that rests on nothing is not read as one."""
-    seen = {verdict: gate.counts.get(verdict, 0) for verdict in Verdict}
-    decided = seen[Verdict.PASS] + seen[Verdict.FAIL]
-    undecided = seen[Verdict.INCONCLUSIVE] + seen[Verdict.ERROR]
-    if gate.outcome is GateOutcome.FAILED:
-        tone, headline = Tone.BAD, "Gate failed"
-    elif gate.outcome is GateOutcome.ERROR:
-        tone, headline = Tone.ERROR, "Gate in error"
-    elif decided == 0:
-        tone, headline = Tone.UNDECIDED, "Nothing was decided"
-    elif undecided > decided:
-        tone, headline = Tone.CAUTION, "Gate passed, most tests undecided"
-    elif undecided:
-        tested = decided + undecided
-        tone = Tone.GOOD
-        headline = f"Gate passed, {fmt.count(undecided)} of {fmt.count(tested)} undecided"
-    else:
-        tone, headline = Tone.GOOD, "Gate passed"
-    return GateReading(tone, headline, _gate_notes(gate, seen, decided))
-
-
-def _gate_notes(gate: Gate, seen: dict[Verdict, int], decided: int) -> tuple[str, ...]:
-    notes = []
-    if decided == 0 and gate.outcome is GateOutcome.PASSED:
-        notes.append(
-            "No test came to PASS or FAIL, so this pass says nothing about the models; "
-            "the exit code is 0."
-        )
-    if amount := seen[Verdict.INCONCLUSIVE]:
-        tested = fmt.plural(sum(seen.values()) - seen[Verdict.RECORDED], "test")
-        notes.append(
-            f"{fmt.count(amount)} of {tested} could not be decided (inconclusive): "
-            f"{'it is' if amount == 1 else 'they are'} neither passed nor failed."
-        )
-    if (amount := seen[Verdict.ERROR]) and gate.outcome is not GateOutcome.ERROR:
-        notes.append(f"{fmt.plural(amount, 'test')} could not be evaluated (error).")
-    if gate.warnings:
-        notes.append(
-            f"{fmt.plural(gate.warnings, 'warning')}: reported, but the gate does not fail on "
-            f"{'it' if gate.warnings == 1 else 'them'}."
-        )
-    return tuple(notes)
 
 
 def direction(evaluation: EvaluationResult, metric: str) -> bool | None:

@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 import pytest
 from rich.console import Console
 
-from engine.core.vocabulary import Cell, GateOutcome, RunOutcome, Verdict
+from engine.core.vocabulary import (
+    Cell,
+    Condition,
+    GateOutcome,
+    ModelTest,
+    RunOutcome,
+    Severity,
+    Verdict,
+)
 from engine.sinks import console
 
 Cells = Callable[..., Cell]
@@ -68,6 +76,20 @@ def test_nothing_decided_never_reads_green(cell_of: Cells, run_of: Runs, verdict
     text = printed(run_of([cell_of(verdict=verdict)]), colours=True)
     assert "NOTHING WAS DECIDED" in text
     assert "GATE PASSED" not in text
+    passed = printed(run_of([cell_of()]), colours=True)
+    green = passed[: passed.index("GATE PASSED")].splitlines()[-1].strip()
+    assert green.startswith("\x1b[")
+    assert green not in text
+
+
+def test_a_pass_with_warnings_never_reads_green(cell_of: Cells, run_of: Runs) -> None:
+    soft = ModelTest("log_loss", "log_loss", (Condition("max", 1),), severity=Severity.WARN)
+    run = run_of([cell_of(), cell_of(test=soft, slice_name="[b]::error::x", verdict=Verdict.FAIL)])
+    lines = printed(run, width=200).strip().splitlines()
+    assert lines[0].startswith("GATE PASSED, 1 WARNING ")
+    assert lines[1] == "Failed as a warning: log_loss on [b]: :error::x"
+    assert lines[3].split("   ")[:3] == ["1 PASS", "0 FAIL", "1 WARN"]
+    text = printed(run, colours=True)
     passed = printed(run_of([cell_of()]), colours=True)
     green = passed[: passed.index("GATE PASSED")].splitlines()[-1].strip()
     assert green.startswith("\x1b[")

@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from engine.core.vocabulary import Cell, GateOutcome, RunOutcome, Verdict
+from engine.core.vocabulary import (
+    Cell,
+    Condition,
+    GateOutcome,
+    ModelTest,
+    RunOutcome,
+    Severity,
+    Verdict,
+)
 from engine.sinks import github
 
 Cells = Callable[..., Cell]
@@ -82,6 +90,16 @@ def test_nothing_decided_never_reads_green(cell_of: Cells, run_of: Runs, verdict
     text = github.render(run_of([cell_of(verdict=verdict)], outcome=GateOutcome.PASSED))
     assert text.startswith("### ⚠️ Nothing was decided")
     assert "✅" not in text
+
+
+def test_a_pass_with_warnings_never_reads_green(cell_of: Cells, run_of: Runs) -> None:
+    soft = ModelTest("log_loss", "log_loss", (Condition("max", 1),), severity=Severity.WARN)
+    run = run_of([cell_of(), cell_of(test=soft, slice_name="a|*b*", verdict=Verdict.FAIL)])
+    source = github.render(run)
+    assert source.startswith("### ⚠️ Gate passed, 1 warning: nightly\n")
+    assert "Failed as a warning: log_loss on a|*b*\n" in "".join(shown(source).text)
+    assert "**1** pass · ⚠️ **1 warn**\n" in source
+    assert set(shown(source).tags) <= OURS
 
 
 def test_failures_are_capped_and_the_rest_is_counted(cell_of: Cells, run_of: Runs) -> None:

@@ -3,13 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from engine.core.vocabulary import (
     Cell,
     Condition,
-    Gate,
-    GateOutcome,
     ModelTest,
     RowCounts,
     RunOutcome,
@@ -17,49 +13,9 @@ from engine.core.vocabulary import (
     Verdict,
 )
 from engine.sinks import highlights
-from engine.sinks.highlights import Tone
 
 Cells = Callable[..., Cell]
 Runs = Callable[..., RunOutcome]
-
-
-def gate(outcome: GateOutcome = GateOutcome.PASSED, warnings: int = 0, **counts: int) -> Gate:
-    return Gate(outcome, "a reason", {Verdict(k): v for k, v in counts.items()}, warnings)
-
-
-@pytest.mark.parametrize(
-    ("given", "tone"),
-    [
-        (gate(PASS=3), Tone.GOOD),
-        (gate(), Tone.UNDECIDED),
-        (gate(RECORDED=9), Tone.UNDECIDED),
-        (gate(INCONCLUSIVE=9), Tone.UNDECIDED),
-        (gate(ERROR=2), Tone.UNDECIDED),
-        (gate(PASS=1, INCONCLUSIVE=50), Tone.CAUTION),
-        (gate(PASS=50, INCONCLUSIVE=1), Tone.GOOD),
-        (gate(GateOutcome.FAILED, FAIL=1, PASS=99), Tone.BAD),
-        (gate(GateOutcome.FAILED, INCONCLUSIVE=1), Tone.BAD),
-        (gate(GateOutcome.ERROR, ERROR=1, PASS=99), Tone.ERROR),
-    ],
-)
-def test_only_a_decided_pass_is_good(given: Gate, tone: Tone) -> None:
-    assert highlights.read_gate(given).tone is tone
-
-
-def test_a_pass_with_tests_undecided_says_how_many() -> None:
-    assert highlights.read_gate(gate(PASS=50)).headline == "Gate passed"
-    some = highlights.read_gate(gate(PASS=1000, FAIL=2, INCONCLUSIVE=40, ERROR=1, RECORDED=7))
-    assert some.headline == "Gate passed, 41 of 1,043 undecided"
-    most = highlights.read_gate(gate(PASS=2, INCONCLUSIVE=40))
-    assert most.headline == "Gate passed, most tests undecided"
-
-
-def test_notes_count_what_must_not_be_overlooked() -> None:
-    notes = " ".join(highlights.read_gate(gate(PASS=9, INCONCLUSIVE=2, ERROR=1, warnings=3)).notes)
-    assert "2 of 12 tests could not be decided" in notes
-    assert "1 test could not be evaluated" in notes
-    assert "3 warnings" in notes
-    assert "says nothing" in " ".join(highlights.read_gate(gate(RECORDED=1)).notes)
 
 
 def test_findings_have_failures_first_and_overall_before_slices(cell_of: Cells) -> None:

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from engine.core.vocabulary import RunOutcome
 from engine.sinks.report.page import page
+from engine.sinks.report.regions import RegionNames
 
 __all__ = ["render", "write"]
 
@@ -33,7 +34,7 @@ def write(outcome: RunOutcome, folder: Path) -> Path:
 def render(outcome: RunOutcome) -> str:
     """The report's HTML; the same outcome gives the same text."""
     style, script = Markup(_text("style.css")), Markup(_text("behaviour.js"))
-    return _template().render(page=page(outcome), style=style, script=script)
+    return _template().render(page=page(outcome), style=style, script=script, region=RegionNames())
 
 
 @functools.cache

@@ -207,7 +207,8 @@ def _tally(cells: Iterable[Cell]) -> tuple[tuple[str, int, str], ...]:
     counts = dict.fromkeys(_WORDS, 0)
     for cell in cells:
         counts[highlights.word(cell)] += 1
-    return tuple((word, amount, _SAID[word]) for word, amount in counts.items() if amount)
+    said = _SAID | ({"WARN": "warnings"} if counts[highlights.WARN] != 1 else {})
+    return tuple((word, amount, said[word]) for word, amount in counts.items() if amount)
 
 
 def _ends(scale: Scale | None) -> str:

@@ -16,7 +16,7 @@ from engine.core.vocabulary import (
 )
 from engine.sinks import format as fmt
 from engine.sinks import highlights
-from engine.sinks.highlights import GateReading
+from engine.sinks.headline import GateReading, Tone, read_gate
 from engine.sinks.reading import clipped_texts, reading_text
 from engine.sinks.report.comparison import Comparison, compare
 from engine.sinks.report.differences import Differences, differences
@@ -30,15 +30,16 @@ from engine.sinks.report.problems import Trouble, trouble
 DASH = "–"
 
 _CHIPS = {
-    Verdict.FAIL: ("failed", "the value breaks the test's condition"),
-    Verdict.ERROR: ("error", "the value could not be computed, e.g. the model raised"),
-    Verdict.INCONCLUSIVE: (
+    "FAIL": ("failed", "the value breaks the test's condition"),
+    "ERROR": ("error", "the value could not be computed, e.g. the model raised"),
+    "WARN": ("warning", "a test failed that was set to warn only: the gate does not fail on it"),
+    "INCONCLUSIVE": (
         "inconclusive",
         "not enough evidence to say: the interval of the value contains the limit, the rows are "
         "too few, or the value is undefined there",
     ),
-    Verdict.PASS: ("passed", "the value keeps the test's condition"),
-    Verdict.RECORDED: ("recorded", "measured only: no condition was set"),
+    "PASS": ("passed", "the value keeps the test's condition"),
+    "RECORDED": ("recorded", "measured only: no condition was set"),
 }
 _COUNTED = frozenset({"rows", "predictions", "loads", "batches"})
 _KINDS = {
@@ -52,9 +53,9 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A verdict with how often it came."""
+    """A verdict in a word, with how often it came."""
 
-    verdict: str
+    word: str
     name: str
     amount: int
     meaning: str
@@ -78,6 +79,7 @@ class ModelGate:
     model: str
     tone: str
     headline: str
+    warned: str
     sentence: str
 
 
@@ -130,7 +132,7 @@ class Page:
 
 def page(outcome: RunOutcome) -> Page:
     """Turns a run into what its report says."""
-    reading = highlights.read_gate(outcome.gate)
+    reading = read_gate(outcome.gate, outcome.cells)
     suite = fmt.one_line(outcome.info.suite)
     kept = cache_folder(outcome.info)
     return Page(
@@ -138,8 +140,8 @@ def page(outcome: RunOutcome) -> Page:
         suite=suite,
         gate=reading,
         reason=fmt.one_line(outcome.gate.reason),
-        chips=_chips(outcome.gate),
-        shares=_shares(outcome.gate),
+        chips=_chips(reading),
+        shares=_shares(reading),
         facts=_facts(outcome),
         glance=_glance(outcome),
         sections=tuple(
@@ -150,18 +152,26 @@ def page(outcome: RunOutcome) -> Page:
     )
 
 
-def _chips(gate: Gate) -> tuple[Chip, ...]:
+def _chips(reading: GateReading) -> tuple[Chip, ...]:
     return tuple(
-        Chip(verdict.value, name, gate.counts.get(verdict, 0), meaning)
-        for verdict, (name, meaning) in _CHIPS.items()
+        Chip(word, _noun(word, reading.counts[word]), reading.counts[word], meaning)
+        for word, (_, meaning) in _CHIPS.items()
+        if word in reading.counts
     )
 
 
-def _shares(gate: Gate) -> tuple[tuple[str, int], ...]:
+def _noun(word: str, amount: int) -> str:
+    """What stands after an amount: `3 failed`, `1 warning`, `2 warnings`."""
+    name = _CHIPS[word][0]
+    return f"{name}s" if word == highlights.WARN and amount != 1 else name
+
+
+def _shares(reading: GateReading) -> tuple[tuple[str, int], ...]:
     """What was tested, by verdict, to be drawn as one bar."""
-    order = (Verdict.FAIL, Verdict.ERROR, Verdict.INCONCLUSIVE, Verdict.PASS)
     return tuple(
-        (verdict.value, gate.counts[verdict]) for verdict in order if gate.counts.get(verdict)
+        (word, reading.counts[word])
+        for word in _CHIPS
+        if reading.counts.get(word) and word != Verdict.RECORDED.value
     )
 
 
@@ -188,16 +198,18 @@ def _glance(outcome: RunOutcome) -> tuple[ModelGate, ...]:
         for model in evaluation.models:
             gate = outcome.model_gates.get((evaluation.name, model.name))
             gate = gate or _gate_from_cells(evaluation, model.name)
-            reading = highlights.read_gate(gate)
-            only_recorded = set(_present(gate)) <= {Verdict.RECORDED}
+            own = [cell for cell in evaluation.cells if cell.model.name == model.name]
+            reading = read_gate(gate, own)
+            only_recorded = _present(reading) <= {Verdict.RECORDED.value}
             cards.append(
                 ModelGate(
                     evaluation=fmt.one_line(evaluation.name),
                     anchor=f"e{place}",
                     model=fmt.one_line(model.name),
                     tone="untested" if only_recorded else reading.tone.value,
-                    headline=_short(gate, reading),
-                    sentence=_sentence(gate),
+                    headline=_short(reading),
+                    warned=reading.warned,
+                    sentence=_sentence(reading),
                 )
             )
     return tuple(cards)
@@ -217,23 +229,34 @@ def _gate_from_cells(evaluation: EvaluationResult, model: str) -> Gate:
     return Gate(outcome, "", counts, counts.get(Verdict.FAIL, 0) - hard)
 
 
-def _present(gate: Gate) -> list[Verdict]:
-    return [verdict for verdict in Verdict if gate.counts.get(verdict, 0)]
+def _present(reading: GateReading) -> set[str]:
+    return {word for word, amount in reading.counts.items() if amount}
 
 
-def _short(gate: Gate, reading: GateReading) -> str:
-    if reading.tone is highlights.Tone.UNDECIDED:
-        return "Not decided" if set(_present(gate)) - {Verdict.RECORDED} else "Recorded only"
-    undecided = gate.counts.get(Verdict.INCONCLUSIVE, 0) + gate.counts.get(Verdict.ERROR, 0)
-    passed = f"Passed, {fmt.count(undecided)} undecided" if undecided else "Passed"
-    return {"bad": "Failed", "error": "Error", "caution": "Mostly undecided"}.get(
-        reading.tone.value, passed
-    )
+def _short(reading: GateReading) -> str:
+    """A model's headline: what its gate says, without the gate."""
+    counts = reading.counts
+    if reading.tone is Tone.UNDECIDED:
+        only_recorded = _present(reading) <= {Verdict.RECORDED.value}
+        return "Recorded only" if only_recorded else "Not decided"
+    if reading.tone in (Tone.BAD, Tone.ERROR):
+        return "Failed" if reading.tone is Tone.BAD else "Error"
+    warnings = counts.get(highlights.WARN, 0)
+    undecided = counts[Verdict.INCONCLUSIVE] + counts[Verdict.ERROR]
+    parts = [fmt.plural(warnings, "warning")] if warnings else []
+    if undecided > counts[Verdict.PASS] + warnings:
+        return ", ".join([*parts, "mostly undecided"]).capitalize()
+    if undecided:
+        parts.append(f"{fmt.count(undecided)} undecided")
+    return ", ".join(["Passed", *parts])
 
 
-def _sentence(gate: Gate) -> str:
-    present = _present(gate)
-    parts = [f"{fmt.count(gate.counts[v])} {_CHIPS[v][0]}" for v in _CHIPS if v in present]
+def _sentence(reading: GateReading) -> str:
+    parts = [
+        f"{fmt.count(reading.counts[word])} {_noun(word, reading.counts[word])}"
+        for word in _CHIPS
+        if reading.counts.get(word)
+    ]
     return ", ".join(parts) or "no tests"
 
 

@@ -18,6 +18,7 @@ from engine.core.vocabulary import (
     ModelTest,
     RowCounts,
     RunOutcome,
+    Severity,
     Verdict,
 )
 from engine.sinks import report
@@ -80,8 +81,6 @@ def test_ids_are_unique_and_links_lead_somewhere(page: BeautifulSoup) -> None:
     assert len(ids) == len(set(ids))
     for link in page.find_all("a"):
         assert link["href"][1:] in ids
-    for node in page.find_all(attrs={"aria-labelledby": True}):
-        assert node["aria-labelledby"] in ids
 
 
 def test_the_top_says_it_all(full_run: RunOutcome, page: BeautifulSoup) -> None:
@@ -352,3 +351,80 @@ def test_very_long_names_are_cut_by_style_and_whole_in_the_title(
 
 def test_same_outcome_same_bytes(full_run: RunOutcome, html: str) -> None:
     assert report.render(full_run) == html
+
+
+SOFT = ModelTest("log_loss", "log_loss", (Condition("max", 0.3),), severity=Severity.WARN)
+
+
+def test_a_pass_with_warnings_is_not_green_and_names_them(cell_of: Cells, run_of: Runs) -> None:
+    cells = [cell_of(model=model) for model in ("sound", "warned")]
+    cells += [
+        cell_of(model="warned", slice_name=piece, test=SOFT, verdict=Verdict.FAIL)
+        for piece in ("overall", "country=DE", "country=FR", "country=PL")
+    ]
+    made = read(run_of(cells))
+    assert words(made.find("title")) == "Gate passed, 4 warnings: nightly"
+    assert words(made.find("h1")) == "Gate passed, 4 warnings"
+    top = made.find("header")
+    assert "caution" in top["class"]
+    assert words(made.find("h1").find_next_sibling()) == (
+        "Failed as warnings: log_loss on overall (warned), log_loss on country=DE (warned), "
+        "log_loss on country=FR (warned) and 1 more"
+    )
+    chips = ["0 failed", "0 error", "4 warnings", "0 inconclusive", "2 passed", "0 recorded"]
+    assert [words(chip) for chip in made.select(".chip")] == chips
+    assert [each["class"] for each in made.select("header .share i")] == [["v-WARN"], ["v-PASS"]]
+    sound, warned = made.select(".card")
+    assert words(sound) == "sound Passed 1 passed in claims"
+    assert "good" in sound["class"]
+    assert words(warned) == (
+        "warned Passed, 4 warnings Failed as warnings: log_loss on overall, "
+        "log_loss on country=DE, log_loss on country=FR and 1 more 4 warnings, 1 passed in claims"
+    )
+    assert "caution" in warned["class"]
+    assert "4 warnings" in [words(each) for each in made.select(".tally .badge")]
+    # Only the model that passed without a warning is green.
+    assert [words(each.select_one(".card-top")) for each in made.select(".good")] == ["sound"]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "headline"),
+    [
+        ((Verdict.PASS, Verdict.INCONCLUSIVE), "Passed, 1 warning, 1 undecided"),
+        ((Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE), "1 warning, mostly undecided"),
+        ((Verdict.RECORDED,), "Passed, 1 warning"),
+        ((Verdict.FAIL,), "Failed"),
+        ((Verdict.ERROR, Verdict.PASS), "Error"),
+    ],
+)
+def test_a_model_with_a_warning_is_never_green(
+    cell_of: Cells, run_of: Runs, verdicts: tuple[Verdict, ...], headline: str
+) -> None:
+    cells = [cell_of(slice_name=f"s{n}", verdict=each) for n, each in enumerate(verdicts)]
+    made = read(run_of([*cells, cell_of(test=SOFT, verdict=Verdict.FAIL)]))
+    (card,) = made.select(".card")
+    assert words(card.select_one(".card-state")) == headline
+    assert "1 warning" in words(card.select(".card-text")[0])
+    assert not made.select(".good")
+
+
+def test_each_region_has_a_name_of_its_own(
+    page: BeautifulSoup, big_run: Callable[[int], RunOutcome]
+) -> None:
+    # Twice the same evaluation: even where names are alike, a region's is not.
+    twice = big_run(6)
+    twice = read(replace(twice, evaluations=[*twice.evaluations, *twice.evaluations]))
+    for made in (page, twice):
+        regions = made.select("[role=region], section, [role=group]")
+        names = [region["aria-label"].strip() for region in regions]
+        assert len(names) > 40
+        assert all(names)
+        assert [name for name in names if names.count(name) > 1] == []
+        # What scrolls can be reached by keyboard, and says what it is.
+        assert all(each.get("role") == "region" for each in made.select("[tabindex], .scroll"))
+    for place, evaluation in enumerate(("claims", "digits", "diabetes"), start=1):
+        names = [region["aria-label"] for region in page.select(f"#e{place} [role=region]")]
+        assert names
+        assert all(evaluation in name for name in names)
+    first = [region["aria-label"] for region in page.select("#e1 [role=region]")]
+    assert {"Models of claims side by side", "What failed in claims"} <= set(first)
