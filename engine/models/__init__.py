@@ -14,7 +14,6 @@ from engine.models.isolation.child_process import Child
 from engine.models.isolation.limits import UNWATCHED, Guard, Limits, Load, ModelStopped, Notes
 from engine.models.isolation.supervisor import Watch
 from engine.models.load import Predictor, check_inputs, load, loaded_count, shipped_name
-from engine.models.output_columns import class_columns, has_columns, suggested_output
 from engine.models.outputs import Prediction
 from engine.models.requirements import model_requirements
 from engine.models.resolve import ModelRequest, resolve
@@ -34,15 +33,12 @@ __all__ = [
     "Watch",
     "check_inputs",
     "check_types",
-    "class_columns",
     "decides_otherwise",
-    "has_columns",
     "load",
     "loaded_count",
     "model_requirements",
     "resolve",
     "shipped_name",
     "stored_predictions",
-    "suggested_output",
     "task_threads",
 ]

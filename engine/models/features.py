@@ -103,7 +103,8 @@ def _convert(array: pa.ChunkedArray, spec: ColumnSpec, model: ModelVersion) -> A
         return _read_times(array, spec, model)
     if pa.types.is_timestamp(array.type):
         return _naive(array).to_pandas()
-    return array.to_pandas()
+    # As MLflow's signature of a map wants it.
+    return array.to_pandas(maps_as_pydicts="strict")
 
 
 def _naive(array: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -125,7 +126,7 @@ def _read_times(array: pa.ChunkedArray, spec: ColumnSpec, model: ModelVersion) -
         with suppress(ValueError, TypeError):
             times: pd.Series = array.to_pandas().astype("datetime64[ns]")
             return times
-        raise _misfit(model, spec.name, "datetime", "texts that are no times")
+        raise _misfit(model, spec.name, "datetime", "texts that are no times without a zone")
     raise _misfit(model, spec.name, "datetime", str(array.type))
 
 

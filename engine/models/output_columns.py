@@ -2,63 +2,127 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
-from engine.core.labels import loose_label, match_labels
+from engine.core.labels import loose_label
 from engine.core.vocabulary import ColumnSpec, Label
 
+# How it is known which score is of which class, of a model that has no classes of its own.
+BY_NAMES = "the names of its columns"
+BY_NAME = "the name of its column"
+BY_SCORES = "the order of the suite's scores"
+BY_MODEL = "the model's classes in the suite"
+BY_CLASSES = "dataset.classes"
+BY_SORTING = "the sorted labels of the data"
+BY_LABELS = "the labels that it returns"
+
 _NUMBERS = ("double", "float")
+_NOTHING = re.compile(r"[\W_]+")
+# What may stand before the number of a class in the name of a single column.
+_BEFORE_NUMBERS = {"", "p", "prob", "proba", "probability", "class", "pclass", "probclass"}
+_DENIALS = {"not", "non", "no", "un", "without"}
 
 
 def class_columns(names: Sequence[str], classes: Sequence[Label]) -> tuple[int, ...] | None:
     """For each class the place of its column; None where the names are not those of the classes.
 
     A column has a class's name, or all have one with the same words around it: `p0` and `p1`,
-    `proba_wolf` and `proba_ant`. A single column has the name of nothing.
+    `proba_wolf` and `proba_ant`. Capitals and what is no letter or digit make no difference, nor do
+    types: `p_true` is the column of True, of 1 and of "1.0".
     """
-    if len(names) != len(classes) or len(set(names)) < len(names) or len(names) < 2:
+    if len(names) != len(classes) or len(names) < 2:
         return None
-    for inner in _cores(names, classes):
-        places, _ = match_labels(list(classes), inner)
-        if places is not None:
-            return places
+    by_form = _by_form(classes)
+    for cores in _cores(names, list(by_form)):
+        places = [by_form.get(core, -1) for core in cores]
+        if sorted(places) == list(range(len(classes))):
+            return tuple(places.index(place) for place in range(len(classes)))
     return None
 
 
-def _cores(names: Sequence[str], classes: Sequence[Label]) -> Iterator[list[Label]]:
-    """The names, then what is left of them without the same words around."""
-    yield list(names)
-    first = names[0]
-    for label in map(str, classes):
-        start = first.find(label)
-        while label and start >= 0:
-            before, after = first[:start], first[start + len(label) :]
-            if all(
-                name.startswith(before)
-                and name.endswith(after)
-                and len(name) > len(before) + len(after)
-                for name in names
-            ):
-                yield [name[len(before) : len(name) - len(after)] for name in names]
-            start = first.find(label, start + 1)
+def names_some(names: Sequence[str], classes: Sequence[Label]) -> bool:
+    """Whether some of several columns have a class's name, so that their order is no order."""
+    by_form = _by_form(classes)
+    return any(any(core in by_form for core in cores) for cores in _cores(names, list(by_form)))
 
 
-def has_columns(names: Sequence[str], classes: Sequence[Label]) -> bool:
-    """Whether some of several columns have a class's name, so that their order is no order.
+def single_class(name: str, classes: Sequence[Label]) -> int | None:
+    """Which of two classes the name of a single column is of; None where it says nothing.
 
-    Numbers from 0 on are what a frame calls columns that have no names.
+    A text may stand anywhere in it (`p_fraud`, `fraud_score`), a number behind what means
+    probability or class only: `score_v0` is the name of a version.
     """
-    if [*names] == [str(place) for place in range(len(names))]:
-        return False
-    known = {loose_label(label) for label in classes}
-    return len(names) > 1 and any(loose_label(name) in known for name in names)
+    words = [word for word in _NOTHING.split(name.casefold()) if word]
+    if len(classes) != 2 or _DENIALS & set(words):
+        return None
+    squashed = "".join(words)
+    places = set()
+    for form, place in _by_form(classes).items():
+        if form.isdigit():
+            before = squashed.removesuffix(form)
+            if squashed.endswith(form) and before in _BEFORE_NUMBERS and squashed != form:
+                places.add(place)
+        elif any(
+            "".join(words[start:end]) == form
+            for start in range(len(words))
+            for end in range(start + 1, len(words) + 1)
+        ):
+            places.add(place)
+    return places.pop() if len(places) == 1 else None
+
+
+def say_something(names: Sequence[str]) -> bool:
+    """Whether names are more than the places that a frame numbers its columns by."""
+    return [*names] != [str(place) for place in range(len(names))]
+
+
+def _by_form(classes: Sequence[Label]) -> dict[str, int]:
+    """The place of each class by what it may be written as; of what two may be, none."""
+    places: dict[str, set[int]] = {}
+    for place, label in enumerate(classes):
+        for form in _forms(label):
+            places.setdefault(form, set()).add(place)
+    return {form: at.pop() for form, at in places.items() if len(at) == 1}
+
+
+def _forms(label: Label) -> set[str]:
+    forms = {_squash(str(label))}
+    meaning, _, value = loose_label(label).partition(" ")
+    if meaning == "number":
+        forms.add(_squash(value))
+        forms |= {"0": {"false"}, "1": {"true"}}.get(value, set())
+    return {form for form in forms if form}
+
+
+def _squash(text: str) -> str:
+    return _NOTHING.sub("", text.casefold())
+
+
+def _cores(names: Sequence[str], forms: Sequence[str]) -> Iterator[list[str]]:
+    """What is left of the names without the same words around, in each way that leaves a class."""
+    squashed = [_squash(name) for name in names]
+    for first in squashed:
+        for form in forms:
+            start = first.find(form)
+            while start >= 0:
+                before, after = first[:start], first[start + len(form) :]
+                if all(
+                    name.startswith(before)
+                    and name.endswith(after)
+                    and len(name) > len(before) + len(after)
+                    for name in squashed
+                ):
+                    yield [name[len(before) : len(name) - len(after)] for name in squashed]
+                start = first.find(form, start + 1)
 
 
 def suggested_output(outputs: Sequence[ColumnSpec]) -> str:
     """How a suite could name columns of these: `output: {label: predict, scores: [p0, p1]}`."""
     scores = [spec.name for spec in outputs if spec.type in _NUMBERS]
     labels = [spec.name for spec in outputs if spec.type not in _NUMBERS]
-    parts = [f"label: {labels[0]}"] if labels else []
+    usual = [name for name in labels if re.match(r"(?i)pred|label|class", name)]
+    parts = [f"label: {(usual or labels)[0]}"] if labels else []
     if scores:
         listed = ", ".join(scores)
         parts.append(f"scores: [{listed}]" if len(scores) > 1 else f"scores: {listed}")

@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import issparse
 from scipy.special import expit, softmax
 
 from engine.core.labels import loose_label
 from engine.core.vocabulary import Label, ModelVersion, Output, TaskKind
 from engine.errors import ModelError
-from engine.models.output_columns import class_columns, has_columns
+from engine.models.raw_outputs import (
+    Answers,
+    Columns,
+    by_class,
+    check_width,
+    first_is_meant,
+    own_classes,
+    read_columns,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,49 +46,105 @@ class Prediction:
     labels: np.ndarray | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What a framework returned when it was asked for scores and for labels."""
-
-    scores: Any
-    labels: Any
-
-
 def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
     """Reads a model's outputs for `rows` rows as `model.output` says.
 
     Logits go through softmax; one logit or one probability for each row is that of the second
-    class. Of a multilabel task each label's logit goes through the sigmoid. All of it is done in
-    float64.
+    class, unless its column has the name of the first. The values of a decision function are mapped
+    into [0, 1] each by itself, in their order. Of a multilabel task each label's logit goes through
+    the sigmoid. All of it is done in float64.
 
     Raises:
         ModelError: when the shape or type does not fit the rows, the classes or the output.
     """
-    raw = _named_columns(raw)
-    if model.score_columns or model.label_column is not None:
-        raw = _chosen_columns(raw, model)
+    if isinstance(raw, Answers) and model.output is Output.LABEL:
+        raw = raw.labels
     if isinstance(raw, Answers):
-        scores = read_outputs(raw.scores, _without_columns(model), rows)
-        return Prediction(scores.scores, _read_labels(raw.labels, model, rows))
-    array = _array(raw, model)
+        return _read_both(raw.scores, raw.labels, model, rows)
+    columns = read_columns(raw, model)
+    if isinstance(columns, Answers):
+        return _read_both(columns.scores, columns.labels, model, rows)
+    if model.output is Output.LABEL and model.task is not TaskKind.MULTILABEL:
+        check_width(columns, model)
+        return Prediction(
+            labels=_indices(_flat(_rows(columns.values, model, rows), model, rows), model)
+        )
+    return _read_scores(columns, model, rows)
+
+
+def _read_both(scores: Any, labels: Any, model: ModelVersion, rows: int) -> Prediction:
+    """Scores, and labels beside them."""
+    bare = replace(model, score_columns=(), label_column=None)
+    columns = scores if isinstance(scores, Columns) else read_columns(scores, bare)
+    assert isinstance(columns, Columns), "nothing was chosen"
+    numbers = _read_scores(columns, bare, rows).scores
+    answers = read_columns(labels, bare)
+    assert isinstance(answers, Columns), "nothing was chosen"
+    if model.task is TaskKind.MULTILABEL:
+        array = answers.values
+        if array.shape != (rows, len(model.classes)):
+            raise _misshapen(array, model, f"({rows}, {len(model.classes)})")
+        return Prediction(numbers, np.select([array == 0, array == 1], [0, 1], -1))
+    decisions = _indices(_flat(answers.values, model, rows), model)
+    if columns.values.ndim == 1 and model.label_column is not None:
+        _check_of_label(numbers, decisions, model)
+    return Prediction(numbers, decisions)
+
+
+def _check_of_label(scores: np.ndarray | None, labels: np.ndarray, model: ModelVersion) -> None:
+    """Refuses one score beside a label that is that of the label, whichever it is.
+
+    Raises:
+        ModelError: where of some twenty rows with both labels none has a score below one half.
+    """
+    if scores is None or len(labels) < 20 or len(set(labels.tolist()) - {-1}) < 2:
+        return
+    highest = scores.max(axis=1)
+    single = scores[:, 1]
+    if (single >= 0.5).all() or (single <= 0.5).all():
+        against = (labels == 0) & (highest == single) & (single > 0.5)
+        against |= (labels == 1) & (single < 0.5)
+        if against.sum() > len(labels) / 10:
+            raise ModelError(
+                f"model {model.name!r} has a label and one score, and the score is on one side of "
+                "0.5 whatever the label: it looks like the score of the label that was predicted; "
+                f"expected that of {model.classes[1]!r}, or a column for each class"
+            )
+
+
+def _rows(array: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
     if array.shape[:1] != (rows,) or array.ndim > 2:
         raise _misshapen(array, model, f"({rows},) or ({rows}, {len(model.classes) or 'classes'})")
-    of_labels = model.task is TaskKind.MULTILABEL
-    if model.output is Output.LABEL and not of_labels:
-        return Prediction(labels=_indices(_flat(array, model, rows), model))
+    return array
+
+
+def _read_scores(columns: Columns, model: ModelVersion, rows: int) -> Prediction:
+    """Scores, or the zeros and ones of labels."""
+    check_width(columns, model)
+    array = _rows(columns.values, model, rows)
     if array.ndim == 2 and array.shape[1] > max(len(model.classes), 1) and model.classes:
         # Before it is copied: it may be far larger than what it should be.
         raise _misshapen(array, model, f"({rows}, {len(model.classes)})")
+    columns = by_class(columns, model)
+    numbers = _numbers(columns.values, model)
+    if model.task is TaskKind.MULTILABEL:
+        return _of_labels(numbers, model, rows)
+    scores = _SCORES[model.output](numbers, model, rows)
+    if _is_single(numbers, model) and scores.ndim == 2 and first_is_meant(columns, model):
+        scores = scores[:, ::-1]
+    return Prediction(scores=_in_order(scores, model))
+
+
+def _numbers(array: np.ndarray, model: ModelVersion) -> np.ndarray:
     try:
-        numbers = np.asarray(array, dtype=np.float64)
+        if array.dtype.kind in "mMc":
+            raise TypeError
+        return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError):
         raise ModelError(
             f"model {model.name!r} returned {_kind(array)}, expected numbers for output "
             f"{model.output.value!r}"
         ) from None
-    if of_labels:
-        return _of_labels(numbers, model, rows)
-    return Prediction(scores=_in_order(_SCORES[model.output](numbers, model, rows), model))
 
 
 def _in_order(scores: np.ndarray, model: ModelVersion) -> np.ndarray:
@@ -91,54 +154,6 @@ def _in_order(scores: np.ndarray, model: ModelVersion) -> np.ndarray:
     ordered = np.empty_like(scores)
     ordered[:, list(model.places)] = scores
     return ordered
-
-
-def _read_labels(raw: Any, model: ModelVersion, rows: int) -> np.ndarray:
-    """Labels beside scores."""
-    array = _array(raw, model)
-    if model.task is not TaskKind.MULTILABEL:
-        return _indices(_flat(array, model, rows), model)
-    if array.shape != (rows, len(model.classes)):
-        raise _misshapen(array, model, f"({rows}, {len(model.classes)})")
-    return np.select([array == 0, array == 1], [0, 1], -1)
-
-
-def _named_columns(raw: Any) -> Any:
-    """Rows that are mappings, or a mapping of columns, as a frame; all else as it is."""
-    if isinstance(raw, list) and raw and all(isinstance(row, dict) for row in raw):
-        return pd.DataFrame(raw)
-    if isinstance(raw, dict) and len(raw) > 1:
-        columns = {str(name): np.asarray(column) for name, column in raw.items()}
-        if all(column.ndim == 1 for column in columns.values()):
-            return pd.DataFrame(columns)
-    return raw
-
-
-def _without_columns(model: ModelVersion) -> ModelVersion:
-    return replace(model, score_columns=(), label_column=None)
-
-
-def _chosen_columns(raw: Any, model: ModelVersion) -> Any:
-    """The columns that the suite names."""
-    wanted = [*model.score_columns, *([model.label_column] if model.label_column else [])]
-    if not isinstance(raw, pd.DataFrame):
-        raise ModelError(
-            f"model {model.name!r} returned {type(raw).__name__}, expected named columns with "
-            f"{', '.join(map(repr, wanted))}"
-        )
-    names = {str(name): place for place, name in enumerate(raw.columns)}
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise ModelError(
-            f"model {model.name!r} returned {len(names)} columns, and none is called "
-            f"{' or '.join(map(repr, missing))}, as the suite's output says"
-        )
-    labels = None if model.label_column is None else raw.iloc[:, names[model.label_column]]
-    if not model.score_columns:
-        return labels
-    chosen = raw.iloc[:, [names[name] for name in model.score_columns]]
-    scores = chosen if chosen.shape[1] > 1 else chosen.iloc[:, 0]
-    return scores if labels is None else Answers(scores, labels)
 
 
 def no_rows(model: ModelVersion) -> Prediction:
@@ -152,47 +167,6 @@ def no_rows(model: ModelVersion) -> Prediction:
     return Prediction(scores, labels if model.decides else None)
 
 
-def _array(raw: Any, model: ModelVersion) -> np.ndarray:
-    if isinstance(raw, dict):
-        if len(raw) != 1:
-            raise ModelError(
-                f"model {model.name!r} returned a dictionary of {len(raw)} outputs, expected one"
-            )
-        raw = next(iter(raw.values()))
-    if isinstance(raw, pd.DataFrame) and model.output is not Output.LABEL and model.classes:
-        return _by_class(raw, model)
-    multilabel = model.task is TaskKind.MULTILABEL
-    of_one = model.output is Output.VALUE or (model.output is Output.LABEL and not multilabel)
-    if isinstance(raw, pd.DataFrame) and raw.shape[1] > 1 and of_one:
-        # Their names may be made of data.
-        raise ModelError(
-            f"model {model.name!r} returned {raw.shape[1]} columns, expected one for output "
-            f"{model.output.value!r}; name it in the suite, as in output: {{scores: prediction}}"
-        )
-    if isinstance(raw, pd.DataFrame | pd.Series):
-        return raw.to_numpy()
-    # scikit-learn gives the indicators of labels as a sparse matrix where it was fitted with one.
-    if issparse(raw) and raw.shape[1] <= max(len(model.classes), 1):
-        return np.asarray(raw.toarray())
-    if issparse(raw):
-        raise _misshapen(raw, model, f"{len(model.classes) or 1} in the second place")
-    return np.asarray(raw)
-
-
-def _by_class(raw: pd.DataFrame, model: ModelVersion) -> np.ndarray:
-    """The columns of scores in the model's order, by their names where these are of classes."""
-    classes: tuple[Label, ...] = model.own_classes or model.classes
-    names = [str(name) for name in raw.columns]
-    places = class_columns(names, classes)
-    if places is None and has_columns(names, classes):
-        raise ModelError(
-            f"model {model.name!r} returned {len(names)} columns, of which some have the name of "
-            f"a class; expected one for each of {list(classes)}"
-        )
-    values = raw.to_numpy()
-    return values if places is None else values[:, list(places)]
-
-
 def _flat(array: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
     if array.shape not in ((rows,), (rows, 1)):
         raise _misshapen(array, model, f"({rows},)")
@@ -202,7 +176,7 @@ def _flat(array: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
 def _indices(array: np.ndarray, model: ModelVersion) -> np.ndarray:
     if not model.classes:
         raise ModelError(f"model {model.name!r} predicts labels, but its classes are not known")
-    own: tuple[Label, ...] = model.own_classes or model.classes
+    own = own_classes(model)
     places = model.places or tuple(range(len(own)))
     # True and 1, 1 and 1.0 are the same label, as they are for scikit-learn.
     index = dict(zip(own, places, strict=True))
@@ -239,7 +213,23 @@ def _probabilities(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.nd
     return _check_shape(numbers, model, rows)
 
 
+def _from_decisions(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
+    """Values of a decision function in [0, 1], each by itself: a sigmoid has the same order.
+
+    It is d / (1 + |d|), which does not end at 1 where the exponential does.
+    """
+    with np.errstate(invalid="ignore"):
+        mapped = 0.5 + 0.5 * numbers / (1.0 + np.abs(numbers))
+    mapped = np.where(np.isinf(numbers), numbers, mapped)
+    if _is_single(numbers, model):
+        second = mapped.reshape(rows)
+        return np.stack([1.0 - second, second], axis=1)
+    return _check_shape(mapped, model, rows)
+
+
 def _from_logits(numbers: np.ndarray, model: ModelVersion, rows: int) -> np.ndarray:
+    if model.squashed:
+        return _from_decisions(numbers, model, rows)
     if _is_single(numbers, model):
         second = numbers.reshape(rows)
         # expit(-x) keeps the digits that 1 - expit(x) would lose.

@@ -10,10 +10,40 @@ from engine.core.vocabulary import Label, ModelVersion, Output, TaskKind
 from engine.errors import ModelError
 from engine.fields.wording import list_text
 from engine.metrics import Problem
-from engine.models import class_columns, has_columns, suggested_output
+from engine.models.output_columns import (
+    BY_CLASSES,
+    BY_LABELS,
+    BY_MODEL,
+    BY_NAME,
+    BY_NAMES,
+    BY_SCORES,
+    BY_SORTING,
+    class_columns,
+    names_some,
+    say_something,
+    single_class,
+    suggested_output,
+)
 
-SORTED = "the sorted labels of the data"
-NAMED = "dataset.classes"
+
+def with_classes(model: ModelVersion, classes: Sequence[Label]) -> ModelVersion:
+    """The model with the labels that the suite gives it, in the order of its own scores.
+
+    Raises:
+        ModelError: when it names another number of them itself.
+    """
+    if not classes or model.task in (TaskKind.REGRESSION, TaskKind.RANKING):
+        return model
+    own = model.classes
+    if own and len(own) != len(classes):
+        raise ModelError(
+            f"model {model.name!r} has the classes {list_text(own)}, its classes in the suite are "
+            f"{list_text(classes)}; expected one for each"
+        )
+    named = replace(model, classes=tuple(classes), class_source=BY_MODEL)
+    if not own:
+        return named
+    return replace(named, own_classes=own, places=tuple(range(len(own))))
 
 
 def fit_classes(model: ModelVersion, problem: Problem, named: Sequence[Label] = ()) -> ModelVersion:
@@ -32,11 +62,22 @@ def fit_classes(model: ModelVersion, problem: Problem, named: Sequence[Label] = 
         return replace(model, classes=classes)
     if own:
         places = _own_places(model, classes, named)
+        _check_names_of_columns(model)
         if model.own_classes or [*map(same_label, own)] != [*map(same_label, classes)]:
             model = replace(model, own_classes=model.own_classes or own, places=places)
         return replace(model, classes=classes)
     model = replace(model, classes=classes)
     return replace(model, class_source=_source(model, classes, named))
+
+
+def _check_names_of_columns(model: ModelVersion) -> None:
+    """Refuses columns of which some have a class's name, where the model's order is another."""
+    chosen = list(model.score_columns) or [spec.name for spec in model.outputs]
+    if model.class_source == BY_MODEL or len(chosen) < 2 or not say_something(chosen):
+        return
+    classes = model.classes
+    if class_columns(chosen, classes) is None and names_some(chosen, classes):
+        raise _no_classes(model, chosen, classes, as_many=len(chosen) == len(classes))
 
 
 def _check_names(model: ModelVersion, names: Sequence[Label]) -> None:
@@ -83,24 +124,55 @@ def _own_places(
 
 
 def _source(model: ModelVersion, classes: Sequence[Label], named: Sequence[Label]) -> str:
-    """How it is known which column is which class, of a model that has no classes of its own."""
+    """How it is known which column is which class, of a model that has no classes of its own.
+
+    Raises:
+        ModelError: where columns have names, and neither they nor the suite say it.
+    """
     if model.output is Output.LABEL:
-        return "the labels that it returns"
+        return BY_LABELS
     chosen = list(model.score_columns) or [spec.name for spec in model.outputs]
+    by_order = BY_SCORES if model.score_columns else BY_CLASSES if named else BY_SORTING
+    if not say_something(chosen):
+        return BY_CLASSES if named else BY_SORTING
+    if len(chosen) == 1:
+        known = single_class(chosen[0], classes) is not None
+        return BY_NAME if known else BY_CLASSES if named else BY_SORTING
     if class_columns(chosen, classes) is not None:
-        return "the names of its columns"
-    if len(chosen) > 1:
-        numbers = all(spec.type in ("double", "float") for spec in model.outputs)
-        if model.score_columns and len(chosen) == len(classes):
-            return "the order of the suite's scores"
-        if not numbers or len(chosen) != len(classes) or has_columns(chosen, classes):
-            there = ", ".join(map(repr, chosen))
-            raise ModelError(
-                f"model {model.name!r} returns the columns {there}; expected a score for each of "
-                f"the classes {list_text(classes)}; say {suggested_output(model.outputs)} in the "
-                "suite"
-            )
-    return NAMED if named else SORTED
+        return BY_NAMES
+    of_numbers = model.task is not TaskKind.MULTILABEL
+    numbers = all(spec.type in ("double", "float") or not of_numbers for spec in model.outputs)
+    as_many = len(chosen) == len(classes) and (numbers or bool(model.score_columns))
+    by_place = model.task is TaskKind.MULTILABEL or by_order != BY_SORTING
+    if as_many and by_place and not names_some(chosen, classes):
+        return by_order
+    raise _no_classes(model, chosen, classes, as_many=as_many)
+
+
+def _no_classes(
+    model: ModelVersion, chosen: Sequence[str], classes: Sequence[Label], *, as_many: bool
+) -> ModelError:
+    """What is told of columns that have other names than the classes, with what helps."""
+    there, known = ", ".join(map(repr, chosen)), list_text(classes)
+    if as_many:
+        listed = ", ".join(map(str, classes))
+        help_ = (
+            f"say which are which by the model's `classes` in the order of its columns, such as "
+            f"classes: [{listed}]"
+        )
+    elif model.score_columns or not any(
+        spec.type not in ("double", "float") for spec in model.outputs
+    ):
+        help_ = (
+            "name a column for each class in the suite's output, and all classes in "
+            "dataset.classes where the data lack some"
+        )
+    else:
+        help_ = f"say {suggested_output(model.outputs)} in the suite"
+    return ModelError(
+        f"model {model.name!r} returns the columns {there}; expected a score for each of the "
+        f"classes {known}; {help_}"
+    )
 
 
 def _check_single(model: ModelVersion) -> None:

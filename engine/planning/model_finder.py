@@ -10,6 +10,7 @@ from engine.core.locations import Store
 from engine.core.vocabulary import ModelVersion
 from engine.errors import EvalMatrixError, TrackingError
 from engine.models import ModelRequest, resolve, stored_predictions
+from engine.planning.classes import with_classes
 from engine.suite import Evaluation, ModelSource, Suite
 
 
@@ -67,9 +68,10 @@ class ModelFinder:
 def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:
     dataset, store = evaluation.dataset, Store(suite.store)
     if not source.uri:
-        return stored_predictions(
+        stored = stored_predictions(
             source.name, dataset.task, source.scores, source.label, source.output
         )
+        return with_classes(stored, source.classes)
     request = ModelRequest(
         uri=source.uri,
         task=dataset.task,
@@ -82,4 +84,4 @@ def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVe
         features=dataset.features,
         descriptions=store.files / "cache" / "descriptions",
     )
-    return resolve(request)
+    return with_classes(resolve(request), source.classes)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from engine.core.labels import in_order, is_number, match_labels, of_one_type, same_label
+from engine.core.labels import (
+    in_order,
+    is_number,
+    loose_label,
+    match_labels,
+    of_one_type,
+    same_label,
+)
 from engine.core.vocabulary import Label, ModelVersion, TaskKind
 from engine.errors import DataError
 from engine.fields.wording import list_text
@@ -77,8 +84,16 @@ def _unknown_labels(
 ) -> DataError:
     there = {same_label(label) for label in classes}
     unknown = [label for label in labels if same_label(label) not in there]
+    loose = {loose_label(label) for label in classes}
+    unknown = [label for label in unknown if loose_label(label) not in loose] or unknown
     whose = "dataset.classes are" if named else "expected their classes"
-    hint = "" if named else "; where they go by other names, say so in dataset.classes"
+    hint = (
+        ""
+        if named
+        else (
+            "; where they go by other names, say so in the model's `classes`, in the order of these"
+        )
+    )
     who = "none of the classes" if named else "which the models do not know"
     return DataError(
         f"the label column holds {list_text(unknown)}, {who}; {whose} {list_text(classes)}{hint}"

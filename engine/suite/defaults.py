@@ -85,14 +85,17 @@ def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], 
 def _model(file: ModelFile) -> ModelSource:
     # A word stays one, whatever the field is said to hold.
     output: Output | OutputFile | None = file.output
+    classes = tuple(file.classes or ())
     if file.uri is None:
         kind = output if isinstance(output, Output) else None
         assert file.name is not None, "it was checked"
-        return ModelSource(file.name, "", kind, tuple(file.scores or ()), file.predicted)
+        scores = tuple(file.scores or ())
+        return ModelSource(file.name, "", kind, scores, file.predicted, classes)
     name = file.name or model_name(file.uri)
     if isinstance(output, OutputFile):
-        return ModelSource(name, file.uri, None, tuple(output.scores or ()), output.label)
-    return ModelSource(name, file.uri, output)
+        scores = tuple(output.scores or ())
+        return ModelSource(name, file.uri, None, scores, output.label, classes)
+    return ModelSource(name, file.uri, output, classes=classes)
 
 
 def _dataset(file: DatasetFile, evaluation: str) -> DatasetSource:

@@ -81,11 +81,15 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
 
 
 def _model(model: ModelSource) -> dict[str, Any]:
+    classes = list(model.classes)
     if model.uri:
-        return _drop_unset(uri=model.uri, name=model.name, output=_output(model))
+        returned = _output(model)
+        return _drop_unset(uri=model.uri, name=model.name, classes=classes, output=returned)
     output = None if model.output is None else model.output.value
     scores = list(model.scores)
-    return _drop_unset(name=model.name, scores=scores, predicted=model.label, output=output)
+    return _drop_unset(
+        name=model.name, scores=scores, predicted=model.label, classes=classes, output=output
+    )
 
 
 def _output(model: ModelSource) -> str | dict[str, Any] | None:

@@ -186,6 +186,10 @@ class ModelFile(FileModel):
     predicted: Text | None = Field(
         None, description="The column of the dataset that has the predicted label."
     )
+    classes: Labels | None = Field(
+        None,
+        description="The labels in the order of this model's own scores; default: what it names.",
+    )
     output: ModelOutput | None = Field(
         None,
         description="What the model returns, or which of its columns is what; default: what it was "

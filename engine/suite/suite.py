@@ -63,7 +63,7 @@ class ModelSource:
     """A model version by its URI; `output` is None where the model itself tells.
 
     `scores` and `label` name the columns of a model that returns several; without a URI they are
-    columns of the dataset, which has the predictions already.
+    columns of the dataset, which has the predictions already. `classes` is the order of its scores.
     """
 
     name: str
@@ -71,6 +71,7 @@ class ModelSource:
     output: Output | None = None
     scores: tuple[str, ...] = ()
     label: str | None = None
+    classes: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

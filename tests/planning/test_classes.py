@@ -12,7 +12,7 @@ from engine.errors import DataError, ModelError
 from engine.kinds import Setting, kind_of
 from engine.metrics import Problem
 from engine.planning import Columns, make_problem
-from engine.planning.classes import fit_classes
+from engine.planning.classes import fit_classes, with_classes
 from engine.sinks.reading import reading_text
 
 BINARY, MULTI = TaskKind.BINARY, TaskKind.MULTICLASS
@@ -85,6 +85,23 @@ def test_an_advice_is_not_what_was_done() -> None:
     with pytest.raises(DataError) as told:
         problem([model(0, 1)], (0, 2), (0, 1), task=BINARY)
     assert str(told.value).endswith("none of the classes; dataset.classes are [0, 1]")
+    # Of labels that could be matched nothing is said.
+    with pytest.raises(DataError, match=r"holds \[''\]"):
+        problem([model(0, 1)], ("0", "1", ""), task=BINARY)
+
+
+def test_the_models_classes_in_the_suite_are_the_order_of_its_scores() -> None:
+    named = ("low", "mid", "high")
+    made = problem([], named, named)
+    own = with_classes(model(), ("high", "low", "mid"))
+    fitted = fit_classes(own, made, named)
+    assert (fitted.own_classes, fitted.places) == (("high", "low", "mid"), (2, 0, 1))
+    assert fitted.class_source == "the model's classes in the suite"
+    # What a model calls by numbers has these names, one by one.
+    encoded = fit_classes(with_classes(model(0, 1, 2), ("high", "low", "mid")), made, named)
+    assert (encoded.own_classes, encoded.places) == ((0, 1, 2), (2, 0, 1))
+    with pytest.raises(ModelError, match="expected one for each"):
+        with_classes(model(0, 1, 2), ("a", "b"))
 
 
 def outputs(**types: str) -> dict[str, Any]:
@@ -95,7 +112,7 @@ def outputs(**types: str) -> dict[str, Any]:
     ("more", "source"),
     [
         (outputs(wolf="double", ant="double", fox="double"), "the names of its columns"),
-        (outputs(a="double", b="double", c="double"), "the sorted labels of the data"),
+        (outputs(**{"0": "double", "1": "double", "2": "double"}), "the sorted labels of the data"),
         ({}, "the sorted labels of the data"),
         ({"output": Output.LABEL}, "the labels that it returns"),
         ({"score_columns": ("x", "y", "z")}, "the order of the suite's scores"),
@@ -130,7 +147,6 @@ def test_what_is_told_of_a_reading() -> None:
             r"\{label: predict, scores: \[p0, p1\]\}",
         ),
         ({"label": "string", "score": "double"}, r"\{label: label, scores: score\}"),
-        ({"ant": "double", "other": "double"}, r"\{scores: \[ant, other\]\}"),
     ],
 )
 def test_columns_that_are_no_scores_of_classes_are_refused(columns: Any, say: str) -> None:
@@ -141,6 +157,21 @@ def test_columns_that_are_no_scores_of_classes_are_refused(columns: Any, say: st
         fit_classes(model(**outputs(**columns)), made)
     with pytest.raises(ModelError, match=r"expected one number .* output: \{scores: "):
         fit_classes(model(output=Output.VALUE, **outputs(**columns)), Problem(TaskKind.REGRESSION))
+
+
+@pytest.mark.parametrize("names", [("ant", "other"), ("x", "y")])
+def test_columns_of_other_names_are_refused_until_the_suite_says_which_are_which(
+    names: Any,
+) -> None:
+    made = Problem(BINARY, ("ant", "wolf"))
+    columns = outputs(**dict.fromkeys(names, "double"))
+    with pytest.raises(ModelError, match=r"`classes` in the order .* classes: \[ant, wolf\]"):
+        fit_classes(model(**columns), made)
+    said = with_classes(model(**columns), ("wolf", "ant"))
+    assert fit_classes(said, made).places == (1, 0)
+    three = outputs(ant="double", fox="double", wolf="double")
+    with pytest.raises(ModelError, match=r"all classes in dataset.classes where the data lack so"):
+        fit_classes(model(**three), made)
 
 
 @pytest.mark.parametrize("metric", ["cohen_kappa_linear", "cohen_kappa_quadratic"])

@@ -85,6 +85,10 @@ class World:
         """A store of its own in a folder: MLflow takes seconds to make the tables that it has."""
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.folder / "new.db", folder / "mlflow.db")
+        # What was seen of the scripted models, so that their journals have what a run asks only.
+        seen = self.store / "cache" / "decisions"
+        if seen.exists() and folder != self.store:
+            shutil.copytree(seen, folder / "cache" / "decisions", dirs_exist_ok=True)
         return folder
 
     def forget(self, name: str) -> None:
@@ -176,6 +180,23 @@ def _script(world: World, code: Path) -> None:
         world.forget(name)
 
 
+def _look_at_scripts(world: World, spark: SparkSession) -> None:
+    """Lets the engine see once how the scripted models decide."""
+    from engine import plan
+
+    names = ("good", "other", "third", "cautious")
+    evaluation = {
+        "name": "scripts",
+        "dataset": {"delta": world.table("few"), "task": "binary", "label": "fraud"},
+        "models": [{"uri": world.model(name)} for name in names],
+        "tests": [{"metric": "accuracy"}],
+    }
+    suite = {"name": "scripts", "store": str(world.store), "evaluations": [evaluation]}
+    plan(world.write("scripts", suite), spark=spark)
+    for name in names:
+        world.forget(name)
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
@@ -193,6 +214,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iter
         part.to_parquet(folder / "few.parquet", index=False)
         few = spark.read.parquet(str(folder / "few.parquet"))
         few.write.format("delta").mode("append").save(world.table("few"))
+    _look_at_scripts(world, spark)
     yield world
     sys.modules.pop("scripted_models", None)
 

@@ -97,6 +97,7 @@ class ModelVersion:
             "score_columns": self.score_columns,
             "label_column": self.label_column,
             "decides": self.decides,
+            "squashed": self.squashed,
         }
         more = {name: value for name, value in later.items() if value}
         own: list[object] = [self.digest, self.output, self.classes, self.inputs, self.features]

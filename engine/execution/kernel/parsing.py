@@ -123,14 +123,16 @@ def read_weight(batch: pa.RecordBatch, column: str | None) -> Floats:
     return weight
 
 
-def read_prediction(prediction: Prediction, problem: Problem) -> Predicted:
+def read_prediction(prediction: Prediction, problem: Problem, *, adds_up: bool = True) -> Predicted:
     """Marks the rows whose label is known, and whose scores are finite and, of classes, add to 1.
 
     Scores beyond 0 or 1 by no more than rounding (`CLIP_TOLERANCE`) are clipped. The predicted
     class is the one that the model names, else the one of the largest score; a label of a
-    multilabel task is predicted where its probability is above one half.
+    multilabel task is predicted where its probability is above one half. Without `adds_up` scores
+    rank rows and are no probabilities of classes.
     """
     of_labels = problem.task is TaskKind.MULTILABEL
+    adds_up = adds_up and not of_labels
     scores, labels = prediction.scores, prediction.labels
     if scores is not None and problem.task in _NUMBERS:
         return _usable(scores, None, {"NaN": np.isnan(scores), "infinite": np.isinf(scores)})
@@ -144,7 +146,7 @@ def read_prediction(prediction: Prediction, problem: Problem) -> Predicted:
     # NaN fails the comparisons.
     with np.errstate(invalid="ignore"):
         good = np.asarray(((scores >= 0) & (scores <= 1)).all(axis=1))
-        if not of_labels:
+        if adds_up:
             good &= np.abs(scores.sum(axis=1) - 1.0) < _SUM_TOLERANCE
         if good.all():
             return _usable(scores, _decision_of(scores, labels, of_labels), causes)
@@ -156,7 +158,7 @@ def read_prediction(prediction: Prediction, problem: Problem) -> Predicted:
         causes["NaN"] = np.isnan(scores).any(axis=1)
         causes["infinite"] = np.isinf(scores).any(axis=1)
         causes["below 0 or above 1"] = (beyond & ~near & np.isfinite(scores)).any(axis=1)
-        if not of_labels:
+        if adds_up:
             proper = ((scores >= 0) & (scores <= 1)).all(axis=1)
             off = np.abs(scores.sum(axis=1) - 1.0) >= _SUM_TOLERANCE
             causes["probabilities that do not add to 1"] = proper & off

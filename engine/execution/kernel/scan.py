@@ -220,7 +220,9 @@ class ScanTask:
         try:
             loading = self.watch.loader(load, task.number, self.batches)
             batch = self._behind(task.subject.variant, batch, variants)
-            return read_prediction(task.predict(batch, loading), self.plan.problem)
+            prediction = task.predict(batch, loading)
+            adds_up = not task.model.squashed
+            return read_prediction(prediction, self.plan.problem, adds_up=adds_up)
         except ModelStopped as stopped:
             task.failures[""] = str(stopped)
         except (KeyboardInterrupt, GeneratorExit):

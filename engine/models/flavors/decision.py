@@ -48,11 +48,11 @@ def decides_otherwise(native: Any) -> bool | None:
     inner = innermost(native)
     if not any(hasattr(native, method) for method in _SCORES):
         return False
+    if not all(map(_is_of_library, _chain(native))):
+        return None
     members = _members(inner)
     if members is not None:
-        # A member that always saw one class is a constant without scores.
-        answers = [decides_otherwise(m) for m in members if hasattr(m, "predict_proba")]
-        return True if True in answers else None if None in answers else False
+        return _members_decide(inner, members)
     writers = [_writer(inner, method) for method in ("predict", *_SCORES)]
     library = writers[0].__module__.partition(".")[0]
     if library not in _BY_SCORE or any(
@@ -64,6 +64,32 @@ def decides_otherwise(native: Any) -> bool | None:
         # Its probabilities of several classes are cut at 0 and 1, and then alike.
         return len(inner.classes_) > 2
     return writers[0].__name__ not in _BY_SCORE[library]
+
+
+def _is_of_library(link: Any) -> bool:
+    """Whether who hands on the answers of another has not put a hand to them."""
+    if next(iter(_chain(link))) is innermost(link):
+        return True
+    writers = [_writer(link, method) for method in ("predict", *_SCORES)]
+    return all(writer is object or writer.__module__.startswith("sklearn.") for writer in writers)
+
+
+def _members_decide(inner: Any, members: list[Any]) -> bool | None:
+    """Whether the members' answers can name another class than their scores do."""
+    answers = [decides_otherwise(member) for member in members]
+    if None in answers:
+        return None
+    if type(inner).__name__ == "OneVsRestClassifier":
+        # It goes by their decision functions, and its probabilities by theirs.
+        linear = [
+            _writer(member, "predict").__name__ == "LinearClassifierMixin"
+            and getattr(member, "loss", None) != "modified_huber"
+            for member in map(innermost, members)
+        ]
+        alike = [not hasattr(member, "decision_function") for member in members]
+        if not all(one or other for one, other in zip(linear, alike, strict=True)):
+            return True
+    return True in answers
 
 
 class _Patched:
@@ -140,8 +166,8 @@ def _inner(native: Any) -> Any:
     for name in _WRAPPED:
         if hasattr(native, name):
             return getattr(native, name)
-    if hasattr(native, "steps"):
-        return native.steps[-1][1]
+    if isinstance(getattr(native, "steps", None), list) and native.steps:
+        return native.steps[-1][-1]
     if type(native).__module__.startswith(("sklearn.feature_selection", "sklearn.semi_supervised")):
         return getattr(native, "estimator_", native)
     if type(native).__name__ == "FrozenEstimator":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from engine.core.vocabulary import ColumnSpec, Label, ModelVersion, Output, TaskKind
@@ -24,7 +25,7 @@ from engine.models.flavors.decision import (
     takes_documents,
     votes_of_pairs,
 )
-from engine.models.outputs import Answers
+from engine.models.raw_outputs import Answers
 
 _METHODS = {
     Output.PROBABILITY: "predict_proba",
@@ -117,12 +118,19 @@ def describe(native: Any, artifact: Artifact) -> Description:
     classes = getattr(native, "classes_", None)
     # Some regressors have the attribute and nothing in it.
     known = classes is not None and len(classes) > 0
-    if not known and (_is_regressor(native) or not hasattr(native, "predict_proba")):
+    if not known and _is_regressor(native):
         return Description(kind, (Output.VALUE,), features=names)
+    if not known and not callable(getattr(native, "predict_proba", None)):
+        # It does not say what its answers are: a detector's labels, somebody's own.
+        return Description(kind, (Output.VALUE, Output.LABEL), features=names)
     of_classifiers = {
         candidate: how for candidate, how in _METHODS.items() if candidate is not Output.VALUE
     }
-    offered = [output for output, method in of_classifiers.items() if hasattr(native, method)]
+    offered = [
+        output
+        for output, method in of_classifiers.items()
+        if callable(getattr(native, method, None))
+    ]
     if Output.LOGIT in offered and votes_of_pairs(native):
         offered.remove(Output.LOGIT)
     multilabel = _is_multilabel(native, kind) if known else None
@@ -130,7 +138,8 @@ def describe(native: Any, artifact: Artifact) -> Description:
     if known:
         # The labels of an indicator matrix have places and no names.
         places = range(len(native.classes_))
-        labels = tuple(map(str, places)) if multilabel else tuple(native.classes_.tolist())
+        single = tuple(np.asarray(native.classes_).tolist()) if not multilabel else ()
+        labels = tuple(map(str, places)) if multilabel else single
     return Description(
         kind,
         tuple(offered),
@@ -160,7 +169,10 @@ def _is_multilabel(native: Any, kind: str) -> bool | None:
 
     Some keep the classes of each column in a list, others the kind of what they were fitted with.
     """
-    if isinstance(native.classes_, list):
+    several = isinstance(native.classes_, list | tuple) and any(
+        isinstance(labels, list | tuple | np.ndarray) for labels in native.classes_
+    )
+    if several:
         targets = [np.asarray(labels).tolist() for labels in native.classes_]
         if any(not set(labels) <= {0, 1} for labels in targets):
             raise ModelError(
@@ -189,7 +201,7 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
             f"model {model.name!r}: output {model.output.value!r} needs {method}, "
             f"which {type(native).__name__} does not have"
         )
-    for part in _parts(native, set()):
+    for part in _parts(native):
         part.n_jobs = task_threads()
     chosen: list[Container] = []
 
@@ -212,16 +224,17 @@ def _containers(native: Any, model: ModelVersion, table: pa.Table) -> list[Conta
     """What may make of a batch that which an estimator was fitted with, the likeliest first."""
     if model.inputs and not isinstance(model.inputs[0], ColumnSpec):
         return [lambda table: read_arrays(table, model)[0]]
-    named = hasattr(native, "feature_names_in_")
+    named, by_nan = hasattr(native, "feature_names_in_"), _knows_missing_texts_as_nan(native)
 
-    def frame(table: pa.Table) -> Any:
-        return read_frame(table, model)
+    def frame(table: pa.Table, *, zoned: bool = False) -> Any:
+        rows = read_frame(table, model, zoned=zoned)
+        return rows.where(rows.notna(), np.nan) if by_nan and _lacks_texts(rows) else rows
 
     def with_zones(table: pa.Table) -> Any:
-        return read_frame(table, model, zoned=True)
+        return frame(table, zoned=True)
 
     def series(table: pa.Table) -> Any:
-        return read_frame(table, model).iloc[:, 0]
+        return frame(table).iloc[:, 0]
 
     if not named and hasattr(native, "n_features_in_"):
         # An estimator that was fitted with an array warns of the names of a frame.
@@ -233,6 +246,29 @@ def _containers(native: Any, model: ModelVersion, table: pa.Table) -> list[Conta
         return [frame]
     # What was fitted with one column of texts says nothing of it; vectorizers are known.
     return [series, frame] if takes_documents(native) else [frame, series]
+
+
+def _lacks_texts(rows: pd.DataFrame) -> bool:
+    """Whether a column of texts has a null."""
+    return bool(rows.select_dtypes("object").isna().any(axis=None))
+
+
+def _knows_missing_texts_as_nan(native: Any) -> bool:
+    """Whether a missing text is NaN to an estimator, as pandas reads it from CSV, and not None.
+
+    Encoders have seen one of the two; an imputer looks for the one it was told.
+    """
+    nan = False
+    for part in _walk(native, set()):
+        for categories in getattr(part, "categories_", ()):
+            if not isinstance(categories, np.ndarray) or categories.dtype != object:
+                continue
+            if any(category is None for category in categories):
+                return False
+            nan |= any(category != category for category in categories)
+        missing = getattr(part, "missing_values", None)
+        nan |= isinstance(missing, float) and missing != missing
+    return nan
 
 
 def _choose(
@@ -264,16 +300,20 @@ def _of_ones(by_label: list[np.ndarray], classes: list[np.ndarray]) -> np.ndarra
     return np.stack(columns, axis=1)
 
 
-def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Walks through a fitted estimator and yields each part of it that has an `n_jobs`."""
+def _parts(native: Any) -> Iterator[Any]:
+    """Each part of a fitted estimator that has an `n_jobs`."""
+    return (part for part in _walk(native, set()) if "n_jobs" in vars(part))
+
+
+def _walk(value: Any, seen: set[int]) -> Iterator[Any]:
+    """A fitted estimator and those in it."""
     from sklearn.base import BaseEstimator
 
     if id(value) in seen:
         return
     seen.add(id(value))
     if isinstance(value, BaseEstimator):
-        if "n_jobs" in vars(value):
-            yield value
+        yield value
         inner = list(vars(value).values())
     elif isinstance(value, dict):
         inner = list(value.values())
@@ -282,4 +322,4 @@ def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
     else:
         return
     for item in inner:
-        yield from _parts(item, seen)
+        yield from _walk(item, seen)

@@ -62,7 +62,7 @@ def test_columns_are_as_the_model_that_wrote_them(models: Models, task: TaskKind
     if task is not REGRESSION:
         versions.append(stored(task, "both", columns[::-1], "said"))
     if task is BINARY:
-        versions.append(stored(task, "one", ["p_1"]))
+        versions += [stored(task, "one", ["p_1"]), stored(task, "first", ["p_0"])]
     plan = plan_of(task, versions, METRICS[task], baseline=loaded.name)
     tests = [replace(test, conditions=(Condition("no_worse", 0.0),)) for test in plan.tests]
     result = evaluated(replace(plan, tests=tuple(tests)), table, parts=3)

@@ -11,13 +11,18 @@ import pyarrow as pa
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import make_classification
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import (
+    BaggingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import all_estimators
 
@@ -36,6 +41,13 @@ CLASSIFIERS = [
         if parameter.default is parameter.empty and parameter.kind.name == "POSITIONAL_OR_KEYWORD"
     ]
 ]
+
+
+class Handed(Pipeline):
+    """A pipeline with a threshold of its own."""
+
+    def predict(self, features):
+        return (self.predict_proba(features)[:, 1] > 0.2).astype(int)
 
 
 class Renamed(LogisticRegression):
@@ -123,6 +135,14 @@ def test_who_decides_otherwise():
     assert decides_otherwise(own) is None
     assert decides_otherwise(OneVsRestClassifier(Cautious()).fit(features, labels)) is None
     assert decides_otherwise(Sly().fit(features, labels)) is None
+    # Whoever hands on the answers of another may put a hand to them.
+    assert decides_otherwise(Handed([("c", LogisticRegression())]).fit(features, labels)) is None
+    pipeline = make_pipeline(LogisticRegression()).fit(features, labels)
+    pipeline.predict = lambda x: np.zeros(len(x), int)
+    assert decides_otherwise(pipeline) is None
+    assert decides_otherwise(OneVsRestClassifier(BaggingClassifier(plain)).fit(features, labels))
+    huber = OneVsRestClassifier(SGDClassifier(loss="modified_huber")).fit(*rows(3))
+    assert decides_otherwise(huber)
     # Who derives from a known estimator and leaves its answers alone is known.
     assert decides_otherwise(Renamed().fit(features, labels)) is False
 
@@ -260,3 +280,29 @@ def test_regressors_with_empty_classes_are_regressors():
     native.classes_ = np.array([])
     pipeline = make_pipeline(StandardScaler(), native)
     assert describe(pipeline, None).offered == (Output.VALUE,)
+
+
+@pytest.mark.parametrize("classes", [[0, 1], (0, 1)])
+def test_classes_may_be_in_a_list(classes):
+    native = LogisticRegression().fit(*rows(2))
+    native.classes_ = classes
+    assert describe(native, None).classes == (0, 1)
+
+
+def test_labels_of_what_has_no_classes(log, find, table, features):
+    native = IsolationForest(n_estimators=10, random_state=0).fit(features)
+    uri = log("sklearn", native, serialization_format="cloudpickle")
+    model = find(uri, "binary", "label", classes=[-1, 1])
+    expected = (native.predict(features) > 0).astype(int)
+    np.testing.assert_array_equal(load(model).predict(table).labels, expected)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_missing_texts_are_what_an_encoder_has_seen(log, find, missing):
+    texts = np.array(["a", "b", missing] * 30, object)
+    frame = pd.DataFrame({"t": pd.Series(texts, dtype=object)})
+    native = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    native.fit(frame, [0, 0, 1] * 30)
+    uri = log("sklearn", native, serialization_format="cloudpickle")
+    found = load(find(uri, "binary")).predict(pa.table({"t": ["a", "b", None] * 30}))
+    np.testing.assert_allclose(found.scores, native.predict_proba(frame))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -73,12 +74,16 @@ def test_a_tensor_signature(log, find, frame, features, table):
     np.testing.assert_array_equal(predict(model, table).scores, native.predict_proba(array))
 
 
-def test_decision_values_are_taken_for_logits(log, find, frame, features, table):
+def test_decision_values_are_logits_where_the_suite_says_so(log, find, frame, features, table):
     native = RidgeClassifier().fit(features, frame["two"])
-    model = find(log("sklearn", native), "binary")
-    assert model.output is Output.LOGIT
-    expected = expit(native.decision_function(features))
-    np.testing.assert_allclose(predict(model, table).scores[:, 1], expected, rtol=1e-14)
+    uri, values = log("sklearn", native), native.decision_function(features)
+    model = find(uri, "binary", "logit")
+    assert model.output is Output.LOGIT and not model.squashed
+    np.testing.assert_allclose(predict(model, table).scores[:, 1], expit(values), rtol=1e-14)
+    # Else they are in the same order, and no more.
+    ranked = predict(find(uri, "binary"), table).scores[:, 1]
+    np.testing.assert_array_equal(np.argsort(ranked), np.argsort(values))
+    np.testing.assert_array_equal(ranked > 0.5, values > 0)
 
 
 def test_labels_where_the_estimator_or_the_suite_has_no_more(log, find, frame, features, table):
@@ -134,7 +139,11 @@ def test_missing_columns_are_found_before_and_during(log, find, frame, features)
 
 def test_what_the_estimator_lacks_is_told(log, find, frame, features, table):
     native = RidgeClassifier().fit(features, frame["two"])
-    model = find(log("sklearn", native), "binary", "probability")
+    words = r"\(RidgeClassifier\) offers logit or label, the suite says output: probability"
+    uri = log("sklearn", native)
+    with pytest.raises(ModelError, match=words):
+        find(uri, "binary", "probability")
+    model = replace(find(uri, "binary"), output=Output.PROBABILITY)
     with pytest.raises(
         ModelError, match="needs predict_proba, which RidgeClassifier does not have"
     ):
