@@ -5,7 +5,7 @@ What is wrong with the inputs is found here, before any model predicts a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -17,9 +17,8 @@ from engine.core.vocabulary import (
     DatasetVersion,
     ModelVersion,
     Predictions,
-    TensorSpec,
 )
-from engine.data.columns import check_columns, near_column
+from engine.data.columns import check_columns
 from engine.data.kept_profiles import (
     Known,
     find_profile,
@@ -32,10 +31,8 @@ from engine.data.kept_profiles import (
 from engine.data.profile import Profile, aggregate, check_predicates, make_profile
 from engine.data.profile_updates import updated_stats
 from engine.data.source import Source, pin_source
-from engine.delta.head import Schema
-from engine.errors import DataError, EvalMatrixError, InputError, ModelError
+from engine.errors import DataError, EvalMatrixError, InputError
 from engine.kinds import kind_of, query_of
-from engine.models import check_inputs, check_types
 from engine.planning import (
     Columns,
     EvaluationPlan,
@@ -48,6 +45,7 @@ from engine.planning import (
 from engine.planning.classes import fit_classes
 from engine.planning.decisions import settle_decision
 from engine.planning.file_columns import check_marks, zeros_note
+from engine.planning.inputs import fill_inputs
 from engine.planning.model_finder import ModelFinder
 from engine.spark import table_errors
 from engine.spark.lazy_session import LazySession
@@ -156,7 +154,7 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
     count = len(evaluation.models)
     say(f"{evaluation.name}: finding {count} model{'' if count == 1 else 's'}")
     models = tuple(
-        _with_features(model, evaluation, source.schema) for model in finder.models(evaluation)
+        fill_inputs(model, evaluation, source.schema) for model in finder.models(evaluation)
     )
     check_marks(source, evaluation, models)
     if note := zeros_note(source, models):
@@ -263,61 +261,6 @@ def _profile(store: Store, source: Source, evaluation: Evaluation) -> Profile:
         raise
     except Exception as error:
         raise table_errors.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
-
-
-def _with_features(model: ModelVersion, evaluation: Evaluation, schema: Schema) -> ModelVersion:
-    """The model with the columns that feed it, all of which the dataset has but optional ones."""
-    columns = [name for name, _ in schema]
-    if not model.features:
-        dataset = evaluation.dataset
-        single = (dataset.label, dataset.weight, dataset.cluster, dataset.query)
-        used = {*single, *dataset.key, *dataset.sensitive}
-        model = replace(model, features=tuple(c for c in columns if c not in used))
-    model = _without_optional(model, columns)
-    missing = check_inputs(model, columns)
-    if missing:
-        near = near_column(missing[0], columns)
-        hint = f"; {missing[0]!r}{near}" if near else ""
-        raise ModelError(
-            f"evaluation {evaluation.name!r}: the model {model.name!r} ({model.uri}) wants the "
-            f"columns {missing}, which the dataset {evaluation.dataset.name!r} lacks; it has "
-            f"{', '.join(map(repr, columns[:50]))}{hint}"
-        )
-    _check_size(model, evaluation)
-    if model.is_stored:
-        check_types(model, dict(schema))
-    return model
-
-
-def _without_optional(model: ModelVersion, columns: Sequence[str]) -> ModelVersion:
-    """The model without the inputs that its signature does not require and the data lack."""
-    if len(model.inputs) != len(model.features):
-        return model
-    pairs = [
-        (spec, name)
-        for spec, name in zip(model.inputs, model.features, strict=True)
-        if name in columns or not (isinstance(spec, ColumnSpec) and spec.optional)
-    ]
-    if len(pairs) == len(model.inputs):
-        return model
-    inputs = tuple(spec for spec, _ in pairs if isinstance(spec, ColumnSpec))
-    return replace(model, inputs=inputs, features=tuple(name for _, name in pairs))
-
-
-def _check_size(model: ModelVersion, evaluation: Evaluation) -> None:
-    """Refuses scalar columns that cannot fill the one tensor of a signature."""
-    tensors = [spec for spec in model.inputs if isinstance(spec, TensorSpec)]
-    if len(tensors) != 1 or len(model.features) < 2 or -1 in tensors[0].shape:
-        return
-    size = 1
-    for extent in tensors[0].shape:
-        size *= extent
-    if size != len(model.features):
-        raise ModelError(
-            f"evaluation {evaluation.name!r}: the model {model.name!r} wants a tensor of shape "
-            f"{tensors[0].shape}, {size} numbers for each row, and its features are "
-            f"{len(model.features)} columns; name the right ones in dataset.features"
-        )
 
 
 def _plan(

@@ -1,0 +1,71 @@
+"""Which columns of a dataset fill a model's inputs, and which models they cannot fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from engine.core.vocabulary import ColumnSpec, ModelVersion, TensorSpec
+from engine.data.columns import near_column
+from engine.delta.head import Schema
+from engine.errors import ModelError
+from engine.models import check_inputs, check_types
+from engine.suite import Evaluation
+
+
+def fill_inputs(model: ModelVersion, evaluation: Evaluation, schema: Schema) -> ModelVersion:
+    """The model with the columns that feed it, all of which the dataset has but optional ones."""
+    columns = [name for name, _ in schema]
+    if not model.features:
+        dataset = evaluation.dataset
+        single = (dataset.label, dataset.weight, dataset.cluster, dataset.query)
+        # What is a prediction already is no input of a model.
+        stored = [source for source in evaluation.models if not source.uri]
+        said = [name for source in stored for name in (*source.scores, source.label)]
+        used = {*single, *dataset.key, *dataset.sensitive, *said}
+        model = replace(model, features=tuple(c for c in columns if c not in used))
+    model = _without_optional(model, columns)
+    missing = check_inputs(model, columns)
+    if missing:
+        near = near_column(missing[0], columns)
+        hint = f"; {missing[0]!r}{near}" if near else ""
+        raise ModelError(
+            f"evaluation {evaluation.name!r}: the model {model.name!r} ({model.uri}) wants the "
+            f"columns {missing}, which the dataset {evaluation.dataset.name!r} lacks; it has "
+            f"{', '.join(map(repr, columns[:50]))}{hint}"
+        )
+    _check_size(model, evaluation)
+    if model.is_stored:
+        check_types(model, dict(schema))
+    return model
+
+
+def _without_optional(model: ModelVersion, columns: Sequence[str]) -> ModelVersion:
+    """The model without the inputs that its signature does not require and the data lack."""
+    if len(model.inputs) != len(model.features):
+        return model
+    pairs = [
+        (spec, name)
+        for spec, name in zip(model.inputs, model.features, strict=True)
+        if name in columns or not (isinstance(spec, ColumnSpec) and spec.optional)
+    ]
+    if len(pairs) == len(model.inputs):
+        return model
+    inputs = tuple(spec for spec, _ in pairs if isinstance(spec, ColumnSpec))
+    return replace(model, inputs=inputs, features=tuple(name for _, name in pairs))
+
+
+def _check_size(model: ModelVersion, evaluation: Evaluation) -> None:
+    """Refuses scalar columns that cannot fill the one tensor of a signature."""
+    tensors = [spec for spec in model.inputs if isinstance(spec, TensorSpec)]
+    if len(tensors) != 1 or len(model.features) < 2 or -1 in tensors[0].shape:
+        return
+    size = 1
+    for extent in tensors[0].shape:
+        size *= extent
+    if size != len(model.features):
+        raise ModelError(
+            f"evaluation {evaluation.name!r}: the model {model.name!r} wants a tensor of shape "
+            f"{tensors[0].shape}, {size} numbers for each row, and its features are "
+            f"{len(model.features)} columns; name the right ones in dataset.features"
+        )
