@@ -48,6 +48,7 @@ _TYPES: dict[str, Any] = {
     "str": str,
     "str | None": str | None,
     "str | Path": Path,
+    "str | Path | Mapping[str, Any]": Path,
     "str | Path | None": Path | None,
 }
 

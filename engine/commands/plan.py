@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.commands.redacted import redacted
 from engine.core.locations import Store
@@ -78,7 +78,7 @@ class PlannedEvaluation:
 
 @redacted()
 def plan(
-    suite: str | Path,
+    suite: str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),
     spark: SparkSession | None = None,
@@ -86,7 +86,7 @@ def plan(
     """Pins the matrix and finds the scans it takes, one for each evaluation; predicts nothing.
 
     Args:
-        suite: the suite file.
+        suite: the suite file, or what stands in one as a mapping.
         overrides: `dotted.key=value` texts over the suite, as `--set`.
         spark: the session to use.
 

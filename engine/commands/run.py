@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.commands.redacted import redacted
 from engine.planning.suites import read_suite
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @redacted()
 def run(
-    suite: str | Path,
+    suite: str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),
     run_id: str | None = None,
@@ -27,7 +27,7 @@ def run(
     """Evaluates a suite's matrix and writes every sink.
 
     Args:
-        suite: the suite file.
+        suite: the suite file, or what stands in one as a mapping.
         overrides: `dotted.key=value` texts over the suite, as `--set`.
         run_id: the run's id, a promise: the same call again goes on where the run was stopped, or
             answers with what it found. One of its own by default.

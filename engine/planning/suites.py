@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.errors import InputError
 from engine.kinds import load_extensions
@@ -13,8 +14,8 @@ from engine.planning import metric_mistake
 from engine.suite import Suite, load_suite
 
 
-def read_suite(path: str | Path, overrides: tuple[str, ...] = ()) -> Suite:
-    """Reads a suite file with all that can be checked without its data.
+def read_suite(path: str | Path | Mapping[str, Any], overrides: tuple[str, ...] = ()) -> Suite:
+    """Reads a suite, from a file or as a mapping, with all that can be checked without its data.
 
     Raises:
         SuiteError: with all the mistakes, metrics that do not exist or do not fit included.

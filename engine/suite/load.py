@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -23,17 +24,17 @@ MAX_BYTES = 4 * 2**20
 
 
 def load_suite(
-    path: str | Path,
+    path: str | Path | Mapping[str, Any],
     *,
     overrides: Sequence[str] = (),
     known_metrics: Callable[[str, TaskKind], str | None] | None = None,
     canonical: Callable[[str], str] | None = None,
     load_plugin: Callable[[str], str | None] | None = None,
 ) -> Suite:
-    """Reads a suite file into typed, frozen data.
+    """Reads a suite into typed, frozen data.
 
     Args:
-        path: The YAML file.
+        path: The YAML file, or what stands in one as a mapping.
         overrides: `dotted.key=value` texts, applied in order. List items go by index or name.
         known_metrics: Gives None for a metric that fits the task, else the mistake's sentence.
         canonical: Gives a metric's own name for an alias.
@@ -43,8 +44,11 @@ def load_suite(
     Raises:
         SuiteError: The file cannot be read, or has mistakes: all of them, each with its place.
     """
-    source = str(path)
-    document = _read(source)
+    if isinstance(path, Mapping):
+        source, document = "the suite", Document(data=plain_data(path))
+    else:
+        source = str(path)
+        document = _read(source)
     apply_overrides(document, overrides)
     hooks = Hooks(known_metrics, canonical, load_plugin)
     # A plugin may bring a kind of test, which the file's own keys depend on.
@@ -61,6 +65,20 @@ def load_suite(
     if file is None or document.mistakes:
         raise SuiteError(source, _in_order(document.mistakes))
     return resolve(file, hooks.metric)
+
+
+def plain_data(value: Any) -> Any:
+    """A value as YAML would have it: lists for tuples, texts for paths, numbers of Python's own."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_data(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    # What numpy and pandas have for a single number, and not an array of them.
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        return value.item()
+    return value
 
 
 def _read(source: str) -> Document:

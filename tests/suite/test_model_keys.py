@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -90,3 +91,22 @@ def test_what_is_wrong_with_a_model_is_told(
 def test_columns_must_fit_the_task(tmp_path: Path, task: str, more: Any, words: str) -> None:
     with pytest.raises(SuiteError, match=words):
         read(tmp_path, {"name": "v1", **more}, task=task)
+
+
+def test_a_suite_may_be_a_mapping(tmp_path: Path) -> None:
+    evaluation = {
+        "name": "e",
+        "dataset": {"delta": tmp_path / "t", "task": "binary", "label": "y"},
+        "models": ({"uri": "m"},),
+        "tests": [{"metric": "recall", "min": np.float64(0.5)}],
+    }
+    path = tmp_path / "suite.yml"
+    loaded = load_suite({"name": "s", "evaluations": (evaluation,)})
+    path.write_text(dump_suite(loaded))
+    assert load_suite(path) == loaded
+    assert loaded.evaluations[0].dataset.uri == str(tmp_path / "t")
+    with pytest.raises(SuiteError) as told:
+        load_suite({"name": "s", "evaluations": [{**evaluation, "test": []}], "stor": "x"})
+    assert "the suite: 2 mistakes" in str(told.value)
+    assert "stor: found the unknown key" in str(told.value)
+    assert "did you mean 'store'?" in str(told.value)
