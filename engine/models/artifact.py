@@ -96,7 +96,8 @@ def _parse(path: Path, data: Mapping[str, Any]) -> Artifact:
         outputs=tuple(
             ColumnSpec(str(item["name"]), _column_type(item))
             for item in outputs
-            if item.get("name") is not None
+            # A frame numbers columns that have no names.
+            if isinstance(item.get("name"), str)
         ),
     )
 

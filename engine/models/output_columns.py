@@ -72,9 +72,9 @@ def single_class(name: str, classes: Sequence[Label]) -> int | None:
     return places.pop() if len(places) == 1 else None
 
 
-def say_something(names: Sequence[str]) -> bool:
-    """Whether names are more than the places that a frame numbers its columns by."""
-    return [*names] != [str(place) for place in range(len(names))]
+def say_something(names: Sequence[object]) -> bool:
+    """Whether names are more than the numbers that a frame gives to columns without names."""
+    return [*names] != [*range(len(names))]
 
 
 def _by_form(classes: Sequence[Label]) -> dict[str, int]:

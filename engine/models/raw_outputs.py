@@ -53,7 +53,7 @@ def read_columns(raw: Any, model: ModelVersion) -> Columns | Answers:
     if model.score_columns or model.label_column is not None:
         return _columns_of_suite(frame, model)
     if isinstance(frame, pd.DataFrame):
-        return _with_names(frame.to_numpy(), [str(name) for name in frame.columns], model)
+        return _with_names(frame.to_numpy(), list(frame.columns), model)
     if isinstance(frame, pd.Series):
         name = "" if frame.name is None else str(frame.name)
         return _with_names(frame.to_numpy(), [name] if name else [], model)
@@ -81,13 +81,13 @@ def _frame_of(raw: Any) -> Any:
     return raw
 
 
-def _with_names(values: np.ndarray, names: list[str], model: ModelVersion) -> Columns:
+def _with_names(values: np.ndarray, names: list[Any], model: ModelVersion) -> Columns:
     """The array with its names; where it has none, with those of the signature."""
-    if not names or not say_something(names):
+    if not say_something(names):
         told = [spec.name for spec in model.outputs]
         width = values.shape[1] if values.ndim == 2 else 1
-        names = told if len(told) == width and say_something(told) else []
-    return Columns(values, tuple(names))
+        names = told if len(told) == width else []
+    return Columns(values, tuple(map(str, names)))
 
 
 def _array(raw: Any, model: ModelVersion) -> np.ndarray:

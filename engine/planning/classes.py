@@ -20,7 +20,6 @@ from engine.models.output_columns import (
     BY_SORTING,
     class_columns,
     names_some,
-    say_something,
     single_class,
     suggested_output,
 )
@@ -73,7 +72,7 @@ def fit_classes(model: ModelVersion, problem: Problem, named: Sequence[Label] = 
 def _check_names_of_columns(model: ModelVersion) -> None:
     """Refuses columns of which some have a class's name, where the model's order is another."""
     chosen = list(model.score_columns) or [spec.name for spec in model.outputs]
-    if model.class_source == BY_MODEL or len(chosen) < 2 or not say_something(chosen):
+    if model.class_source == BY_MODEL or len(chosen) < 2:
         return
     classes = model.classes
     if class_columns(chosen, classes) is None and names_some(chosen, classes):
@@ -133,7 +132,7 @@ def _source(model: ModelVersion, classes: Sequence[Label], named: Sequence[Label
         return BY_LABELS
     chosen = list(model.score_columns) or [spec.name for spec in model.outputs]
     by_order = BY_SCORES if model.score_columns else BY_CLASSES if named else BY_SORTING
-    if not say_something(chosen):
+    if not chosen:
         return BY_CLASSES if named else BY_SORTING
     if len(chosen) == 1:
         known = single_class(chosen[0], classes) is not None

@@ -112,7 +112,6 @@ def outputs(**types: str) -> dict[str, Any]:
     ("more", "source"),
     [
         (outputs(wolf="double", ant="double", fox="double"), "the names of its columns"),
-        (outputs(**{"0": "double", "1": "double", "2": "double"}), "the sorted labels of the data"),
         ({}, "the sorted labels of the data"),
         ({"output": Output.LABEL}, "the labels that it returns"),
         ({"score_columns": ("x", "y", "z")}, "the order of the suite's scores"),
