@@ -22,6 +22,7 @@ from engine.spark.tables import column
 from engine.suite import Evaluation
 
 LOOKED_ROWS = 1000
+LOOK_SECONDS = 120.0
 # Goes up when the same rows would be looked at otherwise.
 _VERSION = 1
 
@@ -31,7 +32,7 @@ def settle_decision(
 ) -> ModelVersion:
     """The model with what the first rows say of how it decides; one that is known as it is.
 
-    A model that fails on them is left to the scan, which tells of it.
+    One that fails on them, or takes too long, is asked for both: the scan tells of it.
     """
     if not model.unsure:
         return model
@@ -42,7 +43,7 @@ def settle_decision(
         decides = bool(read_kept(file)["decides"])
     except (KeyError, TypeError, ValueError):
         seen = _look(model, source, evaluation)
-        decides = seen is True
+        decides = seen is not False
         if seen is not None:
             keep(file, {"decides": decides})
     return replace(model, decides=decides, unsure=False)
@@ -55,7 +56,7 @@ def _look(model: ModelVersion, source: Source, evaluation: Evaluation) -> bool |
     batches = rows.to_batches()
     if not batches:
         return None
-    child = Child(model, Limits(evaluation.timeout, evaluation.memory))
+    child = Child(model, Limits(min(evaluation.timeout, LOOK_SECONDS), evaluation.memory))
     try:
         return _differs(child, batches[0])
     except Exception:  # whatever it raises, or that it was stopped

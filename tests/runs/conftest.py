@@ -85,11 +85,15 @@ class World:
         """A store of its own in a folder: MLflow takes seconds to make the tables that it has."""
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.folder / "new.db", folder / "mlflow.db")
-        # What was seen of the scripted models, so that their journals have what a run asks only.
-        seen = self.store / "cache" / "decisions"
-        if seen.exists() and folder != self.store:
-            shutil.copytree(seen, folder / "cache" / "decisions", dirs_exist_ok=True)
+        self.know_scripts(folder)
         return folder
+
+    def know_scripts(self, store: Path) -> None:
+        """Lets a store know how the scripted models decide: their journals then have what a run
+        asks, and no first look."""
+        seen = self.store / "cache" / "decisions"
+        if seen.exists() and store != self.store:
+            shutil.copytree(seen, store / "cache" / "decisions", dirs_exist_ok=True)
 
     def forget(self, name: str) -> None:
         (self.folder / "journals" / name).unlink(missing_ok=True)

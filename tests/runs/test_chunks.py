@@ -51,6 +51,7 @@ def parts(world: Any, spark: SparkSession, tmp_path: Any) -> Callable[..., str]:
 def suite(world: Any, small: Suites, tmp_path: Any) -> Callable[..., dict[str, Any]]:
     def make(table: str, version: int, **over: Any) -> dict[str, Any]:
         over.setdefault("store", str(tmp_path / "store"))
+        world.know_scripts(tmp_path / "store")
         return small(
             dataset={"delta": table, "version": version},
             models=[{"uri": world.model(name)} for name in ("good", "other")],

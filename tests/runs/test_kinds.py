@@ -72,6 +72,7 @@ class Desk:
             "slices": ["overall", {"by": ["device"]}],
             "tests": TESTS,
         }  # fmt: skip
+        self.world.know_scripts(self.folder / "store")
         top = {"store": str(self.folder / "store"), "plugins": ["my_kinds"], **over}
         return {"name": "desk", **top, "evaluations": [evaluation]}
 

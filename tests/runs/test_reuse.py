@@ -95,6 +95,7 @@ class Shop:
         suite = read_suite(self.world.write("shop", data))
         store = Store(suite.store)
         store.check_writable()
+        self.world.know_scripts(store.files)
         tables = StoreTables(store, LazySession(self.spark))
         (made,) = prepare(tables.session, suite, finder=ModelFinder(suite))
         return made.plan, tables

@@ -18,7 +18,10 @@ PATIENCE_SECONDS = 300.0
 
 
 class Traveller(ClassifierMixin, BaseEstimator):
-    """Scores by `f0`; notes where it is, and waits until the file `gate` is there."""
+    """Scores by `f0`; notes where it is, and waits until the file `gate` is there.
+
+    It has no `predict`, which the engine would look at before the scan.
+    """
 
     def __init__(self, journal: str, gate: str | None = None) -> None:
         self.journal = journal
@@ -47,6 +50,3 @@ class Traveller(ClassifierMixin, BaseEstimator):
             time.sleep(0.05)
         score = 1 / (1 + np.exp(-1.5 * X["f0"].to_numpy(dtype=float)))
         return np.stack([1 - score, score], axis=1)
-
-    def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
-        return (self.predict_proba(X)[:, 1] > 0.5).astype(int)

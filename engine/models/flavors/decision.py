@@ -46,7 +46,7 @@ def decides_otherwise(native: Any) -> bool | None:
     None where it is somebody's own code that decides, of which only its answers tell.
     """
     inner = innermost(native)
-    if not any(hasattr(native, method) for method in _SCORES):
+    if not any(hasattr(native, method) for method in _SCORES) or not hasattr(native, "predict"):
         return False
     if not all(map(_is_of_library, _chain(native))):
         return None
