@@ -48,6 +48,9 @@ _RATIO = {
 _CLASSES = {
     "accuracy": Note("accuracy_score"),
     "balanced_accuracy": Note("balanced_accuracy_score"),
+    "balanced_accuracy_adjusted": Note(
+        "balanced_accuracy_score(adjusted=True)", "`one_class`: one class has rows"
+    ),
     "matthews_corrcoef": Note(
         "matthews_corrcoef",
         "`one_class`: the labels are all the same; `constant`: the predictions are "
@@ -68,6 +71,7 @@ _CLASSES = {
 }
 
 _RATES = {
+    "youden_j": Note(ROWS, _BOTH_NEEDED),
     "specificity": Note("fairlearn true_negative_rate", "`one_class`: no row is negative"),
     "npv": Note("confusion_matrix", _NO_NEGATIVE_PREDICTED),
     "fpr": Note("fairlearn false_positive_rate", "`one_class`: no row is negative"),
@@ -171,6 +175,9 @@ _MULTILABEL = {
 _RANKING = {
     "ndcg": Note("ndcg_score", "`negative`: a relevance is below 0"),
     "mrr": Note(ROWS, "`negative`: a relevance is below 0"),
+    "map": Note(ROWS, "`negative`: a relevance is below 0"),
+    "r_precision": Note(ROWS, "`negative`: a relevance is below 0"),
+    "dcg": Note("dcg_score", "`negative`: a relevance is below 0"),
 }
 
 _FAIRLEARN = ("demographic_parity", "equal_opportunity", "equalized_odds")
@@ -252,6 +259,6 @@ MADE = (
     Made("d2_tweedie_<power>", "d2_tweedie_1.5", f"{_NEGATIVE}; {_CONSTANT}"),
     *(
         Made(f"{name}_at_<k>", f"{name}_at_10", "`negative`: a relevance is below 0")
-        for name in ("ndcg", "map", "precision", "recall", "hit_rate")
+        for name in ("ndcg", "dcg", "mrr", "map", "precision", "recall", "hit_rate")
     ),
 )

@@ -109,11 +109,29 @@ def _right(confusion: ConfusionView) -> Value:
 )
 def balanced_accuracy(problem: Problem, confusion: ConfusionView) -> Value:
     """The mean recall of the classes that have rows."""
+    return _mean_recall(confusion)
+
+
+def _mean_recall(confusion: ConfusionView) -> Value:
     has_rows = confusion.actual > 0
     recalls = np.divide(
         confusion.hits, confusion.actual, out=np.zeros_like(confusion.hits), where=has_rows
     )
     return ratio(recalls.sum(-1), has_rows.sum(-1).astype(np.float64), "zero_weight")
+
+
+@metric(
+    "balanced_accuracy_adjusted",
+    tasks=CLASSIFICATION,
+    needs=confusion_of,
+    many=True,
+)
+def balanced_accuracy_adjusted(problem: Problem, confusion: ConfusionView) -> Value:
+    """The balanced accuracy beyond chance: 0 of guesses, 1 at best; at the least -1 / (K - 1)."""
+    plain = _mean_recall(confusion)
+    chance = 1 / np.maximum((confusion.actual > 0).sum(-1), 1)
+    values = (plain.values - chance) / (1 - chance)
+    return Value(values, (*plain.undefined, ("one_class", chance == 1)))
 
 
 @metric(

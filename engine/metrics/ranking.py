@@ -68,6 +68,11 @@ def _hits(k: int, queries: Queries) -> Floats:
     return queries.total(_relevant(queries) * within)
 
 
+def dcg(k: int, queries: Queries) -> Floats:
+    """The gain of the first k places, each divided by the log of its place (the same)."""
+    return _gain(k, queries)
+
+
 def precision(k: int, queries: Queries) -> Floats:
     """The share of the first k places with relevant documents."""
     return _hits(k, queries) / k
@@ -76,6 +81,15 @@ def precision(k: int, queries: Queries) -> Floats:
 def recall(k: int, queries: Queries) -> Floats:
     """The share of the relevant documents that are in the first k places."""
     return _shares(_hits(k, queries), queries.total(_relevant(queries)))
+
+
+def r_precision(queries: Queries) -> Floats:
+    """The precision in as many first places as there are relevant documents."""
+    relevant = _relevant(queries)
+    total = queries.total(relevant)
+    places = total[queries.query]
+    within = np.clip((places - queries.ahead) / queries.tied, 0.0, 1.0)
+    return _shares(queries.total(relevant * within), total)
 
 
 def _before(queries: Queries, of_document: Floats) -> Floats:
@@ -126,8 +140,8 @@ def hit_rate(k: int, queries: Queries) -> Floats:
     return np.maximum(chances, 0.0)
 
 
-def reciprocal_rank(queries: Queries) -> Floats:
-    """1 / the place of the first relevant document."""
+def reciprocal_rank(k: int, queries: Queries) -> Floats:
+    """1 / the place of the first relevant document, 0 where it is not in the first k places."""
     relevant = _relevant(queries)
     total = queries.by_block(relevant).astype(np.int64)
     place = queries.place
@@ -136,7 +150,23 @@ def reciprocal_rank(queries: Queries) -> Floats:
     # That the first relevant document of the block is here: the others are behind it.
     here = np.exp(choose(queries.tied - 1 - within, total - 1) - choose(queries.tied, total))
     here = np.where((_before(queries, relevant) == 0) & (total > 0), here, 0.0)
-    return queries.total(here / (place + 1))
+    return queries.total(np.where(place < k, here / (place + 1), 0.0))
+
+
+# A state is named by the module of its function: these are not partial functions.
+def first_rank(queries: Queries) -> Floats:
+    """1 / the place of the first relevant document, wherever it is."""
+    return reciprocal_rank(ALL, queries)
+
+
+def whole_precision(queries: Queries) -> Floats:
+    """The mean of the precisions at all relevant documents."""
+    return average_precision(ALL, queries)
+
+
+def whole_gain(queries: Queries) -> Floats:
+    """The gain of all places."""
+    return dcg(ALL, queries)
 
 
 def below_zero(queries: Queries) -> Floats:
@@ -166,15 +196,20 @@ def _reasons(numbers: MomentsView, negative: MomentsView) -> tuple[tuple[str, Bo
     return (("zero_weight", numbers.weight == 0), ("negative", negative.mean > 0))
 
 
-def query_metric(name: str, function: Callable[[Queries], Floats], summary: str) -> Metric:
-    """The metric that is the mean of a number of each query, between 0 and 1."""
+def query_metric(
+    name: str,
+    function: Callable[[Queries], Floats],
+    summary: str,
+    bounds: tuple[float, float] = UNIT,
+) -> Metric:
+    """The metric that is the mean of a number of each query, within bounds."""
     return Metric(
         name,
         RANKING,
         lambda problem: (QueryMean(name, function), QueryMean("below_zero", below_zero)),
         _mean_of_queries,
         needs_scores=True,
-        bounds=UNIT,
+        bounds=bounds,
         summary=summary,
         paired=lambda problem: (PairedQueryMean(name, function),),
     )
@@ -182,6 +217,11 @@ def query_metric(name: str, function: Callable[[Queries], Floats], summary: str)
 
 _AT_K: dict[str, tuple[Callable[[int, Queries], Floats], str]] = {
     "ndcg": (ndcg, "The mean over queries of the normalised gain of the first {k} places."),
+    "dcg": (dcg, "The mean over queries of the discounted gain of the first {k} places."),
+    "mrr": (
+        reciprocal_rank,
+        "The mean over queries of 1 / the place of the first relevant document of {k}.",
+    ),
     "map": (average_precision, "The mean over queries of the average precision at {k}."),
     "precision": (precision, "The mean share of the first {k} places with relevant documents."),
     "recall": (
@@ -198,7 +238,8 @@ _AT_K: dict[str, tuple[Callable[[int, Queries], Floats], str]] = {
 def _at(name: str, k: str) -> Metric:
     function, summary = _AT_K[name]
     of_queries = partial(function, min(int(k), ALL))
-    entry = query_metric(f"{name}_at_{k}", of_queries, summary.format(k=k))
+    bounds = (0.0, np.inf) if name == "dcg" else UNIT
+    entry = query_metric(f"{name}_at_{k}", of_queries, summary.format(k=k), bounds)
     return replace(entry, function=_share_of_queries) if name == "hit_rate" else entry
 
 
@@ -208,7 +249,21 @@ def _register() -> None:
     gain = "The mean over queries of the normalised discounted cumulative gain."
     METRICS.add("ndcg", query_metric("ndcg", partial(ndcg, ALL), gain), aliases=["ndcg_score"])
     first = "The mean over queries of 1 / the place of the first relevant document."
-    METRICS.add("mrr", query_metric("mrr", reciprocal_rank, first))
+    METRICS.add("mrr", query_metric("mrr", first_rank, first))
+    every = "The mean over queries of the average precision."
+    METRICS.add(
+        "map",
+        query_metric("map", whole_precision, every),
+        aliases=["mean_average_precision"],
+    )
+    own = "The mean precision in as many first places as a query has relevant documents."
+    METRICS.add("r_precision", query_metric("r_precision", r_precision, own))
+    whole = "The mean over queries of the discounted cumulative gain, of no bound above."
+    METRICS.add(
+        "dcg",
+        query_metric("dcg", whole_gain, whole, (0.0, np.inf)),
+        aliases=["dcg_score"],
+    )
 
 
 _register()

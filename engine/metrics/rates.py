@@ -120,6 +120,15 @@ def _rate(rate: Rate, problem: Problem, confusion: ConfusionView) -> Value:
     return ratio(hits, hits + misses, rate.undefined, squares=(squares[0], squares[1]))
 
 
+def _youden(problem: Problem, confusion: ConfusionView) -> Value:
+    matrix = confusion.by_replicate()
+    hits, misses, kept, taken = (_cells(problem, matrix, (cell,)) for cell in (TP, FN, TN, FP))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = hits / (hits + misses) + kept / (kept + taken) - 1
+    lacking = (hits + misses == 0) | (kept + taken == 0)
+    return Value(values, (("one_class", lacking),))
+
+
 def _count(cell: Cell, problem: Problem, confusion: ConfusionView) -> Value:
     return Value(
         _cells(problem, confusion.by_replicate(), (cell,)), (("zero_weight", confusion.total == 0),)
@@ -208,6 +217,16 @@ def _register() -> None:
             many=True,
         )
         METRICS.add(name, counted)
+    informed = Metric(
+        "youden_j",
+        BINARY,
+        confusion_of,
+        _youden,
+        bounds=(-1.0, 1.0),
+        summary="Recall and specificity, less 1 (Youden 1950): 0 of guesses.",
+        many=True,
+    )
+    METRICS.add("youden_j", informed, aliases=["informedness"])
     # Any number above 0: 2, 0.5.
     beta = r"(?P<beta>(?=[0-9.]*[1-9])[0-9]+(?:\.[0-9]+)?)"
     METRICS.add_pattern(rf"fbeta_{beta}(?:_(?P<average>macro|micro|weighted))?", _for_beta)

@@ -107,9 +107,10 @@ def _names(
     own = next((model.classes for model in models if model.classes), ())
     names = tuple(named) or tuple(own) or tuple(labels)
     if len(names) != len(labels):
+        whose = "dataset.classes have" if named else "the models have"
         raise DataError(
-            f"the label column has arrays of {len(labels)} entries, and the models have "
-            f"{len(names)} labels, {list_text(names)}; expected an entry for each label"
+            f"the label column has arrays of {len(labels)} entries, and {whose} {len(names)} "
+            f"labels, {list_text(names)}; expected an entry for each label"
         )
     return names
 

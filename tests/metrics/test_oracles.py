@@ -132,9 +132,16 @@ def r2(rows: Rows) -> float | str:
     return sk.r2_score(rows.truth, rows.scores, sample_weight=rows.weight)
 
 
+def adjusted(rows: Rows) -> float | str:
+    if len(set(rows.truth)) < 2:
+        return "one_class"
+    return of_classes(sk.balanced_accuracy_score, adjusted=True)(rows)
+
+
 ORACLES: dict[str, Oracle] = {
     "accuracy": of_classes(sk.accuracy_score),
     "balanced_accuracy": of_classes(sk.balanced_accuracy_score),
+    "balanced_accuracy_adjusted": adjusted,
     "matthews_corrcoef": matthews,
     **{name: of_positive(name) for name in ("precision", "recall", "f1")},
     **{

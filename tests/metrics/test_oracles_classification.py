@@ -288,7 +288,16 @@ def ratio_of_sums(rows: Rows) -> float | str:
     return (rows.weight * said(rows)).sum() / rows.weight[actual(rows)].sum()
 
 
+def youden(rows: Rows) -> float | str:
+    recall = rate("tp", "tp fn", "one_class", rows)
+    specificity = rate("tn", "tn fp", "one_class", rows)
+    if isinstance(recall, str) or isinstance(specificity, str):
+        return "one_class"
+    return recall + specificity - 1
+
+
 ORACLES: dict[str, Oracle] = {
+    "youden_j": youden,
     "specificity": partial(rate, "tn", "tn fp", "one_class"),
     "npv": partial(rate, "tn", "tn fn", "no_predicted_negative"),
     "fpr": partial(rate, "fp", "tn fp", "one_class"),

@@ -118,8 +118,13 @@ def average_precision(order: np.ndarray, k: int) -> float:
     return sum(found) / min(relevant, k)
 
 
-def reciprocal_rank(order: np.ndarray) -> float:
-    return next((1 / (i + 1) for i, t in enumerate(order) if t > 0), 0.0)
+def reciprocal_rank(order: np.ndarray, k: int | None = None) -> float:
+    return next((1 / (i + 1) for i, t in enumerate(order[:k]) if t > 0), 0.0)
+
+
+def r_precision(order: np.ndarray) -> float:
+    relevant = int((order > 0).sum())
+    return precision(order, relevant) if relevant else 0.0
 
 
 def hit(order: np.ndarray, k: int) -> float:
@@ -142,12 +147,32 @@ def ndcg(rows: QueryRows, k: str | None = None) -> float | str:
     return float(np.mean(found))
 
 
+def dcg(rows: QueryRows, k: str | None = None) -> float | str:
+    if (rows.truth < 0).any():
+        return "negative"
+    found = []
+    for truth, scores in rows.queries():
+        if len(truth) == 1:  # scikit-learn refuses these
+            found.append(float(truth[0]))
+        else:
+            found.append(sk.dcg_score([truth], [scores], k=None if k is None else int(k)))
+    return float(np.mean(found))
+
+
 Oracle = Callable[[Any], float | str]
 
-ORACLES: dict[str, Oracle] = {"ndcg": ndcg, "mrr": partial(over_queries, reciprocal_rank)}
+ORACLES: dict[str, Oracle] = {
+    "ndcg": ndcg,
+    "dcg": dcg,
+    "mrr": partial(over_queries, reciprocal_rank),
+    "map": partial(over_queries, partial(average_precision, k=10**9)),
+    "r_precision": partial(over_queries, r_precision),
+}
 
 PATTERNS: dict[str, Callable[..., float | str]] = {
     r"ndcg_at_(?P<k>[1-9][0-9]*)": ndcg,
+    r"dcg_at_(?P<k>[1-9][0-9]*)": dcg,
+    r"mrr_at_(?P<k>[1-9][0-9]*)": partial(at, reciprocal_rank),
     r"map_at_(?P<k>[1-9][0-9]*)": partial(at, average_precision),
     r"precision_at_(?P<k>[1-9][0-9]*)": partial(at, precision),
     r"recall_at_(?P<k>[1-9][0-9]*)": partial(at, recall),
@@ -155,7 +180,7 @@ PATTERNS: dict[str, Callable[..., float | str]] = {
 }
 AT_K = [
     f"{name}_at_{k}"
-    for name in ("ndcg", "map", "precision", "recall", "hit_rate")
+    for name in ("ndcg", "dcg", "mrr", "map", "precision", "recall", "hit_rate")
     for k in (1, 3, 50)
 ]
 NAMES = [*ORACLES, *AT_K]
@@ -221,7 +246,7 @@ def test_small_rankings(drawn: list[Any], k: int) -> None:
     # Blocks of more than six have too many orders to go through.
     if any(max(np.unique(s, return_counts=True)[1]) > 6 for _, s in rows.queries()):
         return
-    for name in ["ndcg", "mrr", *(f"{each.rsplit('_', 1)[0]}_{k}" for each in AT_K)]:
+    for name in [*ORACLES, *(f"{each.rsplit('_', 1)[0]}_{k}" for each in AT_K)]:
         measured = measure(name, rows)
         if not (weight > 0).any():
             assert measured.reason == ("zero_weight" if len(rows) else "empty")
@@ -330,6 +355,10 @@ def test_where_no_query_differs_the_interval_comes_from_their_number() -> None:
     for name in NAMES:
         measured, (comparison, spread) = measure(name, rows), compared(name, rows, rows)
         assert comparison.delta == 0.0
+        if not np.isfinite(METRICS.get(name).bounds[1]):
+            # Nothing spreads, and nothing says how far apart two queries may be.
+            assert comparison.spread is None
+            continue
         assert comparison.spread.interval(0.95)[0] <= 0.0
         if measured.value == 1.0:
             # The binomial's mid-p for 60 of 60.

@@ -188,7 +188,9 @@ def _look_at_scripts(world: World, spark: SparkSession) -> None:
     """Lets the engine see once how the scripted models decide."""
     from engine import plan
 
-    names = ("good", "other", "third", "cautious")
+    names = ("good", "other", "third", "cautious", "slow")
+    quick = world.folder / "journals" / "slow.quick"
+    quick.touch()
     evaluation = {
         "name": "scripts",
         "dataset": {"delta": world.table("few"), "task": "binary", "label": "fraud"},
@@ -197,6 +199,7 @@ def _look_at_scripts(world: World, spark: SparkSession) -> None:
     }
     suite = {"name": "scripts", "store": str(world.store), "evaluations": [evaluation]}
     plan(world.write("scripts", suite), spark=spark)
+    quick.unlink()
     for name in names:
         world.forget(name)
 

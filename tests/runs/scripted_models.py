@@ -39,7 +39,7 @@ class Scripted(ClassifierMixin, BaseEstimator):
             command = hook.read_text()
             hook.unlink()
             subprocess.run(["sh", "-c", command], check=False)
-        if self.behaviour == "slow":
+        if self.behaviour == "slow" and not Path(f"{self.journal}.quick").exists():
             time.sleep(120)
         score = 1 / (1 + np.exp(-SCALE * X["f0"].to_numpy(dtype=float)))
         beyond = X["f1"].to_numpy(dtype=float) > self.limit
