@@ -10,6 +10,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ def plan(tmp_path: Path) -> Callable[..., EvaluationPlan]:
             )  # fmt: skip
         request = ModelRequest(
             str(path), TaskKind.BINARY, "", tmp_path, output=Output.PROBABILITY,
-            features=FEATURES, classes=(0, 1),
+            features=FEATURES,
         )  # fmt: skip
         problem, names = Problem(TaskKind.BINARY, (0, 1)), ("accuracy", "roc_auc", "ece")
         tests = tuple(ModelTest(name, name, slice_sets=("overall",)) for name in names)
@@ -85,7 +86,7 @@ def plan(tmp_path: Path) -> Callable[..., EvaluationPlan]:
             dataset=DatasetVersion("light", "somewhere", 0, "id", 500),
             columns=Columns("label", None, ()),
             problem=problem,
-            models=(resolve(request),),
+            models=(replace(resolve(request), classes=(0, 1)),),
             baseline=None,
             slice_sets=(SliceSet("overall", "overall"),),
             tests=tests,

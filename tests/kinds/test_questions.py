@@ -185,7 +185,7 @@ def test_a_probe_that_fails_costs_its_own_cell(own: Any, logistic: Any) -> None:
 def test_a_model_that_fails_costs_its_own_cells(own: Any, models: Models, logistic: Any) -> None:
     plan = plan_for([models.odd("shape"), logistic], a_test("broken_probe", "fine"))
     broken, fine = cells_of(plan)
-    assert broken.verdict is Verdict.ERROR and "ModelError: model … returned" in broken.reason
+    assert broken.verdict is Verdict.ERROR and "the probe failed: ModelError" in broken.reason
     assert fine.verdict is Verdict.RECORDED
 
 

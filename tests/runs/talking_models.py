@@ -31,7 +31,10 @@ def shout(rows: pd.DataFrame) -> None:
 
 
 class Talker(ClassifierMixin, BaseEstimator):
-    """Scores by `f0` alone; where `f1` is above 2.5, in a few rows, it does what `kind` says."""
+    """Scores by `f0` alone; where `f1` is above 2.5, in a few rows, it does what `kind` says.
+
+    It has no `predict`, which the engine would look at before the run begins.
+    """
 
     def __init__(self, kind: str = "", journal: str = "", columns: tuple[str, ...] = ()) -> None:
         self.kind = kind
@@ -97,6 +100,3 @@ class Talker(ClassifierMixin, BaseEstimator):
     def _hangs(self, rows: pd.DataFrame, found: np.ndarray) -> Any:
         shout(rows)
         time.sleep(600)
-
-    def predict(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
-        return (self.predict_proba(X)[:, 1] > 0.5).astype(int)
