@@ -60,16 +60,20 @@ class StatePlan:
             moved = self.changes.rows_came + self.changes.rows_gone
         updated = [need for need in needs(self.plan) if need.place in self.updated]
         full = _predicting_models(self.plan, self.full)
-        rows = self.plan.dataset.rows * len(full - self.scored.keys())
+        rows = self.plan.dataset.rows * self._calls(full - self.scored.keys())
         if self.stale is not None:
-            rows += self.stale.rows_came * len(full & self.scored.keys())
-        return rows + moved * len(_predicting_models(self.plan, updated))
+            rows += self.stale.rows_came * self._calls(full & self.scored.keys())
+        return rows + moved * self._calls(_predicting_models(self.plan, updated))
+
+    def _calls(self, numbers: Iterable[int]) -> int:
+        """How often a row is predicted by these subjects together."""
+        models = (self.plan.subjects[number].model for number in numbers)
+        return sum(model.calls for model in models if model is not None)
 
     @property
     def reused(self) -> int:
         """How many predictions a computation of everything would take more."""
-        subjects = [subject for subject in self.plan.subjects if subject.model is not None]
-        asked = len(subjects) if self.plan.tests_models else 0
+        asked = self._calls(range(len(self.plan.subjects))) if self.plan.tests_models else 0
         return max(self.plan.dataset.rows * asked - self.predictions, 0)
 
     @property

@@ -89,6 +89,11 @@ class ModelVersion:
         return self.decides and self.label_column is None
 
     @property
+    def calls(self) -> int:
+        """How often a row is predicted: once, twice for scores and labels, never where it was."""
+        return 0 if self.is_stored else 2 if self.asked_twice else 1
+
+    @property
     def reading(self) -> list[object]:
         """What its predictions of rows depend on; what is as it always was has no entry."""
         later = {

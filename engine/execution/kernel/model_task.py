@@ -119,8 +119,7 @@ class ModelTask:
         started = time.perf_counter()
         prediction = predictor.predict(batch)
         self.seconds += time.perf_counter() - started
-        # Who is asked for scores and for labels predicts twice.
-        self.predictions += batch.num_rows * (2 if self.model.asked_twice else 1)
+        self.predictions += batch.num_rows * self.model.calls
         if self.keeps:
             self.kept.append(pack(batch.column(KEY_COLUMN), prediction))
         return prediction

@@ -81,8 +81,9 @@ def test_columns_are_as_the_model_that_wrote_them(models: Models, task: TaskKind
             assert cell.measured.ci_low == pytest.approx(other.measured.ci_low, rel=1e-9, abs=1e-9)
         if name != loaded.name and cell.delta is not None:
             assert cell.delta == pytest.approx(0.0, abs=1e-12)
-    # Nothing is loaded for them.
+    # Nothing is loaded for them, and nothing predicts.
     assert result.timings["loads"] <= 1
+    assert result.timings["predictions"] == rows_of(task)["label"].is_valid().to_pandas().sum()
 
 
 def test_labels_alone_and_logits(models: Models) -> None:
