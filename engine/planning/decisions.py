@@ -17,6 +17,7 @@ from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
 from engine.core.vocabulary import ModelVersion
 from engine.data.source import Source
+from engine.kinds import kind_of
 from engine.models import Child, Limits
 from engine.spark.tables import column
 from engine.suite import Evaluation
@@ -30,11 +31,14 @@ _VERSION = 1
 def settle_decision(
     model: ModelVersion, store: Store, source: Source, evaluation: Evaluation
 ) -> ModelVersion:
-    """The model with what the first rows say of how it decides; one that is known as it is.
+    """The model with what the first rows say of how it decides.
 
-    One that fails on them, or takes too long, is asked for both: the scan tells of it.
+    One that is known stays as it is, and so does one of which nothing is asked, where only the data
+    are measured. One that fails on the rows, or takes too long, is asked for both:
+    the scan tells of it.
     """
-    if not model.unsure:
+    asked = any(not kind_of(test).measures_data for test in evaluation.tests)
+    if not model.unsure or not asked:
         return model
     about = [_VERSION, replace(model, name="", uri="", path="").reading]
     name = hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()
