@@ -153,7 +153,7 @@ def _check_task(request: ModelRequest, artifact: Artifact) -> None:
         )
 
 
-_NOTED = "noted when it was trained"
+_NOTED = "the note of its training"
 
 
 @dataclass(frozen=True, slots=True)
