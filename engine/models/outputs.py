@@ -58,7 +58,7 @@ def read_outputs(raw: Any, model: ModelVersion, rows: int) -> Prediction:
         ModelError: when the shape or type does not fit the rows, the classes or the output.
     """
     if isinstance(raw, Answers) and model.output is Output.LABEL:
-        raw = raw.labels
+        raw = raw.labels() if callable(raw.labels) else raw.labels
     if isinstance(raw, Answers):
         return _read_both(raw.scores, raw.labels, model, rows)
     columns = read_columns(raw, model)
@@ -78,7 +78,7 @@ def _read_both(scores: Any, labels: Any, model: ModelVersion, rows: int) -> Pred
     columns = scores if isinstance(scores, Columns) else read_columns(scores, bare)
     assert isinstance(columns, Columns), "nothing was chosen"
     numbers = _read_scores(columns, bare, rows).scores
-    answers = read_columns(labels, bare)
+    answers = read_columns(labels() if callable(labels) else labels, bare)
     assert isinstance(answers, Columns), "nothing was chosen"
     if model.task is TaskKind.MULTILABEL:
         array = answers.values

@@ -24,7 +24,10 @@ from engine.models.output_columns import (
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a framework returned when it was asked for scores and for labels."""
+    """What a framework returned when it was asked for scores and for labels.
+
+    `labels` may be a function that asks for them, once the scores are known to be some.
+    """
 
     scores: Any
     labels: Any

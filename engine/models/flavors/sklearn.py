@@ -212,7 +212,7 @@ def make_runner(native: Any, model: ModelVersion) -> Runner:
         output = predict(rows)
         if isinstance(output, list) and model.task is TaskKind.MULTILABEL:
             output = _of_ones(output, native.classes_)
-        return Answers(output, native.predict(rows)) if model.decides else output
+        return Answers(output, lambda: native.predict(rows)) if model.decides else output
 
     return run
 
