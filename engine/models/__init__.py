@@ -17,7 +17,7 @@ from engine.models.load import Predictor, check_inputs, load, loaded_count, ship
 from engine.models.outputs import Prediction
 from engine.models.requirements import model_requirements
 from engine.models.resolve import ModelRequest, resolve
-from engine.models.stored import check_types, stored_predictions
+from engine.models.stored import stored_predictions
 
 __all__ = [
     "UNWATCHED",
@@ -32,7 +32,6 @@ __all__ = [
     "Predictor",
     "Watch",
     "check_inputs",
-    "check_types",
     "decides_otherwise",
     "load",
     "loaded_count",

@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from engine.core.vocabulary import ModelVersion
 from engine.errors import ModelError
-from engine.models import stored
 from engine.models.artifact import Artifact, read_artifact
 from engine.models.flavors import keras, pyfunc, sklearn, torch
 from engine.models.flavors.base import Flavor, Runner, as_flavor
 from engine.models.outputs import Prediction, no_rows, read_outputs
+from engine.models.stored import stored_runner
 
 FLAVORS: dict[str, Flavor] = {
     "sklearn": as_flavor(sklearn),
@@ -86,7 +86,7 @@ def load(model: ModelVersion) -> Predictor:
         ModelError: when it is not on this machine, or cannot be loaded.
     """
     if model.is_stored:
-        return Predictor(model, stored.make_runner(None, model))
+        return Predictor(model, stored_runner(model))
     opened = _CACHE.get(model.digest, lambda: read_artifact(find_folder(model)))
     if model not in opened.predictors:
         runner = FLAVORS[model.flavor].make_runner(opened.native, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from engine.core.labels import loose_label
 from engine.core.vocabulary import ColumnSpec, Label
@@ -19,6 +20,8 @@ BY_LABELS = "the labels that it returns"
 
 _NUMBERS = ("double", "float")
 _NOTHING = re.compile(r"[\W_]+")
+# What a number with a point has behind it where it is a whole one: 1.0 is 1, and not 10.
+_ZEROS = re.compile(r"(?<=\d)\.0+(?!\d)")
 # What may stand before the number of a class in the name of a single column.
 _BEFORE_NUMBERS = {"", "p", "prob", "proba", "probability", "class", "pclass", "probclass"}
 _DENIALS = {"not", "non", "no", "un", "without"}
@@ -34,7 +37,7 @@ def class_columns(names: Sequence[str], classes: Sequence[Label]) -> tuple[int, 
     if len(names) != len(classes) or len(names) < 2:
         return None
     by_form = _by_form(classes)
-    for cores in _cores(names, list(by_form)):
+    for cores in _cores(names):
         places = [by_form.get(core, -1) for core in cores]
         if sorted(places) == list(range(len(classes))):
             return tuple(places.index(place) for place in range(len(classes)))
@@ -44,7 +47,7 @@ def class_columns(names: Sequence[str], classes: Sequence[Label]) -> tuple[int, 
 def names_some(names: Sequence[str], classes: Sequence[Label]) -> bool:
     """Whether some of several columns have a class's name, so that their order is no order."""
     by_form = _by_form(classes)
-    return any(any(core in by_form for core in cores) for cores in _cores(names, list(by_form)))
+    return any(any(core in by_form for core in cores) for cores in _cores(names))
 
 
 def single_class(name: str, classes: Sequence[Label]) -> int | None:
@@ -53,12 +56,13 @@ def single_class(name: str, classes: Sequence[Label]) -> int | None:
     A text may stand anywhere in it (`p_fraud`, `fraud_score`), a number behind what means
     probability or class only: `score_v0` is the name of a version.
     """
-    words = [word for word in _NOTHING.split(name.casefold()) if word]
-    if len(classes) != 2 or _DENIALS & set(words):
+    words = _words(name)
+    by_form = _by_form(classes)
+    if len(classes) != 2 or (_DENIALS - by_form.keys()) & set(words):
         return None
     squashed = "".join(words)
     places = set()
-    for form, place in _by_form(classes).items():
+    for form, place in by_form.items():
         if form.isdigit():
             before = squashed.removesuffix(form)
             if squashed.endswith(form) and before in _BEFORE_NUMBERS and squashed != form:
@@ -96,25 +100,27 @@ def _forms(label: Label) -> set[str]:
 
 
 def _squash(text: str) -> str:
-    return _NOTHING.sub("", text.casefold())
+    return "".join(_words(text))
 
 
-def _cores(names: Sequence[str], forms: Sequence[str]) -> Iterator[list[str]]:
-    """What is left of the names without the same words around, in each way that leaves a class."""
+def _words(text: str) -> list[str]:
+    return [word for word in _NOTHING.split(_ZEROS.sub("", text.casefold())) if word]
+
+
+def _cores(names: Sequence[str]) -> Iterator[list[str]]:
+    """What is left of the names without the same letters around, in each way that leaves some."""
     squashed = [_squash(name) for name in names]
-    for first in squashed:
-        for form in forms:
-            start = first.find(form)
-            while start >= 0:
-                before, after = first[:start], first[start + len(form) :]
-                if all(
-                    name.startswith(before)
-                    and name.endswith(after)
-                    and len(name) > len(before) + len(after)
-                    for name in squashed
-                ):
-                    yield [name[len(before) : len(name) - len(after)] for name in squashed]
-                start = first.find(form, start + 1)
+    shortest = min(map(len, squashed), default=0)
+    before, after = _prefix_length(squashed), _prefix_length([name[::-1] for name in squashed])
+    for start in range(before + 1):
+        for end in range(min(after, shortest - start - 1) + 1):
+            yield [name[start : len(name) - end] for name in squashed]
+
+
+def _prefix_length(names: Sequence[str]) -> int:
+    """How many letters all of the names begin with."""
+    letters = zip(*names, strict=False)
+    return sum(1 for _ in takewhile(lambda at: len(set(at)) == 1, letters))
 
 
 def suggested_output(outputs: Sequence[ColumnSpec]) -> str:

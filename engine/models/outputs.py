@@ -99,11 +99,11 @@ def _check_of_label(scores: np.ndarray | None, labels: np.ndarray, model: ModelV
     """
     if scores is None or len(labels) < 20 or len(set(labels.tolist()) - {-1}) < 2:
         return
-    highest = scores.max(axis=1)
     single = scores[:, 1]
+    if single[labels == 1].min() > single[labels == 0].max():
+        return  # a threshold that is not 0.5
     if (single >= 0.5).all() or (single <= 0.5).all():
-        against = (labels == 0) & (highest == single) & (single > 0.5)
-        against |= (labels == 1) & (single < 0.5)
+        against = (labels == 0) & (single > 0.5) | (labels == 1) & (single < 0.5)
         if against.sum() > len(labels) / 10:
             raise ModelError(
                 f"model {model.name!r} has a label and one score, and the score is on one side of "

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.core.registry import nearest
+from engine.core.registry import did_you_mean, nearest
 from engine.core.vocabulary import ColumnSpec, Label, ModelVersion, Output, TaskKind
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
@@ -214,8 +214,7 @@ def _check_columns(request: ModelRequest, artifact: Artifact) -> None:
     there = [spec.name for spec in artifact.outputs]
     missing = [name for name in wanted if there and name not in there]
     if missing:
-        close = nearest(missing[0], there)
-        hint = f"; nearest to {missing[0]!r} is {close!r}" if close else ""
+        hint = did_you_mean(missing[0], there)
         raise ModelError(
             f"model {request.uri!r} returns {', '.join(map(repr, there))}, the suite's output "
             f"names {', '.join(map(repr, missing))}{hint}"

@@ -10,10 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.core.vocabulary import STORED, ModelVersion, Output, TaskKind
-from engine.errors import ModelError
 from engine.models.flavors.base import Runner
-
-_NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
 
 
 def stored_predictions(
@@ -52,25 +49,10 @@ def stored_predictions(
     )
 
 
-def make_runner(native: Any, model: ModelVersion) -> Runner:
+def stored_runner(model: ModelVersion) -> Runner:
     """Gives the columns as they are."""
-    del native
 
     def run(table: pa.Table) -> Any:
         return table.select(list(model.features)).to_pandas()
 
     return run
-
-
-def check_types(model: ModelVersion, types: dict[str, str]) -> None:
-    """Refuses scores that are no numbers.
-
-    Raises:
-        ModelError: with the column, its type and what was expected.
-    """
-    for name in model.score_columns:
-        if types[name].partition("(")[0] not in _NUMBERS:
-            raise ModelError(
-                f"the model {model.name!r} has its scores in {name!r}, which is {types[name]}; "
-                "expected numbers"
-            )

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+from pyspark.errors import PySparkException
 
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
@@ -19,6 +20,7 @@ from engine.core.vocabulary import ModelVersion
 from engine.data.source import Source
 from engine.kinds import kind_of
 from engine.models import Child, Limits
+from engine.spark import table_errors
 from engine.spark.tables import column
 from engine.suite import Evaluation
 
@@ -56,8 +58,11 @@ def settle_decision(
 def _look(model: ModelVersion, source: Source, evaluation: Evaluation) -> bool | None:
     """Whether labels and largest scores of the first rows differ; None where it gave none."""
     names = [column(name) for name in model.features]
-    rows = source.frame().select(*names).limit(LOOKED_ROWS).toArrow().combine_chunks()
-    batches = rows.to_batches()
+    try:
+        rows = source.frame().select(*names).limit(LOOKED_ROWS).toArrow()
+    except PySparkException as error:
+        raise table_errors.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
+    batches = rows.combine_chunks().to_batches()
     if not batches:
         return None
     child = Child(model, Limits(min(evaluation.timeout, LOOK_SECONDS), evaluation.memory))

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.core.vocabulary import ColumnSpec, ModelVersion, TensorSpec
-from engine.data.columns import near_column
+from engine.data.columns import is_number, near_column
 from engine.delta.head import Schema
 from engine.errors import ModelError
-from engine.models import check_inputs, check_types
+from engine.models import check_inputs
 from engine.suite import Evaluation
 
 
@@ -36,8 +36,22 @@ def fill_inputs(model: ModelVersion, evaluation: Evaluation, schema: Schema) -> 
         )
     _check_size(model, evaluation)
     if model.is_stored:
-        check_types(model, dict(schema))
+        check_scores(model, dict(schema))
     return model
+
+
+def check_scores(model: ModelVersion, types: dict[str, str]) -> None:
+    """Refuses stored scores that are no numbers.
+
+    Raises:
+        ModelError: with the column, its type and what was expected.
+    """
+    for name in model.score_columns:
+        if not is_number(types[name]):
+            raise ModelError(
+                f"the model {model.name!r} has its scores in {name!r}, which is {types[name]}; "
+                "expected numbers"
+            )
 
 
 def _without_optional(model: ModelVersion, columns: Sequence[str]) -> ModelVersion:

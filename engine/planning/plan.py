@@ -315,8 +315,7 @@ class EvaluationPlan:
         """SHA-256 of what the verdicts depend on: the states, and what is demanded of them."""
         about = [self.digest, self.tests, self.min_slice_rows, self.confidence]
         about += [self.correction, self.over_runs]
-        squashed = [model.name for model in self.models if model.squashed]
-        return _digest([*about, squashed] if squashed else about)
+        return _digest(about)
 
 
 def _groups(parent: SliceSet, group: str) -> SliceSet:

@@ -29,6 +29,9 @@ from engine.models.outputs import read_outputs
         (["P(True)", "P(False)"], (False, True), (1, 0)),
         (["p_a_b", "p_a"], ("a", "a_b"), (1, 0)),
         (["p10", "p1"], (1, 10), (1, 0)),
+        (["p10", "p1"], (1.0, 10.0), (1, 0)),
+        (["p10", "p1"], ("1.0", "10.0"), (1, 0)),
+        (["p_10.0", "p_1.0"], (1, 10), (1, 0)),
         (["x", "y"], ("a", "b"), None),
         (["a", "x"], ("a", "b"), None),
         (["a", "a"], ("a", "b"), None),
@@ -79,6 +82,10 @@ def test_some_names_of_classes_are_no_order():
         ("score_v0", (0, 1), None),
         ("model1", (0, 1), None),
         ("p0", (0, 1, 2), None),
+        ("p_no", ("no", "yes"), 0),
+        ("p_not_no", ("no", "yes"), None),
+        ("p_1.0", (0, 1), 1),
+        ("p10", (0.0, 1.0), None),
     ],
 )
 def test_a_single_column_may_have_the_name_of_a_class(name, classes, place):
@@ -134,6 +141,16 @@ def test_a_score_that_is_the_labels_own_is_refused():
         read_outputs(frame, both, 100)
     right = read_outputs(frame.assign(score=p), both, 100)
     assert (right.scores.argmax(axis=1) == right.labels).all()
+
+
+@pytest.mark.parametrize("threshold", [0.7, 0.3])
+def test_a_threshold_of_its_own_is_not_taken_for_the_score_of_the_label(threshold):
+    p = np.linspace(0.5, 0.99, 100) if threshold > 0.5 else np.linspace(0.01, 0.5, 100)
+    frame = pd.DataFrame({"label": np.where(p > threshold, "b", "a"), "score": p})
+    both = version(label_column="label", score_columns=("score",), decides=True)
+    read = read_outputs(frame, both, 100)
+    np.testing.assert_array_equal(read.scores[:, 1], p)
+    assert read.labels.tolist() == (p > threshold).astype(int).tolist()
 
 
 def test_the_values_of_a_decision_function_keep_their_order():

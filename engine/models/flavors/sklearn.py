@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import sys
 import threading
@@ -224,11 +225,12 @@ def _containers(native: Any, model: ModelVersion, table: pa.Table) -> list[Conta
     """What may make of a batch that which an estimator was fitted with, the likeliest first."""
     if model.inputs and not isinstance(model.inputs[0], ColumnSpec):
         return [lambda table: read_arrays(table, model)[0]]
-    named, by_nan = hasattr(native, "feature_names_in_"), _knows_missing_texts_as_nan(native)
+    named = hasattr(native, "feature_names_in_")
+    by_nan = functools.cache(lambda: _knows_missing_texts_as_nan(native))
 
     def frame(table: pa.Table, *, zoned: bool = False) -> Any:
         rows = read_frame(table, model, zoned=zoned)
-        return rows.where(rows.notna(), np.nan) if by_nan and _lacks_texts(rows) else rows
+        return rows.where(rows.notna(), np.nan) if _lacks_texts(rows) and by_nan() else rows
 
     def with_zones(table: pa.Table) -> Any:
         return frame(table, zoned=True)

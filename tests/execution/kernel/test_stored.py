@@ -12,8 +12,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from engine.core.vocabulary import Condition, Output, TaskKind
 from engine.errors import ModelError
 from engine.metrics import Problem
-from engine.models import check_types, stored_predictions
+from engine.models import stored_predictions
 from engine.planning.classes import fit_classes
+from engine.planning.inputs import check_scores
 from tests.fixtures.kernel import FEATURES, OVERALL, Models, by_key, evaluated, plan_of, rows_of
 
 BINARY, MULTI, REGRESSION = TaskKind.BINARY, TaskKind.MULTICLASS, TaskKind.REGRESSION
@@ -122,6 +123,6 @@ def test_what_is_missing_or_no_probability_is_an_error_of_its_rows(models: Model
 
 def test_scores_are_numbers() -> None:
     made = stored_predictions("v1", BINARY, ["s"], None)
-    check_types(made, {"s": "decimal(3,2)"})
+    check_scores(made, {"s": "decimal(3,2)"})
     with pytest.raises(ModelError, match="'v1' has its scores in 's', which is string; expected n"):
-        check_types(made, {"s": "string"})
+        check_scores(made, {"s": "string"})
