@@ -45,7 +45,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "models": ARRAYS | FRAMEWORKS | {"mlflow", "scipy", "skops", "yaml"},
     "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),
     "training": ARRAYS | FRAMEWORKS | {"mlflow", "pydantic", "yaml"},
-    "data": SPARK | {"pyarrow"},
+    "data": SPARK | {"pandas", "pyarrow"},
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),

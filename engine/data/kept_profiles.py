@@ -18,6 +18,7 @@ from engine.core.locations import Store
 from engine.core.vocabulary import Dimension, Label, SliceSet
 from engine.data.profile import Profile, Stats, asked_spreads
 from engine.data.source import Source
+from engine.data.stored_scores import probability_columns
 from engine.suite import Evaluation
 
 # Goes up when the same rows are looked at otherwise.
@@ -27,7 +28,7 @@ PROFILES_VERSION = 1
 def profile_digest(source: Source, evaluation: Evaluation) -> str:
     """SHA-256 of what a profile depends on: the table's version, and what is asked of it."""
     # A copy of a table has its id, and may go another way.
-    return _digest([question_digest(source, evaluation), source.version, _time(source)])
+    return digest_of([question_digest(source, evaluation), source.version, _time(source)])
 
 
 def question_digest(source: Source, evaluation: Evaluation) -> str:
@@ -47,11 +48,18 @@ def question_digest(source: Source, evaluation: Evaluation) -> str:
         evaluation.max_slices,
         # Nothing where none is asked, so that what was kept before is found.
         *([asked] if (asked := asked_spreads(evaluation)) else []),
+        *([scores] if (scores := _score_columns(evaluation)) else []),
     ]
-    return _digest(about)
+    return digest_of(about)
 
 
-def _digest(about: list[Any]) -> str:
+def _score_columns(evaluation: Evaluation) -> list[Any]:
+    """The scores that are looked at with the rows."""
+    return [dataclasses.astuple(columns) for columns in probability_columns(evaluation)]
+
+
+def digest_of(about: list[Any]) -> str:
+    """SHA-256 of what may be written as JSON."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
@@ -62,7 +70,7 @@ def _time(source: Source) -> str:
 def find_profile(store: Store, digest: str) -> Profile | None:
     """The profile that was kept under a digest; None without one."""
     try:
-        return _from_json(read_kept(_file(store, digest)))
+        return _from_json(read_kept(kept_file(store, digest)))
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -70,7 +78,7 @@ def find_profile(store: Store, digest: str) -> Profile | None:
 def keep_profile(store: Store, digest: str, profile: Profile) -> None:
     """Keeps a profile for later runs; where the disk does not take it, they look again."""
     if all(isinstance(label, Label) for label in profile.labels):
-        keep(_file(store, digest), dataclasses.asdict(profile))
+        keep(kept_file(store, digest), dataclasses.asdict(profile))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,7 +92,7 @@ class Known:
 
 def find_stats(store: Store, question: str) -> Known | None:
     """What is kept of the newest version that a question was asked of; None without one."""
-    values = read_kept(_file(store, question))
+    values = read_kept(kept_file(store, question))
     try:
         return Known(int(values["version"]), values["timestamp"], dict(values["stats"]))
     except (KeyError, TypeError, ValueError):
@@ -94,10 +102,11 @@ def find_stats(store: Store, question: str) -> Known | None:
 def keep_stats(store: Store, question: str, known: Known) -> None:
     """Keeps what was aggregated of a version in the place of what is kept of an older one."""
     # Not where labels are decimals, say, which JSON does not have.
-    keep(_file(store, question), dataclasses.asdict(known))
+    keep(kept_file(store, question), dataclasses.asdict(known))
 
 
-def _file(store: Store, digest: str) -> Path:
+def kept_file(store: Store, digest: str) -> Path:
+    """Where what is known of rows is kept under a digest."""
     return store.files / "cache" / "profiles" / f"{digest}.json"
 
 

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, NumericType, StructType
 
 from engine.core.vocabulary import Label, SliceSet, TaskKind
+from engine.data.stored_scores import probability_columns
 from engine.errors import DataError, InputError
 from engine.kinds import kind_of
 from engine.spark.error_messages import first_line
@@ -114,6 +115,8 @@ def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
         sums.append(_moments(F.col(column(name)).cast("double")).alias(f"{MOMENTS}{name}"))
     for number, name in enumerate(_by(evaluation)):
         sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"by_{number}"))
+    for scores in probability_columns(evaluation):
+        sums += scores.faults([F.col(column(name)) for name in scores.names], label.isNotNull())
     stats: dict[str, Any] = frame.agg(*sums).collect()[0].asDict()
     return stats
 
@@ -171,6 +174,8 @@ def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) 
             f"{named} has {stats['bad_weights']:,} rows whose weight {dataset.weight!r} is null, "
             "NaN, infinite or negative; expected finite numbers >= 0"
         )
+    for scores in probability_columns(evaluation):
+        scores.check(stats, stats["labelled"], f"evaluation {evaluation.name!r}")
     units = _units(evaluation)
     for number, name in enumerate(units):
         use = "cluster" if name == dataset.cluster else "query"

@@ -12,9 +12,11 @@ from typing import Any
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from engine.data.changes.delta_log import CannotTell, File, read_commits
-from engine.data.changes.files import layout_of, rows_of_files
+from engine.data.changes.appended import appended_files
+from engine.data.changes.delta_log import CannotTell
+from engine.data.changes.files import rows_of_files
 from engine.data.profile import MOMENTS, Stats, aggregate, quantile_cuts
+from engine.data.stored_scores import OUTSIDE, UNEVEN
 from engine.suite import Evaluation
 
 _SUMS = ("rows", "labelled", "bad_weights", "odd")
@@ -34,16 +36,14 @@ def updated_stats(
     """
     if not adds_up(evaluation):
         return None
-    old, new = versions
     try:
-        layout = layout_of(spark, table, new)
-        commits = read_commits(spark, layout.location, (old + 1, new))
-        if any(commit.removed or commit.schema or commit.table_id for commit in commits):
+        added = appended_files(spark, table, versions)
+        if added is None:
             return None
-        came: list[File] = [file for commit in commits for file in commit.added if commit.data]
+        layout, came = added
         if not came:
             return before
-        return add_stats(before, aggregate(rows_of_files(layout, came, new), evaluation))
+        return add_stats(before, aggregate(rows_of_files(layout, came, versions[1]), evaluation))
     except (CannotTell, PySparkException):
         return None
 
@@ -68,6 +68,8 @@ def _add(name: str, one: Any, other: Any) -> Any:
         return _add_moments(one, other)
     if one is None or other is None:
         return other if one is None else one
+    if name.startswith((OUTSIDE, UNEVEN)):
+        return one + other
     rules: Mapping[str, Callable[[Any, Any], Any]] = {
         **dict.fromkeys(_SUMS, lambda a, b: a + b),
         **dict.fromkeys(_LEAST, min),

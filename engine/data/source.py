@@ -111,17 +111,25 @@ def pin_source(
             taken = _take(session, store, evaluation, wanted or {}, say)
         if taken is not None and version == "latest":
             version = taken.version
-    elif is_there(table) or not (tables.is_catalog_name(table) or "://" in table):
-        # A folder may be called `lake.claims`, like a table of a catalog.
-        table = str(local_path(table) or table)
     try:
-        source = _local_source(session, table, version)
-        source = _spark_source(session, table, version) if source is None else source
-        return _with_files(source, dataset, taken)
+        return _with_files(pin_table(session, table, version), dataset, taken)
     except EvalMatrixError as error:
         raise type(error)(f"evaluation {evaluation.name!r}: {error}") from error
     except Exception as error:
         raise table_errors.read_error(error, f"dataset {dataset.name!r}") from error
+
+
+def pin_table(session: LazySession, table: str, version: str | int | dt.datetime) -> Source:
+    """Pins a version of a Delta table: a path, a URI, or a table of a catalog.
+
+    Raises:
+        DataError: where there is no such table or version.
+    """
+    if is_there(table) or not (tables.is_catalog_name(table) or "://" in table):
+        # A folder may be called `lake.claims`, like a table of a catalog.
+        table = str(local_path(table) or table)
+    source = _local_source(session, table, version)
+    return _spark_source(session, table, version) if source is None else source
 
 
 def _take(

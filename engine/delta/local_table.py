@@ -108,6 +108,23 @@ class LocalTable:
 
         self._commit(append)
 
+    def overwrite(self, rows: Callable[[], pa.RecordBatchReader]) -> None:
+        """Puts other rows in the place of all that the table has, and other columns.
+
+        Args:
+            rows: gives them, from the first on each time.
+
+        Raises:
+            StoreError: when the table cannot be written.
+        """
+
+        def overwrite() -> None:
+            if self.exists():
+                self._open(_WRITABLE)
+            write_deltalake(str(self.path), rows(), mode="overwrite", schema_mode="overwrite")
+
+        self._commit(overwrite)
+
     def update(self, where: Sequence[Filter], values: Mapping[str, Any]) -> None:
         """Sets columns of the rows that pass to one value each, but not those that choose them."""
         if chosen := {name for name, _, _ in where} & values.keys():

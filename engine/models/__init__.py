@@ -17,7 +17,7 @@ from engine.models.load import Predictor, check_inputs, load, loaded_count, ship
 from engine.models.outputs import Prediction
 from engine.models.requirements import model_requirements
 from engine.models.resolve import ModelRequest, resolve
-from engine.models.stored import stored_predictions
+from engine.models.stored import predictions_of, stored_columns, stored_predictions
 
 __all__ = [
     "UNWATCHED",
@@ -36,8 +36,10 @@ __all__ = [
     "load",
     "loaded_count",
     "model_requirements",
+    "predictions_of",
     "resolve",
     "shipped_name",
+    "stored_columns",
     "stored_predictions",
     "task_threads",
 ]

@@ -44,7 +44,9 @@ class Predictor:
             ModelError: when a column is missing or does not fit, or when what the model returns
                 does not fit the rows and classes. What the model itself raises comes through.
         """
-        table = pa.table(batch) if isinstance(batch, pa.RecordBatch) else batch
+        # Not `pa.table`: on its way a name ends at a null character, with which ours begin.
+        is_batch = isinstance(batch, pa.RecordBatch)
+        table = pa.Table.from_batches([batch]) if is_batch else batch
         if not table.num_rows:
             return no_rows(self.model)
         return read_outputs(self.runner(table), self.model, table.num_rows)

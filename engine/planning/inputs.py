@@ -14,13 +14,18 @@ from engine.suite import Evaluation
 
 
 def fill_inputs(model: ModelVersion, evaluation: Evaluation, schema: Schema) -> ModelVersion:
-    """The model with the columns that feed it, all of which the dataset has but optional ones."""
+    """The model with the columns that feed it, all of which the dataset has but optional ones.
+
+    What has its predictions in a table of their own reads none.
+    """
+    if model.table is not None:
+        return model
     columns = [name for name, _ in schema]
     if not model.features:
         dataset = evaluation.dataset
         single = (dataset.label, dataset.weight, dataset.cluster, dataset.query)
         # What is a prediction already is no input of a model.
-        stored = [source for source in evaluation.models if not source.uri]
+        stored = [source for source in evaluation.models if not (source.uri or source.table)]
         said = [name for source in stored for name in (*source.scores, source.label)]
         used = {*single, *dataset.key, *dataset.sensitive, *said}
         model = replace(model, features=tuple(c for c in columns if c not in used))

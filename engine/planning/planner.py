@@ -47,6 +47,7 @@ from engine.planning.decisions import settle_decision
 from engine.planning.file_columns import check_marks, zeros_note
 from engine.planning.inputs import fill_inputs
 from engine.planning.model_finder import ModelFinder
+from engine.planning.predictions import PredictionTables
 from engine.spark import table_errors
 from engine.spark.lazy_session import LazySession
 from engine.suite import Evaluation, Suite
@@ -153,8 +154,10 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
         check_predicates(source.frame(), evaluation)
     count = len(evaluation.models)
     say(f"{evaluation.name}: finding {count} model{'' if count == 1 else 's'}")
+    tables = PredictionTables(store, source, evaluation)
     models = tuple(
-        fill_inputs(model, evaluation, source.schema) for model in finder.models(evaluation)
+        fill_inputs(model, evaluation, source.schema)
+        for model in tables.pin(finder.models(evaluation))
     )
     check_marks(source, evaluation, models)
     if note := zeros_note(source, models):
@@ -163,6 +166,7 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
         say(f"{evaluation.name}: looking at the labels")
         seen = _profile(store, source, evaluation)
         keep_profile(store, look.digest, seen)
+    tables.check()
     dataset = source.dataset(evaluation.dataset.name, seen.rows)
     settle = partial(settle_decision, store=store, source=source, evaluation=evaluation)
     plan = _plan(suite, evaluation, models, (dataset, seen), settle)
@@ -197,7 +201,8 @@ def _with_reference(store: Store, look: _Look, plan: EvaluationPlan) -> Evaluati
     if not all(queries):
         # A scan of it reads what models and tests read.
         for model in plan.models:
-            wanted.update(dict.fromkeys(model.features))
+            if model.table is None:
+                wanted.update(dict.fromkeys(model.features))
         for test in plan.tests:
             wanted.update({family.column: None for family in kind_of(test).column_families(test)})
     for query in filter(None, queries):

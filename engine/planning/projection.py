@@ -17,11 +17,13 @@ from pyspark.sql.types import (
     VariantType,
 )
 
-from engine.core.vocabulary import SliceSet
+from engine.core.vocabulary import PredictionsTable, SliceSet
 from engine.kinds import kind_of
+from engine.models import stored_columns
 from engine.planning import EvaluationPlan
 from engine.planning.scan_columns import BUCKET_COLUMN, KEY_COLUMN, ROW_COLUMN
 from engine.planning.slices import where_column
+from engine.spark import tables
 from engine.spark.tables import column
 from engine.states import BUCKETS
 
@@ -67,12 +69,43 @@ def select_columns(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
         derived[KEY_COLUMN] = key_text(*plan.columns.key)
     if plan.variants:
         derived[ROW_COLUMN] = _row(frame, plan)
-    columns = [
-        derived[name] if name in derived else F.col(column(name)) for name in column_names(plan)
+    elsewhere = _columns_elsewhere(plan)
+    columns = {
+        f"c{place}": derived[name] if name in derived else F.col(column(name))
+        for place, name in enumerate(column_names(plan))
+        if name not in elsewhere
+    }
+    own = [expression.alias(name) for name, expression in columns.items()]
+    return _join_predictions(frame, own, plan) if elsewhere else frame.select(*own)
+
+
+def _columns_elsewhere(plan: EvaluationPlan) -> set[str]:
+    """The columns that the dataset has not: those of tables of predictions."""
+    return {name for model in plan.models if model.table is not None for name in model.features}
+
+
+def _join_predictions(frame: DataFrame, own: Sequence[Column], plan: EvaluationPlan) -> DataFrame:
+    """The columns of a dataset's rows, and the predictions that tables have for their keys."""
+    names = column_names(plan)
+    by_table: dict[PredictionsTable, dict[str, str]] = {}
+    for model in plan.models:
+        if model.table is not None:
+            columns = dict(zip(model.features, stored_columns(model), strict=True))
+            by_table.setdefault(model.table, {}).update(columns)
+    keys = [
+        [F.col(column(key)).alias(f"t{at}k{place}") for place, key in enumerate(table.key)]
+        for at, table in enumerate(by_table)
     ]
-    return frame.select(
-        *[expression.alias(f"c{place}") for place, expression in enumerate(columns)]
-    )
+    joined = frame.select(*own, *[key for keys_of_table in keys for key in keys_of_table])
+    for (table, columns), key in zip(by_table.items(), keys, strict=True):
+        there = tables.read(frame.sparkSession, table.uri, table.version)
+        scores = [
+            F.col(column(name)).alias(f"c{names.index(known_as)}")
+            for known_as, name in columns.items()
+        ]
+        predictions = there.select(*key, *scores)
+        joined = joined.join(predictions, predictions.columns[: len(key)], "left")
+    return joined.select(*[f"c{place}" for place in range(len(names))])
 
 
 def sample_rows(

@@ -17,6 +17,7 @@ from engine.suite.suite import (
     GateConfig,
     MlflowConfig,
     ModelSource,
+    PredictionsSource,
     SliceRule,
     Suite,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "MlflowConfig",
     "ModelSource",
     "Outline",
+    "PredictionsSource",
     "SliceRule",
     "Suite",
     "are_same",

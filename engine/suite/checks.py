@@ -18,13 +18,12 @@ from engine.fields.wording import Loc, quote, suggestion
 from engine.kinds import KINDS, key_in
 from engine.suite.default_names import (
     OVERALL,
-    STORED_KEYS,
     last_part,
     model_name,
     slice_set_name,
 )
 from engine.suite.lake_names import check_lake_names
-from engine.suite.model_checks import check_source
+from engine.suite.model_checks import check_source, columns_in
 from engine.suite.sensitive import check_sensitive
 
 Found = Iterator[tuple[Loc, str]]
@@ -190,9 +189,8 @@ def _models(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
         if name and place[-1] == "uri" and (problem := name_problem(name)):
             yield place, f"gives the name {quote(name)}, expected {problem}; give a name"
         model, dataset = _mapping(item), _mapping(raw.get("dataset"))
-        columns = {key: _columns(model.get(key)) for key in STORED_KEYS}
         secret = _items(dataset.get("sensitive"))
-        yield from check_source((*at, "models", index), model, columns, secret, task)
+        yield from check_source((*at, "models", index), model, secret, task)
         output = _mapping(item).get("output")
         numbers = (TaskKind.REGRESSION, TaskKind.RANKING)
         if task in numbers and output in ("probability", "logit", "label"):
@@ -252,7 +250,7 @@ def _slice_rule(at: Loc, raw: dict[str, Any]) -> Found:
         yield at, "found no rule, expected by, bins, quantiles or where"
     columns = _slice_columns(raw)
     # A column given twice under `by` is told of by its own type.
-    across = [set(_columns(raw.get(rule))) for rule in _RULES]
+    across = [set(columns_in(raw.get(rule))) for rule in _RULES]
     for column in dict.fromkeys(columns):
         if sum(column in names for names in across) > 1:
             yield at, f"found the column {quote(column)} in two rules, expected it in one"
@@ -339,12 +337,7 @@ def _slice_name(item: Any) -> str | None:
 
 
 def _slice_columns(item: dict[str, Any]) -> list[str]:
-    return [column for rule in _RULES for column in _columns(item.get(rule))]
-
-
-def _columns(value: Any) -> list[str]:
-    listed = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    return [text for text in (value if isinstance(value, dict) else listed) if _is_text(text)]
+    return [column for rule in _RULES for column in columns_in(item.get(rule))]
 
 
 def _task(dataset: dict[str, Any]) -> TaskKind | None:

@@ -17,14 +17,8 @@ from engine.suite.default_names import (
     short_name,
     slice_set_name,
 )
-from engine.suite.schema import (
-    DatasetFile,
-    EvaluationFile,
-    ModelFile,
-    OutputFile,
-    SliceFile,
-    SuiteFile,
-)
+from engine.suite.model_schema import ModelFile, OutputFile
+from engine.suite.schema import DatasetFile, EvaluationFile, SliceFile, SuiteFile
 from engine.suite.suite import (
     DatasetSource,
     Evaluation,
@@ -32,6 +26,7 @@ from engine.suite.suite import (
     GateConfig,
     MlflowConfig,
     ModelSource,
+    PredictionsSource,
     SliceRule,
     Suite,
 )
@@ -89,8 +84,12 @@ def _model(file: ModelFile) -> ModelSource:
     if file.uri is None:
         kind = output if isinstance(output, Output) else None
         assert file.name is not None, "it was checked"
-        scores = tuple(file.scores or ())
-        return ModelSource(file.name, "", kind, scores, file.predicted, classes)
+        table = None
+        if (given := file.predictions) is not None:
+            table = PredictionsSource(given.delta, tuple(given.key), given.version)
+        columns = given or file
+        scores = tuple(columns.scores or ())
+        return ModelSource(file.name, "", kind, scores, columns.predicted, classes, table)
     name = file.name or model_name(file.uri)
     if isinstance(output, OutputFile):
         scores = tuple(output.scores or ())

@@ -86,10 +86,11 @@ def _model(model: ModelSource) -> dict[str, Any]:
         returned = _output(model)
         return _drop_unset(uri=model.uri, name=model.name, classes=classes, output=returned)
     output = None if model.output is None else model.output.value
-    scores = list(model.scores)
-    return _drop_unset(
-        name=model.name, scores=scores, predicted=model.label, classes=classes, output=output
-    )
+    columns = _drop_unset(scores=list(model.scores), predicted=model.label)
+    if (table := model.table) is not None:
+        place = {"delta": table.uri, "version": _version(table.version), "key": list(table.key)}
+        columns = {"predictions": {**place, **columns}}
+    return _drop_unset(name=model.name, **columns, classes=classes, output=output)
 
 
 def _output(model: ModelSource) -> str | dict[str, Any] | None:
@@ -98,12 +99,15 @@ def _output(model: ModelSource) -> str | dict[str, Any] | None:
     return None if model.output is None else model.output.value
 
 
+def _version(version: str | int | dt.datetime) -> str | int:
+    return version.isoformat() if isinstance(version, dt.datetime) else version
+
+
 def _source(item: DatasetSource) -> dict[str, Any]:
-    version = item.version
     return _drop_unset(
         **{item.format: item.uri},
         name=item.name,
-        version=version.isoformat() if isinstance(version, dt.datetime) else version,
+        version=_version(item.version),
         columns=dict(item.columns) or None,
         null_values=_null_values(item),
     )

@@ -17,10 +17,9 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
-    model_validator,
 )
 
-from engine.core.vocabulary import DecideBy, GateRule, Output, OverRuns, Predictions, Within
+from engine.core.vocabulary import DecideBy, GateRule, OverRuns, Predictions, Within
 from engine.fields.column_types import ColumnTypes, NullValues
 from engine.fields.file_model import FileModel
 from engine.fields.values import (
@@ -49,6 +48,7 @@ from engine.fields.wording import suggestion
 from engine.kinds import KINDS, KindFile, key_in
 from engine.kinds.perturbations import PERTURBATIONS
 from engine.suite.default_names import OVERALL
+from engine.suite.model_schema import ModelFile
 from engine.suite.suite import CHECKPOINT_ROWS
 
 _MAX_COUNT = 2**31 - 1
@@ -120,81 +120,6 @@ class DatasetFile(SourceFile):
 
 class ReferenceFile(SourceFile):
     """Another dataset of the same columns: training data, an older version, another table."""
-
-
-class OutputFile(FileModel):
-    """Which of the columns that a model returns is what; at least one of the two."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": ["scores"]}, {"required": ["label"]}]}
-    )
-
-    label: Text | None = Field(None, description="The column that has the predicted label.")
-    scores: Columns | None = Field(
-        None,
-        description="The columns of the classes' probabilities, in the order of the classes where "
-        "they have no names of classes; or the one of the second class, or of a value.",
-    )
-
-    @model_validator(mode="after")
-    def _check_some(self) -> OutputFile:
-        if self.label is None and self.scores is None:
-            raise expected("label, scores or both")
-        return self
-
-
-def _kind_or_columns(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    if isinstance(value, dict):
-        return handler(value)
-    try:
-        return Output(value)
-    except ValueError:
-        kinds = suggestion(value, [kind.value for kind in Output])
-        raise expected(f"a mapping with label and scores, or {kinds}") from None
-
-
-# A word stays one.
-ModelOutput = Annotated[
-    OutputFile,
-    WrapValidator(_kind_or_columns),
-    Or({"type": "string", "enum": [kind.value for kind in Output]}),
-]
-
-
-class ModelFile(FileModel):
-    """A model version to evaluate, or predictions that the dataset has already."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                {"required": ["uri"]},
-                {"required": ["name", "scores"]},
-                {"required": ["name", "predicted"]},
-            ]
-        }
-    )
-
-    uri: Text | None = Field(
-        None, description="models:/name/3, models:/name@alias, runs:/..., or a path."
-    )
-    name: Name | None = Field(None, description="The model's name; default: from the URI.")
-    scores: Columns | None = Field(
-        None,
-        description="Columns of the dataset that have the scores, one for each class, or the one "
-        "of the second class or of a value.",
-    )
-    predicted: Text | None = Field(
-        None, description="The column of the dataset that has the predicted label."
-    )
-    classes: Labels | None = Field(
-        None,
-        description="The labels in the order of this model's own scores; default: what it names.",
-    )
-    output: ModelOutput | None = Field(
-        None,
-        description="What the model returns, or which of its columns is what; default: what it was "
-        "logged with.",
-    )
 
 
 class SliceFile(FileModel):

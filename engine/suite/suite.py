@@ -59,11 +59,21 @@ class DatasetSource:
 
 
 @dataclass(frozen=True, slots=True)
+class PredictionsSource:
+    """A Delta table of predictions, in which those of a row are found by its key."""
+
+    uri: str
+    key: tuple[str, ...]
+    version: str | int | dt.datetime = "latest"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSource:
     """A model version by its URI; `output` is None where the model itself tells.
 
     `scores` and `label` name the columns of a model that returns several; without a URI they are
-    columns of the dataset, which has the predictions already. `classes` is the order of its scores.
+    columns of the dataset, which has the predictions already, or of the `table` that has them.
+    `classes` is the order of its scores.
     """
 
     name: str
@@ -72,6 +82,7 @@ class ModelSource:
     scores: tuple[str, ...] = ()
     label: str | None = None
     classes: tuple[Label, ...] = ()
+    table: PredictionsSource | None = None
 
 
 @dataclass(frozen=True, slots=True)

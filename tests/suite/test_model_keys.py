@@ -11,7 +11,7 @@ import yaml
 
 from engine.core.vocabulary import Output
 from engine.errors import SuiteError
-from engine.suite import ModelSource, dump_suite, load_suite
+from engine.suite import ModelSource, PredictionsSource, dump_suite, load_suite
 
 
 def read(tmp_path: Path, *models: dict[str, Any], **dataset: Any) -> Any:
@@ -45,6 +45,31 @@ def read(tmp_path: Path, *models: dict[str, Any], **dataset: Any) -> Any:
             ModelSource("v3", "", Output.LOGIT, ("z",)),
         ),
         ({"name": "v4", "predicted": "said"}, ModelSource("v4", "", None, (), "said")),
+        (
+            {"name": "v5", "predictions": {"delta": "./p", "key": "id", "scores": "s"}},
+            ModelSource("v5", "", None, ("s",), table=PredictionsSource("./p", ("id",))),
+        ),
+        (
+            {
+                "name": "v6",
+                "output": "logit",
+                "predictions": {
+                    "delta": "./p",
+                    "version": 3,
+                    "key": ["a", "b"],
+                    "scores": ["s0", "s1"],
+                    "predicted": "said",
+                },
+            },
+            ModelSource(
+                "v6",
+                "",
+                Output.LOGIT,
+                ("s0", "s1"),
+                "said",
+                table=PredictionsSource("./p", ("a", "b"), 3),
+            ),
+        ),
     ],
 )
 def test_models_are_read_and_written_again(
@@ -71,6 +96,16 @@ def test_models_are_read_and_written_again(
         ({"scores": "p"}, "found no name, expected one: there is no uri from which it could come"),
         ({"name": "v1", "scores": "iban"}, "found 'iban', which is sensitive"),
         ({"name": "v1", "scores": "p", "output": {"scores": "p"}}, "found a mapping, expected pro"),
+        (
+            {"uri": "m", "predictions": {"delta": "p", "key": "id", "scores": "s"}},
+            "found predictions with a uri",
+        ),
+        ({"name": "v1", "predictions": {"delta": "p", "key": "id"}}, "expected scores, predicted"),
+        ({"name": "v1", "predictions": {"delta": "p", "scores": "s"}}, "key"),
+        (
+            {"name": "v1", "scores": "s", "predictions": {"delta": "p", "key": "id"}},
+            "found scores beside predictions, expected it under predictions",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_model_is_told(

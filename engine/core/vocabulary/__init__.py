@@ -27,6 +27,7 @@ from engine.core.vocabulary.models import (
     ColumnSpec,
     Label,
     ModelVersion,
+    PredictionsTable,
     TensorSpec,
 )
 from engine.core.vocabulary.plain import LATER, plain
@@ -68,6 +69,7 @@ __all__ = [
     "Output",
     "OverRuns",
     "Predictions",
+    "PredictionsTable",
     "RowCounts",
     "RunInfo",
     "RunOutcome",

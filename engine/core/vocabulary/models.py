@@ -10,7 +10,7 @@ from engine.core.vocabulary.plain import LATER
 Label = bool | int | float | str
 
 STORED = "columns"
-"""The flavour of a model whose predictions the dataset has already."""
+"""The flavour of a model whose predictions are there already, in the dataset or in a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,25 @@ class TensorSpec:
     name: str | None
     dtype: str
     shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionsTable:
+    """A Delta table of predictions at a version; those of a row are found by the columns `key`.
+
+    `epoch` names the versions that have the same predictions for the rows that were there by then:
+    what was computed of these holds.
+    """
+
+    uri: str
+    version: int
+    table_id: str
+    key: tuple[str, ...]
+    epoch: str = ""
+
+    def column(self, name: str) -> str:
+        """The name that one of its columns has in a scan, which no column of a dataset can have."""
+        return f"\0{name} by {', '.join(self.key)} of {self.table_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,7 @@ class ModelVersion:
         unsure: whether that is still to be seen.
         squashed: whether its scores are those of a decision function that nobody has said to be
             logits: they rank rows, and are no probabilities.
+        table: the table that has its predictions; the dataset has them where there is none.
     """
 
     name: str
@@ -77,10 +97,11 @@ class ModelVersion:
     decides: bool = field(default=False, metadata=LATER)
     squashed: bool = field(default=False, metadata=LATER)
     unsure: bool = field(default=False, metadata=LATER)
+    table: PredictionsTable | None = field(default=None, metadata=LATER)
 
     @property
     def is_stored(self) -> bool:
-        """Whether its predictions are columns of the dataset: there is nothing to load."""
+        """Whether its predictions are there already: there is nothing to load."""
         return self.flavor == STORED
 
     @property

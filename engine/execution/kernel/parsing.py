@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.core.labels import same_label
+from engine.core.probabilities import CLIP_TOLERANCE, SUM_TOLERANCE
 from engine.core.vocabulary import Label, TaskKind
 from engine.errors import DataError
 from engine.metrics import Problem
@@ -21,10 +22,6 @@ from engine.states.rows import CLIPPED
 
 _NUMBERS = (TaskKind.REGRESSION, TaskKind.RANKING)
 _UNKNOWN, _NO_LABEL = -1, -2
-# Of float32 probabilities of thousands of classes, no sum is further from 1.
-_SUM_TOLERANCE = 1e-3
-# What is further beyond 0 or 1 is no matter of rounding.
-CLIP_TOLERANCE = 1e-4
 # As scikit-learn's `predict`, and as a binary task, whose first class wins a tie.
 _ABOVE = 0.5
 
@@ -147,7 +144,7 @@ def read_prediction(prediction: Prediction, problem: Problem, *, adds_up: bool =
     with np.errstate(invalid="ignore"):
         good = np.asarray(((scores >= 0) & (scores <= 1)).all(axis=1))
         if adds_up:
-            good &= np.abs(scores.sum(axis=1) - 1.0) < _SUM_TOLERANCE
+            good &= np.abs(scores.sum(axis=1) - 1.0) < SUM_TOLERANCE
         if good.all():
             return _usable(scores, _decision_of(scores, labels, of_labels), causes)
         beyond = (scores < 0) | (scores > 1)
@@ -160,7 +157,7 @@ def read_prediction(prediction: Prediction, problem: Problem, *, adds_up: bool =
         causes["below 0 or above 1"] = (beyond & ~near & np.isfinite(scores)).any(axis=1)
         if adds_up:
             proper = ((scores >= 0) & (scores <= 1)).all(axis=1)
-            off = np.abs(scores.sum(axis=1) - 1.0) >= _SUM_TOLERANCE
+            off = np.abs(scores.sum(axis=1) - 1.0) >= SUM_TOLERANCE
             causes["probabilities that do not add to 1"] = proper & off
     labels = _decision_of(scores, labels, of_labels)
     return _usable(scores, labels, causes, int(clipped.sum()))

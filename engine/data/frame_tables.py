@@ -1,0 +1,101 @@
+"""Where a notebook's frame lies: a table of the lake, with a version for each content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from engine.core.json_cache import keep, read_kept
+from engine.core.locations import Store
+from engine.core.paths import local_path
+from engine.data.files.lake import mapping_options
+from engine.data.frames import Frame
+from engine.data.source import Source, pin_table
+from engine.delta.local_table import LocalTable
+from engine.delta.messages import NeedsSpark
+from engine.errors import EvalMatrixError
+from engine.spark import tables
+from engine.spark.lazy_session import LazySession
+from engine.spark.table_errors import unwritten
+
+_KEPT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTable:
+    """A frame as a version of a table; `is_new` tells whether it was written now."""
+
+    path: str
+    version: int
+    is_new: bool
+
+
+def write_frame(
+    session: LazySession, store: Store, name: str, data: Frame | DataFrame
+) -> FrameTable:
+    """Makes a frame a version of the lake's table of this name, where it is not one already.
+
+    Raises:
+        DataError: for a value that does not fit the type of its column.
+        StoreError: when the table cannot be written.
+    """
+    table = store.lake_table(name)
+    digest = _digest(data)
+    file = store.files / "cache" / "frames" / f"{hashlib.sha256(table.encode()).hexdigest()}.json"
+    known: dict[str, list[object]] = read_kept(file) or {}
+    if digest in known:
+        version, time = known[digest]
+        if (there := _pin(session, table, int(str(version)))) and _time(there) == time:
+            return FrameTable(table, there.version, is_new=False)
+    _write(session, table, data)
+    written = pin_table(session, table, "latest")
+    known[digest] = [written.version, _time(written)]
+    keep(file, dict(list(known.items())[-_KEPT:]))
+    return FrameTable(table, written.version, is_new=True)
+
+
+def _pin(session: LazySession, table: str, version: int) -> Source | None:
+    try:
+        return pin_table(session, table, version)
+    except EvalMatrixError:
+        return None
+
+
+def _time(source: Source) -> str:
+    return source.timestamp.isoformat()
+
+
+def _digest(data: Frame | DataFrame) -> str:
+    """A hash of the content; of a frame of Spark one that no order of rows changes."""
+    if isinstance(data, Frame):
+        return data.digest()
+    names = [F.col(tables.column(name)) for name in data.columns]
+    row = F.to_json(F.struct(*names), {"ignoreNullFields": "false"})
+    hashes = [F.sum(F.xxhash64(row, F.lit(seed)).cast("decimal(38,0)")) for seed in (0, 1)]
+    counted = data.agg(F.count(F.lit(1)), *hashes).collect()[0]
+    return f"spark {data.schema.json()} {list(map(str, counted))}"
+
+
+def _write(session: LazySession, table: str, data: Frame | DataFrame) -> None:
+    folder = local_path(table)
+    if isinstance(data, Frame) and folder is not None and session.shares_disk:
+        try:
+            LocalTable(folder).overwrite(data.reader)
+            return
+        except NeedsSpark:
+            pass
+    if isinstance(data, Frame):
+        data = session.get().createDataFrame(data.reader().read_all())
+    schema = tuple((field.name, field.dataType.simpleString()) for field in data.schema.fields)
+    writer = data.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+    writer = writer.options(**mapping_options(schema))
+    try:
+        if tables.is_catalog_name(table):
+            writer.saveAsTable(table)
+        else:
+            writer.save(table)
+    except Exception as error:
+        raise unwritten(table, error) from error
