@@ -27,6 +27,7 @@ CORE = [
     # The client alone. The tracking server of a cluster needs no more; a store in an SQLite
     # file, the default away from one, needs the whole of MLflow: extra "mlflow".
     "mlflow-skinny>=3.5",
+    "cloudpickle>=2.2",
 ]
 
 EXTRAS = {

@@ -14,6 +14,7 @@ from engine._version import __version__
 
 if TYPE_CHECKING:
     from engine.commands.doctor import doctor
+    from engine.commands.evaluate import evaluate
     from engine.commands.explain import explain
     from engine.commands.forget import forget
     from engine.commands.judge import judge
@@ -39,6 +40,7 @@ __all__ = [
     "SuiteError",
     "__version__",
     "doctor",
+    "evaluate",
     "explain",
     "forget",
     "judge",
@@ -57,8 +59,8 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "doctor", "explain", "forget", "judge", "maintain", "plan", "report", "results", "run",
-    "schema", "sync", "train", "warmup",
+    "doctor", "evaluate", "explain", "forget", "judge", "maintain", "plan", "report", "results",
+    "run", "schema", "sync", "train", "warmup",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

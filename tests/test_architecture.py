@@ -42,7 +42,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "conditions": frozenset({"numpy", "pydantic"}),
     "kinds": frozenset({"numpy", "pyarrow", "pydantic"}),
     "spark": SPARK | ARRAYS,
-    "models": ARRAYS | FRAMEWORKS | {"mlflow", "scipy", "skops", "yaml"},
+    "models": ARRAYS | FRAMEWORKS | {"cloudpickle", "mlflow", "scipy", "skops", "yaml"},
     "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),
     "training": ARRAYS | FRAMEWORKS | {"mlflow", "pydantic", "yaml"},
     "data": SPARK | {"pandas", "pyarrow"},
@@ -69,7 +69,7 @@ STRICTER: dict[str, frozenset[str]] = {
 
 # What a package may import inside a function: what not every user has, or what is slow to import.
 LAZY: dict[str, frozenset[str]] = {
-    "models": FRAMEWORKS | {"mlflow", "skops"},
+    "models": FRAMEWORKS | {"engine", "mlflow", "skops"},
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),

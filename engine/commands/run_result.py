@@ -20,6 +20,7 @@ class RunResult:
     """A finished run, as the Python API returns it; a notebook shows its report.
 
     `judged_into` is set for a run that was judged again: the folder of its report, if it has one.
+    `suite_text` is the suite of an evaluation from Python, as it was asked.
     """
 
     outcome: RunOutcome
@@ -28,10 +29,16 @@ class RunResult:
     tracking_error: str | None = None
     parents: dict[str, str] = field(default_factory=dict)
     judged_into: Path | None = None
+    suite_text: str = ""
 
     @property
     def run_id(self) -> str:
         return self.outcome.info.run_id
+
+    @property
+    def suite(self) -> str:
+        """The suite as YAML: what was asked, or of a suite file what it was read as."""
+        return self.suite_text or self.outcome.info.suite_resolved
 
     @property
     def gate(self) -> Gate:

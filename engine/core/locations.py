@@ -56,16 +56,23 @@ class Store:
         Where a name makes no folder of its own, or no name in a catalog, other characters stand for
         those that do not fit, and a mark behind them tells it from similar names.
         """
+        return self._table_in("lake", dataset)
+
+    def frame_table(self, dataset: str) -> str:
+        """The table of a dataset that a notebook's frame is, which is no table of the lake."""
+        return self._table_in("frames", dataset)
+
+    def _table_in(self, folder: str, dataset: str) -> str:
         if self.is_catalog:
             fits = re.fullmatch(r"\w+", dataset) is not None
             return self.table(
-                f"lake/{dataset if fits else _path_part(dataset, r'[^a-z0-9_]', '_')}"
+                f"{folder}/{dataset if fits else _path_part(dataset, r'[^a-z0-9_]', '_')}"
             )
         taken = dataset in _NO_FOLDERS or "/" in dataset or "\0" in dataset
         long = len(dataset.encode("utf-8", "replace")) > _FOLDER_BYTES
         if (taken or long) and not self._made_before(dataset):
             dataset = _path_part(dataset, r"[^\w .+,@=-]", "-")
-        return self.table(f"lake/{dataset}")
+        return self.table(f"{folder}/{dataset}")
 
     def _made_before(self, dataset: str) -> bool:
         """Whether an earlier version has made a table of this name in folders of the lake."""

@@ -1,4 +1,4 @@
-"""Where a notebook's frame lies: a table of the lake, with a version for each content."""
+"""Where a notebook's frame lies: a table of its own, with a version for each content."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class FrameTable:
 def write_frame(
     session: LazySession, store: Store, name: str, data: Frame | DataFrame
 ) -> FrameTable:
-    """Makes a frame a version of the lake's table of this name, where it is not one already.
+    """Makes a frame a version of the table of this name, where it is not one already.
 
     Raises:
         DataError: for a value that does not fit the type of its column.
         StoreError: when the table cannot be written.
     """
-    table = store.lake_table(name)
+    table = store.frame_table(name)
     digest = _digest(data)
     file = store.files / "cache" / "frames" / f"{hashlib.sha256(table.encode()).hexdigest()}.json"
     known: dict[str, list[object]] = read_kept(file) or {}

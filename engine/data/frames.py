@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from engine.core.registry import did_you_mean
+from engine.delta.head import Schema
 from engine.errors import DataError
 
 ROWS = 262_144
@@ -60,6 +60,11 @@ class Frame:
     kind: str
     schema: pa.Schema
     read: Callable[[], Iterator[pa.RecordBatch]]
+
+    @property
+    def columns(self) -> Schema:
+        """The columns with their types as Spark writes them."""
+        return tuple((field.name, _spark_type(field.type)) for field in self.schema)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in the types of the table.
@@ -246,20 +251,30 @@ def _cast(column: pa.Array, field: pa.Field) -> pa.Array:
         raise _misfit(field.name, column.type, field.type) from error
 
 
-def check_there(names: Sequence[str], wanted: Sequence[tuple[str, str]]) -> None:
-    """Refuses a frame that lacks columns.
+_SPARK = {
+    pa.int8(): "tinyint",
+    pa.int16(): "smallint",
+    pa.int32(): "int",
+    pa.int64(): "bigint",
+    pa.float32(): "float",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.string(): "string",
+    pa.binary(): "binary",
+    pa.date32(): "date",
+}
 
-    Args:
-        names: the columns that it has.
-        wanted: what is asked for: the argument, and the column.
 
-    Raises:
-        DataError: with all that are missing, and the nearest to the first of them.
-    """
-    missing = [(use, name) for use, name in wanted if name not in names]
-    if missing:
-        told = ", ".join(f"{use}={name!r}" for use, name in missing)
-        raise DataError(
-            f"the data have no column for {told}{did_you_mean(missing[0][1], names)}; they have "
-            f"{', '.join(map(repr, names[:50]))}"
-        )
+def _spark_type(kind: pa.DataType) -> str:
+    """A type as Spark writes it."""
+    if kind in _SPARK:
+        return _SPARK[kind]
+    if pa.types.is_timestamp(kind):
+        return "timestamp" if kind.tz else "timestamp_ntz"
+    if pa.types.is_decimal(kind):
+        return f"decimal({kind.precision},{kind.scale})"
+    if pa.types.is_list(kind):
+        return f"array<{_spark_type(kind.value_type)}>"
+    if pa.types.is_map(kind):
+        return f"map<{_spark_type(kind.key_type)},{_spark_type(kind.item_type)}>"
+    return f"struct<{','.join(f'{part.name}:{_spark_type(part.type)}' for part in kind)}>"

@@ -27,6 +27,7 @@ from engine.models.mlflow_client import (
     ask,
     find_experiment,
     make_database,
+    quiet,
     unreachable,
     use_tracking_uri,
     versions_of,
@@ -34,7 +35,10 @@ from engine.models.mlflow_client import (
 
 TAG = "evalmatrix."
 
+FUNCTION = "function"
+_LOG = logging.getLogger(__name__)
 _PACKAGES = {
+    FUNCTION: ("mlflow", "cloudpickle", "numpy", "pandas"),
     "sklearn": ("mlflow", "scikit-learn", "skops", "numpy", "pandas"),
     "tensorflow": ("mlflow", "tensorflow", "keras", "numpy"),
     "pytorch": ("mlflow", "torch", "numpy", "pandas"),
@@ -85,34 +89,31 @@ def training_run(tracking_uri: str, experiment: str, run_name: str) -> Iterator[
             yield run.info.run_id
 
 
-def log_model(fitted: FittedModel, name: str) -> str:
+def log_model(fitted: FittedModel, name: str, *, shows_rows: bool = True) -> str:
     """Logs a model under its own flavour in the open run, and gives its URI `models:/<id>`.
 
     scikit-learn models are written by skops, PyTorch modules pickled: made of stock modules, they
-    load without the code that trained them.
+    load without the code that trained them. What skops cannot write, as classes of a notebook, is
+    pickled with its code.
+
+    Args:
+        fitted: the model.
+        name: what MLflow calls it.
+        shows_rows: whether the rows of its example are stored beside it.
     """
     import mlflow
-    from mlflow.models import infer_signature
 
     options: dict[str, Any] = {
         "name": name,
-        "signature": infer_signature(fitted.example, _outputs(fitted)),
-        "input_example": fitted.example,
+        "signature": _signature(fitted.example, _outputs(fitted)),
+        "input_example": fitted.example if shows_rows else None,
         "metadata": {NOTES_KEY: dict(fitted.notes)},
         # Named here, because MLflow would load the model in another process to find them out.
         "pip_requirements": _requirements(fitted.framework),
     }
     if fitted.framework == "sklearn":
-        # Before MLflow's flavour, which may import skops by itself.
-        skops_io = import_skops()
-        import mlflow.sklearn
-
-        # The model was made a moment ago in this process: its types are known to be meant.
-        trusted = skops_io.get_untrusted_types(data=skops_io.dumps(fitted.native))
-        info = mlflow.sklearn.log_model(
-            fitted.native, serialization_format="skops", skops_trusted_types=trusted, **options
-        )
-    elif fitted.framework == "tensorflow":
+        return _log_sklearn(fitted.native, options)
+    if fitted.framework == "tensorflow":
         import mlflow.tensorflow
 
         info = mlflow.tensorflow.log_model(fitted.native, **options)
@@ -120,21 +121,66 @@ def log_model(fitted: FittedModel, name: str) -> str:
         import mlflow.pytorch
 
         # The safer exported program takes no signature of named columns.
-        with _quiet("mlflow.pytorch"):
+        with quiet("mlflow.pytorch"):
             info = mlflow.pytorch.log_model(fitted.native, serialization_format="pickle", **options)
     return str(info.model_uri)
 
 
-@contextlib.contextmanager
-def _quiet(logger: str) -> Iterator[None]:
-    """Keeps a logger's warnings back, where what it warns of is meant."""
-    target = logging.getLogger(logger)
-    before = target.level
-    target.setLevel(logging.ERROR)
+def _signature(example: Any, outputs: Any) -> Any:
+    from mlflow.models import infer_signature
+
+    with warnings.catch_warnings():
+        # What has nulls another day is read as the flavour takes it.
+        warnings.filterwarnings("ignore", message=".*Inferred schema contains integer column")
+        return infer_signature(example, outputs)
+
+
+def _log_sklearn(native: Any, options: Mapping[str, Any]) -> str:
+    # Before MLflow's flavour, which may import skops by itself.
+    skops_io = import_skops()
+    import mlflow.sklearn
+
+    how: dict[str, Any] = {"serialization_format": "cloudpickle"}
     try:
-        yield
-    finally:
-        target.setLevel(before)
+        # The model was made a moment ago in this process: its types are known to be meant.
+        trusted = skops_io.get_untrusted_types(data=skops_io.dumps(native))
+        if not any(name.startswith("__main__.") for name in trusted):
+            how = {"serialization_format": "skops", "skops_trusted_types": trusted}
+    except Exception as error:  # whatever a type of somebody's own raises
+        _LOG.debug("skops cannot write %s: %s", type(native).__name__, type(error).__name__)
+    with quiet("mlflow.sklearn"):
+        return str(mlflow.sklearn.log_model(native, **how, **options).model_uri)
+
+
+def log_function(
+    native: Any, outputs: pd.DataFrame | np.ndarray, notes: Mapping[str, Any], name: str
+) -> str:
+    """Logs a function of a frame, or an object with a `predict`, and gives its URI.
+
+    Args:
+        native: the function.
+        outputs: what it returned for some rows, of which the signature has the types.
+        notes: what the engine has to know of it.
+        name: what MLflow calls it.
+    """
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+
+    from engine.models.function_model import FunctionModel
+
+    # Without inputs: MLflow would refuse a whole number that is null another day.
+    signature = ModelSignature(outputs=_signature(outputs, None).inputs)
+    with quiet("mlflow.pyfunc"), quiet("mlflow.models.model"), warnings.catch_warnings():
+        # Types and rows of an example would be for who serves it.
+        warnings.simplefilter("ignore", UserWarning)
+        info = mlflow.pyfunc.log_model(
+            name=name,
+            python_model=FunctionModel(native),
+            signature=signature,
+            metadata={NOTES_KEY: dict(notes)},
+            pip_requirements=_requirements(FUNCTION),
+        )
+    return str(info.model_uri)
 
 
 def _outputs(fitted: FittedModel) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
@@ -72,9 +73,22 @@ def make_database(tracking_uri: str) -> None:
         shutil.rmtree(begun, ignore_errors=True)
         begun.mkdir(parents=True)
         new_database = begun / database.name
-        MlflowClient(f"sqlite:///{new_database}").search_experiments(max_results=1)
+        with quiet("mlflow.store.db.utils"):
+            MlflowClient(f"sqlite:///{new_database}").search_experiments(max_results=1)
         new_database.replace(database)
         shutil.rmtree(begun, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def quiet(logger: str) -> Iterator[None]:
+    """Keeps what a logger tells and warns of back, where it is meant."""
+    target = logging.getLogger(logger)
+    before = target.level
+    target.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        target.setLevel(before)
 
 
 def find_experiment(client: MlflowClient, name: str, artifact_root: str | None) -> str:

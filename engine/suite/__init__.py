@@ -7,7 +7,7 @@ a time. So a file is read with the places of its keys, and types and references 
 
 from __future__ import annotations
 
-from engine.suite.export import are_same, dump_suite, schema
+from engine.suite.export import are_same, argument_keys, dump_mapping, dump_suite, schema
 from engine.suite.load import load_suite
 from engine.suite.outline import Outline, outline
 from engine.suite.suite import (
@@ -34,6 +34,8 @@ __all__ = [
     "SliceRule",
     "Suite",
     "are_same",
+    "argument_keys",
+    "dump_mapping",
     "dump_suite",
     "load_suite",
     "outline",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from engine.conditions import rule
 from engine.core.vocabulary import DecideBy, ModelTest
+from engine.fields.file_model import FileModel
 from engine.kinds import kind_of
-from engine.suite.schema import suite_file
+from engine.suite.load import plain_data
+from engine.suite.schema import DatasetFile, EvaluationFile, SuiteFile, suite_file
 from engine.suite.suite import DatasetSource, Evaluation, ModelSource, SliceRule, Suite
 from engine.suite.yaml_document import SuiteDumper, SuiteLoader
 
@@ -41,6 +44,21 @@ def dump_suite(suite: Suite) -> str:
     }
     text: str = yaml.dump(data, Dumper=SuiteDumper, allow_unicode=True, sort_keys=False, width=100)
     return text
+
+
+def dump_mapping(suite: Mapping[str, Any]) -> str:
+    """Writes what stands in a suite file as it is."""
+    text: str = yaml.dump(
+        plain_data(suite), Dumper=SuiteDumper, allow_unicode=True, sort_keys=False, width=100
+    )
+    return text
+
+
+def argument_keys() -> tuple[set[str], set[str], set[str]]:
+    """The keys of a dataset, of an evaluation and of a suite, in a suite file."""
+    files: tuple[type[FileModel], ...] = (DatasetFile, EvaluationFile, SuiteFile)
+    of_dataset, of_evaluation, of_suite = (set(file.model_fields) for file in files)
+    return of_dataset, of_evaluation, of_suite
 
 
 def are_same(one: str, other: str) -> bool:
