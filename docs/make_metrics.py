@@ -16,7 +16,7 @@ from metric_notes import MADE, NEVER, NOTES, Made
 
 from engine.core.vocabulary import TaskKind
 from engine.metrics import GROUPED, METRICS, Metric, Problem
-from engine.states import PairedHits, PairedQueryMean, PairedScores
+from engine.states import PairedHits, PairedHitsOf, PairedQueryMean, PairedScores
 
 PAGE = Path(__file__).resolve().parent / "metrics.md"
 BEGIN, END = "<!-- made by docs/make_metrics.py -->", "<!-- end -->"
@@ -135,7 +135,7 @@ def _comparison(each: Metric) -> str:
     task = sorted(each.tasks)[0]
     problem = Problem(task, (0, 1), costs=((0.0, 1.0), (1.0, 0.0)))
     for family in each.paired(problem) if each.paired else ():
-        if isinstance(family, PairedHits):
+        if isinstance(family, PairedHits | PairedHitsOf):
             return BY_ROWS if each.hits_of is not None else BY_BUCKETS
         if isinstance(family, PairedScores):
             return BY_PAIRS

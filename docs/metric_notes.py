@@ -90,12 +90,21 @@ _SCORES = {
     "roc_auc": Note("roc_auc_score", _MISSING),
     "gini": Note("2 roc_auc_score - 1", _MISSING),
     "roc_auc_ovr": Note(
-        'roc_auc_score(multi_class="ovr")', f"{_A_CLASS_LACKS}, or has all of them"
+        'roc_auc_score(multi_class="ovr")', f"{_A_CLASS_LACKS}, or has all of them; it is named"
     ),
     "roc_auc_ovr_weighted": Note(
         'roc_auc_score(multi_class="ovr", average="weighted")',
-        f"{_A_CLASS_LACKS}, or has all of them",
+        f"{_A_CLASS_LACKS}, or has all of them; it is named",
     ),
+    "roc_auc_ovr_micro": Note('roc_auc_score(multi_class="ovr", average="micro")'),
+    **{
+        f"average_precision_{average}": Note(
+            f'average_precision_score(average="{average}")',
+            f"{_A_CLASS_LACKS}; it is named (scikit-learn: it counts 0)",
+        )
+        for average in ("macro", "weighted")
+    },
+    "average_precision_micro": Note('average_precision_score(average="micro")'),
     "roc_auc_ovo": Note('roc_auc_score(multi_class="ovo")', _A_CLASS_LACKS),
     "roc_auc_ovo_weighted": Note(
         'roc_auc_score(multi_class="ovo", average="weighted")', _A_CLASS_LACKS
@@ -153,6 +162,14 @@ _REGRESSION = {
 }
 
 _NO_LABEL = "`one_class`: no row has the label"
+_NO_LABEL_AT_ALL = "`one_class`: no row has or is given any label (scikit-learn: 0)"
+_NO_TRUE_LABEL = "`one_class`: no row has any label"
+_NONE_GIVEN = "`no_predicted_positive`: no row is given any label (scikit-learn: 0)"
+_LABEL_BOTH_NEEDED = (
+    "`one_class`: of a label no row has it, or all have; it is named (scikit-learn: NaN)"
+)
+_PAIRS_BOTH_NEEDED = "`one_class`: no row has any label, or all have all (scikit-learn: NaN)"
+_LABEL_NEEDED = "`one_class`: of a label no row has it; it is named (scikit-learn: it counts 0)"
 _MULTILABEL = {
     "hamming_loss": Note("hamming_loss"),
     "subset_accuracy": Note("accuracy_score"),
@@ -162,13 +179,26 @@ _MULTILABEL = {
     "label_ranking_loss": Note("label_ranking_loss"),
     **{
         f"multilabel_{stem}_{average}": Note(f'{stem}_score(average="{average}")', undefined)
-        for stem in ("f1", "jaccard")
+        for stem, micro, macro, weighted in (
+            ("f1", _NO_LABEL_AT_ALL, _NO_LABEL_AT_ALL, _NO_TRUE_LABEL),
+            ("jaccard", _NO_LABEL_AT_ALL, _NO_LABEL_AT_ALL, _NO_TRUE_LABEL),
+            ("precision", _NONE_GIVEN, _NONE_GIVEN, f"{_NO_TRUE_LABEL}; {_NONE_GIVEN}"),
+            ("recall", *[f"{_NO_TRUE_LABEL} (scikit-learn: 0)"] * 3),
+        )
         for average, undefined in (
-            ("micro", "`one_class`: no row has or is given any label"),
-            ("macro", NEVER),
-            ("weighted", "`one_class`: no row has any label"),
+            ("micro", micro),
+            ("macro", macro),
+            ("weighted", weighted),
             ("samples", NEVER),
         )
+    },
+    **{
+        f"multilabel_{stem}_{average}": Note(f'{stem}_score(average="{average}")', undefined)
+        for stem, label, pairs in (
+            ("roc_auc", _LABEL_BOTH_NEEDED, _PAIRS_BOTH_NEEDED),
+            ("average_precision", _LABEL_NEEDED, f"{_NO_TRUE_LABEL} (scikit-learn: 0)"),
+        )
+        for average, undefined in (("macro", label), ("weighted", label), ("micro", pairs))
     },
 }
 
@@ -222,6 +252,27 @@ MADE = (
             "`one_class`: no row is of the class, and it is predicted for none",
         )
         for name in ("f1", "jaccard")
+    ),
+    Made(
+        "roc_auc_class_<label>",
+        "roc_auc_class_3",
+        "`one_class`: no row is of the class, or all are (scikit-learn: NaN)",
+    ),
+    Made(
+        "average_precision_class_<label>",
+        "average_precision_class_3",
+        "`one_class`: no row is of the class (scikit-learn: 0)",
+    ),
+    *(
+        Made(f"multilabel_{name}_label_<label>", f"multilabel_{name}_label_3", undefined)
+        for name, undefined in (
+            ("precision", "`no_predicted_positive`: no row is given the label (scikit-learn: 0)"),
+            ("recall", f"{_NO_LABEL} (scikit-learn: 0)"),
+            ("f1", f"{_NO_LABEL}, and none is given it (scikit-learn: 0)"),
+            ("jaccard", f"{_NO_LABEL}, and none is given it (scikit-learn: 0)"),
+            ("roc_auc", f"{_NO_LABEL}, or all have (scikit-learn: NaN)"),
+            ("average_precision", f"{_NO_LABEL} (scikit-learn: 0)"),
+        )
     ),
     Made("fbeta_<beta>", "fbeta_2", _RATIO["f1"]),
     Made("fbeta_<beta>_macro, _micro, _weighted", "fbeta_2_macro"),

@@ -161,11 +161,21 @@ def _of_positive(name: str, problem: Problem, confusion: ConfusionView) -> Value
 
 
 def _of_label(name: str, label: str, problem: Problem, confusion: ConfusionView) -> Value:
+    k = class_at(label, problem)
+    if k is None:
+        return unknown_class(confusion.total.shape)
+    return _of_class(name, confusion, k)
+
+
+def class_at(label: str, problem: Problem) -> int | None:
+    """The place of the class, or the label, that a metric's name has; None where there is none."""
     texts = [label_text(class_label) for class_label in problem.classes]
-    if label not in texts:
-        values = np.full(confusion.total.shape, np.nan)
-        return Value(values, (("unknown_class", np.ones(values.shape, bool)),))
-    return _of_class(name, confusion, texts.index(label))
+    return texts.index(label) if label in texts else None
+
+
+def unknown_class(shape: tuple[int, ...]) -> Value:
+    """The value of a class that the model does not have: [..., replicate]."""
+    return Value(np.full(shape, np.nan), (("unknown_class", np.ones(shape, bool)),))
 
 
 def label_text(label: object) -> str:
@@ -248,9 +258,8 @@ def _register() -> None:
 
 def _for_label(name: str, label: str) -> Metric:
     def rows(problem: Problem) -> list[int]:
-        return [
-            k for k, class_label in enumerate(problem.classes) if label_text(class_label) == label
-        ]
+        k = class_at(label, problem)
+        return [] if k is None else [k]
 
     paired: dict[str, Any] = {"paired": pairs_of_hits, "hits_of": rows} if name == "recall" else {}
     return Metric(
