@@ -32,6 +32,7 @@ _NO_POSITIVE = "`one_class`: no row is positive"
 _BOTH_NEEDED = "`one_class`: positives or negatives are missing"
 _MISSING = f"{_BOTH_NEEDED} (scikit-learn: NaN)"
 _A_CLASS_LACKS = "`one_class`: a class has no row"
+_ONE_HAS_ALL = "`one_class`: one class has all rows"
 _NO_COSTS = "`no_costs`: the dataset says no costs"
 _NO_NEGATIVE_PREDICTED = "`no_predicted_negative`: no row is predicted negative"
 _CONSTANT = "`constant`: the target is constant, as it is with one row"
@@ -68,6 +69,14 @@ _CLASSES = {
         )
     },
     "cost": Note(ROWS, _NO_COSTS),
+    **{
+        f"specificity_{average}": Note("multilabel_confusion_matrix", undefined)
+        for average, undefined in (
+            ("macro", _ONE_HAS_ALL),
+            ("weighted", _ONE_HAS_ALL),
+            ("micro", NEVER),
+        )
+    },
 }
 
 _RATES = {
@@ -126,6 +135,7 @@ _CALIBRATION = {
     "mce": Note(ROWS),
     "mce_quantile": Note(ROWS),
     "ece_debiased": Note("scipy foldnorm, on rows"),
+    "ece_top_label": Note(ROWS),
     "calibration_ratio": Note(ROWS, _NO_POSITIVE),
     "calibration_slope": Note(
         "scipy minimize, on rows",
@@ -254,6 +264,11 @@ MADE = (
         for name in ("f1", "jaccard")
     ),
     Made(
+        "specificity_class_<label>",
+        "specificity_class_3",
+        "`one_class`: all rows are of the class",
+    ),
+    Made(
         "roc_auc_class_<label>",
         "roc_auc_class_3",
         "`one_class`: no row is of the class, or all are (scikit-learn: NaN)",
@@ -301,7 +316,7 @@ MADE = (
     Made("gain_at_<share>, capture_rate_at_<share>", "gain_at_0.1", _NO_POSITIVE),
     *(
         Made(f"{name}_<bins>", f"{name}_10")
-        for name in ("ece", "ece_quantile", "mce", "mce_quantile")
+        for name in ("ece", "ece_quantile", "ece_top_label", "mce", "mce_quantile")
     ),
     Made("absolute_error_quantile_<q>", "absolute_error_quantile_0.9"),
     Made("mean_pinball_loss_<alpha>", "mean_pinball_loss_0.9"),

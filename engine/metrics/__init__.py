@@ -24,6 +24,7 @@ from engine.metrics import (
     rates,
     regression,
     roc,
+    specificity,
     thresholds,
 )
 from engine.metrics.base import (
@@ -120,6 +121,7 @@ __all__ = [
     "regression",
     "roc",
     "share_of",
+    "specificity",
     "spread_of",
     "spreads_of",
     "thresholds",

@@ -90,10 +90,11 @@ JACCARD_OF_ACCURACY = Map(_jaccard_of, lambda share: 2 * share / (1 + share))
 )
 def accuracy(problem: Problem, confusion: ConfusionView) -> Value:
     """The share of rows whose class was predicted."""
-    return _right(confusion)
+    return row_accuracy(confusion)
 
 
-def _right(confusion: ConfusionView) -> Value:
+def row_accuracy(confusion: ConfusionView) -> Value:
+    """The share of rows whose class was predicted, of which other metrics are functions."""
     hits = np.trace(confusion.squares, axis1=-2, axis2=-1)
     squares = (hits, confusion.squares.sum((-2, -1)) - hits)
     return ratio(confusion.hits.sum(-1), confusion.total, "zero_weight", squares=squares)
@@ -124,6 +125,7 @@ def _mean_recall(confusion: ConfusionView) -> Value:
     "balanced_accuracy_adjusted",
     tasks=CLASSIFICATION,
     needs=confusion_of,
+    bounds=(-1.0, 1.0),
     many=True,
 )
 def balanced_accuracy_adjusted(problem: Problem, confusion: ConfusionView) -> Value:
@@ -131,7 +133,9 @@ def balanced_accuracy_adjusted(problem: Problem, confusion: ConfusionView) -> Va
     plain = _mean_recall(confusion)
     chance = 1 / np.maximum((confusion.actual > 0).sum(-1), 1)
     values = (plain.values - chance) / (1 - chance)
-    return Value(values, (*plain.undefined, ("one_class", chance == 1)))
+    rows = confusion.actual[..., 0, :]
+    scarcest = np.where(rows > 0, rows, np.inf).min(-1)
+    return Value(values, (*plain.undefined, ("one_class", chance == 1)), support=scarcest)
 
 
 @metric(
@@ -203,7 +207,7 @@ def average_over_classes(parts: Parts, average: str, confusion: ConfusionView) -
 
 def _jaccard_micro(problem: Problem, confusion: ConfusionView) -> Value:
     """All hits of all rows that are of a class or predicted so: a / (2 - a) of the accuracy a."""
-    value = _right(confusion)
+    value = row_accuracy(confusion)
     return replace(value, values=value.values / (2 - value.values), map=JACCARD_OF_ACCURACY)
 
 

@@ -222,6 +222,8 @@ def _errors_of(pairs: Pairs, slices: Slices) -> Floats:
         for case in Case.of_all(pairs.metric, slices, figured):
             if isinstance(case.basis, Averaged):
                 errors[case.places] = standard_errors(case.basis.moments)
+            elif isinstance(case.basis, Counted) and case.map is not None:
+                errors[case.places] = np.nan_to_num(case.jackknife().se)
             elif isinstance(case.basis, Counted):
                 share = case.basis.hits / case.basis.trials
                 variance = np.maximum(share * (1 - share), 0.0)
