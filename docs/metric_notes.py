@@ -146,7 +146,15 @@ _CALIBRATION = {
 
 _VERSIONS = {
     name: Note(ROWS)
-    for name in ("flip_rate", "agreement", "regressions", "improvements", "score_psi")
+    for name in (
+        "flip_rate",
+        "flips_to_positive",
+        "flips_to_negative",
+        "agreement",
+        "regressions",
+        "improvements",
+        "score_psi",
+    )
 }
 
 _REGRESSION = {
