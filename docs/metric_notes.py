@@ -228,16 +228,38 @@ _RANKING = {
     "dcg": Note("dcg_score", "`negative`: a relevance is below 0"),
 }
 
-_FAIRLEARN = ("demographic_parity", "equal_opportunity", "equalized_odds")
+_FAIRLEARN = (
+    "demographic_parity",
+    "equal_opportunity",
+    "equalized_odds",
+    "false_positive_rate",
+    "false_negative_rate",
+)
 _FAIRNESS = {
-    f"{what}_{how}": Note(
-        f"fairlearn {what}_{how}"
-        if what in _FAIRLEARN and how in ("difference", "ratio")
-        else ROWS,
-        _GROUPS,
-    )
-    for what in (*_FAIRLEARN, "predictive_parity", "accuracy_parity")
-    for how in ("difference", "ratio", "difference_debiased")
+    **{
+        f"{what}_{how}": Note(
+            f"fairlearn {what}_{how}"
+            if what in _FAIRLEARN and how in ("difference", "ratio")
+            else ROWS,
+            _GROUPS,
+        )
+        for what in (*_FAIRLEARN, "predictive_parity", "accuracy_parity")
+        for how in ("difference", "ratio", "difference_debiased")
+    },
+    "average_odds_difference": Note('fairlearn equalized_odds_difference(agg="mean")', _GROUPS),
+    "average_odds_difference_debiased": Note(ROWS, _GROUPS),
+    **{
+        name: Note(f"fairlearn MetricFrame.{name[-9:]}", _GROUPS)
+        for name in (
+            "accuracy_group_min",
+            "recall_group_min",
+            "precision_group_min",
+            "selection_rate_group_min",
+            "specificity_group_min",
+            "fpr_group_max",
+            "fnr_group_max",
+        )
+    },
 }
 
 NOTES: dict[str, Note] = {
