@@ -103,10 +103,13 @@ def _row(each: Metric) -> str:
 
 def _made_row(made: Made) -> str:
     metric = METRICS.get(made.example)
-    place = re.findall("<[a-z]+>", made.written)[0]
-    # What stands for the place in the example, wherever the meaning says it.
-    shown = re.findall(r"[0-9][0-9.]*", made.example)[-1]
-    meaning = re.sub(rf"(?<![\w.]){re.escape(shown)}(?!\w|\.\d)", f"`{place}`", metric.summary)
+    places = list(dict.fromkeys(re.findall("<[a-z]+>", made.written)))
+    # What stands for the places in the example, wherever the meaning says it.
+    numbers = re.findall(r"[0-9][0-9.]*", made.example)[-len(places) :]
+    meaning = metric.summary
+    for place, number in zip(places, numbers, strict=True):
+        alone = rf"(?<![\w.]){re.escape(number)}(?!\w|\.\d)"
+        meaning = re.sub(alone, f"`{place}`", meaning)
     columns = [
         ", ".join(f"`{each}`" for each in made.written.split(", ")),
         " and ".join(sorted(metric.tasks)),

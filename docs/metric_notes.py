@@ -220,12 +220,15 @@ _MULTILABEL = {
     },
 }
 
+_BELOW = "`negative`: a relevance is below 0"
 _RANKING = {
-    "ndcg": Note("ndcg_score", "`negative`: a relevance is below 0"),
-    "mrr": Note(ROWS, "`negative`: a relevance is below 0"),
-    "map": Note(ROWS, "`negative`: a relevance is below 0"),
-    "r_precision": Note(ROWS, "`negative`: a relevance is below 0"),
-    "dcg": Note("dcg_score", "`negative`: a relevance is below 0"),
+    "ndcg": Note("ndcg_score", _BELOW),
+    "ndcg_exp": Note("ndcg_score of 2^relevance - 1", _BELOW),
+    "mrr": Note(ROWS, _BELOW),
+    "map": Note(ROWS, _BELOW),
+    "r_precision": Note(ROWS, _BELOW),
+    "dcg": Note("dcg_score", _BELOW),
+    "dcg_exp": Note("dcg_score of 2^relevance - 1", _BELOW),
 }
 
 _FAIRLEARN = (
@@ -354,7 +357,30 @@ MADE = (
     Made("mean_tweedie_deviance_<power>", "mean_tweedie_deviance_1.5", _NEGATIVE),
     Made("d2_tweedie_<power>", "d2_tweedie_1.5", f"{_NEGATIVE}; {_CONSTANT}"),
     *(
-        Made(f"{name}_at_<k>", f"{name}_at_10", "`negative`: a relevance is below 0")
-        for name in ("ndcg", "dcg", "mrr", "map", "precision", "recall", "hit_rate")
+        Made(f"{name}_at_<k>", f"{name}_at_10", _BELOW)
+        for name in (
+            "ndcg",
+            "ndcg_exp",
+            "dcg",
+            "dcg_exp",
+            "mrr",
+            "map",
+            "precision",
+            "recall",
+            "hit_rate",
+        )
     ),
+    *(
+        Made(
+            f"{name}_at_<k>_relevance_<label>, {name}_relevance_<label>",
+            f"{name}_at_10_relevance_2",
+            _BELOW,
+        )
+        for name in ("mrr", "map")
+    ),
+    *(
+        Made(f"{name}_at_<k>_relevance_<label>", f"{name}_at_10_relevance_2", _BELOW)
+        for name in ("precision", "recall", "hit_rate")
+    ),
+    Made("r_precision_relevance_<label>", "r_precision_relevance_2", _BELOW),
 )

@@ -33,7 +33,7 @@ OF_PATTERNS = {
     MULTILABEL: ["multilabel_recall_label_x", "multilabel_f1_label_y", "multilabel_roc_auc_label_z",
                  "multilabel_precision_label_x", "multilabel_average_precision_label_y"],
     REGRESSION: ["d2_tweedie_1.5", "d2_pinball_0.3", "mean_pinball_loss_0.7"],
-    RANKING: ["ndcg_at_3"],
+    RANKING: ["ndcg_at_3", "ndcg_exp_at_3", "map_at_3_relevance_2", "hit_rate_at_2_relevance_2"],
 }  # fmt: skip
 CASES = ("ordinary", "one class", "constant", "perfect", "weightless", "zeros", "negative")
 GROUPS = 3
