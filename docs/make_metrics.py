@@ -16,7 +16,7 @@ from metric_notes import MADE, NEVER, NOTES, Made
 
 from engine.core.vocabulary import TaskKind
 from engine.metrics import GROUPED, METRICS, Metric, Problem
-from engine.states import PairedHits, PairedQueryMean, PairedScores
+from engine.states import PairedHits, PairedHitsOf, PairedQueryMean, PairedScores
 
 PAGE = Path(__file__).resolve().parent / "metrics.md"
 BEGIN, END = "<!-- made by docs/make_metrics.py -->", "<!-- end -->"
@@ -103,10 +103,13 @@ def _row(each: Metric) -> str:
 
 def _made_row(made: Made) -> str:
     metric = METRICS.get(made.example)
-    place = re.findall("<[a-z]+>", made.written)[0]
-    # What stands for the place in the example, wherever the meaning says it.
-    shown = re.findall(r"[0-9][0-9.]*", made.example)[-1]
-    meaning = re.sub(rf"(?<![\w.]){re.escape(shown)}(?!\w|\.\d)", f"`{place}`", metric.summary)
+    places = list(dict.fromkeys(re.findall("<[a-z]+>", made.written)))
+    # What stands for the places in the example, wherever the meaning says it.
+    numbers = re.findall(r"[0-9][0-9.]*", made.example)[-len(places) :]
+    meaning = metric.summary
+    for place, number in zip(places, numbers, strict=True):
+        alone = rf"(?<![\w.]){re.escape(number)}(?!\w|\.\d)"
+        meaning = re.sub(alone, f"`{place}`", meaning)
     columns = [
         ", ".join(f"`{each}`" for each in made.written.split(", ")),
         " and ".join(sorted(metric.tasks)),
@@ -135,7 +138,7 @@ def _comparison(each: Metric) -> str:
     task = sorted(each.tasks)[0]
     problem = Problem(task, (0, 1), costs=((0.0, 1.0), (1.0, 0.0)))
     for family in each.paired(problem) if each.paired else ():
-        if isinstance(family, PairedHits):
+        if isinstance(family, PairedHits | PairedHitsOf):
             return BY_ROWS if each.hits_of is not None else BY_BUCKETS
         if isinstance(family, PairedScores):
             return BY_PAIRS

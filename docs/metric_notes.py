@@ -32,6 +32,7 @@ _NO_POSITIVE = "`one_class`: no row is positive"
 _BOTH_NEEDED = "`one_class`: positives or negatives are missing"
 _MISSING = f"{_BOTH_NEEDED} (scikit-learn: NaN)"
 _A_CLASS_LACKS = "`one_class`: a class has no row"
+_ONE_HAS_ALL = "`one_class`: one class has all rows"
 _NO_COSTS = "`no_costs`: the dataset says no costs"
 _NO_NEGATIVE_PREDICTED = "`no_predicted_negative`: no row is predicted negative"
 _CONSTANT = "`constant`: the target is constant, as it is with one row"
@@ -68,6 +69,14 @@ _CLASSES = {
         )
     },
     "cost": Note(ROWS, _NO_COSTS),
+    **{
+        f"specificity_{average}": Note("multilabel_confusion_matrix", undefined)
+        for average, undefined in (
+            ("macro", _ONE_HAS_ALL),
+            ("weighted", _ONE_HAS_ALL),
+            ("micro", NEVER),
+        )
+    },
 }
 
 _RATES = {
@@ -90,12 +99,21 @@ _SCORES = {
     "roc_auc": Note("roc_auc_score", _MISSING),
     "gini": Note("2 roc_auc_score - 1", _MISSING),
     "roc_auc_ovr": Note(
-        'roc_auc_score(multi_class="ovr")', f"{_A_CLASS_LACKS}, or has all of them"
+        'roc_auc_score(multi_class="ovr")', f"{_A_CLASS_LACKS}, or has all of them; it is named"
     ),
     "roc_auc_ovr_weighted": Note(
         'roc_auc_score(multi_class="ovr", average="weighted")',
-        f"{_A_CLASS_LACKS}, or has all of them",
+        f"{_A_CLASS_LACKS}, or has all of them; it is named",
     ),
+    "roc_auc_ovr_micro": Note('roc_auc_score(multi_class="ovr", average="micro")'),
+    **{
+        f"average_precision_{average}": Note(
+            f'average_precision_score(average="{average}")',
+            f"{_A_CLASS_LACKS}; it is named (scikit-learn: it counts 0)",
+        )
+        for average in ("macro", "weighted")
+    },
+    "average_precision_micro": Note('average_precision_score(average="micro")'),
     "roc_auc_ovo": Note('roc_auc_score(multi_class="ovo")', _A_CLASS_LACKS),
     "roc_auc_ovo_weighted": Note(
         'roc_auc_score(multi_class="ovo", average="weighted")', _A_CLASS_LACKS
@@ -117,6 +135,7 @@ _CALIBRATION = {
     "mce": Note(ROWS),
     "mce_quantile": Note(ROWS),
     "ece_debiased": Note("scipy foldnorm, on rows"),
+    "ece_top_label": Note(ROWS),
     "calibration_ratio": Note(ROWS, _NO_POSITIVE),
     "calibration_slope": Note(
         "scipy minimize, on rows",
@@ -127,7 +146,15 @@ _CALIBRATION = {
 
 _VERSIONS = {
     name: Note(ROWS)
-    for name in ("flip_rate", "agreement", "regressions", "improvements", "score_psi")
+    for name in (
+        "flip_rate",
+        "flips_to_positive",
+        "flips_to_negative",
+        "agreement",
+        "regressions",
+        "improvements",
+        "score_psi",
+    )
 }
 
 _REGRESSION = {
@@ -153,6 +180,14 @@ _REGRESSION = {
 }
 
 _NO_LABEL = "`one_class`: no row has the label"
+_NO_LABEL_AT_ALL = "`one_class`: no row has or is given any label (scikit-learn: 0)"
+_NO_TRUE_LABEL = "`one_class`: no row has any label"
+_NONE_GIVEN = "`no_predicted_positive`: no row is given any label (scikit-learn: 0)"
+_LABEL_BOTH_NEEDED = (
+    "`one_class`: of a label no row has it, or all have; it is named (scikit-learn: NaN)"
+)
+_PAIRS_BOTH_NEEDED = "`one_class`: no row has any label, or all have all (scikit-learn: NaN)"
+_LABEL_NEEDED = "`one_class`: of a label no row has it; it is named (scikit-learn: it counts 0)"
 _MULTILABEL = {
     "hamming_loss": Note("hamming_loss"),
     "subset_accuracy": Note("accuracy_score"),
@@ -162,34 +197,72 @@ _MULTILABEL = {
     "label_ranking_loss": Note("label_ranking_loss"),
     **{
         f"multilabel_{stem}_{average}": Note(f'{stem}_score(average="{average}")', undefined)
-        for stem in ("f1", "jaccard")
+        for stem, micro, macro, weighted in (
+            ("f1", _NO_LABEL_AT_ALL, _NO_LABEL_AT_ALL, _NO_TRUE_LABEL),
+            ("jaccard", _NO_LABEL_AT_ALL, _NO_LABEL_AT_ALL, _NO_TRUE_LABEL),
+            ("precision", _NONE_GIVEN, _NONE_GIVEN, f"{_NO_TRUE_LABEL}; {_NONE_GIVEN}"),
+            ("recall", *[f"{_NO_TRUE_LABEL} (scikit-learn: 0)"] * 3),
+        )
         for average, undefined in (
-            ("micro", "`one_class`: no row has or is given any label"),
-            ("macro", NEVER),
-            ("weighted", "`one_class`: no row has any label"),
+            ("micro", micro),
+            ("macro", macro),
+            ("weighted", weighted),
             ("samples", NEVER),
         )
     },
+    **{
+        f"multilabel_{stem}_{average}": Note(f'{stem}_score(average="{average}")', undefined)
+        for stem, label, pairs in (
+            ("roc_auc", _LABEL_BOTH_NEEDED, _PAIRS_BOTH_NEEDED),
+            ("average_precision", _LABEL_NEEDED, f"{_NO_TRUE_LABEL} (scikit-learn: 0)"),
+        )
+        for average, undefined in (("macro", label), ("weighted", label), ("micro", pairs))
+    },
 }
 
+_BELOW = "`negative`: a relevance is below 0"
 _RANKING = {
-    "ndcg": Note("ndcg_score", "`negative`: a relevance is below 0"),
-    "mrr": Note(ROWS, "`negative`: a relevance is below 0"),
-    "map": Note(ROWS, "`negative`: a relevance is below 0"),
-    "r_precision": Note(ROWS, "`negative`: a relevance is below 0"),
-    "dcg": Note("dcg_score", "`negative`: a relevance is below 0"),
+    "ndcg": Note("ndcg_score", _BELOW),
+    "ndcg_exp": Note("ndcg_score of 2^relevance - 1", _BELOW),
+    "mrr": Note(ROWS, _BELOW),
+    "map": Note(ROWS, _BELOW),
+    "r_precision": Note(ROWS, _BELOW),
+    "dcg": Note("dcg_score", _BELOW),
+    "dcg_exp": Note("dcg_score of 2^relevance - 1", _BELOW),
 }
 
-_FAIRLEARN = ("demographic_parity", "equal_opportunity", "equalized_odds")
+_FAIRLEARN = (
+    "demographic_parity",
+    "equal_opportunity",
+    "equalized_odds",
+    "false_positive_rate",
+    "false_negative_rate",
+)
 _FAIRNESS = {
-    f"{what}_{how}": Note(
-        f"fairlearn {what}_{how}"
-        if what in _FAIRLEARN and how in ("difference", "ratio")
-        else ROWS,
-        _GROUPS,
-    )
-    for what in (*_FAIRLEARN, "predictive_parity", "accuracy_parity")
-    for how in ("difference", "ratio", "difference_debiased")
+    **{
+        f"{what}_{how}": Note(
+            f"fairlearn {what}_{how}"
+            if what in _FAIRLEARN and how in ("difference", "ratio")
+            else ROWS,
+            _GROUPS,
+        )
+        for what in (*_FAIRLEARN, "predictive_parity", "accuracy_parity")
+        for how in ("difference", "ratio", "difference_debiased")
+    },
+    "average_odds_difference": Note('fairlearn equalized_odds_difference(agg="mean")', _GROUPS),
+    "average_odds_difference_debiased": Note(ROWS, _GROUPS),
+    **{
+        name: Note(f"fairlearn MetricFrame.{name[-9:]}", _GROUPS)
+        for name in (
+            "accuracy_group_min",
+            "recall_group_min",
+            "precision_group_min",
+            "selection_rate_group_min",
+            "specificity_group_min",
+            "fpr_group_max",
+            "fnr_group_max",
+        )
+    },
 }
 
 NOTES: dict[str, Note] = {
@@ -223,6 +296,32 @@ MADE = (
         )
         for name in ("f1", "jaccard")
     ),
+    Made(
+        "specificity_class_<label>",
+        "specificity_class_3",
+        "`one_class`: all rows are of the class",
+    ),
+    Made(
+        "roc_auc_class_<label>",
+        "roc_auc_class_3",
+        "`one_class`: no row is of the class, or all are (scikit-learn: NaN)",
+    ),
+    Made(
+        "average_precision_class_<label>",
+        "average_precision_class_3",
+        "`one_class`: no row is of the class (scikit-learn: 0)",
+    ),
+    *(
+        Made(f"multilabel_{name}_label_<label>", f"multilabel_{name}_label_3", undefined)
+        for name, undefined in (
+            ("precision", "`no_predicted_positive`: no row is given the label (scikit-learn: 0)"),
+            ("recall", f"{_NO_LABEL} (scikit-learn: 0)"),
+            ("f1", f"{_NO_LABEL}, and none is given it (scikit-learn: 0)"),
+            ("jaccard", f"{_NO_LABEL}, and none is given it (scikit-learn: 0)"),
+            ("roc_auc", f"{_NO_LABEL}, or all have (scikit-learn: NaN)"),
+            ("average_precision", f"{_NO_LABEL} (scikit-learn: 0)"),
+        )
+    ),
     Made("fbeta_<beta>", "fbeta_2", _RATIO["f1"]),
     Made("fbeta_<beta>_macro, _micro, _weighted", "fbeta_2_macro"),
     Made("top_<k>_accuracy", "top_3_accuracy"),
@@ -250,7 +349,7 @@ MADE = (
     Made("gain_at_<share>, capture_rate_at_<share>", "gain_at_0.1", _NO_POSITIVE),
     *(
         Made(f"{name}_<bins>", f"{name}_10")
-        for name in ("ece", "ece_quantile", "mce", "mce_quantile")
+        for name in ("ece", "ece_quantile", "ece_top_label", "mce", "mce_quantile")
     ),
     Made("absolute_error_quantile_<q>", "absolute_error_quantile_0.9"),
     Made("mean_pinball_loss_<alpha>", "mean_pinball_loss_0.9"),
@@ -258,7 +357,30 @@ MADE = (
     Made("mean_tweedie_deviance_<power>", "mean_tweedie_deviance_1.5", _NEGATIVE),
     Made("d2_tweedie_<power>", "d2_tweedie_1.5", f"{_NEGATIVE}; {_CONSTANT}"),
     *(
-        Made(f"{name}_at_<k>", f"{name}_at_10", "`negative`: a relevance is below 0")
-        for name in ("ndcg", "dcg", "mrr", "map", "precision", "recall", "hit_rate")
+        Made(f"{name}_at_<k>", f"{name}_at_10", _BELOW)
+        for name in (
+            "ndcg",
+            "ndcg_exp",
+            "dcg",
+            "dcg_exp",
+            "mrr",
+            "map",
+            "precision",
+            "recall",
+            "hit_rate",
+        )
     ),
+    *(
+        Made(
+            f"{name}_at_<k>_relevance_<label>, {name}_relevance_<label>",
+            f"{name}_at_10_relevance_2",
+            _BELOW,
+        )
+        for name in ("mrr", "map")
+    ),
+    *(
+        Made(f"{name}_at_<k>_relevance_<label>", f"{name}_at_10_relevance_2", _BELOW)
+        for name in ("precision", "recall", "hit_rate")
+    ),
+    Made("r_precision_relevance_<label>", "r_precision_relevance_2", _BELOW),
 )

@@ -19,8 +19,8 @@ from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.metrics import AT, GROUPED, METRICS, Metric, Problem, Slices, label_text
 from engine.states import Family, PairFamily
 
-PER_CLASS = "_per_class"
-OF_CLASS = "_class_"
+# What a name ends with that stands for one test of each class, or label, and what theirs have.
+EACH = {"_per_class": "_class_", "_per_label": "_label_"}
 # A metric needs the same states at all thresholds.
 ANY_THRESHOLD = 0.5
 
@@ -141,26 +141,31 @@ class MetricKind(Kind):
 
 def expand_classes(test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
     """`recall_per_class` becomes one test for each class: `recall_class_0`, ..."""
-    if not test.metric.endswith(PER_CLASS):
+    stem = stem_of_each(test.metric)
+    if stem is None:
         return (test,)
-    stem = test.metric.removesuffix(PER_CLASS)
     expanded = []
     for label in setting.problem.classes:
-        metric = f"{stem}{OF_CLASS}{label_text(label)}"
+        metric = f"{stem}{label_text(label)}"
         within = test.metric in test.name
         name = test.name.replace(test.metric, metric) if within else f"{test.name} {metric}"
         expanded.append(replace(test, metric=metric, name=name))
     return expanded
 
 
+def stem_of_each(name: str) -> str | None:
+    """`recall_class_` of `recall_per_class`, None of a name that stands for itself."""
+    for end, of_class in EACH.items():
+        if name.endswith(end):
+            return name.removesuffix(end) + of_class
+    return None
+
+
 def setting_misfits(metric: Metric, setting: Setting) -> Iterator[str]:
     """Why a metric has no value of these models: no scores, no such class, no costs."""
     yield from _scores_misfit(metric, setting)
     yield from _order_misfit(metric, setting)
-    stem, of_class, label = metric.name.partition(OF_CLASS)
-    texts = [label_text(class_label) for class_label in setting.problem.classes]
-    if of_class and _is_of_class(stem) and label not in texts:
-        yield f"{metric.name!r} names the class {label!r}; expected one of {list_text(texts)}"
+    yield from _class_misfit(metric, setting)
     costs, classes = setting.problem.costs, setting.problem.classes
     if metric.name in ("cost", "best_threshold_cost") and len(costs) != len(classes):
         count_text = f"{len(costs)} lists" if costs else "none"
@@ -168,6 +173,17 @@ def setting_misfits(metric: Metric, setting: Setting) -> Iterator[str]:
             f"{metric.name!r} needs the evaluation's `costs`, a list for each of the "
             f"{len(classes)} classes {list_text(classes)}; found {count_text}"
         )
+
+
+def _class_misfit(metric: Metric, setting: Setting) -> Iterator[str]:
+    """Why a metric of one class, or label, has no value, where no model has that one."""
+    texts = [label_text(class_label) for class_label in setting.problem.classes]
+    for of_class, what in (("_class_", "class"), ("_label_", "label")):
+        stem, found_in_name, label = metric.name.partition(of_class)
+        # A name of a user's own may have the words in it.
+        known = rf"{stem}{of_class}(?P<label>.*)" in METRICS.patterns()
+        if found_in_name and known and label not in texts:
+            yield f"{metric.name!r} names the {what} {label!r}; expected one of {list_text(texts)}"
 
 
 def _scores_misfit(metric: Metric, setting: Setting) -> Iterator[str]:
@@ -225,11 +241,6 @@ def _misfit_threshold(test: ModelTest, setting: Setting, kinds: Sequence[str]) -
         yield f"{asked} takes no threshold; expected one of {takers}, of a binary task"
     if kinds:
         yield f"{asked} has a threshold of each model's own, found {kinds[0]}; expected min or max"
-
-
-def _is_of_class(stem: str) -> bool:
-    """Whether `<stem>_class_<label>` is a metric of a class, not a user's own name."""
-    return rf"{stem}{OF_CLASS}(?P<label>.*)" in METRICS.patterns()
 
 
 KINDS.add("metric", MetricKind())

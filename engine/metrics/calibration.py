@@ -3,7 +3,9 @@
 The expected calibration error is the mean over bins of |mean score - share of positives|, each bin
 with the share of the rows it holds (Naeini, Cooper and Hauskrecht 2015); the maximum calibration
 error is the largest of these gaps. Both read the score of the positive class, not of the class
-that is predicted: of a binary problem that says more. `ece_debiased` takes off what chance alone
+that is predicted: of a binary problem that says more. `ece_top_label` reads the score of the
+predicted class, of any number of classes, against whether the row is right (Guo et al. 2017).
+`ece_debiased` takes off what chance alone
 adds to the gaps, by the normal approximation of Kumar, Liang and Ma (2019).
 """
 
@@ -15,11 +17,20 @@ from functools import partial
 
 import numpy as np
 
-from engine.metrics.base import BINARY, METRICS, Function, Metric, Problem, mean, metric
+from engine.metrics.base import (
+    BINARY,
+    CLASSIFICATION,
+    METRICS,
+    Function,
+    Metric,
+    Problem,
+    mean,
+    metric,
+)
 from engine.metrics.bins import Bins, Ranges, bin_scores
 from engine.metrics.score_grid import UNIT, positive_scores
 from engine.metrics.values import Value
-from engine.states import Floats, Mean, MomentsView, Scored, Scores, ScoresView
+from engine.states import Floats, Mean, MomentsView, Scored, Scores, ScoresView, TopScores
 
 BINS = 15
 
@@ -171,7 +182,29 @@ def _register() -> None:
             )
 
 
+def _top_scores_and_rows(problem: Problem) -> tuple[TopScores, Mean]:
+    return TopScores(), mean(one_of_each, problem)
+
+
+def _top_label(bins: str = "") -> Metric:
+    """The metric `ece_top_label`, or `ece_top_label_<bins>`."""
+    count = int(bins or BINS)
+    gap = "distance of the predicted class's mean score and the share of rows that are right"
+    return Metric(
+        f"ece_top_label_{bins}" if bins else "ece_top_label",
+        CLASSIFICATION,
+        _top_scores_and_rows,
+        partial(_ece, count, False),
+        higher_is_better=False,
+        needs_scores=True,
+        needs_probabilities=True,
+        summary=f"The mean {gap}, in {count} uniform bins.",
+    )
+
+
 _register()
+METRICS.add("ece_top_label", _top_label(), aliases=["confidence_calibration_error"])
+METRICS.add_pattern(r"ece_top_label_(?P<bins>[1-9][0-9]{0,2})", _top_label)
 
 
 def probability(batch: Scored, problem: Problem) -> Floats:

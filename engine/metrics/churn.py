@@ -1,6 +1,8 @@
 """Metrics between two versions, a candidate and the baseline, on the same rows.
 
-`flip_rate` and its kin are shares of rows, from what became of each row's prediction. `score_psi`
+`flip_rate` and its kin are shares of rows, from what became of each row's prediction. So are
+`flips_to_positive` and `flips_to_negative`, of all rows as in TensorFlow Model Analysis
+(`neg_to_pos_flip_rate`), so that they add up to the `flip_rate`. `score_psi`
 is the population stability index of the positive's scores: over ten bins that hold a tenth of the
 baseline's rows each (fewer where its scores tie), the sum of (c - b) log(c / b), where c and b are
 the shares of the candidate's and of the baseline's rows in a bin. A share below 0.0001 counts as
@@ -14,11 +16,12 @@ from functools import partial
 
 import numpy as np
 
+from engine.core.vocabulary import TaskKind
 from engine.metrics.base import BINARY, CLASSIFICATION, METRICS, Metric, Problem, metric
 from engine.metrics.classification import UNIT, pairs_of_hits
 from engine.metrics.score_grid import positive_scores, share, steps
 from engine.metrics.values import Value, ratio
-from engine.states import Floats, Ints, PairedView, ScoresView, with_left_out
+from engine.states import Bools, Floats, Ints, PairedView, ScoresView, with_left_out
 from engine.states.pairs import BOTH_RIGHT, BOTH_WRONG, GAINED, LOST, SAME_WRONG
 
 PSI_BINS = 10
@@ -27,12 +30,30 @@ LEAST_SHARE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A share of rows by what became of their predictions (`engine.states.pairs`)."""
+    """A share of rows by what became of their predictions (`engine.states.pairs`).
+
+    Of a binary task the rows of the negative class may have `negatives`, outcomes of their own.
+    """
 
     summary: str
     outcomes: tuple[int, ...]
     higher: bool
     aliases: tuple[str, ...] = ()
+    negatives: tuple[int, ...] | None = None
+
+    @property
+    def tasks(self) -> frozenset[TaskKind]:
+        """The tasks that have such rows."""
+        return CLASSIFICATION if self.negatives is None else BINARY
+
+    def mask(self, problem: Problem, view: PairedView) -> Bools:
+        """The rows that count, by true class and outcome."""
+        chosen = np.zeros(view.total.shape, bool)
+        chosen[:, list(self.outcomes)] = True
+        if self.negatives is not None:
+            chosen[1 - problem.positive] = False
+            chosen[1 - problem.positive, list(self.negatives)] = True
+        return chosen
 
 
 CHANGES = {
@@ -51,19 +72,31 @@ CHANGES = {
     "improvements": Change(
         "The share of rows that the baseline has wrong and the candidate right.", (GAINED,), True
     ),
+    # A positive that is predicted so now, or a negative that is not predicted so any more.
+    "flips_to_positive": Change(
+        "The share of rows that the candidate predicts positive and the baseline negative.",
+        (GAINED,),
+        False,
+        ("neg_to_pos", "neg_to_pos_flip_rate"),
+        negatives=(LOST,),
+    ),
+    "flips_to_negative": Change(
+        "The share of rows that the candidate predicts negative and the baseline positive.",
+        (LOST,),
+        False,
+        ("pos_to_neg", "pos_to_neg_flip_rate"),
+        negatives=(GAINED,),
+    ),
 }
 
 
 def _share_of(change: Change, problem: Problem, view: PairedView) -> Value:
-    by_outcome = with_left_out(view.by_bucket.sum(axis=1))
-    squares = view.squares.sum(axis=0)
-    chosen = list(change.outcomes)
-    own = float(squares[chosen].sum())
+    chosen = change.mask(problem, view)
     return ratio(
-        by_outcome[:, chosen].sum(-1),
-        by_outcome.sum(-1),
+        with_left_out(view.by_bucket[:, chosen].sum(-1)),
+        with_left_out(view.by_bucket.sum((1, 2))),
         "zero_weight",
-        squares=(own, float(np.delete(squares, chosen).sum())),
+        squares=(float(view.squares[chosen].sum()), float(view.squares[~chosen].sum())),
     )
 
 
@@ -72,7 +105,7 @@ for _name, _change in CHANGES.items():
         _name,
         Metric(
             _name,
-            CLASSIFICATION,
+            _change.tasks,
             pairs_of_hits,
             partial(_share_of, _change),
             higher_is_better=_change.higher,

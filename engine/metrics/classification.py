@@ -90,10 +90,11 @@ JACCARD_OF_ACCURACY = Map(_jaccard_of, lambda share: 2 * share / (1 + share))
 )
 def accuracy(problem: Problem, confusion: ConfusionView) -> Value:
     """The share of rows whose class was predicted."""
-    return _right(confusion)
+    return row_accuracy(confusion)
 
 
-def _right(confusion: ConfusionView) -> Value:
+def row_accuracy(confusion: ConfusionView) -> Value:
+    """The share of rows whose class was predicted, of which other metrics are functions."""
     hits = np.trace(confusion.squares, axis1=-2, axis2=-1)
     squares = (hits, confusion.squares.sum((-2, -1)) - hits)
     return ratio(confusion.hits.sum(-1), confusion.total, "zero_weight", squares=squares)
@@ -124,6 +125,7 @@ def _mean_recall(confusion: ConfusionView) -> Value:
     "balanced_accuracy_adjusted",
     tasks=CLASSIFICATION,
     needs=confusion_of,
+    bounds=(-1.0, 1.0),
     many=True,
 )
 def balanced_accuracy_adjusted(problem: Problem, confusion: ConfusionView) -> Value:
@@ -131,7 +133,9 @@ def balanced_accuracy_adjusted(problem: Problem, confusion: ConfusionView) -> Va
     plain = _mean_recall(confusion)
     chance = 1 / np.maximum((confusion.actual > 0).sum(-1), 1)
     values = (plain.values - chance) / (1 - chance)
-    return Value(values, (*plain.undefined, ("one_class", chance == 1)))
+    rows = confusion.actual[..., 0, :]
+    scarcest = np.where(rows > 0, rows, np.inf).min(-1)
+    return Value(values, (*plain.undefined, ("one_class", chance == 1)), support=scarcest)
 
 
 @metric(
@@ -161,11 +165,21 @@ def _of_positive(name: str, problem: Problem, confusion: ConfusionView) -> Value
 
 
 def _of_label(name: str, label: str, problem: Problem, confusion: ConfusionView) -> Value:
+    k = class_at(label, problem)
+    if k is None:
+        return unknown_class(confusion.total.shape)
+    return _of_class(name, confusion, k)
+
+
+def class_at(label: str, problem: Problem) -> int | None:
+    """The place of the class, or the label, that a metric's name has; None where there is none."""
     texts = [label_text(class_label) for class_label in problem.classes]
-    if label not in texts:
-        values = np.full(confusion.total.shape, np.nan)
-        return Value(values, (("unknown_class", np.ones(values.shape, bool)),))
-    return _of_class(name, confusion, texts.index(label))
+    return texts.index(label) if label in texts else None
+
+
+def unknown_class(shape: tuple[int, ...]) -> Value:
+    """The value of a class that the model does not have: [..., replicate]."""
+    return Value(np.full(shape, np.nan), (("unknown_class", np.ones(shape, bool)),))
 
 
 def label_text(label: object) -> str:
@@ -193,7 +207,7 @@ def average_over_classes(parts: Parts, average: str, confusion: ConfusionView) -
 
 def _jaccard_micro(problem: Problem, confusion: ConfusionView) -> Value:
     """All hits of all rows that are of a class or predicted so: a / (2 - a) of the accuracy a."""
-    value = _right(confusion)
+    value = row_accuracy(confusion)
     return replace(value, values=value.values / (2 - value.values), map=JACCARD_OF_ACCURACY)
 
 
@@ -248,9 +262,8 @@ def _register() -> None:
 
 def _for_label(name: str, label: str) -> Metric:
     def rows(problem: Problem) -> list[int]:
-        return [
-            k for k, class_label in enumerate(problem.classes) if label_text(class_label) == label
-        ]
+        k = class_at(label, problem)
+        return [] if k is None else [k]
 
     paired: dict[str, Any] = {"paired": pairs_of_hits, "hits_of": rows} if name == "recall" else {}
     return Metric(

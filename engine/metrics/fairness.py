@@ -5,9 +5,13 @@ value comes from the states of several slices, one for each group: `measure_grou
 `Metric.value`. Each rate that it compares is a metric of its own, a share of rows.
 
 References: fairlearn's `demographic_parity_difference` and its kin with `between_groups` and
-`worst_case`; where a group has no rate fairlearn leaves it out or counts it 0, and this module says
-which group it is and gives no number. Sources of the interval and of the debiased difference:
-`engine.statistics.disparity`.
+`worst_case`, and `MetricFrame.group_min`; where a group has no rate fairlearn leaves it out or
+counts it 0, and this module says which group it is and gives no number. `average_odds_difference`
+is the mean over two rates of the largest less the smallest: fairlearn's `equalized_odds_difference`
+with `agg="mean"`, and of two groups AIF360's `average_abs_odds_difference`; AIF360's own
+`average_odds_difference` has signs, so that gaps in opposite directions cancel, and a privileged
+group. Sources of the intervals and of the debiased difference: `engine.statistics.disparity` and
+`engine.statistics.extremes`.
 """
 
 from __future__ import annotations
@@ -28,7 +32,13 @@ from engine.metrics.rates import UNIT
 from engine.metrics.slices import Slices
 from engine.states import Family, Floats, PairFamily
 from engine.statistics import Share, Spread
-from engine.statistics.disparity import LargestDifference, Shares, SmallestRatio
+from engine.statistics.disparity import (
+    AverageDifference,
+    LargestDifference,
+    Shares,
+    SmallestRatio,
+)
+from engine.statistics.extremes import ExtremeShare
 
 # A group whose rows are all of one cluster says next to nothing of its true rate.
 NEXT_TO_NO_ROWS = 1e-9
@@ -40,11 +50,29 @@ NAMED = 5
 
 
 class How(StrEnum):
-    """What is made of the rates of the groups; the worst of several rates counts."""
+    """What is made of the rates of the groups.
+
+    Of several rates the most unequal one counts, or with AVERAGE all alike. MINIMUM and MAXIMUM
+    are the rate of one group, and have a single rate.
+    """
 
     DIFFERENCE = "difference"
     RATIO = "ratio"
     DEBIASED = "debiased"
+    AVERAGE = "average"
+    AVERAGE_DEBIASED = "average_debiased"
+    MINIMUM = "minimum"
+    MAXIMUM = "maximum"
+
+    @property
+    def is_extreme(self) -> bool:
+        """Whether it is the rate of a single group."""
+        return self in (How.MINIMUM, How.MAXIMUM)
+
+    @property
+    def is_average(self) -> bool:
+        """Whether it is a mean over several rates."""
+        return self in (How.AVERAGE, How.AVERAGE_DEBIASED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +123,8 @@ def fairness_metric(
         return tuple({family.key: family for family in families}.values())
 
     function = partial(_refuse_plain, name)
-    about: dict[str, Any] = {"higher_is_better": how is How.RATIO, "bounds": UNIT, **more}
+    higher = how in (How.RATIO, How.MINIMUM)
+    about: dict[str, Any] = {"higher_is_better": higher, "bounds": UNIT, **more}
     entry = Metric(name, BINARY, needs, function, **about)
     METRICS.add(name, entry, aliases=aliases)
     GROUPED[name] = Grouped(tuple(rates), how)
@@ -112,8 +141,9 @@ def measure_groups(name: str, problem: Problem, groups: Mapping[str, Slices]) ->
     """A fairness metric of one model on one slice, from the states of the slice's groups.
 
     Undefined, the first that holds: `nan_input`, a group has unusable predictions; `one_group`,
-    fewer than two groups have rows; `undefined_groups`, a group has no rate; `zero_rate`, a rate is
-    0 in all groups and has no ratio. Groups without rows do not count.
+    fewer than two groups have rows (where the worst group counts one is enough, and none is
+    `empty`); `undefined_groups`, a group has no rate; `zero_rate`, a rate is 0 in all groups and
+    has no ratio. Groups without rows do not count.
 
     Args:
         name: the metric's name or alias.
@@ -133,13 +163,24 @@ def measure_groups(name: str, problem: Problem, groups: Mapping[str, Slices]) ->
     if reason is not None:
         return GroupedValue(MetricValue(None, reason, detail=detail))
     kinds = tuple(_shares(rate, problem, present) for rate in grouped.rates)
-    value, detail = _worst(grouped, problem, present)
-    if grouped.how is How.RATIO:
-        return GroupedValue(MetricValue(value, detail=detail), SmallestRatio(kinds))
-    spread = LargestDifference(kinds)
-    if grouped.how is How.DEBIASED:
+    value, detail = _compare(grouped, problem, present)
+    spread = _spread(grouped.how, kinds)
+    if grouped.how in (How.DEBIASED, How.AVERAGE_DEBIASED):
+        assert isinstance(spread, LargestDifference | AverageDifference), "a difference has noise"
         value, detail = spread.debiased_value, f"{value:.4g} with its noise; {detail}"
     return GroupedValue(MetricValue(value, detail=detail), spread)
+
+
+def _spread(how: How, kinds: tuple[Shares, ...]) -> Spread:
+    """What is known of what is made of rates, from each rate of the groups."""
+    if how is How.RATIO:
+        return SmallestRatio(kinds)
+    if how.is_average:
+        return AverageDifference(kinds)
+    if how.is_extreme:
+        (rate,) = kinds
+        return ExtremeShare(Share(rate.hits, rate.trials, rate.df), how is How.MAXIMUM)
+    return LargestDifference(kinds)
 
 
 def _reason(
@@ -149,7 +190,9 @@ def _reason(
     bad = [group for group, on in groups.items() if on.counts[0].bad_scores]
     if bad:
         return "nan_input", f"unusable predictions for {_group_names(bad)}"
-    if len(groups) < 2:
+    if grouped.how.is_extreme and not groups:
+        return "empty", "no group has rows"
+    if len(groups) < 2 and not grouped.how.is_extreme:
         why = f"all rows are of {next(iter(groups))}" if groups else "no group has rows"
         return "one_group", f"{why}; at least two groups are compared"
     lacking = []
@@ -186,23 +229,31 @@ def _values(rate: ComparedRate, problem: Problem, groups: Mapping[str, Slices]) 
     return np.array([rate.metric.value(problem, on).value for on in groups.values()], np.float64)
 
 
-def _worst(grouped: Grouped, problem: Problem, groups: Mapping[str, Slices]) -> tuple[float, str]:
-    """The most unequal rate's difference or ratio, and the groups between which it lies."""
-    gaps = []
+def _compare(grouped: Grouped, problem: Problem, groups: Mapping[str, Slices]) -> tuple[float, str]:
+    """What is made of the groups' rates, and the groups between which they lie."""
+    figures = []
     names = list(groups)
     for rate in grouped.rates:
         values = _values(rate, problem, groups)
         low, high = int(values.argmin()), int(values.argmax())
         least, most = float(values[low]), float(values[high])
-        gap = least / most if grouped.how is How.RATIO else most - least
         detail = (
             f"{rate.words} from {least:.4g} for {names[low]} to {most:.4g} for {names[high]}"
             if least < most
             else f"{rate.words} is {least:.4g} in all groups"
         )
-        gaps.append((gap, detail))
+        figures.append((_figure(grouped.how, least, most), detail))
+    if grouped.how.is_average:
+        return sum(gap for gap, _ in figures) / len(figures), "; ".join(d for _, d in figures)
     worst = min if grouped.how is How.RATIO else max
-    return worst(gaps, key=lambda pair: pair[0])
+    return worst(figures, key=lambda pair: pair[0])
+
+
+def _figure(how: How, least: float, most: float) -> float:
+    """What is made of the smallest and the largest rate of the groups."""
+    if how.is_extreme:
+        return least if how is How.MINIMUM else most
+    return least / most if how is How.RATIO else most - least
 
 
 def _shares(rate: ComparedRate, problem: Problem, groups: Mapping[str, Slices]) -> Shares:
@@ -224,6 +275,8 @@ FALSE_POSITIVE_RATE = ComparedRate(METRICS.get("fpr"), "false positive rate", "n
 RECALL = ComparedRate(METRICS.get("recall"), "recall", "no positive rows")
 PRECISION = ComparedRate(METRICS.get("precision"), "precision", "no rows predicted positive")
 ACCURACY = ComparedRate(METRICS.get("accuracy"), "accuracy", NO_ROWS)
+SPECIFICITY = ComparedRate(METRICS.get("specificity"), "specificity", "no negative rows")
+FALSE_NEGATIVE_RATE = ComparedRate(METRICS.get("fnr"), "false negative rate", "no positive rows")
 
 _FAMILIES: tuple[tuple[str, tuple[ComparedRate, ...], str], ...] = (
     ("demographic_parity", (SELECTION_RATE,), "the selection rates"),
@@ -231,6 +284,8 @@ _FAMILIES: tuple[tuple[str, tuple[ComparedRate, ...], str], ...] = (
     ("equalized_odds", (RECALL, FALSE_POSITIVE_RATE), "the recalls or the false positive rates"),
     ("predictive_parity", (PRECISION,), "the precisions"),
     ("accuracy_parity", (ACCURACY,), "the accuracies"),
+    ("false_positive_rate", (FALSE_POSITIVE_RATE,), "the false positive rates"),
+    ("false_negative_rate", (FALSE_NEGATIVE_RATE,), "the false negative rates"),
 )
 _SUMMARIES = {
     How.DIFFERENCE: ("difference", "The largest less the smallest of {of} of the groups."),
@@ -240,7 +295,25 @@ _SUMMARIES = {
         "The largest less the smallest of {of} of the groups, freed of the noise.",
     ),
 }
-_ALIASES = {"demographic_parity_ratio": ["disparate_impact"]}
+_ALIASES = {
+    "demographic_parity_ratio": ["disparate_impact"],
+    "average_odds_difference": ["average_abs_odds_difference"],
+    **{
+        f"false_{kind}_rate_{end}": [f"{short}_{end}"]
+        for kind, short in (("positive", "fpr"), ("negative", "fnr"))
+        for end, _ in _SUMMARIES.values()
+    },
+}
+# The rate of the group that is worst off, and what else it is called.
+_EXTREMES: tuple[tuple[str, ComparedRate, How, tuple[str, ...]], ...] = (
+    ("accuracy_group_min", ACCURACY, How.MINIMUM, ("accuracy_score_group_min",)),
+    ("recall_group_min", RECALL, How.MINIMUM, ("recall_score_group_min",)),
+    ("precision_group_min", PRECISION, How.MINIMUM, ("precision_score_group_min",)),
+    ("selection_rate_group_min", SELECTION_RATE, How.MINIMUM, ()),
+    ("specificity_group_min", SPECIFICITY, How.MINIMUM, ("true_negative_rate_group_min",)),
+    ("fpr_group_max", FALSE_POSITIVE_RATE, How.MAXIMUM, ("false_positive_rate_group_max",)),
+    ("fnr_group_max", FALSE_NEGATIVE_RATE, How.MAXIMUM, ("false_negative_rate_group_max",)),
+)
 
 
 def _register() -> None:
@@ -248,6 +321,17 @@ def _register() -> None:
         for how, (end, summary) in _SUMMARIES.items():
             name, words = f"{stem}_{end}", summary.format(of=phrase)
             fairness_metric(name, rates, how, aliases=_ALIASES.get(name, ()), summary=words)
+    both = (FALSE_POSITIVE_RATE, RECALL)
+    gaps = "The mean of the gaps between the groups' false positive rates and between their recalls"
+    for name, how, end in (
+        ("average_odds_difference", How.AVERAGE, ""),
+        ("average_odds_difference_debiased", How.AVERAGE_DEBIASED, ", freed of the noise"),
+    ):
+        fairness_metric(name, both, how, aliases=_ALIASES.get(name, ()), summary=f"{gaps}{end}.")
+    for name, rate, how, aliases in _EXTREMES:
+        which = "smallest" if how is How.MINIMUM else "largest"
+        summary = f"The {which} {rate.words} of a group."
+        fairness_metric(name, [rate], how, aliases=aliases, summary=summary)
 
 
 _register()

@@ -1,17 +1,20 @@
 """Metrics of tasks whose rows have any number of labels.
 
-References: scikit-learn's `f1_score`, `jaccard_score`, `hamming_loss` and `accuracy_score` of
-indicator matrices, `label_ranking_average_precision_score`, `coverage_error`,
-`label_ranking_loss`, `log_loss`. As there, averages over labels take all labels of the model, and
-one that no row has and no row is predicted to have counts 0; averages over samples count a row
-without labels of both kinds 0. Labels of one score share the last of their places.
+References: scikit-learn's `precision_score`, `recall_score`, `f1_score`, `jaccard_score`,
+`hamming_loss` and `accuracy_score` of indicator matrices,
+`label_ranking_average_precision_score`, `coverage_error`, `label_ranking_loss`, `log_loss`. As
+there, averages over labels take all labels of the model, and one with nothing to divide by counts 0
+(no row has it and no row is predicted to have it; of a precision, none is predicted to), but where
+no label has anything to divide by. Averages over samples count such a row 0. A single label's
+figure is undefined then. Labels of one score share the last of their places.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +29,10 @@ from engine.metrics.base import (
     pairs_of,
     share_of,
 )
+from engine.metrics.basis import Counted, Map
+from engine.metrics.classification import F1_OF_JACCARD, class_at, unknown_class
 from engine.metrics.values import Value, ratio
-from engine.states import Floats, Ints, Labels, LabelsView, MomentsView, Scored
+from engine.states import Floats, Ints, Labels, LabelsView, MomentsView, PairedHitsOf, Scored
 
 UNIT = (0.0, 1.0)
 _EPS = float(np.finfo(np.float64).eps)
@@ -39,15 +44,33 @@ def _labels(problem: Problem) -> tuple[Labels]:
     return (Labels(problem.n_classes),)
 
 
-def _f1(hits: Floats, actual: Floats, predicted: Floats) -> Pair:
-    return 2 * hits, actual + predicted
+@dataclass(frozen=True, slots=True)
+class Fraction:
+    """A fraction of weights: its parts, from those of hits, of labels and of predictions.
+
+    `undefined` is the reason where there is nothing to divide by. Of one label it is a share of
+    rows, or what `map` makes of the Jaccard index, which is one.
+    """
+
+    parts: Callable[[Floats, Floats, Floats], Pair]
+    undefined: str
+    map: Map | None = None
 
 
 def _jaccard(hits: Floats, actual: Floats, predicted: Floats) -> Pair:
     return hits, actual + predicted - hits
 
 
-_FRACTIONS: dict[str, Callable[[Floats, Floats, Floats], Pair]] = {"f1": _f1, "jaccard": _jaccard}
+_FRACTIONS = {
+    "precision": Fraction(
+        lambda hits, actual, predicted: (hits, predicted), "no_predicted_positive"
+    ),
+    "recall": Fraction(lambda hits, actual, predicted: (hits, actual), "one_class"),
+    "f1": Fraction(
+        lambda hits, actual, predicted: (2 * hits, actual + predicted), "one_class", F1_OF_JACCARD
+    ),
+    "jaccard": Fraction(_jaccard, "one_class"),
+}
 
 
 def _or_zero(numerator: Floats, denominator: Floats) -> Floats:
@@ -57,18 +80,25 @@ def _or_zero(numerator: Floats, denominator: Floats) -> Floats:
 
 
 def _micro(name: str, problem: Problem, counts: LabelsView) -> Value:
-    parts = _FRACTIONS[name](counts.hits.sum(-1), counts.actual.sum(-1), counts.predicted.sum(-1))
-    return ratio(*parts, "one_class")
+    fraction = _FRACTIONS[name]
+    parts = fraction.parts(counts.hits.sum(-1), counts.actual.sum(-1), counts.predicted.sum(-1))
+    return ratio(*parts, fraction.undefined)
 
 
 def _macro(name: str, problem: Problem, counts: LabelsView) -> Value:
-    values = _or_zero(*_FRACTIONS[name](counts.hits, counts.actual, counts.predicted)).mean(-1)
-    return Value(values, (("one_class", (counts.actual + counts.predicted).sum(-1) == 0),))
+    fraction = _FRACTIONS[name]
+    numerator, denominator = fraction.parts(counts.hits, counts.actual, counts.predicted)
+    nothing = (fraction.undefined, denominator.sum(-1) == 0)
+    return Value(_or_zero(numerator, denominator).mean(-1), (nothing,))
 
 
 def _weighted_mean(name: str, problem: Problem, counts: LabelsView) -> Value:
-    of_label = _or_zero(*_FRACTIONS[name](counts.hits, counts.actual, counts.predicted))
-    return ratio((of_label * counts.actual).sum(-1), counts.actual.sum(-1), "one_class")
+    fraction = _FRACTIONS[name]
+    numerator, denominator = fraction.parts(counts.hits, counts.actual, counts.predicted)
+    of_label = _or_zero(numerator, denominator)
+    value = ratio((of_label * counts.actual).sum(-1), counts.actual.sum(-1), "one_class")
+    nothing = (fraction.undefined, denominator.sum(-1) == 0)
+    return replace(value, undefined=(*value.undefined, nothing))
 
 
 _AVERAGES: dict[str, tuple[Callable[[str, Problem, LabelsView], Value], str]] = {
@@ -81,6 +111,41 @@ _AVERAGES: dict[str, tuple[Callable[[str, Problem, LabelsView], Value], str]] = 
 }
 
 
+def _of_label(name: str, label: str, problem: Problem, counts: LabelsView) -> Value:
+    k = class_at(label, problem)
+    if k is None:
+        return unknown_class(counts.hits.shape[:-1])
+    fraction = _FRACTIONS[name]
+    of_one = [weights[..., k] for weights in (counts.hits, counts.actual, counts.predicted)]
+    value = ratio(*fraction.parts(*of_one), fraction.undefined)
+    hits, rows = (_jaccard if fraction.map else fraction.parts)(*(w[..., 0] for w in of_one))
+    return replace(value, basis=Counted.of_rows(hits, rows - hits), map=fraction.map)
+
+
+def _for_label(name: str, label: str) -> Metric:
+    """The metric `multilabel_<name>_label_<label>`."""
+
+    def pairs(problem: Problem) -> tuple[PairedHitsOf, ...]:
+        k = class_at(label, problem)
+        return () if k is None else (PairedHitsOf(k),)
+
+    # Only the rows that have the label are the same of two versions.
+    paired: dict[str, Any] = {"paired": pairs, "hits_of": _its_own} if name == "recall" else {}
+    return Metric(
+        f"multilabel_{name}_label_{label}",
+        MULTILABEL,
+        _labels,
+        partial(_of_label, name, label),
+        bounds=UNIT,
+        summary=f"The {name} of the label {label}.",
+        **paired,
+    )
+
+
+def _its_own(problem: Problem) -> list[int]:
+    return [1]
+
+
 def _register() -> None:
     for name in _FRACTIONS:
         for average, (function, summary) in _AVERAGES.items():
@@ -90,6 +155,8 @@ def _register() -> None:
             METRICS.add(
                 full, Metric(full, MULTILABEL, _labels, measure, bounds=UNIT, summary=about)
             )
+        # A label may be an empty text.
+        METRICS.add_pattern(rf"multilabel_{name}_label_(?P<label>.*)", partial(_for_label, name))
 
 
 _register()
@@ -108,7 +175,19 @@ def _scores(batch: Scored) -> Floats:
 def _of_row(name: str, batch: Scored) -> Floats:
     truth, predicted = batch.truth, _predicted_labels(batch)
     counts = [(truth & predicted).sum(1), truth.sum(1), predicted.sum(1)]
-    return _or_zero(*_FRACTIONS[name](*(count.astype(np.float64) for count in counts)))
+    return _or_zero(*_FRACTIONS[name].parts(*(count.astype(np.float64) for count in counts)))
+
+
+@mean_metric("multilabel_precision_samples", tasks=MULTILABEL, bounds=UNIT)
+def precision_of_row(batch: Scored, problem: Problem) -> Floats:
+    """The mean over rows of the share of the labels predicted that the row has."""
+    return _of_row("precision", batch)
+
+
+@mean_metric("multilabel_recall_samples", tasks=MULTILABEL, bounds=UNIT)
+def recall_of_row(batch: Scored, problem: Problem) -> Floats:
+    """The mean over rows of the share of the row's labels that are predicted."""
+    return _of_row("recall", batch)
 
 
 @mean_metric("multilabel_f1_samples", tasks=MULTILABEL, bounds=UNIT)

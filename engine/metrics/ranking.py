@@ -6,7 +6,8 @@ are over queries. A row of weight 0 is no row.
 
 Conventions, with the reference in brackets:
 
-- A label above 0 is relevant. A label below 0 leaves the metric undefined ("negative").
+- A label above 0 is relevant (`graded_relevance` has metrics that say from which label on). A label
+  below 0 leaves the metric undefined ("negative").
 - Of documents with one score the order is not known. Every metric is its mean over all orders of
   those (McSherry and Najork 2008), so that the order of rows does not matter.
 - ndcg: the gain is the relevance itself, the discount log2 of the place (scikit-learn's
@@ -215,7 +216,7 @@ def query_metric(
     )
 
 
-_AT_K: dict[str, tuple[Callable[[int, Queries], Floats], str]] = {
+AT_K: dict[str, tuple[Callable[[int, Queries], Floats], str]] = {
     "ndcg": (ndcg, "The mean over queries of the normalised gain of the first {k} places."),
     "dcg": (dcg, "The mean over queries of the discounted gain of the first {k} places."),
     "mrr": (
@@ -236,7 +237,7 @@ _AT_K: dict[str, tuple[Callable[[int, Queries], Floats], str]] = {
 
 
 def _at(name: str, k: str) -> Metric:
-    function, summary = _AT_K[name]
+    function, summary = AT_K[name]
     of_queries = partial(function, min(int(k), ALL))
     bounds = (0.0, np.inf) if name == "dcg" else UNIT
     entry = query_metric(f"{name}_at_{k}", of_queries, summary.format(k=k), bounds)
@@ -244,7 +245,7 @@ def _at(name: str, k: str) -> Metric:
 
 
 def _register() -> None:
-    for name in _AT_K:
+    for name in AT_K:
         METRICS.add_pattern(rf"{name}_at_(?P<k>[1-9][0-9]*)", partial(_at, name))
     gain = "The mean over queries of the normalised discounted cumulative gain."
     METRICS.add("ndcg", query_metric("ndcg", partial(ndcg, ALL), gain), aliases=["ndcg_score"])

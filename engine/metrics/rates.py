@@ -125,8 +125,10 @@ def _youden(problem: Problem, confusion: ConfusionView) -> Value:
     hits, misses, kept, taken = (_cells(problem, matrix, (cell,)) for cell in (TP, FN, TN, FP))
     with np.errstate(divide="ignore", invalid="ignore"):
         values = hits / (hits + misses) + kept / (kept + taken) - 1
-    lacking = (hits + misses == 0) | (kept + taken == 0)
-    return Value(values, (("one_class", lacking),))
+    positives, negatives = hits + misses, kept + taken
+    lacking = (positives == 0) | (negatives == 0)
+    scarcest = np.minimum(positives, negatives)[..., 0]
+    return Value(values, (("one_class", lacking),), support=scarcest)
 
 
 def _count(cell: Cell, problem: Problem, confusion: ConfusionView) -> Value:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.metrics.base import BINARY, MULTICLASS, Problem, metric
+from engine.metrics.base import BINARY, Problem, metric
 from engine.metrics.basis import Known
 from engine.metrics.values import Value
 from engine.states import Bools, Floats, PairedScores, Scores, ScoresView
@@ -28,10 +28,6 @@ def _scores(problem: Problem) -> tuple[Scores]:
 def pairs_of_scores(problem: Problem) -> tuple[PairedScores]:
     """The states by which areas under the ROC curve are compared."""
     return (PairedScores(problem.positive),)
-
-
-def _scores_of_each(problem: Problem) -> tuple[Scores, ...]:
-    return tuple(Scores(k) for k in range(problem.n_classes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,45 +155,6 @@ def delong(view: ScoresView) -> Known:
     return Known(np.where(enough, np.sqrt(variance), np.nan), np.where(enough, df, np.nan))
 
 
-def _ovr(problem: Problem, views: tuple[ScoresView, ...], *, by_prevalence: bool) -> Value:
-    areas = np.stack([area_under_roc(view) for view in views])
-    shares = np.ones_like(areas)
-    if by_prevalence:
-        shares = np.stack([view.positive.sum(-1) for view in views])
-    shares = shares / shares.sum(0)
-    missing: Bools = np.any([Below.of(view).one_class for view in views], axis=0)
-    bound = sum(share * roc_bound(view) for share, view in zip(shares[:, 0], views, strict=True))
-    support = min(scarcest(view) for view in views)
-    values = (areas * shares).sum(0)
-    return Value(values, (("one_class", missing),), float(bound), support=support)
-
-
-@metric(
-    "roc_auc_ovr",
-    tasks=MULTICLASS,
-    needs=_scores_of_each,
-    aliases=["roc_auc_ovr_macro"],
-    needs_scores=True,
-    bounds=UNIT,
-)
-def roc_auc_ovr(problem: Problem, *views: ScoresView) -> Value:
-    """The mean area under the ROC curves of each class against the others."""
-    return _ovr(problem, views, by_prevalence=False)
-
-
-@metric(
-    "roc_auc_ovr_weighted",
-    tasks=MULTICLASS,
-    needs=_scores_of_each,
-    needs_scores=True,
-    mlflow="roc_auc",
-    bounds=UNIT,
-)
-def roc_auc_ovr_weighted(problem: Problem, *views: ScoresView) -> Value:
-    """The mean of the one-against-others ROC areas, weighted by how frequent the classes are."""
-    return _ovr(problem, views, by_prevalence=True)
-
-
 @metric(
     "average_precision",
     tasks=BINARY,
@@ -210,6 +167,18 @@ def roc_auc_ovr_weighted(problem: Problem, *views: ScoresView) -> Value:
 )
 def average_precision(problem: Problem, view: ScoresView) -> Value:
     """The mean of the precisions at the scores of the positives, from the highest score down."""
+    return mean_precision(view)
+
+
+def mean_precision(view: ScoresView) -> Value:
+    """The average precision: the mean of the precisions at the scores of the positives."""
+    if "mean_precision" not in view.made:
+        view.made["mean_precision"] = _mean_precision(view)
+    precision: Value = view.made["mean_precision"]
+    return precision
+
+
+def _mean_precision(view: ScoresView) -> Value:
     below, total = Below.of(view), Below.of(view).positives
     # What is at or above a score, itself with it.
     hits = (total[..., None] - below.positive) + view.positive

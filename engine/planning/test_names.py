@@ -8,7 +8,7 @@ from dataclasses import replace
 from engine.core.registry import nearest
 from engine.core.vocabulary import ModelTest, TaskKind
 from engine.kinds import Setting, kind_of
-from engine.kinds.metric import OF_CLASS, PER_CLASS
+from engine.kinds.metric import stem_of_each
 from engine.metrics import METRICS
 
 
@@ -42,9 +42,8 @@ def free_name(name: str, taken: Set[str]) -> str:
 
 def metric_mistake(name: str, task: TaskKind) -> str | None:
     """Why a metric cannot be asked for in a task; None when it can."""
-    stem = name.removesuffix(PER_CLASS)
-    known = f"{stem}{OF_CLASS}0" if name.endswith(PER_CLASS) else name
-    metric = METRICS.find(known)
+    stem = stem_of_each(name)
+    metric = METRICS.find(name if stem is None else f"{stem}0")
     fitting = sorted(candidate.name for candidate in METRICS if task in candidate.tasks)
     if metric is None:
         close = nearest(name, METRICS.names(aliases=True))

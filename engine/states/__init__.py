@@ -46,9 +46,17 @@ from engine.states.dense import (
 )
 from engine.states.labels import Labels, LabelsView, LabelTally
 from engine.states.one_vs_one import PairScores
-from engine.states.pairs import Pair, PairedHits, PairedMean, PairedView, PairFamily, PairTally
+from engine.states.pairs import (
+    Pair,
+    PairedHits,
+    PairedHitsOf,
+    PairedMean,
+    PairedView,
+    PairFamily,
+    PairTally,
+)
 from engine.states.queries import PairedQueryMean, Queries, QueryMean
-from engine.states.score_histogram import EXACT_SCORES, ScoreHistogram, Scores
+from engine.states.score_histogram import EXACT_SCORES, ScoreHistogram, Scores, TopScores
 from engine.states.score_pairs import PairedScores, ScorePairs, ScorePairsView
 from engine.states.score_views import ScoreBlock, ScoresView, score_blocks
 from engine.states.tally import Confusion, ConfusionView, Tally
@@ -85,6 +93,7 @@ __all__ = [
     "PairScores",
     "PairTally",
     "PairedHits",
+    "PairedHitsOf",
     "PairedMean",
     "PairedQueryMean",
     "PairedScores",
@@ -102,6 +111,7 @@ __all__ = [
     "States",
     "Sums",
     "Tally",
+    "TopScores",
     "ValueCounts",
     "ValueHistogram",
     "Values",

@@ -75,6 +75,15 @@ class Scored:
         value: V = self._cache[key]
         return value
 
+    def has_class(self, k: int) -> Bools:
+        """Which rows are of class k; of a multilabel task, which have label k."""
+        return _of_class(self.truth, k)
+
+    def says_class(self, k: int) -> Bools:
+        """Which rows are predicted to be of class k, or to have label k."""
+        assert self.predicted is not None, "needs predicted classes"
+        return _of_class(self.predicted, k)
+
     def at(self, rows: Ints) -> Scored:
         """The batch of these rows."""
         return Scored(
@@ -86,6 +95,10 @@ class Scored:
             self.unweighted,
             None if self.query is None else self.query[rows],
         )
+
+
+def _of_class(classes: NDArray[Any], k: int) -> Bools:
+    return np.asarray(classes[:, k] != 0 if classes.ndim > 1 else classes == k)
 
 
 class States(ABC):

@@ -7,7 +7,7 @@ own. They add up, and are kept, as all states do.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -131,6 +131,37 @@ class PairedHits(PairFamily):
         outcome = np.select([was & now, was, now], [BOTH_RIGHT, LOST, GAINED], wrong)
         cells: Ints = (bucket * self.n_classes + truth) * len(OUTCOMES) + outcome
         return cells
+
+
+@dataclass(frozen=True, slots=True)
+class PairedHitsOf(PairFamily):
+    """`PairedHits` of one class against the others (1 and 0), or of one label of several."""
+
+    class_index: int
+
+    @property
+    def key(self) -> str:
+        return f"paired_hits_of({self.class_index})"
+
+    def zero(self, n_groups: int = 0) -> PairTally:
+        return PairedHits(2).zero(n_groups)
+
+    def of(self, batch: Pair, groups: Ints, n_groups: int) -> PairTally:
+        against = batch.candidate.once(self.key, lambda: self._against_others(batch))
+        return PairedHits(2).of(against, groups, n_groups)
+
+    def _against_others(self, batch: Pair) -> Pair:
+        baseline, candidate = (
+            replace(
+                side,
+                truth=side.has_class(self.class_index).astype(np.int64),
+                scores=None,
+                predicted=side.says_class(self.class_index).astype(np.int64),
+                _cache={},
+            )
+            for side in (batch.baseline, batch.candidate)
+        )
+        return Pair(baseline, candidate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ def _grid() -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Scores(Family):
-    """The score histogram of one class against the others."""
+    """The score histogram of one class against the others, or of one label's rows and the rest."""
 
     class_index: int
 
@@ -218,6 +218,33 @@ class Scores(Family):
         assert batch.scores is not None, "a score histogram needs scores"
         return Ranked.of(
             batch.scores[:, self.class_index],
-            2 * batch.bucket + (batch.truth == self.class_index),
+            2 * batch.bucket + batch.has_class(self.class_index),
+            None if batch.unweighted else batch.weight,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TopScores(Family):
+    """The histogram of the predicted class's score, of the rows that are right and the others."""
+
+    @property
+    def key(self) -> str:
+        return "scores(top)"
+
+    def zero(self, n_groups: int = 0) -> ScoreHistogram:
+        return ScoreHistogram.none(n_groups)
+
+    def of(self, batch: Scored, groups: Ints, n_groups: int) -> ScoreHistogram:
+        if len(batch) == 0:
+            return self.zero(n_groups)
+        ranked = batch.once(self.key, lambda: self._rank(batch))
+        return ScoreHistogram(*histogram_of(ranked, ScoreHistogram.rule(), groups, n_groups))
+
+    def _rank(self, batch: Scored) -> Ranked:
+        assert batch.scores is not None, "a score histogram needs scores"
+        assert batch.predicted is not None, "the predicted class's score needs that class"
+        return Ranked.of(
+            batch.scores[np.arange(len(batch)), batch.predicted],
+            2 * batch.bucket + (batch.truth == batch.predicted),
             None if batch.unweighted else batch.weight,
         )

@@ -266,7 +266,7 @@ class _Rows:
 
 @dataclass(frozen=True, slots=True)
 class PairedScores(PairFamily):
-    """The scores of one class with both models, of its rows and of the others."""
+    """The scores of one class, or label, with both models, of its rows and of the others."""
 
     class_index: int
     simple_only: ClassVar[bool] = True
@@ -316,6 +316,6 @@ class PairedScores(PairFamily):
         assert theirs is not None, "pairs of scores need scores"
         candidate, baseline = (order_of(scores[:, self.class_index]) for scores in (ours, theirs))
         pairs = (_FIRST + (candidate << _BITS) + baseline).view(np.float64)
-        label = (batch.candidate.truth == self.class_index).astype(np.int64)
+        label = batch.candidate.has_class(self.class_index).astype(np.int64)
         weight = None if batch.candidate.unweighted else batch.candidate.weight
         return _Rows(pairs, hashes_of(pairs), label, weight)

@@ -105,6 +105,52 @@ class LargestDifference(Spread):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class AverageDifference(Spread):
+    """The mean, over kinds of shares, of the largest share less the smallest.
+
+    Each kind is held between its own limits, with an equal part of what may err (Bonferroni): then
+    the mean lies between the means of the limits, however the kinds hang together.
+    """
+
+    kinds: tuple[Shares, ...]
+
+    @property
+    def value(self) -> float:
+        return sum(float(np.ptp(kind.values)) for kind in self.kinds) / len(self.kinds)
+
+    @property
+    def debiased_value(self) -> float:
+        """The mean gap freed of its noise, though not below what is surely there."""
+        surely, _ = self.interval(SURE)
+        return max(float(surely), sum(map(debiased_gap, self.kinds)) / len(self.kinds))
+
+    def interval(self, level: float) -> Interval:
+        tail = (1 - level) / 2
+        return self._least(tail), self._most(tail)
+
+    def p_below(self, limit: float) -> float:
+        if not 0 < limit < 1:
+            return 1.0 if limit <= 0 else 0.0
+        return _tail_where(lambda tail: limit - self._most(tail))
+
+    def p_above(self, limit: float) -> float:
+        if not 0 <= limit < 1:
+            return 0.0 if limit < 0 else 1.0
+        tail = _tail_where(lambda tail: self._least(tail) - limit)
+        return _in_either_direction(tail, _pairs(self.kinds), self.value, limit)
+
+    def _least(self, tail: float) -> float:
+        return sum(kind._least(tail / len(self.kinds)) for kind in self._alone) / len(self.kinds)
+
+    def _most(self, tail: float) -> float:
+        return sum(kind._most(tail / len(self.kinds)) for kind in self._alone) / len(self.kinds)
+
+    @property
+    def _alone(self) -> tuple[LargestDifference, ...]:
+        return tuple(LargestDifference((kind,)) for kind in self.kinds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SmallestRatio(Spread):
     """The smallest share over the largest; of several kinds of shares, where that is less.
 

@@ -46,6 +46,8 @@ NAMES = (
     "mce_quantile",
     "ece_quantile_4",
     "mce_quantile_3",
+    "ece_top_label",
+    "ece_top_label_4",
 )
 
 

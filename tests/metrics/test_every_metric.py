@@ -27,10 +27,13 @@ PROBLEMS = {
 }
 OF_PATTERNS = {
     BINARY: ["roc_auc_max_fpr_0.2", "precision_at_recall_0.5", "ece_4", "f1_at_threshold_0.7",
-             "recall_class_0"],
-    MULTICLASS: ["top_2_accuracy", "recall_class_b"],
+             "recall_class_0", "roc_auc_class_0", "ece_top_label_5"],
+    MULTICLASS: ["top_2_accuracy", "recall_class_b", "roc_auc_class_c",
+                 "average_precision_class_a", "specificity_class_b", "ece_top_label_9"],
+    MULTILABEL: ["multilabel_recall_label_x", "multilabel_f1_label_y", "multilabel_roc_auc_label_z",
+                 "multilabel_precision_label_x", "multilabel_average_precision_label_y"],
     REGRESSION: ["d2_tweedie_1.5", "d2_pinball_0.3", "mean_pinball_loss_0.7"],
-    RANKING: ["ndcg_at_3"],
+    RANKING: ["ndcg_at_3", "ndcg_exp_at_3", "map_at_3_relevance_2", "hit_rate_at_2_relevance_2"],
 }  # fmt: skip
 CASES = ("ordinary", "one class", "constant", "perfect", "weightless", "zeros", "negative")
 GROUPS = 3

@@ -15,6 +15,7 @@ import engine.states.score_histogram as ranking
 from engine.core.vocabulary import RowCounts
 from engine.metrics import METRICS, SliceStates, spread_of
 from engine.states import BUCKETS, Pair, PairFamily, decode
+from tests.fixtures.mid_p import mid_p_interval
 
 Rows = Any
 Oracle = Callable[[Rows, Rows], float | str]
@@ -50,8 +51,15 @@ ORACLES: dict[str, Oracle] = {
     "improvements": share(
         lambda rows, base: (rows.predicted == rows.truth) & (base.predicted != rows.truth)
     ),
+    "flips_to_positive": share(
+        lambda rows, base: (rows.predicted == rows.positive) & (base.predicted != rows.positive)
+    ),
+    "flips_to_negative": share(
+        lambda rows, base: (rows.predicted != rows.positive) & (base.predicted == rows.positive)
+    ),
     "score_psi": psi,
 }
+SHARES = tuple(name for name in ORACLES if name != "score_psi")
 PATTERNS: dict[str, Callable[..., float | str]] = {}
 
 
@@ -134,8 +142,31 @@ def test_a_version_against_itself_has_no_change(random_rows: Any) -> None:
         "agreement": 1.0,
         "regressions": 0.0,
         "improvements": 0.0,
+        "flips_to_positive": 0.0,
+        "flips_to_negative": 0.0,
         "score_psi": 0.0,
     }
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+def test_flips_in_both_directions_are_all_flips(random_rows: Any, positive: int) -> None:
+    rows = random_rows(3, 200, classes=("no", "yes"), weights="random", positive=positive)
+    base = replace(rows, scores=random_rows(9, 200, classes=("no", "yes")).scores)
+    up, down, both = (
+        METRICS.get(name).value(rows.problem, states_of(name, rows, base)).value
+        for name in ("neg_to_pos", "pos_to_neg", "flip_rate")
+    )
+    assert min(up, down) > 0
+    assert up + down == pytest.approx(both)
+
+
+def test_flips_have_the_interval_of_a_share(random_rows: Any) -> None:
+    rows = random_rows(3, 200, classes=("no", "yes"))
+    base = replace(rows, scores=random_rows(9, 200, classes=("no", "yes")).scores)
+    for name in ("flips_to_positive", "flips_to_negative"):
+        spread = spread_of(METRICS.get(name), rows.problem, states_of(name, rows, base))
+        flips = round(ORACLES[name](rows, base) * 200)
+        assert spread.interval(0.95) == pytest.approx(mid_p_interval(flips, 200))
 
 
 def test_an_empty_bin_costs_the_least_share(rows_from: Any) -> None:
@@ -150,7 +181,7 @@ def test_an_empty_bin_costs_the_least_share(rows_from: Any) -> None:
 def test_a_replicate_is_the_share_without_its_bucket(random_rows: Any, weights: str) -> None:
     rows = random_rows(1, 150, classes=(0, 1), weights=weights)
     base = replace(rows, scores=random_rows(9, 150, classes=(0, 1)).scores)
-    for name in ("flip_rate", "agreement", "regressions", "improvements"):
+    for name in SHARES:
         states = states_of(name, rows, base)
         replicates = METRICS.get(name).figures(rows.problem, states).replicates[0]
         for b in (0, 9, 19):

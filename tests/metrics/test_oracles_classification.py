@@ -108,6 +108,29 @@ def one_against_one(rows: Rows, *, by_prevalence: bool) -> float | str:
     return float(np.average(areas, weights=frequency if by_prevalence else None))
 
 
+AREAS = {"roc_auc": sk.roc_auc_score, "average_precision": sk.average_precision_score}
+
+
+def has_area(name: str, own: np.ndarray) -> bool:
+    return own.any() and not (name == "roc_auc" and own.all())
+
+
+def area(name: str, average: str, rows: Rows) -> float | str:
+    """The area of each class against the others, on binarized labels."""
+    binarized = np.eye(len(rows.classes), dtype=int)[rows.truth]
+    if average != "micro" and not all(has_area(name, own) for own in binarized.T):
+        return "one_class"
+    return AREAS[name](binarized, rows.scores, average=average, sample_weight=rows.weight)
+
+
+def area_of_label(name: str, rows: Rows, label: str) -> float | str:
+    k = [label_text(each) for each in rows.classes].index(label)
+    own = rows.truth == k
+    if not has_area(name, own):
+        return "one_class"
+    return AREAS[name](own, rows.scores[:, k], sample_weight=rows.weight)
+
+
 def ks(rows: Rows) -> float | str:
     if not both_classes(rows):
         return "one_class"
@@ -288,6 +311,49 @@ def ratio_of_sums(rows: Rows) -> float | str:
     return (rows.weight * said(rows)).sum() / rows.weight[actual(rows)].sum()
 
 
+def top_label(rows: Rows, bins: str = "15") -> float:
+    """The confidence in the predicted class against whether it is right, bin by bin."""
+    confidence = rows.scores[np.arange(len(rows)), rows.predicted]
+    right = rows.predicted == rows.truth
+    place = np.digitize(confidence, np.linspace(0, 1, int(bins) + 1)[1:-1], right=True)
+    total = 0.0
+    for bin_ in set(place):
+        of, weight = place == bin_, rows.weight[place == bin_]
+        gap = np.average(confidence[of], weights=weight) - np.average(right[of], weights=weight)
+        total += weight.sum() * abs(gap)
+    return total / rows.weight.sum()
+
+
+def one_class_matrices(rows: Rows, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+    """True negatives and false positives of each class."""
+    matrices = sk.multilabel_confusion_matrix(
+        rows.truth, rows.predicted, labels=labels, sample_weight=rows.weight
+    )
+    return matrices[:, 0, 0], matrices[:, 0, 1]
+
+
+def specificity(average: str, rows: Rows) -> float | str:
+    if average == "micro":
+        spared, false = one_class_matrices(rows, np.arange(len(rows.classes)))
+        return spared.sum() / (spared + false).sum()
+    if len(set(rows.truth)) == 1:
+        return "one_class"
+    labels = np.union1d(rows.truth, rows.predicted)
+    spared, false = one_class_matrices(rows, labels)
+    support = [rows.weight[rows.truth == k].sum() for k in labels]
+    return float(
+        np.average(spared / (spared + false), weights=support if average == "weighted" else None)
+    )
+
+
+def specificity_of_label(rows: Rows, label: str) -> float | str:
+    k = [label_text(each) for each in rows.classes].index(label)
+    if (rows.truth == k).all():
+        return "one_class"
+    (spared,), (false,) = one_class_matrices(rows, [k])
+    return spared / (spared + false)
+
+
 def youden(rows: Rows) -> float | str:
     recall = rate("tp", "tp fn", "one_class", rows)
     specificity = rate("tn", "tn fp", "one_class", rows)
@@ -318,6 +384,11 @@ ORACLES: dict[str, Oracle] = {
     "cost": no_costs,
     "roc_auc_ovo": partial(one_against_one, by_prevalence=False),
     "roc_auc_ovo_weighted": partial(one_against_one, by_prevalence=True),
+    "roc_auc_ovr_micro": partial(area, "roc_auc", "micro"),
+    **{
+        f"average_precision_{each}": partial(area, "average_precision", each)
+        for each in ("macro", "weighted", "micro")
+    },
     "ks_statistic": ks,
     "gini": gini,
     "pr_auc_trapezoid": trapezoid,
@@ -328,7 +399,11 @@ ORACLES: dict[str, Oracle] = {
     "mce": partial(mce, "uniform"),
     "ece_quantile": partial(ece, "quantile"),
     "mce_quantile": partial(mce, "quantile"),
+    "ece_top_label": top_label,
     "calibration_ratio": ratio_of_sums,
+    **{
+        f"specificity_{each}": partial(specificity, each) for each in ("macro", "weighted", "micro")
+    },
 }
 
 SHARE = r"0?\.[0-9]*[1-9][0-9]*|1(?:\.0+)?|[1-9](?:\.[0-9]+)?[eE]-0*[1-9][0-9]*"
@@ -339,6 +414,7 @@ BINS = r"(?P<bins>[1-9][0-9]{0,2})"
 
 PATTERNS: dict[str, Callable[..., float | str]] = {
     r"jaccard_class_(?P<label>.*)": jaccard_of_label,
+    **{rf"{name}_class_(?P<label>.*)": partial(area_of_label, name) for name in AREAS},
     rf"fbeta_{BETA}(?:_(?P<average>macro|micro|weighted))?": fbeta,
     rf"roc_auc_max_fpr_(?P<limit>{SHARE})": partial_auc,
     rf"precision_at_recall_(?P<target>{SHARE})": precision_at_recall,
@@ -351,6 +427,8 @@ PATTERNS: dict[str, Callable[..., float | str]] = {
         rf"{name}_at_threshold_(?P<threshold>{NUMBER})": partial(at_threshold, name)
         for name in AT_THRESHOLD
     },
+    r"specificity_class_(?P<label>.*)": specificity_of_label,
+    rf"ece_top_label_{BINS}": top_label,
     rf"ece_{BINS}": partial(ece, "uniform"),
     rf"mce_{BINS}": partial(mce, "uniform"),
     rf"ece_quantile_{BINS}": partial(ece, "quantile"),
@@ -369,8 +447,14 @@ OF_CURVES = (
     "capture_rate_at_1",
 )
 OF_BINS = ("ece_4", "mce_100", "ece_quantile_3", "mce_quantile_5")
+MULTICLASS_ONLY = frozenset(
+    name for name in ORACLES if name.startswith(("roc_auc_ov", "average_precision_"))
+)
 BINARY_ONLY = frozenset(
-    name for name in ORACLES if not name.startswith(("jaccard_", "cohen", "roc_auc_ovo", "cost"))
+    name
+    for name in ORACLES
+    if not name.startswith(("jaccard_", "cohen", "cost", "specificity_", "ece_top_label"))
+    and name not in MULTICLASS_ONLY
 )
 
 
@@ -381,10 +465,13 @@ def examples(rows: Rows) -> list[str]:
     binary = rows.problem.task is TaskKind.BINARY
     names = [f"jaccard_class_{label_text(rows.classes[0])}", "fbeta_2_macro", "fbeta_2_micro"]
     names += ["fbeta_0.5_weighted"]
+    names += [f"{name}_class_{label_text(rows.classes[-1])}" for name in (*AREAS, "specificity")]
+    names += ["ece_top_label_7"]
     for name in ORACLES:
         # Of ten classes there are ninety histograms: those are held to it once, elsewhere.
         of_many = name.startswith("roc_auc_ovo")
-        if not (name in BINARY_ONLY and not binary) and not (of_many and len(rows.classes) != 3):
+        other_task = name in (MULTICLASS_ONLY if binary else BINARY_ONLY)
+        if not other_task and not (of_many and len(rows.classes) != 3):
             names.append(name)
     if binary:
         names += ["fbeta_2", "fbeta_0.5", *OF_CURVES, *OF_BINS]

@@ -34,6 +34,8 @@ from engine.metrics import (
     measure_groups,
 )
 from engine.statistics.disparity import LargestDifference, SmallestRatio
+from engine.statistics.extremes import ExtremeShare
+from tests.fixtures.mid_p import mid_p_interval
 
 Rows = Any
 Groups = dict[str, Rows]
@@ -55,7 +57,7 @@ def of_fairlearn(function: Callable[..., float], groups: Groups) -> float:
 
 
 def of_frame(metric: Callable[..., float], how: str) -> Callable[[Groups], float]:
-    """The difference or ratio of a metric between groups, by fairlearn's frame."""
+    """What is made of a metric of each group, by fairlearn's frame."""
 
     def compared(truth: Any, predicted: Any, *, sensitive_features: Any, sample_weight: Any) -> Any:
         frame = fair.MetricFrame(
@@ -65,7 +67,7 @@ def of_frame(metric: Callable[..., float], how: str) -> Callable[[Groups], float
             sensitive_features=sensitive_features,
             sample_params={"sample_weight": sample_weight},
         )
-        return frame.difference() if how == "difference" else frame.ratio()
+        return getattr(frame, how)()
 
     return partial(of_fairlearn, compared)
 
@@ -74,8 +76,18 @@ Oracle = Callable[[Groups], float]
 
 NAMED: dict[str, Oracle] = {
     name: partial(of_fairlearn, getattr(fair, name))
-    for stem in ("demographic_parity", "equal_opportunity", "equalized_odds")
+    for stem in (
+        "demographic_parity",
+        "equal_opportunity",
+        "equalized_odds",
+        "false_positive_rate",
+        "false_negative_rate",
+    )
     for name in (f"{stem}_difference", f"{stem}_ratio")
+} | {
+    "average_odds_difference": partial(
+        of_fairlearn, partial(fair.equalized_odds_difference, agg="mean")
+    )
 }
 FRAMES: dict[str, Oracle] = {
     f"{stem}_{how}": of_frame(metric, how)
@@ -84,6 +96,17 @@ FRAMES: dict[str, Oracle] = {
         ("accuracy_parity", sk.accuracy_score),
     )
     for how in ("difference", "ratio")
+} | {
+    f"{name}_{how}": of_frame(metric, how)
+    for name, metric, how in (
+        ("accuracy", sk.accuracy_score, "group_min"),
+        ("recall", sk.recall_score, "group_min"),
+        ("precision", sk.precision_score, "group_min"),
+        ("selection_rate", fair.selection_rate, "group_min"),
+        ("specificity", fair.true_negative_rate, "group_min"),
+        ("fpr", fair.false_positive_rate, "group_max"),
+        ("fnr", fair.false_negative_rate, "group_max"),
+    )
 }
 # Fairlearn has nothing like these; with many rows in each group the noise is next to nothing.
 DEBIASED: dict[str, Oracle] = {
@@ -133,7 +156,7 @@ def test_every_fairness_metric_has_an_oracle_and_is_a_metric() -> None:
         metric = METRICS.get(name)
         assert metric.tasks == {TaskKind.BINARY}
         assert metric.bounds == (0.0, 1.0)
-        assert metric.higher_is_better is (grouped.how is How.RATIO)
+        assert metric.higher_is_better is (grouped.how in (How.RATIO, How.MINIMUM))
         assert [family.key for family in metric.needs(PROBLEM)] == ["confusion(2)"]
     assert METRICS.canonical("disparate_impact") == "demographic_parity_ratio"
 
@@ -183,10 +206,15 @@ def test_small_groups(measure: Any, rows_from: Any, drawn: Any) -> None:
     }
     assume(len(groups) > 1)
     cells = np.array([each[:4] for each in drawn if sum(each[:4])])
+    positives, negatives, chosen = (
+        (cells[:, which].sum(1) == 0).any() for which in ([0, 1], [2, 3], [0, 2])
+    )
     lacks = {
-        "equal_opportunity": (cells[:, :2].sum(1) == 0).any(),
-        "predictive_parity": (cells[:, [0, 2]].sum(1) == 0).any(),
-        "equalized_odds": ((cells[:, :2].sum(1) == 0) | (cells[:, 2:].sum(1) == 0)).any(),
+        **dict.fromkeys(("equal_opportunity", "false_negative_rate"), positives),
+        **dict.fromkeys(("recall_group", "fnr_group"), positives),
+        **dict.fromkeys(("false_positive_rate", "specificity_group", "fpr_group"), negatives),
+        **dict.fromkeys(("predictive_parity", "precision_group"), chosen),
+        **dict.fromkeys(("equalized_odds", "average_odds"), positives or negatives),
     }
     zero = {
         "demographic_parity": not cells[:, [0, 2]].any(),
@@ -194,6 +222,8 @@ def test_small_groups(measure: Any, rows_from: Any, drawn: Any) -> None:
         "predictive_parity": not cells[:, 0].any(),
         "equalized_odds": not (cells[:, 0].any() and cells[:, 2].any()),
         "accuracy_parity": not cells[:, [0, 3]].any(),
+        "false_positive_rate": not cells[:, 2].any(),
+        "false_negative_rate": not cells[:, 1].any(),
     }
     for name, oracle in (NAMED | FRAMES).items():
         stem, _, how = name.rpartition("_")
@@ -265,6 +295,75 @@ def test_one_group_and_none(by_groups: Any, rows_from: Any) -> None:
         found = by_groups("accuracy_parity_difference", groups)
         assert (found.value.value, found.value.reason) == (None, "one_group")
         assert found.spread is None
+
+
+def test_the_worst_group_may_be_the_only_one(by_groups: Any, rows_from: Any) -> None:
+    alone = {"g=a": rows_of(rows_from, (30, 10, 5, 45))}
+    found = by_groups("recall_group_min", alone)
+    assert (found.value.value, found.value.detail) == (0.75, "recall is 0.75 in all groups")
+    assert found.spread.interval(0.95) == pytest.approx(mid_p_interval(30, 40))
+    assert by_groups("fnr_group_max", alone).value.value == 0.25
+    nothing = by_groups("recall_group_min", {}).value
+    assert (nothing.value, nothing.reason, nothing.detail) == (None, "empty", "no group has rows")
+
+
+def test_the_worst_group_is_named_and_its_rate_is_between_its_limits(
+    by_groups: Any, rows_from: Any
+) -> None:
+    groups = {
+        "g=a": rows_of(rows_from, (60, 40, 10, 90)),
+        "g=b": rows_of(rows_from, (70, 30, 40, 60)),
+    }
+    least = by_groups("recall_group_min", groups)
+    assert least.value.value == pytest.approx(0.6)
+    assert least.value.detail == "recall from 0.6 for g=a to 0.7 for g=b"
+    assert isinstance(least.spread, ExtremeShare)
+    low, _ = mid_p_interval(60, 100)
+    _, high = mid_p_interval(60, 100, 0.0125)
+    assert least.spread.interval(0.95) == pytest.approx((low, high))
+    most = by_groups("fpr_group_max", groups)
+    assert most.value.value == pytest.approx(0.4)
+    low, _ = mid_p_interval(40, 100, 0.0125)
+    _, high = mid_p_interval(40, 100)
+    assert most.spread.interval(0.95) == pytest.approx((low, high))
+
+
+def test_a_group_of_which_nothing_is_known_leaves_the_worst_open(
+    measure: Any, rows_from: Any
+) -> None:
+    """Its rows are all of one cluster."""
+    name = "accuracy_group_min"
+    alone = rows_of(rows_from, (50, 10, 10, 30))
+    alone.bucket[:] = 3
+    states = states_of(measure, name, {"g=a": alone, "g=b": rows_of(rows_from, (50, 5, 5, 40))})
+    sizes = {"g=a": np.eye(20)[3] * 100, "g=b": np.full(20, 5.0)}
+    sampling = Sampling(clustered=True, rows_per_cluster=5.0)
+    groups = {
+        group: SliceStates(on.counts[0], on.families, buckets=sizes[group], sampling=sampling)
+        for group, on in states.items()
+    }
+    found = measure_groups(name, PROBLEM, groups)
+    assert found.value.value == pytest.approx(0.8)
+    low, high = found.spread.interval(0.95)
+    assert low < 0.01 and 0.8 < high < 1.0
+
+
+def test_the_mean_of_odds_tells_both_rates(by_groups: Any, rows_from: Any) -> None:
+    groups = {
+        "g=a": rows_of(rows_from, (60, 40, 10, 90)),
+        "g=b": rows_of(rows_from, (70, 30, 40, 60)),
+    }
+    found = by_groups("average_abs_odds_difference", groups)
+    assert found.value.value == pytest.approx(0.2)
+    assert found.value.detail == (
+        "false positive rate from 0.1 for g=a to 0.4 for g=b; "
+        "recall from 0.6 for g=a to 0.7 for g=b"
+    )
+    low, high = found.spread.interval(0.95)
+    assert 0 <= low < 0.2 < high
+    debiased = by_groups("average_odds_difference_debiased", groups).value
+    assert debiased.detail == f"0.2 with its noise; {found.value.detail}"
+    assert low < debiased.value < 0.2
 
 
 def test_a_rate_of_zero_has_no_ratio(by_groups: Any, rows_from: Any) -> None:

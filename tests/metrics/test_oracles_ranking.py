@@ -159,6 +159,31 @@ def dcg(rows: QueryRows, k: str | None = None) -> float | str:
     return float(np.mean(found))
 
 
+def exponential(oracle: Callable[..., float | str], rows: QueryRows, k: str | None = None) -> Any:
+    """The oracle with 2^relevance - 1 as the relevance."""
+    if (rows.truth < 0).any():
+        return "negative"
+    return oracle(replace(rows, truth=2.0**rows.truth - 1), k)
+
+
+def from_label(name: str, rows: QueryRows, least: str, k: str | None = None) -> float | str:
+    """The oracle of labels that are 1 from one on."""
+    if (rows.truth < 0).any():
+        return "negative"
+    binary = replace(rows, truth=(rows.truth >= float(least)).astype(float))
+    if k is None:
+        return ORACLES[name](binary)
+    return at(BY_ORDER[name], binary, k)
+
+
+BY_ORDER: dict[str, Callable[[np.ndarray, int], float]] = {
+    "mrr": reciprocal_rank,
+    "map": average_precision,
+    "precision": precision,
+    "recall": recall,
+    "hit_rate": hit,
+}
+
 Oracle = Callable[[Any], float | str]
 
 ORACLES: dict[str, Oracle] = {
@@ -167,7 +192,12 @@ ORACLES: dict[str, Oracle] = {
     "mrr": partial(over_queries, reciprocal_rank),
     "map": partial(over_queries, partial(average_precision, k=10**9)),
     "r_precision": partial(over_queries, r_precision),
+    "ndcg_exp": partial(exponential, ndcg),
+    "dcg_exp": partial(exponential, dcg),
 }
+
+LABEL = r"(?P<least>(?=[0-9.]*[1-9])[0-9]+(?:\.[0-9]+)?)"
+PLACES = r"_at_(?P<k>[1-9][0-9]*)"
 
 PATTERNS: dict[str, Callable[..., float | str]] = {
     r"ndcg_at_(?P<k>[1-9][0-9]*)": ndcg,
@@ -177,13 +207,29 @@ PATTERNS: dict[str, Callable[..., float | str]] = {
     r"precision_at_(?P<k>[1-9][0-9]*)": partial(at, precision),
     r"recall_at_(?P<k>[1-9][0-9]*)": partial(at, recall),
     r"hit_rate_at_(?P<k>[1-9][0-9]*)": partial(at, hit),
+    r"ndcg_exp_at_(?P<k>[1-9][0-9]*)": partial(exponential, ndcg),
+    r"dcg_exp_at_(?P<k>[1-9][0-9]*)": partial(exponential, dcg),
+    **{
+        f"{name}{places}_relevance_{LABEL}": partial(from_label, name)
+        for name, places in (
+            *((name, f"(?:{PLACES})?") for name in ("mrr", "map")),
+            ("r_precision", ""),
+            *((name, PLACES) for name in ("precision", "recall", "hit_rate")),
+        )
+    },
 }
 AT_K = [
     f"{name}_at_{k}"
-    for name in ("ndcg", "dcg", "mrr", "map", "precision", "recall", "hit_rate")
+    for name in (*BY_ORDER, "ndcg", "dcg", "ndcg_exp", "dcg_exp")
     for k in (1, 3, 50)
 ]
-NAMES = [*ORACLES, *AT_K]
+FROM_LABEL = [
+    *(f"{name}_at_3_relevance_2" for name in BY_ORDER),
+    *(f"{name}_relevance_2" for name in ("mrr", "map", "r_precision")),
+    "map_relevance_0.5",
+    "precision_at_3_relevance_3",
+]
+NAMES = [*ORACLES, *AT_K, *FROM_LABEL]
 
 
 def expected_of(name: str, rows: QueryRows) -> float | str:
@@ -246,12 +292,38 @@ def test_small_rankings(drawn: list[Any], k: int) -> None:
     # Blocks of more than six have too many orders to go through.
     if any(max(np.unique(s, return_counts=True)[1]) > 6 for _, s in rows.queries()):
         return
-    for name in [*ORACLES, *(f"{each.rsplit('_', 1)[0]}_{k}" for each in AT_K)]:
+    of_places = [f"{each.rsplit('_', 1)[0]}_{k}" for each in AT_K]
+    for name in [*ORACLES, *FROM_LABEL, *of_places]:
         measured = measure(name, rows)
         if not (weight > 0).any():
             assert measured.reason == ("zero_weight" if len(rows) else "empty")
         else:
             assert measured.value == pytest.approx(expected_of(name, rows), rel=1e-9, abs=1e-12)
+
+
+def test_the_first_label_is_the_metric_without_one() -> None:
+    """A label is relevant above 0, which of whole labels is from 1 on."""
+    rows = make(4, 60, queries=12, levels=4)
+    for name in ("map", "mrr", "r_precision", "recall_at_2", "hit_rate_at_1", "precision_at_3"):
+        assert measure(f"{name}_relevance_1", rows).value == measure(name, rows).value, name
+
+
+def test_a_threshold_of_relevance_is_above_zero() -> None:
+    for name in ("map_relevance_0", "map_relevance_0.0", "map_relevance_-1", "map_relevance_"):
+        assert METRICS.find(name) is None, name
+    for name in ("precision_relevance_2", "ndcg_relevance_2", "ndcg_at_3_relevance_2"):
+        assert METRICS.find(name) is None, name
+
+
+def test_exponential_gain_by_hand() -> None:
+    """Labels 1, 3 and 0 in this order: (1 / 1 + 7 / log2 3) over (7 + 1 / log2 3)."""
+    rows = QueryRows(
+        np.array([1.0, 3.0, 0.0]), np.array([3.0, 2.0, 1.0]), np.zeros(3, np.int64), np.ones(3)
+    )
+    log = np.log2(3)
+    assert measure("dcg_exp", rows).value == pytest.approx(1 + 7 / log)
+    assert measure("ndcg_burges", rows).value == pytest.approx((1 + 7 / log) / (7 + 1 / log))
+    assert measure("ndcg_exp_at_1", rows).value == pytest.approx(1 / 7)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -314,7 +386,9 @@ def test_queries_without_relevant_documents_count_zero() -> None:
     )
     for name in NAMES:
         if not name.startswith("precision"):
-            assert measure(name, rows).value == 0.5, name
+            # Only from 2 on is nothing relevant.
+            relevant = not name.endswith("relevance_2")
+            assert measure(name, rows).value == 0.5 * relevant, name
 
 
 def compared(name: str, rows: QueryRows, other: QueryRows) -> Any:

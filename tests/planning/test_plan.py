@@ -47,6 +47,7 @@ from engine.planning import (
 from engine.planning.classes import fit_classes
 
 BINARY, MULTI, REGRESSION = TaskKind.BINARY, TaskKind.MULTICLASS, TaskKind.REGRESSION
+MULTILABEL = TaskKind.MULTILABEL
 
 
 def model(name: str = "m", *classes: Any, **more: Any) -> ModelVersion:
@@ -231,6 +232,19 @@ def test_a_metric_of_each_class_is_one_test_for_each() -> None:
         assert MULTI in METRICS.get(test.metric).tasks
 
 
+def test_a_metric_of_each_label_is_one_test_for_each() -> None:
+    setting = setting_of(Problem(MULTILABEL, ("cat", "dog")))
+    expanded = expand_tests((ModelTest("each", "multilabel_f1_per_label"),), setting)
+    assert [test.metric for test in expanded] == [
+        "multilabel_f1_label_cat",
+        "multilabel_f1_label_dog",
+    ]
+    cow = ModelTest("cow", "multilabel_f1_label_cow")
+    problem = Problem(MULTILABEL, ("cat", "dog"))
+    with pytest.raises(InputError, match="names the label 'cow'; expected one of"):
+        check_fit(replace(PLAN, problem=problem, tests=(cow,)))
+
+
 def test_expanded_tests_have_names_of_their_own() -> None:
     tests = (
         ModelTest("recall_per_class", "recall_per_class"),
@@ -324,6 +338,9 @@ def test_models_must_agree_on_their_classes() -> None:
         ("roc_auc", BINARY, None),
         ("recall_per_class", MULTI, None),
         ("recall_class_cat", MULTI, None),
+        ("roc_auc_per_class", MULTI, None),
+        ("multilabel_recall_per_label", MULTILABEL, None),
+        ("multilabel_roc_auc_label_cat", MULTILABEL, None),
         ("rmse", REGRESSION, None),
         ("roc_acu", BINARY, "no metric is called 'roc_acu'; did you mean 'roc_auc'?"),
         ("accuracy_per_class", MULTI, "no metric is called 'accuracy_per_class'; did you mean"),

@@ -24,6 +24,7 @@ from engine.states import (
     NotInvertible,
     Pair,
     PairedHits,
+    PairedHitsOf,
     PairedMean,
     PairedQueryMean,
     PairedScores,
@@ -36,6 +37,7 @@ from engine.states import (
     Scores,
     States,
     Sums,
+    TopScores,
     Values,
     decode,
     rows_of,
@@ -117,6 +119,7 @@ MEAN = Mean("loss", loss)
 MAXIMUM = Maximum("loss", loss)
 PAIRED = PairedMean("loss", loss)
 HITS = PairedHits(CLASSES)
+HITS_OF = PairedHitsOf(1)
 SCORE_PAIRS = PairedScores(1)
 
 
@@ -140,12 +143,28 @@ def first_plane(states: States) -> dict[str, Any]:
     return {"keys": states.keys[first], "weights": states.weights[first]}
 
 
-def labelled(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
-    """States of a batch whose rows have any number of labels."""
+def with_labels(batch: Scored) -> Scored:
+    """The batch with any number of labels for each row."""
     truth, predicted = (
         (each > 0.5).astype(np.int64) for each in (batch.scores, batch.scores.T[::-1].T)
     )
-    return LABELS.of(replace(batch, truth=truth, predicted=predicted, _cache={}), groups, n_groups)
+    return replace(batch, truth=truth, predicted=predicted, _cache={})
+
+
+def scores_of_label(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+    return SCORES.of(with_labels(batch), groups, n_groups)
+
+
+def paired_label(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+    """States of a label with two versions, of which one predicts the labels in another order."""
+    candidate = with_labels(batch)
+    base = replace(candidate, predicted=candidate.predicted[:, ::-1], _cache={})
+    return HITS_OF.of(Pair(base, candidate), groups, n_groups)
+
+
+def labelled(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+    """States of a batch whose rows have any number of labels."""
+    return LABELS.of(with_labels(batch), groups, n_groups)
 
 
 def relevance(of: Queries) -> np.ndarray:
@@ -184,7 +203,7 @@ VALUES = Values(
     "signed", lambda batch: (batch.scores[:, 0] - 0.3) * np.array([1e-3, 1.0, 1e3])[batch.truth]
 )
 CONFUSION = Confusion(CLASSES)
-SCORES = Scores(1)
+SCORES, TOP_SCORES = Scores(1), TopScores()
 PAIR_SCORES = PairScores(2, 0)
 LAWS = [
     Law("mean", MEAN.of, MEAN.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
@@ -192,6 +211,8 @@ LAWS = [
     Law("confusion", CONFUSION.of, CONFUSION.zero, twice=first_plane),
     Law("paired mean", PAIRED_MEAN, PAIRED.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
     Law("paired hits", PAIRED_HITS, HITS.zero, twice=first_plane),
+    Law("paired hits of a class", paired(HITS_OF), HITS_OF.zero, twice=first_plane),
+    Law("paired hits of a label", paired_label, HITS_OF.zero, twice=first_plane),
     Law("paired scores", paired(SCORE_PAIRS), SCORE_PAIRS.zero),
     Law("a sample of paired scores", paired(SCORE_PAIRS), SCORE_PAIRS.zero, cap=2),
     Law("labels", labelled, LABELS.zero),
@@ -213,6 +234,9 @@ LAWS = [
     Law("values beyond the cap", VALUES.of, VALUES.zero, cap=4, twice=weights_of),
     Law("scores", SCORES.of, SCORES.zero),
     Law("scores beyond the cap", SCORES.of, SCORES.zero, cap=4),
+    Law("scores of a label", scores_of_label, SCORES.zero),
+    Law("scores of the predicted class", TOP_SCORES.of, TOP_SCORES.zero),
+    Law("scores of the predicted class beyond the cap", TOP_SCORES.of, TOP_SCORES.zero, cap=4),
     Law("scores of a pair of classes", PAIR_SCORES.of, PAIR_SCORES.zero),
     Law("scores of a pair beyond the cap", PAIR_SCORES.of, PAIR_SCORES.zero, cap=4),
     Law(

@@ -33,6 +33,7 @@ from engine.states import (
     Floats,
     MomentsView,
     PairedHits,
+    PairedHitsOf,
     PairedScores,
     PairedView,
     ScorePairsView,
@@ -136,7 +137,7 @@ def comparisons_of(metric: Metric, problem: Problem, slices: Slices) -> Comparis
         for family in metric.paired(problem) if metric.paired else ():
             if family.key not in slices.families:
                 continue
-            if isinstance(family, PairedHits) and metric.hits_of is not None:
+            if isinstance(family, PairedHits | PairedHitsOf) and metric.hits_of is not None:
                 return _of_shares(pairs, slices.view(family.key))
             if isinstance(family, PairedScores) and simple(slices):
                 return _of_areas(pairs, slices.view(family.key))
@@ -221,6 +222,8 @@ def _errors_of(pairs: Pairs, slices: Slices) -> Floats:
         for case in Case.of_all(pairs.metric, slices, figured):
             if isinstance(case.basis, Averaged):
                 errors[case.places] = standard_errors(case.basis.moments)
+            elif isinstance(case.basis, Counted) and case.map is not None:
+                errors[case.places] = np.nan_to_num(case.jackknife().se)
             elif isinstance(case.basis, Counted):
                 share = case.basis.hits / case.basis.trials
                 variance = np.maximum(share * (1 - share), 0.0)
@@ -269,6 +272,9 @@ def _errors_of_shares(pairs: Pairs, slices: Slices) -> Floats:
     with np.errstate(all="ignore"):
         for case in Case.of_all(pairs.metric, slices, figured):
             assert isinstance(case.basis, Counted), "a share of hits is counted"
+            if case.basis.unweighted_only and slices.sampling.weighted:
+                errors[case.places] = np.nan_to_num(case.jackknife().se)
+                continue
             value = figured.values[case.places]
             rows = case.shares(case.basis)[1].trials
             errors[case.places] = np.sqrt(np.maximum(value * (1 - value), 0.0) / rows)
