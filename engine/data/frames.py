@@ -35,6 +35,7 @@ _WIDER = {
 }
 _PLAIN = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string,
           pa.types.is_binary, pa.types.is_date32, pa.types.is_decimal, pa.types.is_map)  # fmt: skip
+_UNREADABLE = (pa.ArrowException, OverflowError, TypeError, ValueError)
 # What pandas calls the values of a column of objects, and what they are in a table.
 _OBJECTS = {
     "string": pa.string(),
@@ -136,23 +137,25 @@ def _of_pandas(data: pd.DataFrame) -> Frame:
     objects = {
         name: _object_type(named[name], name) for name in names if named[name].dtype == object
     }
-    told = pa.Schema.from_pandas(named[:0], preserve_index=False)
-    read = pa.schema(
-        [
-            pa.field(f.name, objects.get(f.name) or _value_type(f.type))
-            for f in told.remove_metadata()
-        ]
-    )
+    fields = [pa.field(name, objects.get(name) or _series_type(named[name][:0])) for name in names]
+    read = pa.schema(fields)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for start in range(0, len(named), ROWS):
             part = named.iloc[start : start + ROWS]
             try:
                 yield pa.RecordBatch.from_pandas(part, read, preserve_index=False)
-            except (pa.ArrowException, TypeError, ValueError) as error:
+            except _UNREADABLE as error:
                 raise _unreadable(part, read) from error
 
     return Frame("pandas", pa.schema([_field(field) for field in read]), batches)
+
+
+def _series_type(column: pd.Series) -> pa.DataType:
+    try:
+        return _value_type(pa.Array.from_pandas(column).type)
+    except _UNREADABLE as error:
+        raise _no_type(str(column.name), column.dtype) from error
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
@@ -171,7 +174,7 @@ def _object_type(column: pd.Series, name: str) -> pa.DataType:
         return _OBJECTS[kind]
     try:
         return pa.array(column, from_pandas=True).type
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         kinds = list(dict.fromkeys(type(value).__name__ for value in column.dropna()[:10_000]))
         raise DataError(
             f"the column {name!r} of the frame has values of the types {', '.join(kinds[:5])}; "
@@ -184,7 +187,7 @@ def _unreadable(part: pd.DataFrame, schema: pa.Schema) -> DataError:
     for field in schema:
         try:
             pa.Array.from_pandas(part[field.name], type=field.type)
-        except (pa.ArrowException, TypeError, ValueError):
+        except _UNREADABLE:
             return _misfit(field.name, part[field.name].dtype, field.type)
     return DataError("the frame cannot be read as a table")
 
@@ -234,20 +237,26 @@ def _table_type(kind: pa.DataType, name: str) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         return _table_type(kind.value_type, name)
     if not any(fits(kind) for fits in _PLAIN):
-        raise DataError(
-            f"the column {name!r} of the frame is {kind}, which no Delta table has; expected "
-            "numbers, texts, booleans, dates or times; convert it, or leave the column out"
-        )
+        raise _no_type(name, kind)
     return kind
+
+
+def _no_type(name: str, kind: object) -> DataError:
+    return DataError(
+        f"the column {name!r} of the frame is {kind}, which no Delta table has; expected numbers, "
+        "texts, booleans, dates or times; convert it, or leave the column out"
+    )
 
 
 def _cast(column: pa.Array, field: pa.Field) -> pa.Array:
     if column.type == field.type:
         return column
+    if pa.types.is_dictionary(column.type):
+        return _cast(column.dictionary, field).take(column.indices)
     try:
         # Times finer than a microsecond are cut, as everywhere else.
         return column.cast(field.type, safe=not pa.types.is_timestamp(field.type))
-    except pa.ArrowInvalid as error:
+    except _UNREADABLE as error:
         raise _misfit(field.name, column.type, field.type) from error
 
 

@@ -6,6 +6,7 @@ A model is logged once: what was logged before, with the same content and column
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -237,7 +238,7 @@ def _content(given: Given, framework: str, features: Sequence[str], task: TaskKi
                 total.update(np.ascontiguousarray(array).tobytes())
         elif framework == TORCH:
             # Its own pickles differ each time.
-            total.update(cloudpickle.dumps(type(native)) + repr(native).encode())
+            total.update(f"{_code_of(native)} {native!r}".encode())
             for name, tensor in native.state_dict().items():
                 total.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
         else:
@@ -245,6 +246,17 @@ def _content(given: Given, framework: str, features: Sequence[str], task: TaskKi
     except Exception as error:  # what cannot be pickled is told when it is logged
         total.update(f"{id(native)} {type(error).__name__}".encode())
     return total.hexdigest()
+
+
+def _code_of(module: Any) -> list[str]:
+    """What the types of a module and of its parts are written as."""
+    texts = []
+    for kind in dict.fromkeys(type(part) for part in module.modules()):
+        try:
+            texts.append(inspect.getsource(kind))
+        except (OSError, TypeError):  # typed into a prompt, or compiled
+            texts.append(f"{kind.__module__}.{kind.__qualname__}")
+    return texts
 
 
 def _kept_uri(file: Path, log: Log) -> str | None:
