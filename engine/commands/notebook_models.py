@@ -57,7 +57,7 @@ def entries_of(models: Any, known: Known) -> list[Entry]:
     """
     if isinstance(models, Mapping):
         named = [(str(name), model) for name, model in models.items()]
-    elif isinstance(models, list | tuple) and not all(isinstance(m, str) for m in models):
+    elif isinstance(models, list | tuple) and not (models and _are_texts(models)):
         named = list(zip(_type_names(models), models, strict=True))
     else:
         named = [(str(models) if isinstance(models, str) else _type_names([models])[0], models)]
@@ -76,6 +76,10 @@ def _type_names(models: Sequence[Any]) -> list[str]:
     return names
 
 
+def _are_texts(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
 def _entry(name: str, model: Any, known: Known) -> Entry:
     if isinstance(model, Mapping):
         keys = {str(key): value for key, value in model.items()}
@@ -86,7 +90,7 @@ def _entry(name: str, model: Any, known: Known) -> Entry:
         return Entry(name, {**inner.keys, **keys}, inner.native)
     if isinstance(model, str | Path):
         return Entry(name, _keys_of_text(name, str(model), known))
-    if isinstance(model, list | tuple) and model and all(isinstance(part, str) for part in model):
+    if isinstance(model, list | tuple) and model and _are_texts(model):
         return Entry(name, {"scores": list(model)})
     if model is None or isinstance(model, bool | int | float | list | tuple | dict):
         raise InputError(

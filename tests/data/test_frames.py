@@ -125,8 +125,11 @@ def test_columns_that_are_numbers_get_names() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ([1, 2], "the data are a list; expected a frame of pandas, Polars, Arrow or Spark"),
-        (pl.LazyFrame({"a": [1]}), "a LazyFrame; .* collect.. makes a frame of it"),
+        (
+            [1, 2],
+            "the data are of the type list; expected a frame of pandas, Polars, Arrow or Spark",
+        ),
+        (pl.LazyFrame({"a": [1]}), "type LazyFrame; .* collect.. makes a frame of it"),
         (pd.DataFrame(), "has no columns"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "the columns 'a' twice"),
         (pd.DataFrame({"a": [1], "A": [2]}), "the columns 'a' and 'A'"),
