@@ -112,8 +112,8 @@ def frame_of(data: Any) -> Frame:
         data = data.read_all()
     if not hasattr(data, "__arrow_c_stream__"):
         raise DataError(
-            f"the data are of the type {type(data).__name__}; expected a frame of pandas, Polars, Arrow or "
-            "Spark, a path, or a suite's dataset such as {'delta': 'lake/claims'}"
+            f"the data are of the type {type(data).__name__}; expected a frame of pandas, Polars, "
+            "Arrow or Spark, a path, or a suite's dataset such as {'delta': 'lake/claims'}"
             + ("; collect() makes a frame of it" if hasattr(data, "collect") else "")
         )
     schema = pa.RecordBatchReader.from_stream(data).schema

@@ -95,8 +95,8 @@ def framework_of(native: Any, name: str) -> str:
     if callable(native) or hasattr(native, "predict"):
         return FUNCTION
     raise ModelError(
-        f"the model {name!r} is of the type {kind}; expected a fitted estimator of scikit-learn, Keras or "
-        "PyTorch, a function of a frame, a model's URI, or the name of a column"
+        f"the model {name!r} is of the type {kind}; expected a fitted estimator of scikit-learn, "
+        "Keras or PyTorch, a function of a frame, a model's URI, or the name of a column"
     )
 
 

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, in a kernel of its own, on the store of a run."""
+"""The notebooks run from top to bottom, each in a kernel of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
+import pandas as pd
 import pytest
+import yaml
+
+import engine
 
 if TYPE_CHECKING:
     from engine.commands.run_result import RunResult
@@ -63,3 +67,41 @@ def test_it_runs_from_top_to_bottom(
     assert len(pictures) == 3, "the verdicts, the models on all rows, and value against rows"
     tables = "".join(output.get("data", {}).get("text/plain", "") for output in outputs)
     assert "0.99" in tables, "the condition of what failed, in its reason"
+
+
+def test_three_cells_go_from_two_fitted_models_to_a_suite_file(
+    root: Path, tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nbclient import NotebookClient
+
+    notebook: Any = nbformat.read(root / "notebooks" / "quickstart.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert len(cells) == 3
+    words = " ".join(cell.source for cell in notebook.cells).lower()
+    assert "mlflow" not in words
+    assert "delta" not in words
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    client = NotebookClient(
+        notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    )
+    client.execute()
+    outputs = [output for cell in cells for output in cell.outputs]
+    said = "".join(output.get("text", "") for output in outputs if output.get("name") == "stdout")
+    told = "".join(output.get("text", "") for output in outputs if output.get("name") == "stderr")
+    assert "mlflow" not in told.lower(), told
+    assert "GATE PASSED" in said
+    assert any("<iframe" in output.get("data", {}).get("text/html", "") for output in outputs)
+    report = re.search(r"report: (\S+)", said)
+    assert report is not None
+    assert Path(report[1]).is_file()
+    suite = tmp_path / "suite.yml"
+    store = yaml.safe_load(suite.read_text())["store"]
+    first = engine.results(store=store)
+    result = command("run", suite, "--run-id", "again", "--set", "reuse=false")
+    assert result.exit_code == 0, result.stderr
+    again = engine.results(store=store, run="again")
+    place = ["model", "slice", "test"]
+    for column in ("value", "ci_low", "ci_high", "delta", "verdict"):
+        one, other = (table.set_index(place)[column].sort_index() for table in (first, again))
+        assert len(one) == 2 * 3 * 3
+        pd.testing.assert_series_equal(one, other, check_dtype=False, rtol=1e-12)
