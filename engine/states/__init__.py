@@ -48,6 +48,13 @@ from engine.states.labels import Labels, LabelsView, LabelTally
 from engine.states.one_vs_one import PairScores
 from engine.states.pairs import Pair, PairedHits, PairedMean, PairedView, PairFamily, PairTally
 from engine.states.queries import PairedQueryMean, Queries, QueryMean
+from engine.states.row_columns import (
+    NO_COLUMNS,
+    Column,
+    RowColumns,
+    add_columns,
+    column_tuple,
+)
 from engine.states.score_histogram import EXACT_SCORES, ScoreHistogram, Scores
 from engine.states.score_pairs import PairedScores, ScorePairs, ScorePairsView
 from engine.states.score_views import ScoreBlock, ScoresView, score_blocks
@@ -58,8 +65,10 @@ from engine.states.value_histogram import ValueHistogram, Values, ValuesView
 __all__ = [
     "BUCKETS",
     "EXACT_SCORES",
+    "NO_COLUMNS",
     "ROW_COLUMNS",
     "Bools",
+    "Column",
     "ColumnBatch",
     "ColumnFamily",
     "ColumnHistogram",
@@ -91,6 +100,7 @@ __all__ = [
     "PairedView",
     "Queries",
     "QueryMean",
+    "RowColumns",
     "RowFlags",
     "ScoreBlock",
     "ScoreHistogram",
@@ -106,7 +116,9 @@ __all__ = [
     "ValueHistogram",
     "Values",
     "ValuesView",
+    "add_columns",
     "column_nulls",
+    "column_tuple",
     "decode",
     "rows_of",
     "score_blocks",
