@@ -48,6 +48,7 @@ from engine.states.labels import Labels, LabelsView, LabelTally
 from engine.states.one_vs_one import PairScores
 from engine.states.pairs import Pair, PairedHits, PairedMean, PairedView, PairFamily, PairTally
 from engine.states.queries import PairedQueryMean, Queries, QueryMean
+from engine.states.rank_pairs import RankPairs, RankPairsView, Ranks
 from engine.states.row_columns import (
     NO_COLUMNS,
     Column,
@@ -100,6 +101,9 @@ __all__ = [
     "PairedView",
     "Queries",
     "QueryMean",
+    "RankPairs",
+    "RankPairsView",
+    "Ranks",
     "RowColumns",
     "RowFlags",
     "ScoreBlock",
@@ -140,6 +144,7 @@ _KINDS: Mapping[str, Any] = {
         LabelTally,
         ScoreHistogram,
         ScorePairs,
+        RankPairs,
         ValueHistogram,
         ValueCounts,
     )
@@ -152,6 +157,7 @@ _VIEWS: Mapping[str, Any] = {
     "labels": LabelsView.of,
     "scores": ScoresView.of,
     "values": ValuesView.of,
+    "rank_pairs": RankPairsView.of,
 }
 # Of kinds whose groups are read many at once too; histograms of scores by `score_blocks`.
 _VIEWS_OF_GROUPS: Mapping[str, Any] = {
