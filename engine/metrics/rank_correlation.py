@@ -25,6 +25,9 @@ from engine.states.rank_pairs import Margin
 
 UNIT = (-1.0, 1.0)
 
+# What sums of shares are off, at most.
+ROUNDING = 1e-15
+
 
 def _ranks(problem: Problem) -> tuple[Ranks]:
     return (Ranks(),)
@@ -60,7 +63,13 @@ def _sums(weight: Floats, places: Ints) -> Floats:
 
 def _mid_ranks(side: Floats) -> Floats:
     """The rank of each place less the mean rank: [replicate, place]."""
-    return np.cumsum(side, axis=-1) - side / 2 - 0.5
+    return (_below(side) - _below(side[:, ::-1])[:, ::-1]) / 2
+
+
+def _below(side: Floats) -> Floats:
+    """The weight of the places before each, of which none is taken away again: it would cancel."""
+    sums = np.cumsum(side[:, :-1], axis=-1)
+    return np.concatenate([np.zeros((len(side), min(side.shape[1], 1))), sums], axis=-1)
 
 
 def _correlation(
@@ -93,17 +102,14 @@ def spearman(problem: Problem, view: RankPairsView) -> Value:
     sides = Sides.of(view)
     target, prediction = _mid_ranks(sides.row), _mid_ranks(sides.column)
     covariance = (sides.cell * target[:, view.row] * prediction[:, view.column]).sum(-1)
-    scale = np.sqrt(_rank_variance(sides.row) * _rank_variance(sides.column))
+    variances = (
+        (side * rank**2).sum(-1) for side, rank in ((sides.row, target), (sides.column, prediction))
+    )
+    scale = np.sqrt(np.prod(list(variances), axis=0))
     values = covariance / np.where(sides.constant, np.nan, scale)
     alone = not view.exact and len(values) == 1
     ends = _spearman_ends(view, sides, float(covariance[0])) if alone else UNIT
     return _correlation(view, sides, values, ends)
-
-
-def _rank_variance(side: Floats) -> Floats:
-    """The variance of mid-ranks, of which some are tied: [replicate]."""
-    variance: Floats = (1 - (side**3).sum(-1)) / 12
-    return variance
 
 
 def _spearman_ends(view: RankPairsView, sides: Sides, covariance: float) -> tuple[float, float]:
@@ -165,13 +171,17 @@ class _Side:
 
     def variance_ends(self) -> tuple[float, float]:
         """Between which numbers the variance of the true ranks is."""
-        coarse, fine = (1 - float((side**3).sum()) for side in (self.weight, self.cells))
-        return max(coarse, fine) / 12, (1 - float((self.values**3).sum())) / 12
+        return self._ends(3, 12)
 
     def pairs_ends(self) -> tuple[float, float]:
         """Between which numbers the weight of the pairs is that are not tied."""
-        coarse, fine = (1 - float((side**2).sum()) for side in (self.weight, self.cells))
-        return max(coarse, fine) / 2, (1 - float((self.values**2).sum())) / 2
+        return self._ends(2, 2)
+
+    def _ends(self, power: int, parts: int) -> tuple[float, float]:
+        coarse, fine, values = (
+            1 - float((side**power).sum()) for side in (self.weight, self.cells, self.values)
+        )
+        return max(coarse, fine) / parts - ROUNDING, values / parts + ROUNDING
 
 
 def _sides_of_grid(view: RankPairsView, sides: Sides) -> tuple[_Side, _Side]:
@@ -218,7 +228,7 @@ def kendall(problem: Problem, view: RankPairsView) -> Value:
     """The pairs of rows in the right order less those in the wrong one, in shares (tau-b)."""
     sides = Sides.of(view)
     target, prediction, either = (
-        (1 - (side**2).sum(-1)) / 2 for side in (sides.row, sides.column, sides.cell)
+        (side * _below(side)).sum(-1) for side in (sides.row, sides.column, sides.cell)
     )
     # The pairs that differ in both, of which those that are not concordant are discordant.
     both = target + prediction - either
