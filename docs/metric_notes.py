@@ -35,6 +35,10 @@ _A_CLASS_LACKS = "`one_class`: a class has no row"
 _ONE_HAS_ALL = "`one_class`: one class has all rows"
 _NO_COSTS = "`no_costs`: the dataset says no costs"
 _NO_NEGATIVE_PREDICTED = "`no_predicted_negative`: no row is predicted negative"
+_NO_ORDER = (
+    "`constant`: the targets or the predictions are; `too_close`: beyond the cap, they lie too "
+    "close to be told apart"
+)
 _CONSTANT = "`constant`: the target is constant, as it is with one row"
 _NEGATIVE = "`negative`: a target or a prediction is out of the metric's range"
 _GROUPS = "`undefined_groups`: a group has no such rate; the detail names it"
@@ -167,6 +171,8 @@ _REGRESSION = {
     "explained_variance": Note("explained_variance_score", f"{_CONSTANT} (scikit-learn: 1 or 0)"),
     "d2_absolute_error": Note("d2_absolute_error_score", _CONSTANT),
     "pearson": Note("scipy pearsonr", "`constant`: the targets or the predictions are"),
+    "spearman": Note("scipy spearmanr", _NO_ORDER),
+    "kendall": Note("scipy kendalltau", _NO_ORDER),
     "bias": Note(ROWS),
     "smape": Note(ROWS),
     "wape": Note(ROWS, "`zero_targets`: all targets are 0"),

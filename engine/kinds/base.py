@@ -360,6 +360,16 @@ def variants_of(test: ModelTest) -> tuple[Variant | None, ...]:
     return tuple(kind_of(test).variants(test))
 
 
+def loss_columns(test: ModelTest, problem: Problem) -> tuple[str, ...]:
+    """The columns of rows that the losses of a test read, beside the label and the predictions."""
+    kind = kind_of(test)
+    if kind.measures_data:
+        return ()
+    names = [name for family in kind.families(test, problem) for name in family.columns]
+    names += [name for family in kind.pair_families(test, problem) for name in family.columns]
+    return tuple(dict.fromkeys(names))
+
+
 def parameters_text(parameters: BaseModel | Mapping[str, Any]) -> str:
     """Parameters as the JSON that `ModelTest` holds: equal ones are equal texts."""
     if isinstance(parameters, BaseModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,8 @@ from engine.states import (
     PairFamily,
     Scored,
     ScoreHistogram,
+    add_columns,
+    column_tuple,
 )
 
 BINARY = frozenset({TaskKind.BINARY})
@@ -68,6 +70,8 @@ class Problem:
         return len(self.classes)
 
 
+F = TypeVar("F")
+
 Function = Callable[..., Value | Floats]
 Needs = Callable[[Problem], Sequence[Family | PairFamily]]
 Pairs = Callable[[Problem], Sequence[PairFamily]]
@@ -99,6 +103,7 @@ class Metric:
             [slice] before the others, and gives [slice, replicate]: written with `...` it does.
             Others are called slice by slice, which costs several times as much. It reads
             confusions, moments and at most one histogram of scores.
+        needs_columns: other columns of the rows that its losses read, as `batch.columns[name]`.
     """
 
     name: str
@@ -118,6 +123,16 @@ class Metric:
     paired: Pairs | None = None
     hits_of: Callable[[Problem], Sequence[int]] | None = None
     many: bool = False
+    needs_columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        columns = column_tuple(self.needs_columns, f"metric {self.name!r}")
+        object.__setattr__(self, "needs_columns", columns)
+        if columns:
+            for name in ("needs", "of_baseline", "paired"):
+                families = getattr(self, name)
+                if families is not None:
+                    object.__setattr__(self, name, _with_columns(families, columns))
 
     @property
     def mlflow_key(self) -> str:
@@ -219,6 +234,17 @@ class Metric:
         return result if isinstance(result, Value) else Value(np.atleast_1d(result))
 
 
+def _with_columns(
+    families: Callable[[Problem], Sequence[F]], columns: tuple[str, ...]
+) -> Callable[[Problem], Sequence[F]]:
+    """The same families, whose losses have these columns."""
+
+    def of_problem(problem: Problem) -> tuple[F, ...]:
+        return tuple(add_columns(family, columns) for family in families(problem))
+
+    return of_problem
+
+
 METRICS: Registry[Metric] = Registry("metric", GROUP)
 
 
@@ -243,11 +269,18 @@ def summary_of(function: object) -> str:
 RowLoss = Callable[[Scored, Problem], Floats]
 
 
-def mean(loss: RowLoss, problem: Problem, *, name: str | None = None) -> Mean:
+def mean(
+    loss: RowLoss,
+    problem: Problem,
+    *,
+    name: str | None = None,
+    needs_columns: Sequence[str] = (),
+) -> Mean:
     """The family that keeps the moments of a loss of each row.
 
     Families of one name are one family, so `name` must tell apart what `loss` alone does not: a
-    lambda, a partial, a function made in another.
+    lambda, a partial, a function made in another. `needs_columns` are other columns of the rows
+    that the loss reads, as `batch.columns[name]`.
 
     Raises:
         InputError: for such a loss without a name.
@@ -266,7 +299,7 @@ def mean(loss: RowLoss, problem: Problem, *, name: str | None = None) -> Mean:
 
     # What is kept is of this code: states are named by the module that it was written in.
     of_batch.__module__ = loss.__module__
-    return Mean(name, of_batch)
+    return Mean(name, of_batch, column_tuple(needs_columns, f"the loss {name!r}"))
 
 
 def mean_of(problem: Problem, moments: MomentsView) -> Value:
@@ -285,7 +318,7 @@ def share_of(problem: Problem, moments: MomentsView) -> Value:
 
 def pairs_of(family: Mean) -> PairedMean:
     """The family of the row by row difference of a loss between two versions."""
-    return PairedMean(family.loss, family.function)
+    return PairedMean(family.loss, family.function, family.columns)
 
 
 def mean_metric(
@@ -293,7 +326,8 @@ def mean_metric(
 ) -> Callable[[RowLoss], RowLoss]:
     """Registers the weighted mean of a loss of each row as the metric `name`.
 
-    The loss takes a batch (`Scored`) and the problem, and gives float64 [rows].
+    The loss takes a batch (`Scored`) and the problem, and gives float64 [rows]. `more` are fields
+    of `Metric`, such as `needs_columns`.
     """
 
     def register(loss: RowLoss) -> RowLoss:

@@ -18,6 +18,7 @@ from engine.states import (
     BUCKETS,
     ROW_COLUMNS,
     Floats,
+    RankPairsView,
     ScoreBlock,
     ScoreHistogram,
     ScoresView,
@@ -32,7 +33,7 @@ from engine.states import (
 T = TypeVar("T")
 
 # Views that have a single replicate, that of all rows, and another view for the others.
-HISTOGRAMS = ScoresView | ValuesView
+HISTOGRAMS = ScoresView | ValuesView | RankPairsView
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from engine.data.files.values import MARKS
 from engine.data.source import Source
 from engine.errors import DataError
 from engine.kinds import kind_of
+from engine.metrics import METRICS
 from engine.spark.tables import column
 from engine.suite import Evaluation
 
@@ -54,6 +55,8 @@ def _typed_uses(evaluation: Evaluation, models: Sequence[ModelVersion]) -> Itera
         yield from (name for name in model.features if name not in texts)
     for test in evaluation.tests:
         yield from (family.column for family in kind_of(test).column_families(test))
+        metric = METRICS.find(test.metric)
+        yield from () if metric is None else metric.needs_columns
     for rule in evaluation.slices:
         cut = {name for name, _ in rule.quantiles}
         yield from (d.column for d in rule.dimensions if d.edges is not None or d.column in cut)

@@ -9,8 +9,23 @@ from engine.core.redaction import redacted_message
 from engine.core.registry import did_you_mean
 from engine.core.vocabulary import ModelTest
 from engine.errors import InputError
-from engine.kinds import Probe, Query, Setting, kind_of, probe_of, query_of, variants_of
+from engine.kinds import (
+    Probe,
+    Query,
+    Setting,
+    kind_of,
+    loss_columns,
+    probe_of,
+    query_of,
+    variants_of,
+)
 from engine.planning.plan import EvaluationPlan
+
+# The types of columns that losses can read, as Spark writes them.
+_PLAIN = frozenset(
+    {"boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "decimal",
+     "string", "varchar", "char", "date", "timestamp", "timestamp_ntz"}
+)  # fmt: skip
 
 
 def check_fit(plan: EvaluationPlan) -> None:
@@ -33,7 +48,10 @@ def check_fit(plan: EvaluationPlan) -> None:
 def _misfits(plan: EvaluationPlan, test: ModelTest, setting: Setting) -> Iterator[str]:
     families = kind_of(test).column_families(test)
     yield from _missing_columns([family.column for family in families], setting)
-    yield from kind_of(test).misfits(test, setting)
+    misfits = list(kind_of(test).misfits(test, setting))
+    yield from misfits
+    if not misfits:
+        yield from _loss_misfits(test, setting)
     try:
         query, probe = query_of(test, setting), probe_of(test, setting)
     except InputError as error:
@@ -60,6 +78,31 @@ def _missing_columns(columns: Iterable[str], setting: Setting) -> Iterator[str]:
         if column not in setting.types:
             hint = did_you_mean(column, setting.types)
             yield f"the dataset has no column {column!r}{hint}"
+
+
+def _loss_misfits(test: ModelTest, setting: Setting) -> Iterator[str]:
+    """The columns that the losses of a test need and that the dataset cannot give them."""
+    sensitive, what = setting.columns.sensitive, f"{test.metric!r} needs the column"
+    for column in loss_columns(test, setting.problem):
+        kind = setting.types.get(column)
+        if kind is None:
+            hint = did_you_mean(column, setting.types)
+            yield f"{what} {column!r} (its needs_columns), which the dataset lacks{hint}"
+        elif column in sensitive:
+            yield (
+                f"{what} {column!r} (its needs_columns), which the suite calls sensitive: results "
+                "would tell of its values; expected a column that is not"
+            )
+        elif not _is_plain(kind):
+            yield (
+                f"{what} {column!r} (its needs_columns), which is {kind}; expected numbers, "
+                "truth values, text, dates or timestamps"
+            )
+
+
+def _is_plain(kind: str) -> bool:
+    # `decimal(10,2)`, `string collate UTF8_LCASE`
+    return kind.partition("(")[0].partition(" ")[0] in _PLAIN
 
 
 def _query_misfits(query: Query, test: ModelTest, setting: Setting) -> Iterator[str]:

@@ -21,7 +21,7 @@ from engine.kinds import probe_of
 from engine.kinds.perturbations import PERTURBATIONS
 from engine.planning.plan import AnyFamily, EvaluationPlan
 from engine.planning.subjects import Subject
-from engine.states import PairFamily
+from engine.states import ColumnFamily, PairFamily
 from engine.states.rows import PREDICTIONS, ROWS, STATES_VERSION
 
 _LIBRARIES = {"sklearn": "scikit-learn", "tensorflow": "tensorflow", "pytorch": "torch"}
@@ -82,9 +82,17 @@ def needs(plan: EvaluationPlan) -> tuple[Need, ...]:
                     beside = own[subject.reference]
                 digest = code.get(module_of(family), "")
                 unknown = digest is None or _is_unreadable(plan, subject)
-                state = None if unknown else name_of([*about, beside, family.key, digest])
+                made_of = [*about, beside, family.key, digest, *_column_types(plan, family)]
+                state = None if unknown else name_of(made_of)
                 all_needs.append(Need(*place, family.key, state, paired, spare))
     return tuple(all_needs)
+
+
+def _column_types(plan: EvaluationPlan, family: AnyFamily | PairFamily) -> list[object]:
+    """The types of the columns that losses read besides; nothing for others."""
+    types = dict(plan.dataset.schema)
+    columns = () if isinstance(family, ColumnFamily) else family.columns
+    return [[[name, types.get(name)] for name in columns]] if columns else []
 
 
 def families_of(

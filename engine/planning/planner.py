@@ -32,7 +32,7 @@ from engine.data.profile import Profile, aggregate, check_predicates, make_profi
 from engine.data.profile_updates import updated_stats
 from engine.data.source import Source, pin_source
 from engine.errors import DataError, EvalMatrixError, InputError
-from engine.kinds import kind_of, query_of
+from engine.kinds import kind_of, loss_columns, query_of
 from engine.planning import (
     Columns,
     EvaluationPlan,
@@ -205,6 +205,7 @@ def _with_reference(store: Store, look: _Look, plan: EvaluationPlan) -> Evaluati
                 wanted.update(dict.fromkeys(model.features))
         for test in plan.tests:
             wanted.update({family.column: None for family in kind_of(test).column_families(test)})
+            wanted.update(dict.fromkeys(loss_columns(test, plan.problem)))
     for query in filter(None, queries):
         wanted.update(dict.fromkeys(query.columns))
     there = dict(source.schema)

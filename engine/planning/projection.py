@@ -18,7 +18,7 @@ from pyspark.sql.types import (
 )
 
 from engine.core.vocabulary import PredictionsTable, SliceSet
-from engine.kinds import kind_of
+from engine.kinds import kind_of, loss_columns
 from engine.models import stored_columns
 from engine.planning import EvaluationPlan
 from engine.planning.scan_columns import BUCKET_COLUMN, KEY_COLUMN, ROW_COLUMN
@@ -42,6 +42,7 @@ def column_names(plan: EvaluationPlan) -> list[str]:
     for test in plan.tests:
         for family in kind_of(test).column_families(test):
             names[family.column] = None
+        names.update(dict.fromkeys(loss_columns(test, plan.problem)))
     key = [KEY_COLUMN] if plan.keep else []
     row = [ROW_COLUMN] if plan.variants else []
     return [*names, *_wheres(plan), BUCKET_COLUMN, *key, *row]

@@ -56,6 +56,14 @@ from engine.states.pairs import (
     PairTally,
 )
 from engine.states.queries import PairedQueryMean, Queries, QueryMean
+from engine.states.rank_pairs import RankPairs, RankPairsView, Ranks
+from engine.states.row_columns import (
+    NO_COLUMNS,
+    Column,
+    RowColumns,
+    add_columns,
+    column_tuple,
+)
 from engine.states.score_histogram import EXACT_SCORES, ScoreHistogram, Scores, TopScores
 from engine.states.score_pairs import PairedScores, ScorePairs, ScorePairsView
 from engine.states.score_views import ScoreBlock, ScoresView, score_blocks
@@ -66,8 +74,10 @@ from engine.states.value_histogram import ValueHistogram, Values, ValuesView
 __all__ = [
     "BUCKETS",
     "EXACT_SCORES",
+    "NO_COLUMNS",
     "ROW_COLUMNS",
     "Bools",
+    "Column",
     "ColumnBatch",
     "ColumnFamily",
     "ColumnHistogram",
@@ -100,6 +110,10 @@ __all__ = [
     "PairedView",
     "Queries",
     "QueryMean",
+    "RankPairs",
+    "RankPairsView",
+    "Ranks",
+    "RowColumns",
     "RowFlags",
     "ScoreBlock",
     "ScoreHistogram",
@@ -116,7 +130,9 @@ __all__ = [
     "ValueHistogram",
     "Values",
     "ValuesView",
+    "add_columns",
     "column_nulls",
+    "column_tuple",
     "decode",
     "rows_of",
     "score_blocks",
@@ -138,6 +154,7 @@ _KINDS: Mapping[str, Any] = {
         LabelTally,
         ScoreHistogram,
         ScorePairs,
+        RankPairs,
         ValueHistogram,
         ValueCounts,
     )
@@ -150,6 +167,7 @@ _VIEWS: Mapping[str, Any] = {
     "labels": LabelsView.of,
     "scores": ScoresView.of,
     "values": ValuesView.of,
+    "rank_pairs": RankPairsView.of,
 }
 # Of kinds whose groups are read many at once too; histograms of scores by `score_blocks`.
 _VIEWS_OF_GROUPS: Mapping[str, Any] = {

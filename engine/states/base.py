@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import EvalMatrixError
+from engine.states.row_columns import NO_COLUMNS, RowColumns
 
 BUCKETS = 20
 
@@ -51,6 +52,8 @@ class Scored:
         unweighted: whether every weight is 1, which makes counting cheaper.
         query: int64 [n] >= 0, of a ranking: which query a row belongs to. All rows of a query are
             in one batch and in one bucket; the numbers mean nothing beyond the batch.
+        columns: other columns of the rows, those that losses need. Behind a variant they are those
+            of the rows as they are.
 
     Of a multilabel task `truth`, `scores` and `predicted` are [n, K], zeros and ones but for the
     scores, which are the probabilities of each label by itself.
@@ -63,6 +66,7 @@ class Scored:
     predicted: Ints | None = None
     unweighted: bool = False
     query: Ints | None = None
+    columns: RowColumns = NO_COLUMNS
     _cache: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -94,7 +98,14 @@ class Scored:
             None if self.predicted is None else self.predicted[rows],
             self.unweighted,
             None if self.query is None else self.query[rows],
+            self.columns.at(rows),
         )
+
+    def only(self, names: tuple[str, ...]) -> Scored:
+        """The same batch with no other columns than these."""
+        if names == self.columns.names:
+            return self
+        return replace(self, columns=self.columns.only(names))
 
 
 def _of_class(classes: NDArray[Any], k: int) -> Bools:
@@ -186,8 +197,10 @@ class Family(ABC):
     """A kind of state with its parameters; knows how to make states of a batch.
 
     `key` is its name in the states table, e.g. `confusion(10)`; two families with the same key
-    are the same.
+    are the same. `columns` are those that it reads of the rows besides.
     """
+
+    columns: tuple[str, ...] = ()
 
     @property
     @abstractmethod

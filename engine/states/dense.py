@@ -24,6 +24,7 @@ from engine.states.base import (
     replicate_sums,
     sums_by_cell,
 )
+from engine.states.row_columns import key_part
 from engine.states.subtract import FOREIGN, moments_less, remainder
 
 Loss = Callable[[Scored], Floats]
@@ -223,10 +224,11 @@ class Mean(Family):
 
     loss: str
     function: Loss = field(compare=False, repr=False)
+    columns: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        return f"mean({self.loss})"
+        return f"mean({self.loss}{key_part(self.columns)})"
 
     def zero(self, n_groups: int = 0) -> Moments:
         return Moments(np.zeros((n_groups, BUCKETS, 4)))
@@ -234,18 +236,21 @@ class Mean(Family):
     def of(self, batch: Scored, groups: Ints, n_groups: int) -> Moments:
         if len(batch) == 0:
             return self.zero(n_groups)
-        return moments_of(losses_of(self.loss, self.function, batch), batch, groups, n_groups)
+        losses = losses_of(self.loss, self.function, batch, self.columns)
+        return moments_of(losses, batch, groups, n_groups)
 
 
-def losses_of(name: str, loss: Loss, batch: Scored) -> Floats:
+def losses_of(name: str, loss: Loss, batch: Scored, columns: tuple[str, ...] = ()) -> Floats:
     """The losses of a batch, one for each row, computed once whatever the number of slice sets.
+
+    The loss gets `columns` of the rows and no others.
 
     Raises:
         ValueError: when the loss gives anything but one number for each row.
     """
 
     def of_each_row() -> Floats:
-        losses = np.asarray(loss(batch), np.float64)
+        losses = np.asarray(loss(batch.only(columns)), np.float64)
         if losses.shape != (len(batch),):
             raise ValueError(
                 f"a loss gave an array of shape {losses.shape}, expected one number for each of "
@@ -253,7 +258,7 @@ def losses_of(name: str, loss: Loss, batch: Scored) -> Floats:
             )
         return losses
 
-    return batch.once(("loss", name), of_each_row)
+    return batch.once(("loss", name, columns), of_each_row)
 
 
 def moments_of(loss: Floats, batch: Scored, groups: Ints, n_groups: int) -> Moments:
@@ -281,10 +286,11 @@ class Maximum(Family):
 
     loss: str
     function: Loss = field(compare=False, repr=False)
+    columns: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        return f"maximum({self.loss})"
+        return f"maximum({self.loss}{key_part(self.columns)})"
 
     def zero(self, n_groups: int = 0) -> Maxima:
         return Maxima(np.full((n_groups, BUCKETS, 1), -np.inf))
@@ -293,7 +299,7 @@ class Maximum(Family):
         if len(batch) == 0:
             return self.zero(n_groups)
         values = np.full(n_groups * BUCKETS, -np.inf)
-        loss = losses_of(self.loss, self.function, batch)
+        loss = losses_of(self.loss, self.function, batch, self.columns)
         cells = groups * BUCKETS + batch.bucket
         if not batch.unweighted:
             loss = np.where(batch.weight > 0, loss, -np.inf)

@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.states.base import BUCKETS, Floats, Ints, Scored, States, sum_by_key, sums_by_cell
 from engine.states.dense import Loss, Moments, losses_of, moments_of
+from engine.states.row_columns import key_part
 from engine.states.tally import Tally, cells_of, squares_cells
 
 
@@ -37,11 +38,12 @@ class PairFamily(ABC):
 
     `simple_only` says that it is read only where each row stands for itself alone, without weights
     and clusters; `spare` that what reads it has another way where it is not kept, as in stores
-    that were written before it came.
+    that were written before it came. `columns` are those that it reads of the rows besides.
     """
 
     simple_only: ClassVar[bool] = False
     spare: ClassVar[bool] = False
+    columns: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -63,10 +65,11 @@ class PairedMean(PairFamily):
 
     loss: str
     function: Loss = field(compare=False, repr=False)
+    columns: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        return f"paired_mean({self.loss})"
+        return f"paired_mean({self.loss}{key_part(self.columns)})"
 
     def zero(self, n_groups: int = 0) -> Moments:
         return Moments(np.zeros((n_groups, BUCKETS, 4)))
@@ -75,7 +78,8 @@ class PairedMean(PairFamily):
         if len(batch) == 0:
             return self.zero(n_groups)
         ours, theirs = (
-            losses_of(self.loss, self.function, side) for side in (batch.candidate, batch.baseline)
+            losses_of(self.loss, self.function, side, self.columns)
+            for side in (batch.candidate, batch.baseline)
         )
         return moments_of(ours - theirs, batch.candidate, groups, n_groups)
 

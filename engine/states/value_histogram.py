@@ -19,6 +19,7 @@ from engine.states.base import BUCKETS, Family, Floats, Ints, Scored, sums_by_ce
 from engine.states.dense import losses_of
 from engine.states.histogram_build import Ranked, histogram_of
 from engine.states.histogram_entries import CELLS, EVERYBODY, Entries, Grid
+from engine.states.row_columns import key_part
 from engine.states.score_histogram import ScoreHistogram
 
 _MANTISSA = 52
@@ -60,10 +61,11 @@ class Values(Family):
 
     name: str
     function: Callable[[Scored], Floats] = field(compare=False, repr=False)
+    columns: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        return f"values({self.name})"
+        return f"values({self.name}{key_part(self.columns)})"
 
     def zero(self, n_groups: int = 0) -> ValueHistogram:
         return ValueHistogram.none(n_groups)
@@ -76,7 +78,7 @@ class Values(Family):
 
     def _rank(self, batch: Scored) -> Ranked:
         return Ranked.of(
-            losses_of(self.name, self.function, batch),
+            losses_of(self.name, self.function, batch, self.columns),
             2 * batch.bucket,
             None if batch.unweighted else batch.weight,
         )

@@ -14,6 +14,7 @@ import pytest
 import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import engine.states.score_histogram as ranking
 from engine.errors import InputError
@@ -123,11 +124,45 @@ def wape(rows: Rows) -> float | str:
     return math.fsum(np.abs(rows.truth - rows.scores) * rows.weight) / size
 
 
+def differences(numbers: Any) -> Any:
+    return np.sign(numbers[:, None] - numbers[None, :])
+
+
+def spearman(rows: Rows) -> float | str:
+    """SciPy's; with weights the correlation of mid-ranks, each by its definition."""
+    if len(set(rows.truth)) < 2 or len(set(rows.scores)) < 2:
+        return "constant"
+    if rows.unweighted:
+        return float(stats.spearmanr(rows.truth, rows.scores).statistic)
+    weight = rows.weight / rows.weight.sum()
+    first, second = (differences(n) @ weight for n in (rows.truth, rows.scores))
+    return float(
+        np.sum(weight * first * second)
+        / np.sqrt(np.sum(weight * first**2) * np.sum(weight * second**2))
+    )
+
+
+def kendall(rows: Rows) -> float | str:
+    """SciPy's; with weights that of all pairs, each with the product of its weights."""
+    if len(set(rows.truth)) < 2 or len(set(rows.scores)) < 2:
+        return "constant"
+    if rows.unweighted:
+        return float(stats.kendalltau(rows.truth, rows.scores, variant="b").statistic)
+    weight = rows.weight[:, None] * rows.weight[None, :]
+    first, second = differences(rows.truth), differences(rows.scores)
+    return float(
+        np.sum(weight * first * second)
+        / np.sqrt(np.sum(weight * first**2) * np.sum(weight * second**2))
+    )
+
+
 ORACLES: dict[str, Oracle] = {
     "median_absolute_error": median,
     "d2_absolute_error": unless_constant(sk.d2_absolute_error_score),
     "explained_variance": unless_constant(sk.explained_variance_score),
     "pearson": pearson,
+    "spearman": spearman,
+    "kendall": kendall,
     "bias": averaged(lambda t, s: s - t),
     "smape": averaged(lambda t, s: 2 * abs(t - s) / (abs(t) + abs(s)) if t or s else 0.0),
     "wape": wape,

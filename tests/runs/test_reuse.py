@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from engine.execution.evaluate import Computation, evaluate
 from engine.execution.incremental import StatePlan, plan_states
 from engine.execution.kernel import scan
 from engine.execution.kernel.merge import merge
+from engine.metrics import METRICS
 from engine.planning.model_finder import ModelFinder
 from engine.planning.planner import prepare
 from engine.planning.projection import column_names, select_columns
@@ -46,7 +48,7 @@ TESTS = [
     {"metric": name}
     for name in (
         "accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss",
-        "brier_score", "expected_calibration_error", "flip_rate",
+        "brier_score", "expected_calibration_error", "missed_amount", "flip_rate",
     )
 ]  # fmt: skip
 SLICES = ["overall", {"by": ["country"]}, {"by": ["country", "device"]}, {"bins": {"age": [30]}},
@@ -91,7 +93,10 @@ class Shop:
 
     def prepared(self, **over: Any) -> tuple[Any, StoreTables]:
         evaluation = {**self.evaluation, **over}
-        data = {"name": "shop", "store": str(self.folder / "store"), "evaluations": [evaluation]}
+        data = {
+            "name": "shop", "store": str(self.folder / "store"), "evaluations": [evaluation],
+            "plugins": ["money_metrics"],
+        }  # fmt: skip
         suite = read_suite(self.world.write("shop", data))
         store = Store(suite.store)
         store.check_writable()
@@ -172,8 +177,25 @@ def rows(world: Any) -> pd.DataFrame:
     return found
 
 
+@pytest.fixture(scope="module")
+def own_metrics(spark: SparkSession) -> Iterator[None]:
+    """A metric that reads other columns, as a module that the driver and workers find."""
+    folder = Path(__file__).parent
+    # As `spark-submit --py-files` gives it to the workers.
+    spark.sparkContext.addPyFile(str(folder / "money_metrics.py"))
+    sys.path.insert(0, str(folder))
+    yield
+    sys.path.remove(str(folder))
+    # Other tests look at the metrics that are shipped.
+    METRICS._things.pop("missed_amount", None)
+    METRICS._loaded.discard("module money_metrics")
+    sys.modules.pop("money_metrics", None)
+
+
 @pytest.fixture
-def shop(world: Any, spark: SparkSession, tmp_path: Path, rows: pd.DataFrame) -> Shop:
+def shop(
+    world: Any, spark: SparkSession, tmp_path: Path, rows: pd.DataFrame, own_metrics: None
+) -> Shop:
     evaluation = {
         "name": "claims",
         "dataset": {
@@ -256,6 +278,8 @@ def change(shop: Shop, what: str, rows: pd.DataFrame, seed: int) -> None:
     elif what == "update":
         values = {"f0": F.col("f0") + 0.25, "w": F.col("w") * 3.7, "device": F.lit("web")}
         shop.delta.update(f"id % 11 = {seed % 11}", values)
+        # Nothing but what a loss reads.
+        shop.delta.update(f"id % 5 = {seed % 5}", {"amount": F.col("amount") * 2})
     elif what == "merge":
         path = shop.folder / "merge.parquet"
         few.to_parquet(path, index=False)

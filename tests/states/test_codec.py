@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import engine.states.score_histogram as ranking
-from engine.states import BUCKETS, Confusion, Maximum, Mean, Scored, Scores, States, decode
+from engine.states import (
+    BUCKETS,
+    Confusion,
+    Maximum,
+    Mean,
+    Ranks,
+    Scored,
+    Scores,
+    States,
+    decode,
+)
 from engine.states.codec import MAGIC, CodecError, encode
 from engine.states.distinct_sample import Seen
 
@@ -33,7 +43,9 @@ def _payloads() -> list[bytes]:
         Confusion(3),
         Scores(1),
     )
-    return [family.of(batch, groups, 4).encode() for family in families]
+    numbers = Scored(rng.random(50), batch.weight, batch.bucket, rng.random(50))
+    ranks = Ranks().of(numbers, groups, 4).encode()
+    return [*(family.of(batch, groups, 4).encode() for family in families), ranks]
 
 
 PAYLOADS = _payloads()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import engine.states.rank_pairs as ranks
 import engine.states.score_histogram as ranking
 import engine.states.score_pairs as pairing
 from engine.states import (
@@ -32,6 +33,7 @@ from engine.states import (
     PairScores,
     Queries,
     QueryMean,
+    Ranks,
     RowFlags,
     Scored,
     Scores,
@@ -98,6 +100,10 @@ def parts(states: States) -> dict[str, Any]:
             "label": entries.cell,
             "weight": entries.weight,
         }
+    if states.kind == "rank_pairs":
+        tables = {"buckets": states.buckets, **states.whole}
+        columns = ("levels", "group", "high", "low", "bucket", "weight")
+        return {f"{n}.{c}": getattr(t, c) for n, t in tables.items() for c in columns}
     return {"values": states.values}
 
 
@@ -189,6 +195,16 @@ def paired_rankings(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
     return PAIRED_QUERIES.of(Pair(base, candidate), groups, n_groups)
 
 
+def as_regression(batch: Scored) -> Scored:
+    """The batch with numbers to be predicted."""
+    truth, scores = batch.truth + np.round(batch.scores[:, 1], 1), batch.scores[:, 0] - 0.5
+    return replace(batch, truth=truth, scores=scores, predicted=None, _cache={})
+
+
+def ranks_of(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+    return RANKS.of(as_regression(batch), groups, n_groups)
+
+
 def weights_of(states: States) -> dict[str, Any]:
     """A histogram of values without the squared weights."""
     entries = states.entries
@@ -203,6 +219,7 @@ VALUES = Values(
     "signed", lambda batch: (batch.scores[:, 0] - 0.3) * np.array([1e-3, 1.0, 1e3])[batch.truth]
 )
 CONFUSION = Confusion(CLASSES)
+RANKS = Ranks()
 SCORES, TOP_SCORES = Scores(1), TopScores()
 PAIR_SCORES = PairScores(2, 0)
 LAWS = [
@@ -232,6 +249,8 @@ LAWS = [
     ),
     Law("values", VALUES.of, VALUES.zero, twice=weights_of),
     Law("values beyond the cap", VALUES.of, VALUES.zero, cap=4, twice=weights_of),
+    Law("ranks", ranks_of, RANKS.zero),
+    Law("ranks on a grid", ranks_of, RANKS.zero, cap=4),
     Law("scores", SCORES.of, SCORES.zero),
     Law("scores beyond the cap", SCORES.of, SCORES.zero, cap=4),
     Law("scores of a label", scores_of_label, SCORES.zero),
@@ -253,6 +272,9 @@ def law(request: pytest.FixtureRequest) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "EXACT_SCORES", request.param.cap)
         patch.setattr(pairing, "LEAST", request.param.cap)
+        patch.setattr(ranks, "LEAST", 2 * request.param.cap)
+        patch.setattr(ranks, "LEAST_BY_BUCKET", request.param.cap)
+        patch.setattr(ranks, "LEAST_ALONE", request.param.cap)
         yield request.param
 
 
@@ -349,6 +371,11 @@ def refusal_is_right(law: Law, a: States, b: States, why: str) -> None:
         assert "spread" in why
         spreads = [[view(each.take(g)).m2[0] for each in (a, both)] for g in range(a.n_groups)]
         assert any(0 < few < 1e-5 * many for few, many in spreads)
+    elif a.kind == "rank_pairs":
+        assert "too few" in why
+        assert (a.buckets.levels < both.buckets.levels[: a.n_groups]).any() or any(
+            (a.whole[name].levels < both.whole[name].levels[: a.n_groups]).any() for name in a.whole
+        )
     elif a.kind == "score_pairs":
         assert "too few" in why
         assert (a.levels < both.levels[: len(a.levels)]).any()
@@ -547,6 +574,7 @@ def test_states_of_unlike_parameters_refuse_to_merge() -> None:
         SCORE_PAIRS.zero(1),
         SCORES.zero(1),
         VALUES.zero(1),
+        RANKS.zero(1),
         LABELS.zero(1),
         Labels(4).zero(1),
         Sums(np.zeros((1, BUCKETS, 6))),

@@ -18,12 +18,14 @@ from engine.planning.scan_columns import KEY_COLUMN, kept_column
 from engine.planning.slices import Placed
 from engine.states import (
     BUCKETS,
+    NO_COLUMNS,
     ROW_COLUMNS,
     Bools,
     Floats,
     Ints,
     Pair,
     PairFamily,
+    RowColumns,
     RowFlags,
     Scored,
     States,
@@ -171,6 +173,7 @@ class Rows:
     placed: list[Placed]
     unweighted: bool
     query: Ints | None = None
+    columns: RowColumns = NO_COLUMNS
 
     def counts(self, placed: Placed, bad: Bools, n_groups: int) -> Sums:
         """How many rows each slice has, and which of them no metric can use."""
@@ -195,4 +198,5 @@ class Rows:
             None if predicted.classes is None else predicted.classes[good],
             self.unweighted,
             None if self.query is None else self.query[rows],
+            self.columns if every else self.columns.at(rows),
         )

@@ -17,7 +17,7 @@ from engine.metrics import Problem
 from engine.models import Prediction
 from engine.planning import label_codes
 from engine.planning.slices import plain_column, python_values
-from engine.states import Bools, Floats, Ints
+from engine.states import Bools, Column, Floats, Ints
 from engine.states.rows import CLIPPED
 
 _NUMBERS = (TaskKind.REGRESSION, TaskKind.RANKING)
@@ -118,6 +118,22 @@ def read_weight(batch: pa.RecordBatch, column: str | None) -> Floats:
             f"{int(bad.sum()):,} of {len(bad):,} rows; expected finite numbers >= 0"
         )
     return weight
+
+
+def read_column(column: pa.Array) -> Column:
+    """A column as losses read it.
+
+    Numbers and truth values are float64, NaN where they are null; dates and timestamps datetime64,
+    in UTC where they have a time zone, NaT where they are null; texts are objects, None where they
+    are null.
+    """
+    column = plain_column(column)
+    if pa.types.is_temporal(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return np.array(python_values(column), object)
+    numbers = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan)
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
 
 
 def read_prediction(prediction: Prediction, problem: Problem, *, adds_up: bool = True) -> Predicted:

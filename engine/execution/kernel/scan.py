@@ -21,7 +21,13 @@ from engine.core.vocabulary import SliceSet, Variant
 from engine.execution.kernel.batches import chunks, query_codes, whole_queries
 from engine.execution.kernel.merge import slices_by_block
 from engine.execution.kernel.model_task import ModelTask, Rows, Usable, Work
-from engine.execution.kernel.parsing import Predicted, read_prediction, read_truth, read_weight
+from engine.execution.kernel.parsing import (
+    Predicted,
+    read_column,
+    read_prediction,
+    read_truth,
+    read_weight,
+)
 from engine.kinds import load_extensions
 from engine.kinds.perturbations import perturb
 from engine.models import Limits, ModelStopped, Watch, load, loaded_count
@@ -29,7 +35,17 @@ from engine.planning import AnyFamily, EvaluationPlan, Subject
 from engine.planning.plan import refuse_many
 from engine.planning.scan_columns import BUCKET_COLUMN, ROW_COLUMN
 from engine.planning.slices import SliceIndex, Slicer, slice_key
-from engine.states import Bools, ColumnBatch, ColumnFamily, Ints, Pair, PairFamily, Scored, Sums
+from engine.states import (
+    Bools,
+    ColumnBatch,
+    ColumnFamily,
+    Ints,
+    Pair,
+    PairFamily,
+    RowColumns,
+    Scored,
+    Sums,
+)
 from engine.states.rows import (
     METER,
     PREDICTIONS,
@@ -70,6 +86,13 @@ def scan(
         yield from in_batches(task.emit(time.perf_counter() - started))
 
 
+def _loss_columns(tasks: Sequence[ModelTask]) -> tuple[str, ...]:
+    """The columns that the losses of some tasks read, beside labels and predictions."""
+    families = chain.from_iterable(chain(*task.families, *task.pairs) for task in tasks)
+    names = (getattr(family, "columns", ()) for family in families)
+    return tuple(dict.fromkeys(chain.from_iterable(names)))
+
+
 class ScanTask:
     """The scan of one partition."""
 
@@ -90,6 +113,7 @@ class ScanTask:
         ]
         self.data = [task for task in tasks if not task.subject.model and task.makes_states]
         self.compared = compared
+        self.read_names = _loss_columns(self.models)
         self.rows = self.batches = 0
         self.loads = loaded_count()
 
@@ -200,7 +224,8 @@ class ScanTask:
             refuse_many(self.plan, index.slice_set.name, len(index.keys))
         labelled = ~(truth.null | truth.unknown)
         query = None if columns.query is None else query_codes(batch.column(columns.query))
-        return Rows(truth, weight, bucket, labelled, placed, columns.weight is None, query)
+        others = RowColumns(self.read_names, lambda name: read_column(batch.column(name)))
+        return Rows(truth, weight, bucket, labelled, placed, columns.weight is None, query, others)
 
     def _counts(self, every: Rows, bad: Bools) -> list[Sums]:
         return [

@@ -155,6 +155,22 @@ def of_scores(function: Callable[..., float]) -> Callable[[Left], float]:
     return lambda left: function(left.y, left.scores[:, 1], sample_weight=left.w)
 
 
+def of_order(*, pairs: bool) -> Callable[[Left], float]:
+    """A rank correlation by its definition, over all pairs of rows."""
+
+    def oracle(left: Left) -> float:
+        first, second = (
+            np.sign(n[:, None] - n[None, :]) for n in (left.y.astype(float), left.predicted)
+        )
+        weight = left.w[:, None] * left.w[None, :] if pairs else left.w
+        if not pairs:
+            first, second = first @ weight, second @ weight
+        spread = (weight * first**2).sum() * (weight * second**2).sum()
+        return float((weight * first * second).sum() / np.sqrt(spread))
+
+    return oracle
+
+
 def all_classes(left: Left) -> bool:
     return len(set(left.y)) == len(left.classes)
 
@@ -204,6 +220,8 @@ ORACLES: dict[str, Callable[[Left], float | None]] = {
     "r2": when(lambda left: len(set(left.y)) > 1, of_predictions(sk.r2_score)),
     "mean_absolute_percentage_error": of_predictions(sk.mean_absolute_percentage_error),
     "max_error": lambda left: sk.max_error(left.y, left.predicted),
+    "spearman": when(lambda left: len(set(left.y)) > 1, of_order(pairs=False)),
+    "kendall": when(lambda left: len(set(left.y)) > 1, of_order(pairs=True)),
 }
 
 
