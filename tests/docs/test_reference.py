@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -54,9 +55,10 @@ def test_links_lead_somewhere_and_shown_suites_are_valid(check: ModuleType, root
 
 def test_the_suite_page_has_every_key_with_its_default(root: Path) -> None:
     text = page(root, "suite.md")
-    rows = {
-        match[1]: match[0] for match in re.finditer(r"^\| `(\w+)` \|.*$", text, flags=re.MULTILINE)
-    }
+    # A key may stand in several tables, such as `predictions`.
+    rows: dict[str, str] = {}
+    for match in re.finditer(r"^\| `(\w+)` \|.*$", text, flags=re.MULTILINE):
+        rows[match[1]] = rows.get(match[1], "") + match[0]
     made = schema()
     missing = []
     for model in (made, *made["$defs"].values()):
@@ -129,3 +131,10 @@ def test_every_decision_is_in_the_list(root: Path) -> None:
     records = sorted(path.name for path in folder.glob("0*.md"))
     assert records
     assert [name for name in records if name not in listed] == []
+
+
+def test_the_readme_shows_the_cells_of_the_notebook(root: Path) -> None:
+    notebook = json.loads((root / "notebooks" / "quickstart.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    shown = re.findall(r"```python\n(.*?)\n```", (root / "README.md").read_text(), flags=re.DOTALL)
+    assert shown[:3] == cells
