@@ -95,7 +95,7 @@ def kind_of(process: psutil.Process) -> str:
     return "other"
 
 
-def peak_mib(pid: int) -> float:
+def peak_mib(pid: int | str) -> float:
     """The most memory that a process has had resident so far, by the kernel's own account."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

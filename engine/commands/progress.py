@@ -1,8 +1,9 @@
-"""What a user sees while a run goes on: a live line on a terminal, log lines elsewhere."""
+"""What a user sees while a run goes on: live on a terminal, lines in a notebook, else a log."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +33,10 @@ class Reporter:
         if self.console.is_terminal:
             self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim]", end=" ", highlight=False)
             self.console.print(text, markup=False, highlight=False)
+        elif self.console.is_jupyter and not log.hasHandlers():
+            # Nobody has set up a log in a notebook, and who waits wants to know for what.
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+            sys.stderr.flush()
         else:
             log.info(text)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.conditions import demand_text
+from engine.core.vocabulary import ModelVersion
 from engine.sinks import format as fmt
 from engine.sinks.reading import reading_text
 from engine.sinks.subjects import model_label
@@ -39,7 +40,7 @@ def plan_table(evaluation: Any) -> Table:
             table.add_row("", _plain(f"made of {other.files}"))
     for model in pinned.models:
         mark = " (baseline)" if model.name == pinned.baseline else ""
-        table.add_row("model", _plain(f"{model.name}{mark}: {model.uri}, {model.flavor}"))
+        table.add_row("model", _plain(f"{model.name}{mark}: {model.uri}, {_origin(model)}"))
         if reading := reading_text(model):
             table.add_row("", _plain(reading))
     for slice_set in pinned.slice_sets:
@@ -55,6 +56,16 @@ def plan_table(evaluation: Any) -> Table:
         table.add_row("", _plain(f"{name}: {cost}"))
     table.add_row("reused", _plain(f"{evaluation.reused:,} predictions{evaluation.reuse_note}"))
     return table
+
+
+def _origin(model: ModelVersion) -> str:
+    """The flavour of a model, or where its predictions are."""
+    if not model.is_stored:
+        return model.flavor
+    if model.table is None:
+        return "predictions in the dataset"
+    key = " and ".join(model.table.key)
+    return f"predictions of version {model.table.version}, found by {key}"
 
 
 def results(frame: Any) -> Table:
