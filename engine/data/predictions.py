@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, replace
 from itertools import chain
 
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from engine.core.json_cache import keep, read_kept
@@ -121,7 +122,7 @@ def _count_faults(
     names = [f"k{at}" for at in range(len(keys))]
     names_of_scores = (of_model.names for of_model in scores)
     columns = list(dict.fromkeys(chain.from_iterable(names_of_scores)))
-    rows = dataset.frame().where(F.col(column(label)).isNotNull()).select(*keys)
+    rows = dataset.frame().select(*keys, _has_label(dataset, label).alias("l"))
     there = tables.read(spark, table.uri, table.version).select(
         *keys, *[F.col(column(name)).alias(f"s{at}") for at, name in enumerate(columns)]
     )
@@ -134,17 +135,25 @@ def _count_faults(
         fault
         for of_model in scores
         for fault in of_model.faults(
-            [F.col(f"s{columns.index(name)}") for name in of_model.names], F.col("n") == 1
+            [F.col(f"s{columns.index(name)}") for name in of_model.names], F.col("l")
         )
     ]
     counted = joined.agg(
-        F.count(F.lit(1)).alias(_ROWS),
-        F.count_if(F.col("n").isNull()).alias(_MISSING),
+        F.count_if("l").alias(_ROWS),
+        F.count_if(F.col("l") & F.col("n").isNull()).alias(_MISSING),
         F.count_if(F.col("n") > 1).alias(_DOUBLED),
         *faults,
     )
     counts: dict[str, int] = counted.collect()[0].asDict()
     return counts
+
+
+def _has_label(dataset: Source, label: str) -> Column:
+    """Whether a row has a label, which null and NaN are not."""
+    value = F.col(column(label))
+    if dict(dataset.schema)[label] in ("float", "double"):
+        return value.isNotNull() & ~F.isnan(value)
+    return value.isNotNull()
 
 
 def _check_rows(counts: Mapping[str, int], table: PredictionsTable, named: str) -> None:
@@ -159,7 +168,7 @@ def _check_rows(counts: Mapping[str, int], table: PredictionsTable, named: str) 
         )
     if doubled:
         raise DataError(
-            f"{named}: {doubled:,} of {rows:,} labelled rows have several predictions in "
+            f"{named}: {doubled:,} rows of the dataset have several predictions in "
             f"{table.uri!r}, by the key {key}; expected one for each; name more columns in the "
             "key, or keep one of them"
         )
