@@ -15,7 +15,7 @@ import yaml
 from sklearn.linear_model import LogisticRegression
 
 import engine
-from engine.errors import DataError
+from engine.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -266,5 +266,8 @@ def test_what_the_data_say_is_told_before_the_scan(
 ) -> None:
     with pytest.raises(DataError, match=r"'p' has its scores in 'p', and in .* above 1"):
         evaluate(rows.assign(p=rows["p"] * 3), {"p": "p"}, name="wrong")
+    labels = rows.assign(said=rows["f0"] > 0)
+    with pytest.raises(InputError, match="'roc_auc' needs scores, and the model 'said' returns"):
+        evaluate(labels, {"p": "p", "said": "said"}, name="wrong")
     with pytest.raises(DataError, match="the dataset 'wrong' has no rows"):
         evaluate(rows[:0], {"p": "p"}, name="wrong")
