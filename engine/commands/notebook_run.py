@@ -144,8 +144,9 @@ def _read_data(asked: Asked) -> Frame | DataFrame | dict[str, Any]:
     if isinstance(data, Mapping):
         return {str(key): value for key, value in data.items()}
     if isinstance(data, str | Path):
-        ending = Path(data).suffix.lower().removeprefix(".")
-        return {ending if ending in ("csv", "parquet") else "delta": str(data)}
+        endings = [ending.lower().removeprefix(".") for ending in Path(data).suffixes]
+        files = [kind for kind in ("csv", "parquet") if kind in endings]
+        return {files[0] if files else "delta": str(data)}
     if odd := [key for key in _OF_TABLES if key in asked.more]:
         raise InputError(
             f"evaluate was given {odd[0]} with a frame; expected it with a path or a dataset"

@@ -53,7 +53,8 @@ def epoch_of(store: Store, table: PredictionsTable, there: Source, dataset: Sour
         f"{there.version} of {there.timestamp.isoformat()}",
     )
     before = _kept_epoch(file)
-    if before is None:
+    if before is None or (now.version == before.version and now.time != before.time):
+        # Nothing is known, or the table was restored from a copy and went another way.
         keep(file, asdict(now))
         return now.name
     if now.version < before.version:
