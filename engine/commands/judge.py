@@ -111,10 +111,12 @@ def _revised_plan(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) ->
     plan = replace(plan, problem=problem)
     # What the first look at the data has found of them.
     spreads = {k: v for t in plan.tests for k, v in kind_of(t).known_spreads(t).items()}
+    ranges = {k: v for t in plan.tests for k, v in kind_of(t).known_ranges(t).items()}
     tests = expand_tests(evaluation.tests, plan.setting)
+    pinned = (kind_of(test).pin(test, spreads) for test in tests)
     judged = replace(
         plan,
-        tests=tuple(kind_of(test).pin(test, spreads) for test in tests),
+        tests=tuple(kind_of(test).pin_ranges(test, ranges) for test in pinned),
         min_slice_rows=evaluation.min_slice_rows,
         plugins=suite.plugins,
         confidence=suite.confidence,

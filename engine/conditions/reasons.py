@@ -25,6 +25,8 @@ REASONS = {
     "zero_rate": "the rate is 0 in every group",
     "undefined": "the metric is not a finite number here",
     "failed": "it could not be computed",
+    "no_steps": "no row of the slice has room for the step",
+    "no_violations": "no score of the slice moves the wrong way",
     "is_baseline": "it compares with the baseline, and this is the baseline",
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
 from engine.core.vocabulary import Dimension, Label, SliceSet
-from engine.data.profile import Profile, Stats, asked_spreads
+from engine.data.profile import Profile, Stats, asked_ranges, asked_spreads
 from engine.data.source import Source
 from engine.data.stored_scores import probability_columns
 from engine.suite import Evaluation
@@ -48,6 +48,7 @@ def question_digest(source: Source, evaluation: Evaluation) -> str:
         evaluation.max_slices,
         # Nothing where none is asked, so that what was kept before is found.
         *([asked] if (asked := asked_spreads(evaluation)) else []),
+        *(["ranges", ranges] if (ranges := asked_ranges(evaluation)) else []),
         *([scores] if (scores := _score_columns(evaluation)) else []),
     ]
     return digest_of(about)
@@ -119,6 +120,10 @@ def _from_json(values: Mapping[str, Any]) -> Profile:
         rows_per_cluster=float(values["rows_per_cluster"]),
         values={str(name): int(count) for name, count in values["values"].items()},
         spreads=values.get("spreads", {}),
+        ranges={
+            name: None if ends is None else (float(ends[0]), float(ends[1]))
+            for name, ends in values.get("ranges", {}).items()
+        },
     )
 
 

@@ -20,13 +20,14 @@ from pyspark.sql.types import BooleanType, NumericType, StructType
 from engine.core.vocabulary import Label, SliceSet, TaskKind
 from engine.data.stored_scores import probability_columns
 from engine.errors import DataError, InputError
-from engine.kinds import kind_of
+from engine.kinds import Ranges, kind_of
 from engine.spark.error_messages import first_line
 from engine.spark.tables import column
 from engine.suite import Evaluation, SliceRule
 
 MAX_LABELS = 10_000
 MOMENTS = "moments of "
+RANGE = "range of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Profile:
     `labels` are the distinct ones of a classification, and the places in the arrays of a multilabel
     task as texts. In a ranking, `rows_per_cluster` counts queries. `values` is about how many
     values the columns have by which rows are sliced or grouped, `spreads` the standard deviation of
-    the numbers in columns of which a test asks it, None where there are no two of them.
+    the numbers in columns of which a test asks it, None where there are no two of them; `ranges`
+    likewise the least and the greatest of them.
     """
 
     rows: int
@@ -46,6 +48,7 @@ class Profile:
     rows_per_cluster: float = 1.0
     values: Mapping[str, int] = field(default_factory=dict)
     spreads: Mapping[str, float | None] = field(default_factory=dict)
+    ranges: Ranges = field(default_factory=dict)
 
 
 def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
@@ -111,7 +114,9 @@ def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
         value = F.col(column(name)).cast("double")
         usable = F.when(~F.isnan(value), value)
         sums.append(F.percentile(usable, F.array(*map(F.lit, shares))).alias(f"cut_{number}"))
-    for name in _spread_columns(frame, evaluation):
+    for name in _number_columns(frame, asked_ranges(evaluation)):
+        sums.append(_range(F.col(column(name)).cast("double")).alias(f"{RANGE}{name}"))
+    for name in _number_columns(frame, asked_spreads(evaluation)):
         sums.append(_moments(F.col(column(name)).cast("double")).alias(f"{MOMENTS}{name}"))
     for number, name in enumerate(_by(evaluation)):
         sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"by_{number}"))
@@ -128,9 +133,14 @@ def asked_spreads(evaluation: Evaluation) -> list[str]:
     return sorted(names - set(evaluation.dataset.sensitive))
 
 
-def _spread_columns(frame: DataFrame, evaluation: Evaluation) -> list[str]:
+def asked_ranges(evaluation: Evaluation) -> list[str]:
+    """The columns whose range tests ask for."""
+    names = {name for test in evaluation.tests for name in kind_of(test).ranges(test)}
+    return sorted(names - set(evaluation.dataset.sensitive))
+
+
+def _number_columns(frame: DataFrame, names: Sequence[str]) -> list[str]:
     """Those that are numbers; what others there are is told when the tests are looked at."""
-    names = asked_spreads(evaluation)
     kinds = {field.name: field.dataType for field in frame.schema.fields} if names else {}
     return [name for name in names if isinstance(kinds.get(name), NumericType)]
 
@@ -140,6 +150,12 @@ def _moments(value: Column) -> Column:
     finite = F.when(F.abs(value) < float("inf"), value)
     count = F.count(finite).cast("double")
     return F.array(count, F.avg(finite), F.var_pop(finite) * count)
+
+
+def _range(value: Column) -> Column:
+    """The least and the greatest finite number; null where there is none."""
+    finite = F.when(F.abs(value) < float("inf"), value)
+    return F.array(F.min(finite), F.max(finite))
 
 
 def _units(evaluation: Evaluation) -> list[str]:
@@ -217,6 +233,11 @@ def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) 
             name.removeprefix(MOMENTS): _spread(*moments)
             for name, moments in stats.items()
             if name.startswith(MOMENTS)
+        },
+        {
+            name.removeprefix(RANGE): None if ends[0] is None else (ends[0], ends[1])
+            for name, ends in stats.items()
+            if name.startswith(RANGE)
         },
     )
 

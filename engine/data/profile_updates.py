@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from engine.data.changes.appended import appended_files
 from engine.data.changes.delta_log import CannotTell
 from engine.data.changes.files import rows_of_files
-from engine.data.profile import MOMENTS, Stats, aggregate, quantile_cuts
+from engine.data.profile import MOMENTS, RANGE, Stats, aggregate, quantile_cuts
 from engine.data.stored_scores import OUTSIDE, UNEVEN
 from engine.suite import Evaluation
 
@@ -66,6 +66,8 @@ def _add(name: str, one: Any, other: Any) -> Any:
         return list(dict.fromkeys([*one, *other]))
     if name.startswith(MOMENTS):
         return _add_moments(one, other)
+    if name.startswith(RANGE):
+        return _unite(one, other)
     if one is None or other is None:
         return other if one is None else one
     if name.startswith((OUTSIDE, UNEVEN)):
@@ -75,6 +77,13 @@ def _add(name: str, one: Any, other: Any) -> Any:
         **dict.fromkeys(_LEAST, min),
     }
     return rules.get(name, max)(one, other)
+
+
+def _unite(one: list[Any], other: list[Any]) -> list[Any]:
+    """The least and the greatest of two parts, null in one that has no number."""
+    if one[0] is None or other[0] is None:
+        return other if one[0] is None else one
+    return [min(one[0], other[0]), max(one[1], other[1])]
 
 
 def _add_moments(one: list[Any], other: list[Any]) -> list[Any]:

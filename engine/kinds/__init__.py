@@ -6,13 +6,14 @@ outside does the same from a module that the suite names, or by the entry point 
 
 from __future__ import annotations
 
-from engine.kinds import data_quality, metric, robustness  # noqa: F401
+from engine.kinds import data_quality, direction, metric, robustness  # noqa: F401
 from engine.kinds.base import (
     CLEAN,
     KINDS,
     Context,
     Kind,
     KindFile,
+    Ranges,
     Section,
     Setting,
     key_in,
@@ -59,6 +60,7 @@ __all__ = [
     "Predictor",
     "Probe",
     "Query",
+    "Ranges",
     "Section",
     "Setting",
     "SliceEstimate",

@@ -39,6 +39,8 @@ from engine.states import ColumnFamily, Family, PairFamily
 CLEAN = "clean"
 
 Mistakes = Iterator[tuple[tuple[str | int, ...], str]]
+# The least and the greatest finite number of columns; None where there is none.
+Ranges = Mapping[str, tuple[float, float] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,18 @@ class Kind(ABC):
 
     def known_spreads(self, test: ModelTest) -> Mapping[str, float | None]:
         """The spreads that a pinned test has."""
+        return {}
+
+    def ranges(self, test: ModelTest) -> Sequence[str]:
+        """The columns whose least and greatest number must be known before the scan."""
+        return ()
+
+    def pin_ranges(self, test: ModelTest, ranges: Ranges) -> ModelTest:
+        """The test with the ranges of its columns."""
+        return test
+
+    def known_ranges(self, test: ModelTest) -> Ranges:
+        """The ranges that a pinned test has."""
         return {}
 
     # What it needs of the scan.

@@ -55,6 +55,7 @@ class RobustnessKind(Kind):
                 Field(None, description=perturbation.description),
             )
             for perturbation in PERTURBATIONS
+            if perturbation.is_graded
         }
         severities = (
             Severities,
@@ -76,7 +77,7 @@ class RobustnessKind(Kind):
         asked = test.get(self.key)
         if not isinstance(asked, Mapping):
             return
-        known = [perturbation.key for perturbation in PERTURBATIONS]
+        known = [perturbation.key for perturbation in PERTURBATIONS if perturbation.is_graded]
         given = [name for name in known if asked.get(name) is not None]
         if len(given) != 1 and set(asked) <= {*known, "severities"}:
             words = " and ".join(given) or "no perturbation"

@@ -319,7 +319,10 @@ def _plan(
         memory=evaluation.memory,
     )
     tests = expand_tests(evaluation.tests, plan.setting)
-    plan = replace(plan, tests=tuple(kind_of(test).pin(test, seen.spreads) for test in tests))
+    pinned = (kind_of(test).pin(test, seen.spreads) for test in tests)
+    plan = replace(
+        plan, tests=tuple(kind_of(test).pin_ranges(test, seen.ranges) for test in pinned)
+    )
     check_fit(plan)
     return replace(plan, code=code_of(plan), blocks=_blocks(plan, seen))
 

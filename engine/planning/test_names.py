@@ -24,8 +24,10 @@ def expand_tests(tests: Sequence[ModelTest], setting: Setting) -> tuple[ModelTes
         if list(own) == [test]:
             expanded.append(test)
             continue
-        for one in own:
-            name = free_name(one.name, taken)
+        for place, one in enumerate(own):
+            # The first of several may go on under the name of the test in the suite.
+            goes_on = place == 0 and one.name == test.name
+            name = one.name if goes_on else free_name(one.name, taken)
             taken.add(name)
             expanded.append(replace(one, name=name))
     return tuple(expanded)

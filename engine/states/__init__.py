@@ -53,6 +53,7 @@ from engine.states.pairs import (
     PairedMean,
     PairedView,
     PairFamily,
+    PairMean,
     PairTally,
 )
 from engine.states.queries import PairedQueryMean, Queries, QueryMean
@@ -100,6 +101,7 @@ __all__ = [
     "NotInvertible",
     "Pair",
     "PairFamily",
+    "PairMean",
     "PairScores",
     "PairTally",
     "PairedHits",

@@ -7,6 +7,7 @@ own. They add up, and are kept, as all states do.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -82,6 +83,38 @@ class PairedMean(PairFamily):
             for side in (batch.candidate, batch.baseline)
         )
         return moments_of(ours - theirs, batch.candidate, groups, n_groups)
+
+
+PairNumber = Callable[[Pair], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class PairMean(PairFamily):
+    """The moments of a number of each row that its two predictions give.
+
+    `function` takes the pair and gives float64 [rows]; a row for which it is NaN is left out.
+    `name` tells all that the number depends on beside the rows.
+    """
+
+    name: str
+    function: PairNumber = field(compare=False, repr=False)
+    columns: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"pair_mean({self.name}{key_part(self.columns)})"
+
+    def zero(self, n_groups: int = 0) -> Moments:
+        return Moments(np.zeros((n_groups, BUCKETS, 4)))
+
+    def of(self, batch: Pair, groups: Ints, n_groups: int) -> Moments:
+        if len(batch) == 0:
+            return self.zero(n_groups)
+        numbers = batch.candidate.once(self.key, lambda: self.function(batch))
+        known = np.flatnonzero(~np.isnan(numbers))
+        if not len(known):
+            return self.zero(n_groups)
+        return moments_of(numbers[known], batch.candidate.at(known), groups[known], n_groups)
 
 
 class PairTally(Tally):

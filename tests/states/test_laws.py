@@ -30,6 +30,7 @@ from engine.states import (
     PairedQueryMean,
     PairedScores,
     PairFamily,
+    PairMean,
     PairScores,
     Queries,
     QueryMean,
@@ -114,6 +115,12 @@ def loss(batch: Scored) -> np.ndarray:
     return 1000.0 + 7.0 * batch.scores[:, 0] - batch.truth
 
 
+def rise_of_some(pair: Pair) -> np.ndarray:
+    """How far the first score rises, of rows that have one above a tenth."""
+    rise = 1000.0 + 7.0 * (pair.candidate.scores[:, 0] - pair.baseline.scores[:, 0])
+    return np.where(pair.candidate.scores[:, 1] > 0.1, rise, np.nan)
+
+
 def rows(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
     of_row = batch.scores
     null = of_row[:, 1] > 0.8
@@ -124,6 +131,7 @@ def rows(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
 MEAN = Mean("loss", loss)
 MAXIMUM = Maximum("loss", loss)
 PAIRED = PairedMean("loss", loss)
+PAIR_MEAN = PairMean("rise of some", rise_of_some)
 HITS = PairedHits(CLASSES)
 HITS_OF = PairedHitsOf(1)
 SCORE_PAIRS = PairedScores(1)
@@ -227,6 +235,7 @@ LAWS = [
     Law("maximum", MAXIMUM.of, MAXIMUM.zero),
     Law("confusion", CONFUSION.of, CONFUSION.zero, twice=first_plane),
     Law("paired mean", PAIRED_MEAN, PAIRED.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
+    Law("pair mean", paired(PAIR_MEAN), PAIR_MEAN.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
     Law("paired hits", PAIRED_HITS, HITS.zero, twice=first_plane),
     Law("paired hits of a class", paired(HITS_OF), HITS_OF.zero, twice=first_plane),
     Law("paired hits of a label", paired_label, HITS_OF.zero, twice=first_plane),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.kinds.perturbations import noise  # noqa: F401
+from engine.kinds.perturbations import noise, step  # noqa: F401
 from engine.kinds.perturbations.base import (
     PERTURBATIONS,
     SEVERITIES,

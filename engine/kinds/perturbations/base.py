@@ -33,12 +33,14 @@ class Perturbation(ABC):
         description: what it does, in a line.
         field: what stands under its key, as a type that pydantic reads.
         needs_spread: whether its strength is in units of a column's spread.
+        is_graded: whether `robustness` has it, in five severities; others are a kind's own.
     """
 
     key: ClassVar[str]
     description: ClassVar[str]
     field: ClassVar[Any]
     needs_spread: ClassVar[bool] = False
+    is_graded: ClassVar[bool] = True
 
     @abstractmethod
     def columns(self, asked: Any) -> Sequence[str]:
