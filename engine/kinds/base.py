@@ -115,6 +115,7 @@ class Kind(ABC):
         key: the key of a test in the suite that says it is of this kind.
         description: what it asks, in a line.
         conditions: the keys of the conditions that its tests may have.
+        metric_key: the key that names a metric, where it has one.
         compares_itself: whether a margin is held against the model's own clean predictions, so
             that it needs no baseline in the evaluation.
         measures_data: whether it measures the data, without a model.
@@ -128,6 +129,7 @@ class Kind(ABC):
     key: ClassVar[str]
     description: ClassVar[str]
     conditions: ClassVar[tuple[str, ...]] = ()
+    metric_key: ClassVar[str] = "metric"
     compares_itself: ClassVar[bool] = False
     measures_data: ClassVar[bool] = False
     reads_reference: ClassVar[bool] = False

@@ -7,6 +7,7 @@ Nothing draws a random number, so that the same rows give the same verdicts.
 from __future__ import annotations
 
 from engine.statistics.corrections import adjust_p_values, family_levels, simes
+from engine.statistics.independent import Independent
 from engine.statistics.jackknife import Jackknifed, jackknives
 from engine.statistics.online_fdr import Judged as PastTest
 from engine.statistics.online_fdr import next_level
@@ -30,6 +31,7 @@ from engine.statistics.vectors import Several
 __all__ = [
     "REALS",
     "Figures",
+    "Independent",
     "Interval",
     "Jackknifed",
     "Mapped",

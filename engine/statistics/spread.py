@@ -46,8 +46,11 @@ class Spread(ABC):
     """What is known of the truth behind an estimate, or behind each of many."""
 
     @abstractmethod
-    def interval(self, level: float) -> Interval:
-        """The two-sided interval that covers the truth with probability `level` in (0, 1)."""
+    def interval(self, level: Figures) -> Interval:
+        """The two-sided interval that covers the truth with probability `level` in (0, 1).
+
+        Of many estimates each may have a level of its own.
+        """
 
     @abstractmethod
     def p_below(self, limit: Figures) -> Figures:
@@ -67,12 +70,18 @@ class Spread(ABC):
         return plain(np.maximum(-special.ndtri(p), 0.0))
 
 
-def quantile(level: float, df: Figures = math.inf) -> Figures:
+def quantile(level: Figures, df: Figures = math.inf) -> Figures:
     """The point that Student's t with `df` degrees exceeds in size with probability 1 - level.
+
+    Of many estimates each may have a level of its own.
 
     >>> round(quantile(0.95), 4)
     1.96
     """
+    if np.ndim(level):
+        upper, sure = (1 + level) / 2, np.isinf(df)
+        by_t = special.stdtrit(np.where(sure, 1.0, df), upper)
+        return np.where(sure, special.ndtri(upper), by_t)
     if not np.ndim(df):
         return _quantile(level, float(df))
     sure = np.isinf(df)
@@ -115,7 +124,7 @@ class StudentT(Spread):
         value, se, df = (one_of(figure, place) for figure in (self.value, self.se, self.df))
         return StudentT(value, se, df, self.bounds)
 
-    def interval(self, level: float) -> Interval:
+    def interval(self, level: Figures) -> Interval:
         with np.errstate(all="ignore"):
             step = quantile(level, self.df) * self._scaled_se
             here = self._scale(self.value)
@@ -216,7 +225,7 @@ class Share(Inverted):
     def at(self, place: int) -> Share:
         return Share(*(one_of(figure, place) for figure in (self.hits, self.trials, self.df)))
 
-    def interval(self, level: float) -> Interval:
+    def interval(self, level: Figures) -> Interval:
         ends = two_ends(quantile(level, self.df), self.hits / self.trials)
         none, whole = self.hits <= 0, self._misses <= 0
         with np.errstate(all="ignore"):
@@ -264,7 +273,7 @@ class Mapped(Spread):
     back: Callable[[float], float]
     rising: bool = True
 
-    def interval(self, level: float) -> Interval:
+    def interval(self, level: Figures) -> Interval:
         low, high = (_apply(self.function, end) for end in self.inner.interval(level))
         return (low, high) if self.rising else (high, low)
 
@@ -293,7 +302,7 @@ class Moved(Spread):
     origin: Figures
     width: float
 
-    def interval(self, level: float) -> Interval:
+    def interval(self, level: Figures) -> Interval:
         low, high = self.inner.interval(level)
         return self.origin + low * self.width, self.origin + high * self.width
 

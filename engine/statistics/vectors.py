@@ -34,10 +34,13 @@ class Several(Spread):
             mask[places] = True
         return mask
 
-    def interval(self, level: float) -> Interval:
+    def interval(self, level: Figures) -> Interval:
         ends = np.full((2, self.size), np.nan)
         for places, spread in self.parts:
-            ends[0, places], ends[1, places] = spread.interval(level)
+            own = level
+            if np.ndim(level):
+                own = float(level[places[0]]) if isinstance(spread, QuantileOf) else level[places]
+            ends[0, places], ends[1, places] = spread.interval(own)
         return ends[0], ends[1]
 
     def p_below(self, limit: Figures) -> Floats:

@@ -91,7 +91,8 @@ def _evaluation(at: Loc, raw: dict[str, Any], hooks: Hooks) -> Found:
         if isinstance(item, dict):
             yield from _kind((*at, "tests", index), item, raw)
             yield from _slice_references((*at, "tests", index, "slices"), item, raw)
-            yield from _metric((*at, "tests", index, "metric"), item.get("metric"), task, hooks)
+            key = KINDS.get(key_in(item)).metric_key
+            yield from _metric((*at, "tests", index, key), item.get(key), task, hooks)
             yield from _threshold((*at, "tests", index, "threshold"), item, task, hooks)
 
 
