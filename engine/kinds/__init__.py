@@ -6,7 +6,7 @@ outside does the same from a module that the suite names, or by the entry point 
 
 from __future__ import annotations
 
-from engine.kinds import data_quality, direction, metric, overfit, robustness  # noqa: F401
+from engine.kinds import baseline_models, data_quality, direction, metric, overfit, robustness  # noqa: F401
 from engine.kinds.base import (
     CLEAN,
     KINDS,
