@@ -135,8 +135,11 @@ def test_bad_rows_that_came_are_refused_as_in_a_first_look(
 
 
 def test_what_is_known_of_parts_adds_up() -> None:
-    one = {"rows": 3, "labelled": 2, "labels": [1, 2], "by_0": 5, "shortest": 2, "longest": 2}
-    other = {"rows": 4, "labelled": 0, "labels": [2, 7], "by_0": 3, "shortest": None, "longest": 4}
+    one = {"rows": 3, "labelled": 2, "labels": [1, 2], "by_0": 5, "shortest": 2, "longest": 2,
+           "range of a": [1.0, 5.0], "range of b": [None, None]}  # fmt: skip
+    other = {"rows": 4, "labelled": 0, "labels": [2, 7], "by_0": 3, "shortest": None, "longest": 4,
+             "range of a": [-2.0, 3.0], "range of b": [0.0, 0.5]}  # fmt: skip
     assert add_stats(one, other) == {
         "rows": 7, "labelled": 2, "labels": [1, 2, 7], "by_0": 5, "shortest": 2, "longest": 4,
+        "range of a": [-2.0, 5.0], "range of b": [0.0, 0.5],
     }  # fmt: skip

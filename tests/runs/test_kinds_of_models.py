@@ -1,0 +1,176 @@
+"""`direction`, `overfit`, `baseline_models` in whole runs: pinned, kept, updated, shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from engine.commands.run_result import RunResult
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+
+KEY = ["model", "slice", "test", "variant"]
+FIGURES = ["n", "value", "ci_low", "ci_high", "baseline_value", "delta"]
+STEP = {"increase": "f0", "by": 0.5, "score": "up"}
+TESTS = [
+    {"direction": STEP, "max_violations": 0.5, "name": "rises"},
+    {"overfit": "accuracy", "max_gap": 0.5},
+    {"baseline_models": ["majority"], "metric": "accuracy", "min_gain": -0.9},
+]
+
+
+@dataclass
+class Desk:
+    """A table, the suite on it, and what runs it."""
+
+    world: Any
+    spark: SparkSession
+    folder: Path
+    run: Callable[..., RunResult]
+
+    @property
+    def table(self) -> str:
+        return str(self.folder / "table")
+
+    def suite(self, **over: Any) -> dict[str, Any]:
+        evaluation = {
+            "name": "desk",
+            "dataset": {
+                "delta": self.table, "task": "binary", "label": "fraud", "key": ["id"],
+            },
+            "reference": {"delta": self.table, "version": 0},
+            "models": [{"uri": self.world.model(name)} for name in ("good", "other")],
+            "baseline": "good",
+            "slices": ["overall", {"by": ["device"]}],
+            "tests": TESTS,
+        }  # fmt: skip
+        self.world.know_scripts(self.folder / "store")
+        top = {"store": str(self.folder / "store"), **over}
+        return {"name": "desk", **top, "evaluations": [evaluation]}
+
+    def append(self, rows: pd.DataFrame) -> None:
+        path = self.folder / "rows.parquet"
+        rows.to_parquet(path, index=False)
+        frame = self.spark.read.parquet(str(path))
+        frame.write.format("delta").mode("append").save(self.table)
+
+    def predicted(self) -> int:
+        """How many rows the models have predicted since this was asked last."""
+        count = sum(sum(self.world.journal(name)) for name in ("good", "other"))
+        for name in ("good", "other"):
+            self.world.forget(name)
+        return count
+
+
+@pytest.fixture(scope="module")
+def desk(
+    world: Any,
+    spark: SparkSession,
+    evaluated: Callable[..., RunResult],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Desk:
+    desk = Desk(world, spark, tmp_path_factory.mktemp("desk"), evaluated)
+    desk.append(world.rows[:400])
+    desk.append(world.rows[400:700])
+    return desk
+
+
+def cells_of(result: RunResult) -> pd.DataFrame:
+    frame: pd.DataFrame = result.table.to_pandas().set_index(KEY).sort_index()
+    assert not frame.index.duplicated().any()
+    return frame
+
+
+def same(one: RunResult, other: RunResult) -> None:
+    ours, theirs = cells_of(one), cells_of(other)
+    assert ours.index.equals(theirs.index)
+    for name in FIGURES:
+        left, right = (frame[name].to_numpy(float) for frame in (ours, theirs))
+        assert left == pytest.approx(right, rel=1e-9, abs=1e-12, nan_ok=True), name
+    assert (ours["verdict"] == theirs["verdict"]).all()
+
+
+def test_they_are_measured_kept_and_brought_up_to_date(desk: Desk) -> None:
+    from engine import judge, plan
+
+    desk.predicted()
+    world_rows = desk.world.rows
+    first = desk.run(desk.suite(), "desk", run_id="first")
+    cells = cells_of(first)
+    tests = {(test, metric) for (_, _, test, _), metric in cells["metric"].items()}
+    assert tests == {
+        ("rises", "violations"), ("rises size", "violation_size"),
+        ("rises left out", "steps_left_out"), ("overfit accuracy", "accuracy_gap"),
+        ("overfit accuracy on the reference", "accuracy_reference"),
+        ("baseline_models majority accuracy", "accuracy_gain"),
+    }  # fmt: skip
+    labelled = [
+        len(rows.dropna(subset=["fraud"])) for rows in (world_rows[:700], world_rows[400:700])
+    ]
+    # The reference is an older version of the table: the rows that came since are taken away.
+    assert desk.predicted() == 2 * (2 * labelled[0] + labelled[1])
+    violations = cells.loc[("other", "overall", "rises", "increase(f0)@0.5")]
+    assert violations["baseline_model"] is None and 0 <= violations["value"] <= 1
+    assert violations["ci_low"] <= violations["value"] < violations["ci_high"]
+    gap = cells.loc[("other", "overall", "overfit accuracy", "clean")]
+    beside = cells.loc[("other", "overall", "overfit accuracy on the reference", "clean")]
+    assert 0 <= beside["value"] <= 1 and gap["ci_low"] < gap["value"] < gap["ci_high"]
+    gain = cells.loc[("other", "overall", "baseline_models majority accuracy", "clean")]
+    label = world_rows[:700]["fraud"].dropna().astype(int)
+    majority = world_rows[:400]["fraud"].dropna().astype(int).mode()[0]
+    accuracy = beside["value"] - gap["value"]
+    assert gain["value"] == pytest.approx(accuracy - (label == majority).mean())
+    folder = desk.folder / "store" / "reports" / "first"
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    for text in ("Direction", "Overfit", "Trivial models", "mean size", "on the reference"):
+        assert text in page, text
+
+    (planned,) = plan(desk.world.write("desk", desk.suite()), spark=desk.spark)
+    assert planned.steps.nothing_to_do
+    assert planned.costs == [("rises", "1 variant: each model predicts each row 1 time more")]
+    # Rows in the middle of the column leave the range, so only they are predicted.
+    middle = desk.world.rows[700:760]
+    inside = middle[middle["f0"].abs() < 1]
+    desk.append(inside)
+    night = desk.run(desk.suite(), "desk", run_id="night")
+    assert desk.predicted() == 2 * 2 * len(inside.dropna(subset=["fraud"]))
+    same(night, desk.run(desk.suite(reuse=False, checkpoint_rows=100), "desk", run_id="pieces"))
+    store = str(desk.folder / "store")
+    stricter = desk.suite()
+    stricter["evaluations"][0]["tests"] = [{**TESTS[0], "max_violations": 0.0}, *TESTS[1:]]
+    judged = judge("night", suite=desk.world.write("stricter", stricter), store=store)
+    assert cells_of(judged)["value"].equals(cells_of(night)["value"])
+
+
+def test_bad_input_is_refused_before_the_scan(desk: Desk) -> None:
+    desk.predicted()
+    suite = desk.suite()
+    (evaluation,) = suite["evaluations"]
+    evaluation["tests"] = [
+        {"direction": {**STEP, "increase": "device"}}, {"direction": {**STEP, "increase": "f9"}},
+    ]  # fmt: skip
+    with pytest.raises(InputError) as refused:
+        desk.run(suite, "wrong")
+    assert "a step wants a numeric column, found 'device' of the type string" in str(refused.value)
+    assert "the dataset has no column 'f9'" in str(refused.value)
+    evaluation["tests"] = [TESTS[1]]
+    for column in ("f0", "fraud"):
+        poor = str(desk.folder / f"poor-{column}")
+        frame = desk.spark.read.format("delta").load(desk.table).drop(column)
+        frame.write.format("delta").save(poor)
+        evaluation["reference"] = {"delta": poor}
+        with pytest.raises((DataError, InputError), match=f"lacks .*column.*{column}"):
+            desk.run(suite, "poor")
+    assert desk.predicted() == 0
+    assert np.isfinite(cells_of(desk.run(desk.suite(), "again"))["n"]).all()
