@@ -17,7 +17,7 @@ from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.measure import measure
 from engine.evaluation.stored import beside, budget_of
-from engine.kinds import Query, kind_of, load_extensions
+from engine.kinds import Query, kind_of, load_extensions, pin_test
 from engine.planning import (
     EvaluationPlan,
     Need,
@@ -112,11 +112,11 @@ def _revised_plan(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) ->
     # What the first look at the data has found of them.
     spreads = {k: v for t in plan.tests for k, v in kind_of(t).known_spreads(t).items()}
     ranges = {k: v for t in plan.tests for k, v in kind_of(t).known_ranges(t).items()}
+    values = {k: v for t in plan.tests for k, v in kind_of(t).known_values(t).items()}
     tests = expand_tests(evaluation.tests, plan.setting)
-    pinned = (kind_of(test).pin(test, spreads) for test in tests)
     judged = replace(
         plan,
-        tests=tuple(kind_of(test).pin_ranges(test, ranges) for test in pinned),
+        tests=tuple(pin_test(test, spreads, values, ranges) for test in tests),
         min_slice_rows=evaluation.min_slice_rows,
         plugins=suite.plugins,
         confidence=suite.confidence,

@@ -27,6 +27,7 @@ REASONS = {
     "failed": "it could not be computed",
     "no_steps": "no row of the slice has room for the step",
     "no_violations": "no score of the slice moves the wrong way",
+    "unchanged": "no row of the slice was changed",
     "is_baseline": "it compares with the baseline, and this is the baseline",
 }
 

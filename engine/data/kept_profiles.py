@@ -16,6 +16,7 @@ from typing import Any
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
 from engine.core.vocabulary import Dimension, Label, SliceSet
+from engine.data.column_values import asked_values
 from engine.data.profile import Profile, Stats, asked_ranges, asked_spreads
 from engine.data.source import Source
 from engine.data.stored_scores import probability_columns
@@ -49,6 +50,7 @@ def question_digest(source: Source, evaluation: Evaluation) -> str:
         # Nothing where none is asked, so that what was kept before is found.
         *([asked] if (asked := asked_spreads(evaluation)) else []),
         *(["ranges", ranges] if (ranges := asked_ranges(evaluation)) else []),
+        *([["values", *listed]] if (listed := asked_values(evaluation)) else []),
         *([scores] if (scores := _score_columns(evaluation)) else []),
     ]
     return digest_of(about)
@@ -124,6 +126,7 @@ def _from_json(values: Mapping[str, Any]) -> Profile:
             name: None if ends is None else (float(ends[0]), float(ends[1]))
             for name, ends in values.get("ranges", {}).items()
         },
+        column_values=values.get("column_values", {}),
     )
 
 

@@ -18,9 +18,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, NumericType, StructType
 
 from engine.core.vocabulary import Label, SliceSet, TaskKind
+from engine.data.column_values import collect_values, known_values
 from engine.data.stored_scores import probability_columns
 from engine.errors import DataError, InputError
-from engine.kinds import Ranges, kind_of
+from engine.kinds import ColumnValues, Ranges, kind_of
 from engine.spark.error_messages import first_line
 from engine.spark.tables import column
 from engine.suite import Evaluation, SliceRule
@@ -38,7 +39,8 @@ class Profile:
     task as texts. In a ranking, `rows_per_cluster` counts queries. `values` is about how many
     values the columns have by which rows are sliced or grouped, `spreads` the standard deviation of
     the numbers in columns of which a test asks it, None where there are no two of them; `ranges`
-    likewise the least and the greatest of them.
+    likewise the least and the greatest of them, `column_values` the values, with their weights, of
+    columns of which a test asks those.
     """
 
     rows: int
@@ -49,6 +51,7 @@ class Profile:
     values: Mapping[str, int] = field(default_factory=dict)
     spreads: Mapping[str, float | None] = field(default_factory=dict)
     ranges: Ranges = field(default_factory=dict)
+    column_values: Mapping[str, ColumnValues] = field(default_factory=dict)
 
 
 def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
@@ -123,7 +126,7 @@ def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
     for scores in probability_columns(evaluation):
         sums += scores.faults([F.col(column(name)) for name in scores.names], label.isNotNull())
     stats: dict[str, Any] = frame.agg(*sums).collect()[0].asDict()
-    return stats
+    return {**stats, **collect_values(frame, evaluation)}
 
 
 def asked_spreads(evaluation: Evaluation) -> list[str]:
@@ -239,6 +242,7 @@ def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) 
             for name, ends in stats.items()
             if name.startswith(RANGE)
         },
+        known_values(stats),
     )
 
 

@@ -1,7 +1,8 @@
 """The profile of a version from that of an older one, where rows were only appended since.
 
-What is counted adds up, and labels unite, so only the rows that came are looked at. Quantiles and
-numbers of clusters do not add up: a dataset of which these are asked is looked at as a whole.
+What is counted adds up, and labels unite, so only the rows that came are looked at. Quantiles, the
+frequent values of columns and numbers of clusters do not add up: a dataset of which these are asked
+is looked at as a whole.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pyspark.sql import SparkSession
 from engine.data.changes.appended import appended_files
 from engine.data.changes.delta_log import CannotTell
 from engine.data.changes.files import rows_of_files
+from engine.data.column_values import asked_values
 from engine.data.profile import MOMENTS, RANGE, Stats, aggregate, quantile_cuts
 from engine.data.stored_scores import OUTSIDE, UNEVEN
 from engine.suite import Evaluation
@@ -52,7 +54,7 @@ def adds_up(evaluation: Evaluation) -> bool:
     """Whether all that is asked of a dataset can be told of two parts of it."""
     dataset = evaluation.dataset
     whole = dataset.cluster is not None or dataset.query is not None
-    return not whole and not quantile_cuts(evaluation.slices)
+    return not (whole or quantile_cuts(evaluation.slices) or asked_values(evaluation))
 
 
 def add_stats(one: Stats, other: Stats) -> dict[str, Any]:

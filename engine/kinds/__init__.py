@@ -6,16 +6,20 @@ outside does the same from a module that the suite names, or by the entry point 
 
 from __future__ import annotations
 
-from engine.kinds import baseline_models, data_quality, direction, metric, overfit, robustness  # noqa: F401
+from engine.kinds import (  # noqa: F401
+    baseline_models,
+    data_quality,
+    direction,
+    invariance,
+    metric,
+    overfit,
+    robustness,
+)
 from engine.kinds.base import (
     CLEAN,
     KINDS,
-    Context,
     Kind,
     KindFile,
-    Ranges,
-    Section,
-    Setting,
     key_in,
     kind_of,
     loss_columns,
@@ -33,6 +37,7 @@ from engine.kinds.estimates import (
     estimate_metric,
 )
 from engine.kinds.extensions import load_extensions
+from engine.kinds.pinning import pin_test
 from engine.kinds.questions import (
     COUNT,
     MOST_SAMPLE_ROWS,
@@ -44,6 +49,7 @@ from engine.kinds.questions import (
     figure,
     text_sql,
 )
+from engine.kinds.setting import ColumnValues, Context, Ranges, Section, Setting
 
 __all__ = [
     "CLEAN",
@@ -52,6 +58,7 @@ __all__ = [
     "MOST_SAMPLE_ROWS",
     "NO_DIFFERENCE",
     "SLICE",
+    "ColumnValues",
     "Context",
     "Difference",
     "Kind",
@@ -73,6 +80,7 @@ __all__ = [
     "load_extensions",
     "loss_columns",
     "parameters_text",
+    "pin_test",
     "probe_of",
     "query_of",
     "text_sql",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -21,7 +20,6 @@ from engine.core.redaction import redacted_message
 from engine.core.registry import Registry
 from engine.core.vocabulary import (
     Cell,
-    Columns,
     DecideBy,
     ModelTest,
     ModelVersion,
@@ -33,59 +31,13 @@ from engine.fields.file_model import FileModel
 from engine.fields.values import DecideField, Name, SeverityField, TextList
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.questions import Probe, Query
+from engine.kinds.setting import ColumnValues, Context, Ranges, Section, Setting
 from engine.metrics import Metric, Problem, Slices
 from engine.states import ColumnFamily, Family, PairFamily
 
 CLEAN = "clean"
 
 Mistakes = Iterator[tuple[tuple[str | int, ...], str]]
-# The least and the greatest finite number of columns; None where there is none.
-Ranges = Mapping[str, tuple[float, float] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a test is asked about: the task, the models, the columns of the dataset.
-
-    `types` are the columns' types as Spark writes them.
-    """
-
-    problem: Problem
-    models: tuple[ModelVersion, ...]
-    baseline: str | None
-    columns: Columns
-    types: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What is known beside the states when a test is measured.
-
-    `model` is None where the data are measured, `reference` whether there is something to compare
-    with, and `thresholds` those that earlier evaluations chose, by evaluation, aim and digest.
-    """
-
-    problem: Problem
-    level: float
-    model: ModelVersion | None = None
-    is_baseline: bool = False
-    compares: bool = True
-    thresholds: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of a report that is a kind's own: a table with a heading, and what it says.
-
-    `series` are the numbers of each row that are drawn as a line, over the last columns; None where
-    there is no number.
-    """
-
-    title: str
-    lead: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    series: Sequence[Sequence[float | None]] = ()
 
 
 class KindFile(FileModel):
@@ -210,6 +162,18 @@ class Kind(ABC):
 
     def known_ranges(self, test: ModelTest) -> Ranges:
         """The ranges that a pinned test has."""
+        return {}
+
+    def values(self, test: ModelTest) -> Sequence[str]:
+        """The columns whose frequent values, or quantiles, must be known before the scan."""
+        return ()
+
+    def pin_values(self, test: ModelTest, values: Mapping[str, ColumnValues]) -> ModelTest:
+        """The test with the values of these columns, of those that are known."""
+        return test
+
+    def known_values(self, test: ModelTest) -> Mapping[str, ColumnValues]:
+        """The values that a pinned test has."""
         return {}
 
     # What it needs of the scan.

@@ -21,9 +21,10 @@ from engine.conditions import CONDITIONS, LimitRule
 from engine.core.vocabulary import Cell, MetricValue, ModelTest
 from engine.errors import InputError
 from engine.fields.values import Number, distinct
-from engine.kinds.base import KINDS, Context, Kind, Section, Setting, parameters_text
+from engine.kinds.base import KINDS, Kind, parameters_text
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.metric import METRIC_FIELD, expand_classes, setting_misfits
+from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import (
     CLASSIFICATION,
     GROUPED,

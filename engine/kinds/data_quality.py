@@ -13,7 +13,8 @@ from engine.conditions import CONDITIONS, LimitRule
 from engine.core.vocabulary import DecideBy, ModelTest, TaskKind
 from engine.fields.file_model import FileModel
 from engine.fields.values import Columns, Proportion
-from engine.kinds.base import KINDS, Kind, Setting, parameters_text
+from engine.kinds.base import KINDS, Kind, parameters_text
+from engine.kinds.setting import Setting
 from engine.metrics import Metric, share_of
 from engine.states import ColumnFamily, column_nulls
 

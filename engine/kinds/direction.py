@@ -29,18 +29,10 @@ from engine.core.vocabulary import (
 from engine.fields.file_model import FileModel
 from engine.fields.values import LabelField, Proportion, Text, percent
 from engine.fields.wording import list_text
-from engine.kinds.base import (
-    KINDS,
-    Context,
-    Kind,
-    Mistakes,
-    Ranges,
-    Section,
-    Setting,
-    parameters_text,
-)
+from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.perturbations.step import NUMBERS, Step, StepSize
+from engine.kinds.setting import Context, Ranges, Section, Setting
 from engine.metrics import Metric, Problem, Slices, label_text, mean_of, share_of
 from engine.metrics.values import Value
 from engine.states import Floats, MomentsView, Pair, PairMean

@@ -14,8 +14,9 @@ from engine.core.vocabulary import MetricValue, ModelTest, Output, TaskKind, Thr
 from engine.fields.file_model import FileModel
 from engine.fields.values import BestField, Name, Or, Text, expected
 from engine.fields.wording import list_text
-from engine.kinds.base import KINDS, Context, Kind, Setting
+from engine.kinds.base import KINDS, Kind
 from engine.kinds.estimates import SliceEstimates, estimate_metric
+from engine.kinds.setting import Context, Setting
 from engine.metrics import AT, GROUPED, METRICS, Metric, Problem, Slices, label_text
 from engine.states import Family, PairFamily
 

@@ -18,9 +18,10 @@ from engine.conditions import CONDITIONS, LimitRule
 from engine.core.vocabulary import Cell, MetricValue, ModelTest
 from engine.errors import InputError
 from engine.fields.values import Name
-from engine.kinds.base import KINDS, Context, Kind, Section, Setting, parameters_text
+from engine.kinds.base import KINDS, Kind, parameters_text
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.metric import expand_classes, setting_misfits
+from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import GROUPED, METRICS, Metric, Problem, Slices, spreads_of
 from engine.metrics.values import Figured
 from engine.statistics import Independent, Several

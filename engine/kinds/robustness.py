@@ -6,38 +6,37 @@ held against the same model's clean predictions, row by row.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model
 
-from engine.conditions import rule
-from engine.core.registry import did_you_mean
+from engine.conditions import needs_baseline, rule
 from engine.core.vocabulary import Cell, ModelTest, ModelVersion, Variant
 from engine.fields.file_model import FileModel
 from engine.fields.values import distinct
-from engine.fields.wording import suggestion
-from engine.kinds.base import (
-    CLEAN,
-    KINDS,
-    Kind,
-    Mistakes,
-    Section,
-    Setting,
-    parameters_text,
-)
+from engine.kinds.base import CLEAN, KINDS, Kind, Mistakes, parameters_text
+from engine.kinds.estimates import SliceEstimates
 from engine.kinds.metric import METRIC_FIELD, expand_classes, setting_misfits
-from engine.kinds.perturbations import PERTURBATIONS, SEVERITIES, Perturbation, variant_stem
-from engine.metrics import GROUPED, METRICS, Metric
+from engine.kinds.perturbations import PERTURBATIONS, SEVERITIES
+from engine.kinds.perturbed import (
+    Need,
+    columns_by_need,
+    estimate_pairs,
+    known_facts,
+    make_variant,
+    perturbation_misfits,
+    perturbation_mistakes,
+    perturbation_parts,
+    pin_column_values,
+    pin_spreads,
+    unpinned_parameters,
+    untouched_note,
+)
+from engine.kinds.setting import ColumnValues, Context, Section, Setting
+from engine.metrics import GROUPED, METRICS, Metric, Slices
 
 Severities = Annotated[list[Literal[1, 2, 3, 4, 5]], Field(min_length=1), AfterValidator(distinct)]
-
-# Steps of a spread in a doubling: with all its digits a night's few new rows would make all that
-# was kept of yesterday's noise useless.
-STEPS = 4
 
 
 class RobustnessKind(Kind):
@@ -74,84 +73,70 @@ class RobustnessKind(Kind):
         }
 
     def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
-        asked = test.get(self.key)
-        if not isinstance(asked, Mapping):
-            return
         known = [perturbation.key for perturbation in PERTURBATIONS if perturbation.is_graded]
-        given = [name for name in known if asked.get(name) is not None]
-        if len(given) != 1 and set(asked) <= {*known, "severities"}:
-            words = " and ".join(given) or "no perturbation"
-            yield (self.key,), f"found {words}, expected exactly {suggestion('', known)}"
+        yield from perturbation_mistakes(self.key, test.get(self.key), known, ["severities"])
 
     def read(self, file: Any, canonical: Callable[[str], str]) -> dict[str, Any]:
         asked = getattr(file, self.key)
         return {"metric": canonical(file.metric), "parameters": parameters_text(asked)}
 
     def write(self, test: ModelTest) -> dict[str, Any]:
-        asked = {
-            key: value for key, value in json.loads(test.parameters).items() if key != "spread"
-        }
-        return {self.key: asked, "metric": test.metric}
+        return {self.key: unpinned_parameters(test), "metric": test.metric}
 
     def title(self, test: ModelTest) -> str:
-        perturbation, asked, _ = _parts(test)
-        stem = variant_stem(perturbation.key, perturbation.columns(asked))
-        return f"robustness {stem} {test.metric}"
+        return f"robustness {perturbation_parts(test).stem} {test.metric}"
 
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
         return expand_classes(test, setting)
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
         metric = METRICS.get(test.metric)
-        perturbation, asked, parameters = _parts(test)
         for condition in test.conditions:
             wrong = rule(condition).misfit(metric)
             if wrong is not None:
                 yield wrong
         yield from setting_misfits(metric, setting)
-        if metric.name in GROUPED or metric.against:
+        if metric.name in GROUPED or metric.of_baseline is not None:
             what = "groups" if metric.name in GROUPED else "two versions"
             yield f"{test.metric!r} compares {what}; expected a metric of one model's predictions"
-        read = {name for model in setting.models for name in model.features}
-        for name in perturbation.columns(asked):
-            yield from _misfit_column(name, read, setting)
-        yield from perturbation.misfits(asked, setting)
-        for name, spread in parameters.get("spread", {}).items():
-            if not spread and name in read and name in setting.types:
-                yield (
-                    f"the spread of the column {name!r} is not known: its numbers are all the "
-                    "same, fewer than two or too large; expected a column whose values differ"
-                )
+        margins = [condition.kind for condition in test.conditions if needs_baseline(condition)]
+        if metric.against and margins:
+            yield (
+                f"{test.metric!r} compares with the clean predictions already, found "
+                f"{margins[0]}; expected min or max"
+            )
+        yield from perturbation_misfits(test, setting)
 
     def spreads(self, test: ModelTest) -> Sequence[str]:
-        perturbation, asked, _ = _parts(test)
-        return perturbation.columns(asked) if perturbation.needs_spread else ()
+        return columns_by_need(test, Need.SPREAD)
 
     def pin(self, test: ModelTest, spreads: Mapping[str, float | None]) -> ModelTest:
-        own = {
-            name: _step(spread) if spread else None
-            for name in self.spreads(test)
-            for spread in [spreads.get(name)]
-        }
-        if not own:
-            return test
-        return replace(
-            test, parameters=parameters_text({**json.loads(test.parameters), "spread": own})
-        )
+        return pin_spreads(test, spreads)
 
     def known_spreads(self, test: ModelTest) -> Mapping[str, float | None]:
-        spreads: dict[str, float | None] = _parts(test)[2].get("spread", {})
-        return spreads
+        return known_facts(test, Need.SPREAD)
+
+    def values(self, test: ModelTest) -> Sequence[str]:
+        return columns_by_need(test, Need.VALUES)
+
+    def pin_values(self, test: ModelTest, values: Mapping[str, ColumnValues]) -> ModelTest:
+        return pin_column_values(test, values)
+
+    def known_values(self, test: ModelTest) -> Mapping[str, ColumnValues]:
+        return known_facts(test, Need.VALUES)
 
     def variants(self, test: ModelTest) -> Sequence[Variant]:
-        perturbation, asked, parameters = _parts(test)
-        spreads = {name: size or 0.0 for name, size in parameters.get("spread", {}).items()}
-        return [
-            perturbation.variant(asked, severity, spreads) for severity in parameters["severities"]
-        ]
+        severities = perturbation_parts(test).parameters["severities"]
+        return [make_variant(test, severity) for severity in severities]
 
     def metric(self, test: ModelTest) -> Metric:
         return METRICS.get(test.metric)
+
+    def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
+        metric = self.metric(test)
+        if metric.against:
+            return estimate_pairs(metric, on, context)
+        return super().estimate(test, on, context)
 
     def cost(self, test: ModelTest, setting: Setting) -> str:
         variants = len(self.variants(test))
@@ -166,10 +151,7 @@ class RobustnessKind(Kind):
         return f"{told}; {', '.join(untouched)} {verb} none of the perturbed columns"
 
     def note(self, test: ModelTest, model: ModelVersion) -> str:
-        perturbation, asked, _ = _parts(test)
-        if set(model.features) & set(perturbation.columns(asked)):
-            return ""
-        return "the model reads none of the perturbed columns: nothing was changed for it"
+        return untouched_note(test, model)
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         """The metric by severity on all rows, beside that of the clean model."""
@@ -194,31 +176,6 @@ class RobustnessKind(Kind):
             rows,
             series,
         )
-
-
-def _parts(test: ModelTest) -> tuple[Perturbation, Any, dict[str, Any]]:
-    """The perturbation of a test, what is asked of it, and all that its parameters say."""
-    parameters: dict[str, Any] = json.loads(test.parameters)
-    key = next(name for name in parameters if name in PERTURBATIONS.names())
-    return PERTURBATIONS.get(key), parameters[key], parameters
-
-
-def _misfit_column(name: str, read: set[str], setting: Setting) -> Iterator[str]:
-    if name not in setting.types:
-        yield f"the dataset has no column {name!r}{did_you_mean(name, setting.types)}"
-    elif name in setting.columns.sensitive:
-        yield (
-            f"results would show the spread of {name!r}, which the suite calls sensitive; expected "
-            "a column that is not"
-        )
-    elif name not in read:
-        hint = did_you_mean(name, read)
-        yield f"no model reads the column {name!r}, so to perturb it changes nothing{hint}"
-
-
-def _step(spread: float) -> float:
-    """The nearest step to a spread."""
-    return float(f"{2 ** (round(STEPS * math.log2(spread)) / STEPS):.6g}")
 
 
 def _severity(cell: Cell) -> str:

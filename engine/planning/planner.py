@@ -32,7 +32,7 @@ from engine.data.profile import Profile, aggregate, check_predicates, make_profi
 from engine.data.profile_updates import updated_stats
 from engine.data.source import Source, pin_source
 from engine.errors import DataError, EvalMatrixError, InputError
-from engine.kinds import kind_of, loss_columns, query_of
+from engine.kinds import kind_of, loss_columns, pin_test, query_of
 from engine.planning import (
     Columns,
     EvaluationPlan,
@@ -319,10 +319,8 @@ def _plan(
         memory=evaluation.memory,
     )
     tests = expand_tests(evaluation.tests, plan.setting)
-    pinned = (kind_of(test).pin(test, seen.spreads) for test in tests)
-    plan = replace(
-        plan, tests=tuple(kind_of(test).pin_ranges(test, seen.ranges) for test in pinned)
-    )
+    facts = seen.spreads, seen.column_values, seen.ranges
+    plan = replace(plan, tests=tuple(pin_test(test, *facts) for test in tests))
     check_fit(plan)
     return replace(plan, code=code_of(plan), blocks=_blocks(plan, seen))
 

@@ -48,6 +48,7 @@ from engine.states.labels import Labels, LabelsView, LabelTally
 from engine.states.one_vs_one import PairScores
 from engine.states.pairs import (
     Pair,
+    PairedChange,
     PairedHits,
     PairedHitsOf,
     PairedMean,
@@ -104,6 +105,7 @@ __all__ = [
     "PairMean",
     "PairScores",
     "PairTally",
+    "PairedChange",
     "PairedHits",
     "PairedHitsOf",
     "PairedMean",

@@ -13,7 +13,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine.states.base import BUCKETS, Floats, Ints, Scored, States, sum_by_key, sums_by_cell
+from engine.states.base import (
+    BUCKETS,
+    Bools,
+    Floats,
+    Ints,
+    Scored,
+    States,
+    sum_by_key,
+    sums_by_cell,
+)
 from engine.states.dense import Loss, Moments, losses_of, moments_of
 from engine.states.row_columns import key_part
 from engine.states.tally import Tally, cells_of, squares_cells
@@ -21,17 +30,22 @@ from engine.states.tally import Tally, cells_of, squares_cells
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same rows with the predictions of the baseline and of a candidate."""
+    """The same rows with the predictions of the baseline and of a candidate.
+
+    `changed` says of which rows a variant changed the input, where a family asks for it.
+    """
 
     baseline: Scored
     candidate: Scored
+    changed: Bools | None = None
 
     def __len__(self) -> int:
         return len(self.candidate)
 
     def at(self, rows: Ints) -> Pair:
         """The pair of these rows."""
-        return Pair(self.baseline.at(rows), self.candidate.at(rows))
+        changed = None if self.changed is None else self.changed[rows]
+        return Pair(self.baseline.at(rows), self.candidate.at(rows), changed)
 
 
 class PairFamily(ABC):
@@ -39,10 +53,12 @@ class PairFamily(ABC):
 
     `simple_only` says that it is read only where each row stands for itself alone, without weights
     and clusters; `spare` that what reads it has another way where it is not kept, as in stores
-    that were written before it came. `columns` are those that it reads of the rows besides.
+    that were written before it came. `reads_changes` asks which rows a variant changed. `columns`
+    are those that it reads of the rows besides.
     """
 
     simple_only: ClassVar[bool] = False
+    reads_changes: ClassVar[bool] = False
     spare: ClassVar[bool] = False
     columns: tuple[str, ...] = ()
 
@@ -115,6 +131,34 @@ class PairMean(PairFamily):
         if not len(known):
             return self.zero(n_groups)
         return moments_of(numbers[known], batch.candidate.at(known), groups[known], n_groups)
+
+
+@dataclass(frozen=True, slots=True)
+class PairedChange(PairFamily):
+    """The moments of a number of each pair, of the rows whose input a variant changed.
+
+    Families of one name are one family, so it must say all that the function depends on.
+    """
+
+    reads_changes = True
+
+    name: str
+    function: Callable[[Pair], Floats] = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> str:
+        return f"paired_change({self.name})"
+
+    def zero(self, n_groups: int = 0) -> Moments:
+        return Moments(np.zeros((n_groups, BUCKETS, 4)))
+
+    def of(self, batch: Pair, groups: Ints, n_groups: int) -> Moments:
+        assert batch.changed is not None, "pairs of a variant know which rows it changed"
+        rows = np.flatnonzero(batch.changed)
+        if not len(rows):
+            return self.zero(n_groups)
+        numbers = batch.candidate.once(self.key, lambda: self.function(batch))
+        return moments_of(numbers[rows], batch.candidate.at(rows), groups[rows], n_groups)
 
 
 class PairTally(Tally):

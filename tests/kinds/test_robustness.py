@@ -16,7 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from engine.core.vocabulary import Condition, DatasetVersion, ModelTest, SliceSet, TaskKind, Verdict
 from engine.errors import InputError
-from engine.kinds import KINDS, parameters_text
+from engine.kinds import KINDS, parameters_text, pin_test
 from engine.kinds.perturbations import perturb
 from engine.planning import EvaluationPlan, check_fit, needs
 from engine.planning.scan_columns import ROW_COLUMN
@@ -152,6 +152,36 @@ def test_variants_are_predicted_once_a_row_and_only_where_asked(
         assert predicted == 2 * each * usable
 
 
+def test_predictions_that_flip_are_a_metric_beside_the_clean_ones(
+    models: Models, fitted: LogisticRegression
+) -> None:
+    table = table_of()
+    plan = plan_for(
+        [models.of("logistic", fitted)],
+        robustness("flip_rate", Condition("max", 0.2)),
+        replace(robustness("regressions", sets=[OVERALL]), name="lost"),
+    )
+    check_fit(plan)
+    cells = evaluated(plan, table, 3).cells
+    whole = table.combine_chunks().to_batches()[0]
+    known = table["label"].to_pandas().notna().to_numpy()
+    labels = table["label"].to_pandas()[known].astype(int).to_numpy()
+    clean = fitted.predict(table.to_pandas()[["a", "b"]])[known]
+    for variant in plan.variants:
+        behind = perturb(whole, np.asarray(table[ROW_COLUMN]), variant).to_pandas()
+        new = fitted.predict(behind[["a", "b"]])[known]
+        expected = {
+            "flip_rate": (new != clean).mean(),
+            "regressions": ((clean == labels) & (new != labels)).mean(),
+        }
+        own = [c for c in cells if c.variant == variant.name and c.slice.kind == "overall"]
+        assert {c.test.metric: c.measured.value for c in own} == pytest.approx(expected)
+        for cell in own:
+            assert cell.measured.ci_low < cell.measured.value < cell.measured.ci_high
+    assert {cell.verdict for cell in cells} >= {Verdict.PASS, Verdict.RECORDED}
+    assert KINDS.get("robustness").section(cells) is not None
+
+
 def test_states_of_before_keep_their_names(models: Models, fitted: LogisticRegression) -> None:
     """What the store keeps of a suite stays valid when the suite asks for noise as well."""
     plain = ModelTest("plain", "accuracy", (), ("overall", "country"))
@@ -196,7 +226,11 @@ def test_a_brittle_model_is_found_and_a_sound_one_is_not(models: Models) -> None
         (robustness(columns=["label"]), "no model reads the column 'label', so to perturb it"),
         (robustness("cost"), "'cost' needs the evaluation's `costs`"),
         (robustness("recall_class_7"), "'recall_class_7' names the class '7'; expected one of"),
-        (robustness("flip_rate"), "'flip_rate' compares two versions; expected a metric of one"),
+        (robustness("score_psi"), "'score_psi' compares two versions; expected a metric of one"),
+        (
+            robustness("flip_rate", Condition("max_rise", 0.1)),
+            "'flip_rate' compares with the clean predictions already, found max_rise; expected min",
+        ),
         (
             robustness("log_loss", Condition("max_drop", 0.1)),
             "'log_loss' is better when lower, so a drop is no harm; did you mean 'max_rise'?",
@@ -244,6 +278,63 @@ def plan_stem(columns: list[str]) -> str:
     (variant,) = KINDS.get("robustness").variants(robustness(columns=columns, severities=[1]))
     assert variant is not None
     return variant.name.removesuffix("@1")
+
+
+FACTS = {
+    "missing": {},
+    "scale": {},
+    "outliers": SPREADS,
+    "shuffle": {name: [[(at - 9.5) / 8, 1.0] for at in range(20)] for name in SPREADS},
+}
+
+
+def perturbed_by(key: str, severity: int, *conditions: Condition) -> ModelTest:
+    asked = {key: ["a", "b"], "severities": [severity]}
+    test = replace(
+        robustness("accuracy", *conditions, sets=[OVERALL]), parameters=parameters_text(asked)
+    )
+    return pin_test(test, FACTS[key], FACTS[key])
+
+
+@pytest.mark.parametrize("key", ["scale", "outliers", "shuffle"])
+def test_each_perturbation_is_felt_where_it_is_strong_and_not_where_it_is_faint(
+    models: Models, fitted: LogisticRegression, key: str
+) -> None:
+    """At the least severity a tenth or less of the rows differ; at the greatest many do."""
+    known = models.of("logistic", fitted)
+    verdicts = []
+    for severity, seeds, bound in [(1, 10, 0.08), (5, 4, 0.005)]:
+        test = perturbed_by(key, severity, Condition("max_drop", bound))
+        for seed in range(seeds):
+            (cell,) = evaluated(plan_for([known], test), table_of(1500, seed), 3, seed).cells
+            verdicts.append((severity, cell.verdict))
+    assert [verdict for severity, verdict in verdicts if severity == 1] == [Verdict.PASS] * 10
+    assert [verdict for severity, verdict in verdicts if severity == 5] == [Verdict.FAIL] * 4
+
+
+def test_values_that_are_pinned_are_found_again_and_left_out_of_the_suite() -> None:
+    kind, test = KINDS.get("robustness"), perturbed_by("shuffle", 2)
+    assert list(kind.values(test)) == ["a", "b"] and list(kind.spreads(test)) == []
+    assert kind.known_values(test) == FACTS["shuffle"] and kind.known_spreads(test) == {}
+    assert kind.write(test)["robustness"] == {"shuffle": ["a", "b"], "severities": [2]}
+    (variant,) = kind.variants(test)
+    assert json.loads(variant.parameters)["values"] == FACTS["shuffle"]
+
+
+def test_what_a_swap_needs_is_told_before_the_scan(
+    models: Models, fitted: LogisticRegression
+) -> None:
+    known = models.of("logistic", fitted)
+    test = perturbed_by("shuffle", 2)
+    one = pin_test(test, {}, {"a": [[1.0, 1.0]], "b": FACTS["shuffle"]["b"]})
+    with pytest.raises(InputError, match="the column 'a' has 1 value that at least one in a"):
+        check_fit(plan_for([known], one))
+    plan = plan_for([known], test)
+    hidden = replace(plan, columns=replace(plan.columns, sensitive=("a",)))
+    with pytest.raises(InputError, match="the values of 'a', which the suite calls sensitive"):
+        check_fit(hidden)
+    # What takes nothing from the data shows nothing of them.
+    check_fit(replace(hidden, tests=(perturbed_by("missing", 1),)))
 
 
 @pytest.mark.parametrize("spread", [1e-9, 0.3, 1.0, 7.7, 1e12])

@@ -24,6 +24,7 @@ from engine.states import (
     Mean,
     NotInvertible,
     Pair,
+    PairedChange,
     PairedHits,
     PairedHitsOf,
     PairedMean,
@@ -134,6 +135,9 @@ PAIRED = PairedMean("loss", loss)
 PAIR_MEAN = PairMean("rise of some", rise_of_some)
 HITS = PairedHits(CLASSES)
 HITS_OF = PairedHitsOf(1)
+CHANGE = PairedChange(
+    "move", lambda pair: np.abs(pair.candidate.scores - pair.baseline.scores)[:, 0]
+)
 SCORE_PAIRS = PairedScores(1)
 
 
@@ -143,7 +147,8 @@ def paired(family: PairFamily) -> Callable[[Scored, np.ndarray, int], States]:
     def of(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
         scores, predicted = batch.scores[:, ::-1] ** 2, (batch.predicted * 2) % CLASSES
         base = replace(batch, scores=scores, predicted=predicted, _cache={})
-        return family.of(Pair(base, batch), groups, n_groups)
+        changed = batch.predicted != 1
+        return family.of(Pair(base, batch, changed), groups, n_groups)
 
     return of
 
@@ -236,6 +241,7 @@ LAWS = [
     Law("confusion", CONFUSION.of, CONFUSION.zero, twice=first_plane),
     Law("paired mean", PAIRED_MEAN, PAIRED.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
     Law("pair mean", paired(PAIR_MEAN), PAIR_MEAN.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
+    Law("paired changes", paired(CHANGE), CHANGE.zero, twice=lambda s: s.values[..., [0, 2, 3]]),
     Law("paired hits", PAIRED_HITS, HITS.zero, twice=first_plane),
     Law("paired hits of a class", paired(HITS_OF), HITS_OF.zero, twice=first_plane),
     Law("paired hits of a label", paired_label, HITS_OF.zero, twice=first_plane),

@@ -101,6 +101,11 @@ class ModelTask:
         """Whether it makes states beside what it is compared with."""
         return any(self.pairs)
 
+    @property
+    def reads_changes(self) -> bool:
+        """Whether a state of it asks which rows its variant changed."""
+        return any(family.reads_changes for families in self.pairs for family in families)
+
     def predict(self, batch: pa.RecordBatch, load: Load) -> Prediction:
         """The predictions for a batch: those that are kept, and the model's own for the others.
 
@@ -147,19 +152,24 @@ class ModelTask:
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """The rows of a batch for which a model has a prediction, and these."""
+    """The rows of a batch for which a model has a prediction, and these.
+
+    `changed` says of which rows a variant changed the input, where that is asked for.
+    """
 
     rows: Ints
     scored: Scored
+    changed: Bools | None = None
 
     def beside(self, baseline: Usable) -> tuple[Ints, Pair]:
         """The rows that the baseline has predictions for as well, and both predictions."""
         if np.array_equal(self.rows, baseline.rows):
-            return self.rows, Pair(baseline.scored, self.scored)
+            return self.rows, Pair(baseline.scored, self.scored, self.changed)
         rows, ours, theirs = np.intersect1d(
             self.rows, baseline.rows, assume_unique=True, return_indices=True
         )
-        return rows, Pair(baseline.scored.at(theirs), self.scored.at(ours))
+        changed = None if self.changed is None else self.changed[ours]
+        return rows, Pair(baseline.scored.at(theirs), self.scored.at(ours), changed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from engine.execution.kernel.parsing import (
     read_weight,
 )
 from engine.kinds import load_extensions
-from engine.kinds.perturbations import perturb
+from engine.kinds.perturbations import changed_rows, perturb
 from engine.models import Limits, ModelStopped, Watch, load, loaded_count
 from engine.planning import AnyFamily, EvaluationPlan, Subject
 from engine.planning.plan import refuse_many
@@ -183,7 +183,10 @@ class ScanTask:
             rows = np.flatnonzero(every.labelled & ~bad)
             if predicted is None or not len(rows):
                 continue
-            ours = Usable(rows, every.scored_rows(rows, predicted))
+            changed = None
+            if task.reads_changes and task.subject.variant is not None:
+                changed = changed_rows(usable, variants[task.subject.variant])[predicted.good]
+            ours = Usable(rows, every.scored_rows(rows, predicted), changed)
             self._sum(task, task.families, (ours.rows, ours.scored), every)
             if task.number in self.compared:
                 references[task.number] = ours

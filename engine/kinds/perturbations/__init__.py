@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from engine.kinds.perturbations import noise, step  # noqa: F401
+from engine.kinds.perturbations import (  # noqa: F401
+    blur,
+    brightness,
+    case,
+    contrast,
+    dropped_words,
+    gaussian_noise,
+    missing,
+    noise,
+    occlusion,
+    outliers,
+    punctuation,
+    rotation,
+    scale,
+    shift,
+    shuffle,
+    step,
+    swap,
+    typos,
+)
 from engine.kinds.perturbations.base import (
     PERTURBATIONS,
     SEVERITIES,
+    WHOLE,
     Perturbation,
+    changed_rows,
     normal_numbers,
     perturb,
     uniform_numbers,
@@ -16,7 +37,9 @@ from engine.kinds.perturbations.base import (
 __all__ = [
     "PERTURBATIONS",
     "SEVERITIES",
+    "WHOLE",
     "Perturbation",
+    "changed_rows",
     "normal_numbers",
     "perturb",
     "uniform_numbers",

@@ -11,18 +11,25 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.core.registry import Registry
 from engine.core.vocabulary import Variant
-from engine.kinds.base import Setting
-from engine.states import Floats, Ints
+from engine.kinds.setting import Setting
+from engine.states import Bools, Floats, Ints
 
 SEVERITIES = (1, 2, 3, 4, 5)
+# Types of columns, as Spark writes them.
+NUMBERS = "tinyint|smallint|int|bigint|float|double"
+TEXTS = r"(string|varchar|char)\b.*"
+CATEGORIES = f"boolean|tinyint|smallint|int|bigint|{TEXTS}"
+# Done to every row.
+WHOLE = 0
 
 
 class Perturbation(ABC):
@@ -34,6 +41,8 @@ class Perturbation(ABC):
         field: what stands under its key, as a type that pydantic reads.
         needs_spread: whether its strength is in units of a column's spread.
         is_graded: whether `robustness` has it, in five severities; others are a kind's own.
+        needs_values: whether it draws from the values that a column has.
+        keeps_answer: whether it may be done to all rows for `invariance`, as severity `WHOLE`.
     """
 
     key: ClassVar[str]
@@ -41,16 +50,20 @@ class Perturbation(ABC):
     field: ClassVar[Any]
     needs_spread: ClassVar[bool] = False
     is_graded: ClassVar[bool] = True
+    needs_values: ClassVar[bool] = False
+    keeps_answer: ClassVar[bool] = False
 
     @abstractmethod
     def columns(self, asked: Any) -> Sequence[str]:
         """The columns that it changes, of what stands under its key."""
 
     @abstractmethod
-    def parameters(
-        self, asked: Any, severity: int, spreads: Mapping[str, float]
-    ) -> Mapping[str, Any]:
-        """All that a severity depends on, for JSON."""
+    def parameters(self, asked: Any, severity: int, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All that a severity depends on, for JSON.
+
+        `facts` are what must be known of columns: spreads, or the pinned values with their weights,
+        `[[value, weight], ...]`.
+        """
 
     @abstractmethod
     def apply(
@@ -58,14 +71,19 @@ class Perturbation(ABC):
     ) -> pa.RecordBatch:
         """The batch with its columns changed; `rows` is a hash of each row's key, int64 [n]."""
 
+    def pinned_columns(self, asked: Any) -> Sequence[str]:
+        """The columns of which something must be known before the scan."""
+        return self.columns(asked) if self.needs_spread or self.needs_values else ()
+
     def misfits(self, asked: Any, setting: Setting) -> Iterator[str]:
         """Why it cannot be done to these columns."""
         return iter(())
 
-    def variant(self, asked: Any, severity: int, spreads: Mapping[str, float]) -> Variant:
-        """The variant of a severity, `noise(f0,f1)@2`."""
-        name = f"{variant_stem(self.key, self.columns(asked))}@{severity}"
-        parameters = self.parameters(asked, severity, spreads)
+    def variant(self, asked: Any, severity: int, facts: Mapping[str, Any]) -> Variant:
+        """The variant of a severity, `noise(f0,f1)@2`; on all rows alike, `swap(sex)`."""
+        name = variant_stem(self.key, self.columns(asked))
+        name = name if severity == WHOLE else f"{name}@{severity}"
+        parameters = self.parameters(asked, severity, facts)
         return Variant(name, self.key, json.dumps(parameters, sort_keys=True))
 
 
@@ -93,6 +111,54 @@ def perturb(batch: pa.RecordBatch, rows: Ints, variant: Variant) -> pa.RecordBat
             f"columns {changed.schema.names}, expected {batch.num_rows} of {batch.schema.names}"
         )
     return changed
+
+
+def changed_rows(before: pa.RecordBatch, after: pa.RecordBatch) -> Bools:
+    """Which rows of a batch have another value in some column; null and NaN equal themselves."""
+    changed = np.zeros(before.num_rows, bool)
+    for old, new in zip(before.columns, after.columns, strict=True):
+        if old is new or old.equals(new):
+            continue
+        changed |= _is_other(old, new)
+    return changed
+
+
+def _is_other(old: pa.Array, new: pa.Array) -> Bools:
+    if pa.types.is_nested(old.type):
+        pairs = zip(old, new, strict=True)
+        return np.array([not one.equals(other) for one, other in pairs], bool)
+    alike = pc.or_(pc.fill_null(pc.equal(old, new), False), pc.and_(old.is_null(), new.is_null()))
+    if pa.types.is_floating(old.type):
+        nan = pc.and_(pc.is_nan(old), pc.is_nan(new))
+        alike = pc.or_(alike, pc.fill_null(nan, False))
+    return np.asarray(pc.invert(alike).to_numpy(zero_copy_only=False), bool)
+
+
+def change_column(
+    batch: pa.RecordBatch, name: str, change: Callable[[pa.Array], pa.Array]
+) -> pa.RecordBatch:
+    """A batch with a column changed; one that lacks it is as it was."""
+    place = batch.schema.get_field_index(name)
+    if place < 0:
+        return batch
+    column = change(batch.column(place))
+    field = batch.schema.field(place).with_nullable(True)
+    return batch.set_column(place, field, column)
+
+
+def choose_rows(rows: Ints, share: float, *salt: str) -> Bools:
+    """A share of rows, each by itself; a larger share has those of a smaller one as well."""
+    return np.asarray(uniform_numbers(rows, *salt, "chosen") < share)
+
+
+def type_misfits(
+    key: str, columns: Sequence[str], setting: Setting, pattern: str, words: str
+) -> Iterator[str]:
+    """Columns whose type, as Spark writes it, is none of those that a perturbation takes."""
+    for name in columns:
+        kind = setting.types.get(name)
+        if kind is not None and re.fullmatch(pattern, kind) is None:
+            yield f"{key} wants {words}, found {name!r} of the type {kind}"
 
 
 def normal_numbers(rows: Ints, *salt: str) -> Floats:

@@ -1,0 +1,60 @@
+"""What a kind of test is told: of what it is asked, what is known beside the states, its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.core.vocabulary import Columns, ModelVersion
+from engine.metrics import Problem
+
+# The least and the greatest finite number of columns; None where there is none.
+Ranges = Mapping[str, tuple[float, float] | None]
+# Values of a column, each with its weight among them: `[[value, weight], ...]`.
+ColumnValues = Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a test is asked about: the task, the models, the columns of the dataset.
+
+    `types` are the columns' types as Spark writes them.
+    """
+
+    problem: Problem
+    models: tuple[ModelVersion, ...]
+    baseline: str | None
+    columns: Columns
+    types: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known beside the states when a test is measured.
+
+    `model` is None where the data are measured, `reference` whether there is something to compare
+    with, and `thresholds` those that earlier evaluations chose, by evaluation, aim and digest.
+    """
+
+    problem: Problem
+    level: float
+    model: ModelVersion | None = None
+    is_baseline: bool = False
+    compares: bool = True
+    thresholds: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a report that is a kind's own: a table with a heading, and what it says.
+
+    `series` are the numbers of each row that are drawn as a line, over the last columns; None where
+    there is no number.
+    """
+
+    title: str
+    lead: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    series: Sequence[Sequence[float | None]] = ()
