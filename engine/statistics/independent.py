@@ -20,6 +20,9 @@ from engine.statistics.vectors import Floats, Places, Several
 
 # Further out a level has no digits left that tell it from 1.
 FARTHEST = 7.9
+NEAREST = 1e-9
+# A deviate is found to eight digits: an interval's ends are known to no more than eleven.
+COARSE = 1e-3
 # The level of an interval of one standard error in each direction.
 _ONE = math.erf(math.sqrt(0.5))
 
@@ -64,18 +67,24 @@ class Independent(Inverted):
         is_below = limits < gaps
         low, high = self.interval(_ONE)
         size = np.maximum(np.where(is_below, gaps - low, high - gaps), 1e-300)
-        far = np.full(gaps.shape, FARTHEST)
-        start = np.minimum(np.abs(limits - gaps) / size, far * 0.9)
-        bounds, step = (np.zeros(gaps.shape), far), np.ones(gaps.shape)
+        room = self._room(limits, is_below, size)
         with np.errstate(all="ignore"):
-            away = falling_root(self._room(limits, is_below, size), start, step, bounds)
+            # A share's interval is not around the share itself: a limit beside it has no root.
+            low = np.where(room(np.full(gaps.shape, FARTHEST)) > 0, FARTHEST, 0.0)
+            high = np.where(room(np.full(gaps.shape, NEAREST)) > 0, FARTHEST, 0.0)
+            start = np.clip(np.abs(limits - gaps) / size, low, 0.9 * high + 0.1 * low)
+            step = np.full(gaps.shape, 1 / COARSE)
+            away = falling_root(room, start, step, (low, high))
         return np.where(limits == gaps, 0.0, np.where(is_below, away, -away))
+
+    def errors_to(self, limit: Figures) -> Figures:
+        return np.abs(self.deviate(limit))
 
     def _room(self, limits: Floats, is_below: Floats, size: Floats) -> Callable[[Floats], Floats]:
         """By how much the end on the limit's side is short of it, so many deviates out."""
 
         def room(away: Floats) -> Floats:
             low, high = self.interval(1 - 2 * special.ndtr(-away))
-            return np.asarray(np.where(is_below, low - limits, limits - high) / size)
+            return np.asarray(np.where(is_below, low - limits, limits - high) / size * COARSE)
 
         return room
