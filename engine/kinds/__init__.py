@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from engine.kinds import (  # noqa: F401
     baseline_models,
+    contract,
     data_quality,
     direction,
     invariance,
     metric,
     overfit,
     robustness,
+    speed,
 )
 from engine.kinds.base import (
     CLEAN,

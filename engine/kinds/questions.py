@@ -9,12 +9,13 @@ from __future__ import annotations
 import string
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from engine.core.vocabulary import Numbers, TaskKind
+from engine.core.vocabulary import ModelVersion, Numbers, TaskKind
 from engine.errors import InputError
 from engine.metrics import Metric
 
@@ -28,11 +29,27 @@ MOST_SAMPLE_ROWS = 10_000
 class Predictor(Protocol):
     """A model that is loaded: what the scan asks, too."""
 
+    @property
+    def model(self) -> ModelVersion:
+        """What is known of the model: its features, its signature, its classes."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are on this machine."""
+
+    @property
+    def load_seconds(self) -> float:
+        """How long it took to load in this process, with what it imports for it."""
+
     def predict(self, batch: pa.RecordBatch) -> Any:
         """The prediction for rows: `scores` of float64 or None, `labels` of int64 or None.
 
-        The rows have the model's columns; others are not looked at. No rows are a batch as well.
+        The rows have the model's columns; others are not looked at. No rows are a batch as well,
+        which is answered without the model.
         """
+
+    def predict_any(self, batch: pa.RecordBatch) -> Any:
+        """The same, but that the model itself is asked for no rows, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,11 +32,20 @@ CACHE_SIZE = 16
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A model version that is loaded in this process; `native` is the framework's own object."""
+    """A model version that is loaded in this process; `native` is the framework's own object.
+
+    `load_seconds` is how long it took to open it, with the framework where nobody had imported it.
+    """
 
     model: ModelVersion
     runner: Runner
     native: Any = None
+    load_seconds: float = 0.0
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are on this machine."""
+        return find_folder(self.model)
 
     def predict(self, batch: pa.Table | pa.RecordBatch) -> Prediction:
         """Predicts the rows of a batch that has the columns in `model.features`, others too.
@@ -49,6 +59,12 @@ class Predictor:
         table = pa.Table.from_batches([batch]) if is_batch else batch
         if not table.num_rows:
             return no_rows(self.model)
+        return self.predict_any(table)
+
+    def predict_any(self, batch: pa.Table | pa.RecordBatch) -> Prediction:
+        """The same, but that the model itself is asked for no rows, too."""
+        is_batch = isinstance(batch, pa.RecordBatch)
+        table = pa.Table.from_batches([batch]) if is_batch else batch
         return read_outputs(self.runner(table), self.model, table.num_rows)
 
 
@@ -57,6 +73,7 @@ class _Opened:
     """A model that this process has open, with the predictors that were made of it."""
 
     native: Any
+    seconds: float
     predictors: dict[ModelVersion, Predictor] = field(default_factory=dict)
 
 
@@ -70,7 +87,9 @@ class _Cache:
     def get(self, digest: str, artifact: Callable[[], Artifact]) -> _Opened:
         """The open model of a digest; one that is not open is loaded from its artifact."""
         if digest not in self._opened:
-            self._opened[digest] = _Opened(_open(artifact()))
+            started = time.perf_counter()
+            native = _open(artifact())
+            self._opened[digest] = _Opened(native, time.perf_counter() - started)
             self.loaded += 1
             if len(self._opened) > CACHE_SIZE:
                 self._opened.popitem(last=False)
@@ -92,7 +111,7 @@ def load(model: ModelVersion) -> Predictor:
     opened = _CACHE.get(model.digest, lambda: read_artifact(find_folder(model)))
     if model not in opened.predictors:
         runner = FLAVORS[model.flavor].make_runner(opened.native, model)
-        opened.predictors[model] = Predictor(model, runner, opened.native)
+        opened.predictors[model] = Predictor(model, runner, opened.native, opened.seconds)
     return opened.predictors[model]
 
 

@@ -13,6 +13,7 @@ from engine.statistics.online_fdr import Judged as PastTest
 from engine.statistics.online_fdr import next_level
 from engine.statistics.order_statistics import QuantileOf
 from engine.statistics.paired import PairedShare
+from engine.statistics.signed_ranks import SignedRanks, pairs_needed
 from engine.statistics.spread import (
     REALS,
     Figures,
@@ -41,6 +42,7 @@ __all__ = [
     "QuantileOf",
     "Several",
     "Share",
+    "SignedRanks",
     "Spread",
     "StudentT",
     "adjust_p_values",
@@ -48,6 +50,7 @@ __all__ = [
     "growth_of",
     "jackknives",
     "next_level",
+    "pairs_needed",
     "quantile",
     "simes",
     "two_sided_p",

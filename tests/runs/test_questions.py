@@ -409,3 +409,38 @@ def test_another_version_of_the_dataset_is_asked_anew(desk: Desk, first: RunResu
         assert [cell.measured for cell in ours.values()] == [
             cell.measured for cell in theirs.values()
         ]
+
+
+def test_a_contract_and_speed_of_models_of_scikit_learn(desk: Desk) -> None:
+    import mlflow.sklearn
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    from engine import report
+
+    rows = rows_of(1)
+    x = rows[["f0", "f1"]]
+    models = []
+    for name, model in (
+        ("line", LogisticRegression()),
+        ("forest", RandomForestClassifier(60, max_depth=3, random_state=0)),
+    ):
+        path, signature = desk.folder / name, mlflow.models.infer_signature(x, rows["fraud"])
+        how = {"serialization_format": "cloudpickle", "pip_requirements": []}
+        mlflow.sklearn.save_model(
+            model.fit(x, rows["fraud"]), str(path), signature=signature, **how
+        )
+        models.append({"uri": str(path), "name": name})
+    tests = [{"contract": "all"}, {"speed": "latency_p50", "batch": 1, "max_ratio": 1.1}]
+    suite = desk.suite("behaviour", *tests, models=models, baseline="line", slices=["overall"])
+    result = desk.run(suite, run_id="one")
+    verdicts = {
+        (cell.model.name, cell.test.name): cell.verdict.value for cell in result.outcome.cells
+    }
+    contract = {test: verdict for (_, test), verdict in verdicts.items() if "contract" in test}
+    assert len(contract) == 12 and set(contract.values()) == {"PASS"}, verdicts
+    assert verdicts["line", "speed latency_p50"] == "RECORDED"
+    slower = cells_of(result, "speed")["forest", "overall"]
+    assert slower.verdict.value == "FAIL" and slower.measured.ci_low > 1.1, slower.reason
+    page = report(store=suite["store"], run="one", out=desk.folder / "behaviour").read_text()
+    assert "Contract" in page and "Speed" in page and "batch_equals_row" in page
