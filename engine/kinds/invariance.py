@@ -127,9 +127,9 @@ class InvarianceKind(Kind):
         )
         if setting.problem.task is TaskKind.REGRESSION:
             # That it has no flips is told where a test demands something of them.
-            return (replace(of_moves, name=test.name, conditions=test.conditions),)
+            return (replace(of_moves, conditions=test.conditions),)
         others = tuple(c for c in test.conditions if c.kind != MAX_MOVES)
-        return (replace(test, conditions=others), of_moves)
+        return (replace(test, name=f"{test.name} flips", conditions=others), of_moves)
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
         yield from perturbation_misfits(test, setting)

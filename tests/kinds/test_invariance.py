@@ -190,7 +190,7 @@ def test_numbers_that_are_predicted_move_and_do_not_flip(models: Models) -> None
         plan = plan_for(known, test, task=task)
         check_fit(plan)
         (cell,) = evaluated(plan, table_of(600, task=task)).cells
-        assert (cell.test.metric, cell.test.name) == ("move_rate", "stays")
+        assert (cell.test.metric, cell.test.name) == ("move_rate", "stays moves")
         assert cell.measured.value == share
         assert cell.verdict is (Verdict.FAIL if share else Verdict.PASS)
 
@@ -211,7 +211,7 @@ def test_two_demands_are_two_tests() -> None:
     flips, moves = KIND.expand(test, setting)
     assert (flips.metric, [c.kind for c in flips.conditions]) == ("flip_rate", ["max_flips"])
     assert (moves.metric, [c.kind for c in moves.conditions]) == ("move_rate", ["max_moves"])
-    assert moves.name == "stays moves"
+    assert (flips.name, moves.name) == ("stays flips", "stays moves")
     assert KIND.write(test) == {"invariance": {"swap": ["b"]}, "tolerance": 0.2}
     assert KIND.title(test) == "invariance swap(b)"
     assert KIND.cost(test, setting) == "1 variant: each model predicts each row 1 time more"
