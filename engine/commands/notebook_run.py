@@ -75,7 +75,10 @@ def run_asked(asked: Asked, *, store: Any, spark: SparkSession | None) -> RunRes
         InputError: when an argument, a model or the data are wrong; nothing was evaluated.
         StoreError: when the machinery failed.
     """
-    tell, place = Reporter(), Store(str(store) if store is not None else _temporary_store())
+    tell, place = Reporter(), _place(store)
+    for name, value in (("slices", asked.slices), ("tests", asked.tests)):
+        if isinstance(value, str | Mapping):
+            raise InputError(f"{name} is of the type {type(value).__name__}; expected a list")
     given = _read_data(asked)
     if isinstance(given, DataFrame):
         spark = given.sparkSession
@@ -130,6 +133,12 @@ def _look_at(asked: Asked, dataset: dict[str, Any], session: LazySession, store:
     bare = replace(asked, baseline=None, slices=None, tests=None)
     (evaluation,) = read_suite(_suite(bare, store, columns, dataset)).evaluations
     return _Pinned(dataset, pin_source(session, store, evaluation))
+
+
+def _place(given: Any) -> Store:
+    """The store; a path is the same from another folder, where its suite may be run."""
+    store = Store(str(given) if given is not None else _temporary_store())
+    return store if store.local is None else Store(str(store.local.absolute()))
 
 
 @cache

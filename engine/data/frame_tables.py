@@ -22,6 +22,12 @@ from engine.spark.lazy_session import LazySession
 from engine.spark.table_errors import unwritten
 
 _KEPT = 50
+# All of a time, and nulls told from what is not there.
+_JSON = {
+    "ignoreNullFields": "false",
+    "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX",
+    "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +56,7 @@ def write_frame(
         version, time = known[digest]
         if (there := _pin(session, table, int(str(version)))) and _time(there) == time:
             return FrameTable(table, there.version, is_new=False)
-    _write(session, table, data)
-    written = pin_table(session, table, "latest")
+    written = pin_table(session, table, _write(session, table, data))
     known[digest] = [written.version, _time(written)]
     keep(file, dict(list(known.items())[-_KEPT:]))
     return FrameTable(table, written.version, is_new=True)
@@ -73,18 +78,18 @@ def _digest(data: Frame | DataFrame) -> str:
     if isinstance(data, Frame):
         return data.digest()
     names = [F.col(tables.column(name)) for name in data.columns]
-    row = F.to_json(F.struct(*names), {"ignoreNullFields": "false"})
+    row = F.to_json(F.struct(*names), _JSON)
     hashes = [F.sum(F.xxhash64(row, F.lit(seed)).cast("decimal(38,0)")) for seed in (0, 1)]
     counted = data.agg(F.count(F.lit(1)), *hashes).collect()[0]
     return f"spark {data.schema.json()} {list(map(str, counted))}"
 
 
-def _write(session: LazySession, table: str, data: Frame | DataFrame) -> None:
+def _write(session: LazySession, table: str, data: Frame | DataFrame) -> int | str:
+    """Writes the rows, and gives the version that has them."""
     folder = local_path(table)
     if isinstance(data, Frame) and folder is not None and session.shares_disk:
         try:
-            LocalTable(folder).overwrite(data.reader)
-            return
+            return LocalTable(folder).overwrite(data.reader)
         except NeedsSpark:
             pass
     if isinstance(data, Frame):
@@ -99,3 +104,4 @@ def _write(session: LazySession, table: str, data: Frame | DataFrame) -> None:
             writer.save(table)
     except Exception as error:
         raise unwritten(table, error) from error
+    return "latest"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.delta.head import Schema
 from engine.errors import DataError
@@ -249,6 +250,9 @@ def _no_type(name: str, kind: object) -> DataError:
 
 
 def _cast(column: pa.Array, field: pa.Field) -> pa.Array:
+    if pa.types.is_floating(column.type):
+        # As pandas has it: what is no number is missing.
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     if column.type == field.type:
         return column
     if pa.types.is_dictionary(column.type):

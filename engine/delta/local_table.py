@@ -108,22 +108,26 @@ class LocalTable:
 
         self._commit(append)
 
-    def overwrite(self, rows: Callable[[], pa.RecordBatchReader]) -> None:
+    def overwrite(self, rows: Callable[[], pa.RecordBatchReader]) -> int:
         """Puts other rows in the place of all that the table has, and other columns.
 
         Args:
             rows: gives them, from the first on each time.
 
+        Returns:
+            The version that has them: others may write right after.
+
         Raises:
             StoreError: when the table cannot be written.
         """
 
-        def overwrite() -> None:
+        def overwrite() -> int:
             if self.exists():
                 self._open(_WRITABLE)
             write_deltalake(str(self.path), rows(), mode="overwrite", schema_mode="overwrite")
+            return DeltaTable(str(self.path)).version()
 
-        self._commit(overwrite)
+        return self._commit(overwrite)
 
     def update(self, where: Sequence[Filter], values: Mapping[str, Any]) -> None:
         """Sets columns of the rows that pass to one value each, but not those that choose them."""

@@ -13,9 +13,9 @@ def pin_test(
     test: ModelTest,
     spreads: Mapping[str, float | None],
     values: Mapping[str, ColumnValues],
-    ranges: Ranges,
+    ranges: Ranges | None = None,
 ) -> ModelTest:
     """A test with the spreads, values and ranges of the columns of which it asks them."""
     kind = kind_of(test)
     pinned = kind.pin_values(kind.pin(test, spreads), values)
-    return kind.pin_ranges(pinned, ranges)
+    return kind.pin_ranges(pinned, ranges or {})

@@ -5,16 +5,11 @@ A model is logged once: what was logged before, with the same content and column
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
 import pandas as pd
 
@@ -22,10 +17,10 @@ from engine.core.json_cache import keep, read_kept
 from engine.core.redaction import redacted_message
 from engine.core.vocabulary import TaskKind
 from engine.errors import ModelError
+from engine.models.content import KERAS, SKLEARN, TORCH, content_digest
 from engine.models.log_model import FUNCTION, FittedModel, log_function, log_model, training_run
 from engine.models.mlflow_client import ask
 
-SKLEARN, KERAS, TORCH = "sklearn", "tensorflow", "pytorch"
 # Of so many rows is seen what a function returns.
 EXAMPLE_ROWS = 1_000
 _SIGNATURE_ROWS = 5
@@ -123,7 +118,8 @@ def log_fitted(given: Given, data: Data, log: Log) -> str:
     """
     framework = framework_of(given.native, given.name)
     features = features_of(given.native, given.name, data)
-    file = log.folder / f"{_content(given, framework, features, data.task)}.json"
+    about = [given.name, framework, list(features), data.task.value, given.output]
+    file = log.folder / f"{content_digest(given.native, framework, about)}.json"
     uri = _kept_uri(file, log)
     if uri is not None:
         return uri
@@ -134,9 +130,11 @@ def log_fitted(given: Given, data: Data, log: Log) -> str:
         except ModelError:
             raise
         except Exception as error:
+            shown = ", ".join(map(repr, features[:20]))
             raise ModelError(
-                f"the model {given.name!r} ({type(given.native).__name__}) cannot be logged: "
-                f"{redacted_message(error)}; log it with MLflow yourself, and give its URI"
+                f"the model {given.name!r} ({type(given.native).__name__}) cannot be asked and "
+                f"logged with the {len(features)} columns {shown}: {redacted_message(error)}; say "
+                "which columns it reads by features=[...], or log it with MLflow and give its URI"
             ) from error
     keep(file, {"uri": uri})
     return uri
@@ -149,10 +147,21 @@ def _log(given: Given, framework: str, example: pd.DataFrame, task: TaskKind) ->
         return log_function(native, _outputs_of(given, example, task), notes, name)
     rows: pd.DataFrame | np.ndarray = example
     if framework != SKLEARN:
+        _check_numbers(given.name, example)
         rows = example.to_numpy(np.float32)
     elif _takes_arrays(native) and example.select_dtypes(object).empty:
         rows = example.to_numpy()
     return log_model(FittedModel(native, framework, rows, notes), name, shows_rows=False)
+
+
+def _check_numbers(name: str, example: pd.DataFrame) -> None:
+    """Refuses columns that a network cannot read."""
+    texts = [str(c) for c in example.columns if not pd.api.types.is_numeric_dtype(example[c])]
+    if texts:
+        raise ModelError(
+            f"the model {name!r} would read {', '.join(map(repr, texts[:20]))} among its features, "
+            "which are no numbers; say which columns it reads by features=[...]"
+        )
 
 
 def _takes_arrays(native: Any) -> bool:
@@ -224,39 +233,6 @@ def _may_be_anything(outputs: pd.DataFrame | np.ndarray) -> bool:
     if values.dtype.kind != "f":
         return False
     return bool(np.nanmin(values, initial=0.0) < 0 or np.nanmax(values, initial=0.0) > 1)
-
-
-def _content(given: Given, framework: str, features: Sequence[str], task: TaskKind) -> str:
-    """A hash of all that the logged model depends on; a new one each time where there is none."""
-    native = given.native
-    about = [given.name, framework, list(features), task.value, given.output, sys.version]
-    total = hashlib.sha256(json.dumps(about).encode())
-    try:
-        if framework == KERAS:
-            total.update(str(native.to_json()).encode())
-            for array in native.get_weights():
-                total.update(np.ascontiguousarray(array).tobytes())
-        elif framework == TORCH:
-            # Its own pickles differ each time.
-            total.update(f"{_code_of(native)} {native!r}".encode())
-            for name, tensor in native.state_dict().items():
-                total.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-        else:
-            total.update(cloudpickle.dumps(native))
-    except Exception as error:  # what cannot be pickled is told when it is logged
-        total.update(f"{id(native)} {type(error).__name__}".encode())
-    return total.hexdigest()
-
-
-def _code_of(module: Any) -> list[str]:
-    """What the types of a module and of its parts are written as."""
-    texts = []
-    for kind in dict.fromkeys(type(part) for part in module.modules()):
-        try:
-            texts.append(inspect.getsource(kind))
-        except (OSError, TypeError):  # typed into a prompt, or compiled
-            texts.append(f"{kind.__module__}.{kind.__qualname__}")
-    return texts
 
 
 def _kept_uri(file: Path, log: Log) -> str | None:

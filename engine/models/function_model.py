@@ -22,5 +22,12 @@ class FunctionModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 
 def answers_of(native: Any, rows: pd.DataFrame) -> Any:
-    """What a function, or the `predict` of an object, returns for some rows."""
-    return native(rows) if callable(native) else native.predict(rows)
+    """What a function, or the `predict` of an object, returns for some rows.
+
+    What has the rows' index in another order is put back into theirs.
+    """
+    answers = native.predict(rows) if hasattr(native, "predict") else native(rows)
+    if not isinstance(answers, pd.Series | pd.DataFrame) or answers.index.equals(rows.index):
+        return answers
+    of_rows = len(answers) == len(rows) and answers.index.is_unique
+    return answers.loc[rows.index] if of_rows and rows.index.isin(answers.index).all() else answers

@@ -22,7 +22,7 @@ from engine.models.flavors.base import Description
 from engine.models.requirements import artifact_requirements
 
 # Goes up when models are described otherwise.
-DESCRIPTIONS_VERSION = 2
+DESCRIPTIONS_VERSION = 3
 _DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 
 

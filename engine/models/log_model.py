@@ -186,14 +186,27 @@ def log_function(
 def _outputs(fitted: FittedModel) -> np.ndarray:
     """What the framework itself returns for the example."""
     if fitted.framework == "sklearn":
-        return np.asarray(fitted.native.predict(fitted.example))
+        answers = np.asarray(fitted.native.predict(fitted.example))
+        if answers.shape[:1] != (len(fitted.example),):
+            raise ModelError(
+                f"a {type(fitted.native).__name__} gave {len(answers)} answers for "
+                f"{len(fitted.example)} rows; where it reads texts, name their column by "
+                "features=['...']"
+            )
+        return answers
     if fitted.framework == "tensorflow":
         return np.asarray(fitted.native.predict_on_batch(fitted.example))
     import torch
 
-    with torch.inference_mode():
-        rows = torch.from_numpy(np.array(fitted.example, dtype=np.float32))
-        return np.asarray(fitted.native.eval()(rows))
+    modes = [(part, part.training) for part in fitted.native.modules()]
+    try:
+        with torch.inference_mode():
+            rows = torch.from_numpy(np.array(fitted.example, dtype=np.float32))
+            return np.asarray(fitted.native.eval()(rows))
+    finally:
+        # Whoever goes on training it has it as it was.
+        for part, is_training in modes:
+            part.training = is_training
 
 
 def _requirements(framework: str) -> list[str]:

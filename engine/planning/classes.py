@@ -66,7 +66,26 @@ def fit_classes(model: ModelVersion, problem: Problem, named: Sequence[Label] = 
             model = replace(model, own_classes=model.own_classes or own, places=places)
         return replace(model, classes=classes)
     model = replace(model, classes=classes)
-    return replace(model, class_source=_source(model, classes, named))
+    source = _source(model, classes, named)
+    if source != BY_NAME:
+        _check_single_score(model, problem)
+    return replace(model, class_source=source)
+
+
+def _check_single_score(model: ModelVersion, problem: Problem) -> None:
+    """Refuses one stored score of nobody knows which class, where the positive one is the first.
+
+    Whoever names a positive label most probably means its score; one score is the second class's.
+    """
+    single = model.is_stored and len(model.score_columns) == 1
+    if single and problem.task is TaskKind.BINARY and problem.positive == 0:
+        first, second = problem.classes
+        raise ModelError(
+            f"model {model.name!r} has one score, {model.score_columns[0]!r}, which would be that "
+            f"of {second!r}, and the positive label is {first!r}; say which it is of: by the "
+            f"model's classes, [{second}, {first}] where it is of {first!r} and [{first}, "
+            f"{second}] where it is of {second!r}"
+        )
 
 
 def _check_names_of_columns(model: ModelVersion) -> None:

@@ -111,10 +111,11 @@ class _Range:
 def _changes(over: _Range) -> Changes:
     layout = layout_of(over.spark, over.table, over.new)
     commits = read_commits(over.spark, layout.location, (over.old + 1, over.new))
+    _check_table(over, commits, layout.table_id)
+    # A column that was renamed is another one, though no row came or went.
+    _check_schemas(over, commits)
     if not any(commit.data for commit in commits):
         return NOTHING
-    _check_table(over, commits, layout.table_id)
-    _check_schemas(over, commits)
     causes: list[Exception] = []
     for how, raw in _ways(over, commits, layout):
         try:

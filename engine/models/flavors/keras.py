@@ -97,7 +97,11 @@ def _activation(layer: Any) -> str | None:
         last = layer.layers[-1]
         # In a functional model, the last layer in the list need not be the one that gives out.
         if getattr(layer, "output_names", None) and len(layer.output_names) == 1:
-            last = next((x for x in layer.layers if x.name == layer.output_names[0]), last)
+            # It may end in an operation, which is no layer.
+            parts = getattr(layer, "operations", layer.layers)
+            last = next((x for x in parts if x.name == layer.output_names[0]), None)
+        if type(last).__name__ in ("Sigmoid", "Softmax"):
+            return type(last).__name__.lower()
         return _activation(last)
     if type(layer).__name__ == "Softmax":
         return "softmax"
