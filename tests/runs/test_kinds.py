@@ -375,3 +375,40 @@ def test_columns_that_are_missing_are_told_before_the_scan(desk: Desk, first: Ru
     assert "found 'device' of the type string" in str(refused.value)
     assert desk.predicted() == 0
     assert np.isfinite(cells_of(first)["n"]).all()
+
+
+def test_values_of_columns_are_pinned_and_variants_kept(desk: Desk) -> None:
+    from engine import judge
+
+    suite = desk.suite(store=str(desk.folder / "shuffled"))
+    desk.world.know_scripts(desk.folder / "shuffled")
+    (evaluation,) = suite["evaluations"]
+    evaluation["tests"] = [
+        {"invariance": {"shuffle": "f1"}, "tolerance": 0.1, "max_flips": 0.9, "name": "stays"},
+        {
+            "robustness": {"shuffle": "f0", "severities": [5]}, "metric": "flip_rate",
+            "max": 0.9, "name": "flips",
+        },
+    ]  # fmt: skip
+    desk.predicted()
+    one = desk.run(suite, "shuffled", run_id="one")
+    rows = desk.spark.read.format("delta").load(desk.table).toPandas().dropna(subset=["fraud"])
+    assert desk.predicted() == 2 * 3 * len(rows)
+    cells = cells_of(one)
+    assert {index[2:] for index in cells.index} == {
+        ("stays flips", "shuffle(f1)"), ("stays moves", "shuffle(f1)"), ("flips", "shuffle(f0)@5"),
+    }  # fmt: skip
+    assert set(cells["metric"]) == {"flip_rate", "move_rate"}
+    assert cells["value"].between(0.0, 1.0).all() and cells["ci_high"].gt(cells["value"]).all()
+    page = desk.folder / "shuffled" / "reports" / "one" / "index.html"
+    assert "not counterfactual fairness" in page.read_text(encoding="utf-8")
+    same(desk.run(suite, "shuffled", run_id="two"), one)
+    assert desk.predicted() == 0
+    suite["evaluations"][0]["tests"][0]["max_flips"] = 0.0
+    suite["evaluations"][0]["tests"][0]["decide"] = "point"
+    judged = judge("one", suite=desk.world.write("shuffled", suite), store=suite["store"])
+    assert cells_of(judged)["value"].equals(cells["value"])
+    assert judged.gate.outcome.value == "failed"
+    desk.append(desk.world.rows[700:705])
+    night = desk.run(suite, "shuffled", run_id="night")
+    same(night, desk.run({**suite, "reuse": False}, "shuffled", run_id="anew"))
