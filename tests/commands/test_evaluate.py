@@ -25,6 +25,8 @@ def _no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("Spark was started")
 
+    # Another test of this process may have left one.
+    monkeypatch.setattr(lazy_session, "active_session", lambda: None)
     monkeypatch.setattr(lazy_session.LazySession, "get", refuse)
 
 

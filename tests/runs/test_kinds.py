@@ -404,8 +404,8 @@ def test_values_of_columns_are_pinned_and_variants_kept(desk: Desk) -> None:
     assert "not counterfactual fairness" in page.read_text(encoding="utf-8")
     same(desk.run(suite, "shuffled", run_id="two"), one)
     assert desk.predicted() == 0
-    suite["evaluations"][0]["tests"][0]["max_flips"] = 0.0
-    suite["evaluations"][0]["tests"][0]["decide"] = "point"
+    # No model of the world reads `f1`; all read `f0`.
+    suite["evaluations"][0]["tests"][1] |= {"max": 0.0, "decide": "point"}
     judged = judge("one", suite=desk.world.write("shuffled", suite), store=suite["store"])
     assert cells_of(judged)["value"].equals(cells["value"])
     assert judged.gate.outcome.value == "failed"

@@ -115,11 +115,11 @@ def test_they_are_measured_kept_and_brought_up_to_date(desk: Desk) -> None:
         ("overfit accuracy on the reference", "accuracy_reference"),
         ("baseline_models majority accuracy", "accuracy_gain"),
     }  # fmt: skip
-    labelled = [
-        len(rows.dropna(subset=["fraud"])) for rows in (world_rows[:700], world_rows[400:700])
-    ]
-    # The reference is an older version of the table: the rows that came since are taken away.
-    assert desk.predicted() == 2 * (2 * labelled[0] + labelled[1])
+    parts = world_rows[:700], world_rows[400:700], world_rows[:400]
+    whole, came, before = (len(rows.dropna(subset=["fraud"])) for rows in parts)
+    # The reference is an older version of the table: the rows that came since are taken away, or,
+    # where the states of all rows are not written yet, its own are read.
+    assert desk.predicted() in (2 * (2 * whole + came), 2 * (2 * whole + before))
     violations = cells.loc[("other", "overall", "rises", "increase(f0)@0.5")]
     assert violations["baseline_model"] is None and 0 <= violations["value"] <= 1
     assert violations["ci_low"] <= violations["value"] < violations["ci_high"]
