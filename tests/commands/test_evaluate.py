@@ -41,6 +41,8 @@ def _no_spark(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"tests": ["roc_auk"]}, r"tests\[0\].metric: no metric is called 'roc_auk'"),
         ({"tests": ["r2"]}, r"tests\[0\].metric: .*r2"),
         ({"tests": []}, "tests"),
+        ({"tests": "roc_auc"}, "tests is of the type str; expected a list"),
+        ({"slices": "a"}, "slices is of the type str; expected a list"),
         ({"tests": [{"metric": "accuracy", "minn": 1}]}, "minn"),
         ({"baseline": "o"}, "baseline: found 'o', expected a model of the evaluation, one of m"),
         ({"positive_lable": 1}, "no argument 'positive_lable'; .* did you mean 'positive_label'"),

@@ -118,6 +118,17 @@ def test_the_digest_is_of_the_content() -> None:
     assert len({digest, *(frame_of(other).digest() for other in others)}) == len(others) + 1
 
 
+def test_no_number_is_null_in_all_frames() -> None:
+    numbers = pd.DataFrame({"x": [1.0, np.nan, 3.0]})
+    others = [
+        pl.DataFrame({"x": [1.0, float("nan"), 3.0]}),
+        pa.table({"x": [1.0, float("nan"), 3.0]}),
+        pl.DataFrame({"x": pl.Series([1.0, float("nan"), 3.0], dtype=pl.Float32)}),
+    ]
+    for frame in (numbers, *others):
+        assert table_of(frame_of(frame))["x"].to_pylist() == [1.0, None, 3.0]
+
+
 def test_columns_that_are_numbers_get_names() -> None:
     assert [name for name, _ in frame_of(pd.DataFrame(np.zeros((2, 3)))).columns] == ["0", "1", "2"]
 

@@ -271,3 +271,13 @@ def test_a_path_with_any_other_character_is_written_as_it_stands(tmp_path: Path,
     table.delete([("run_id", "=", "b")])
     assert names(table) == ["a", "c"]
     assert [path.parent for path in tmp_path.rglob("_delta_log")] == [table.path]
+
+
+def test_overwriting_tells_the_version_that_has_the_rows(tmp_path: Path) -> None:
+    table = LocalTable(tmp_path / "t")
+    for number, columns in enumerate((["a"], ["a", "b"], ["c"])):
+        rows = pa.table({name: [number] for name in columns})
+        assert table.overwrite(rows.to_reader) == number
+        at_version = pa.table(DeltaTable(str(table.path), version=number).to_pyarrow_table())
+        assert at_version.to_pydict() == rows.to_pydict()
+        assert table.columns() == columns

@@ -188,3 +188,20 @@ def test_distances_need_an_order_that_is_meant(metric: str) -> None:
     assert not misfits(problem([], ("2", "10", "1")))
     assert misfits(problem([model("1", "10", "2")], ("2", "10", "1")))
     assert not misfits(problem([model("a", "b")], ("a", "b"), task=BINARY))
+
+
+@pytest.mark.parametrize("name", ["score", "p_yes", "p_no"])
+def test_one_stored_score_beside_a_positive_label_that_is_first(name: str) -> None:
+    from engine.models import stored_predictions
+
+    stored = stored_predictions("m", BINARY, [name], None)
+    made = problem([stored], ("no", "yes"), task=BINARY, positive_label="no")
+    if name != "score":
+        assert fit_classes(stored, made).classes == ("no", "yes")
+        return
+    with pytest.raises(ModelError, match=r"which would be that of 'yes', .* \[yes, no\] where it"):
+        fit_classes(stored, made)
+    said = with_classes(stored, ("yes", "no"))
+    assert fit_classes(said, made).places == (1, 0)
+    second = problem([stored], ("no", "yes"), task=BINARY, positive_label="yes")
+    assert fit_classes(stored, second).classes == ("no", "yes")

@@ -272,6 +272,8 @@ def test_a_new_column_is_fine_and_a_renamed_one_is_not(table: Table) -> None:
     table.sql("ALTER TABLE TABLE_ SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
     table.sql("ALTER TABLE TABLE_ RENAME COLUMN x TO y")
     assert counts(table.check(3, 4, some)) == ("nothing", 0, 0)
+    with pytest.raises(CannotTell, match="removed or renamed the column 'x'"):
+        table.changes(3, table.version, some)
     table.sql("INSERT INTO TABLE_ SELECT 100L, 1D, 'q', 'e'")
     with pytest.raises(CannotTell, match="removed or renamed the column 'x'"):
         table.changes(3, table.version, some)
