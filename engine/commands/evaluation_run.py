@@ -10,6 +10,7 @@ from dataclasses import replace
 from engine.commands.context import RunContext
 from engine.commands.outcome import conclude_run, send, tell_how_to_resume, tracking_uri
 from engine.commands.run_result import RunResult
+from engine.core.signals import cut_waits
 from engine.core.vocabulary import EvaluationResult, RunOutcome
 from engine.errors import StoreError, TrackingError
 from engine.execution import checkpoints
@@ -29,6 +30,11 @@ def complete_run(context: RunContext) -> RunResult:
         InputError: when the inputs are wrong; nothing was evaluated.
         StoreError: when the machinery failed; what was finished is in the store.
     """
+    with cut_waits():
+        return _complete(context)
+
+
+def _complete(context: RunContext) -> RunResult:
     plans = pin_plans(context)
     with tell_how_to_resume(context.info.run_id), context.beside:
         results: list[EvaluationResult] = []

@@ -13,6 +13,9 @@ from types import FrameType
 # Ctrl-C stops within 10 seconds: what is left of them is for the process to end.
 GRACE_SECONDS = 8.5
 
+# How long a wait may stay deaf after a library that is imported has taken a signal's handler.
+_KEEP_SECONDS = 0.5
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -56,7 +59,8 @@ def stop_on_signal() -> Iterator[None]:
     stop = _Stop()
     before = {signum: signal.signal(signum, stop) for signum in _SIGNALS}
     try:
-        yield
+        with cut_waits():
+            yield
     except Exception as error:
         if stop.asked is None:
             raise
@@ -69,6 +73,28 @@ def stop_on_signal() -> Iterator[None]:
         if stop.asked is None:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def cut_waits() -> Iterator[None]:
+    """Keeps signals able to cut a wait for a socket short, whatever is imported in the block.
+
+    Python asks for that when it sets a handler. Polars, which MLflow imports where it is installed,
+    puts a handler of its own before Python's that lets the kernel go on with the call
+    (`SA_RESTART`): Python would hear of Ctrl-C when Spark has answered.
+    """
+    ended = threading.Event()
+
+    def keep() -> None:
+        while not ended.wait(_KEEP_SECONDS):
+            for number in _SIGNALS:
+                signal.siginterrupt(number, True)
+
+    threading.Thread(target=keep, name="signals", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 @contextmanager

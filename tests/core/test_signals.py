@@ -110,3 +110,45 @@ def test_another_thread_runs_as_it_is() -> None:
     thread.start()
     thread.join()
     assert found
+
+
+WAITS_FOR_A_SOCKET = """
+import socket, typer
+from engine.core import signals
+signals.GRACE_SECONDS = 60
+signals._KEEP_SECONDS = 0.05
+from engine.cli.reporting import handle_errors
+
+@handle_errors
+def command() -> int:
+    {first}
+    one, _other = socket.socketpair()
+    print("ready", flush=True)
+    one.recv(1)
+    return 0
+
+try:
+    command()
+except typer.Exit as end:
+    raise SystemExit(end.exit_code)
+"""
+
+
+@pytest.mark.parametrize("first", ["pass", "import polars", "import mlflow.tracking"])
+def test_a_library_that_takes_signals_leaves_them_able_to_cut_a_wait(first: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITS_FOR_A_SOCKET.format(first=first)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    try:
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, err) == (130, "evalmatrix: stopped\n")

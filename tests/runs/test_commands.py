@@ -167,6 +167,7 @@ def test_a_signal_stops_a_scan_and_says_how_to_go_on(
     finally:
         if process.poll() is None:
             process.kill()
+            process.communicate()
     assert process.returncode == code, err
     assert seconds < 10
     assert out == "" and "Traceback" not in err, err
