@@ -136,9 +136,11 @@ def refit(points: Points, *, slope: bool) -> Fit:
 
 
 def _newton(points: Points, fit: Fit, *, slope: bool) -> Fit:
-    chance = np.exp(-np.logaddexp(0.0, -points.line(fit)))
-    rest = points.negative * chance - points.positive * (1 - chance)
-    weight = (points.positive + points.negative) * chance * (1 - chance)
+    line = points.line(fit)
+    # Each by itself: where rows are sure and wrong, 1 - chance is all rounding.
+    chance, against = (np.exp(-np.logaddexp(0.0, odds)) for odds in (-line, line))
+    rest = points.negative * chance - points.positive * against
+    weight = (points.positive + points.negative) * chance * against
     total, center, spread = _moments(points.odds, weight)
     if not slope:
         return Fit(-rest.sum(-1) / total, np.zeros(len(total)))
