@@ -84,6 +84,9 @@ class Judge:
                 # What is compared with nothing itself has one view of its states.
                 alone = other is None and number in others
                 some[number] = others[number] if alone else its_states.some(first, last, other)
+            for number, its_states in some.items():
+                rival = self.subjects[number].rival
+                its_states.rival = None if rival is None else some.get(rival)
             yield from self.judge_tests(tests, slices[first:last], some)
 
     def judge_tests(
@@ -106,8 +109,7 @@ class Judge:
                     continue
                 estimates = estimates_of(place, number)
                 baseline = None
-                # The baseline is its own, so that its cells say of it what those of others do.
-                reference = number if number == self.plan.base else subject.reference
+                reference = self._comparand(test, number)
                 if reference is not None and reference in states:
                     baseline = estimates_of(place, reference)
                 column = self._column(test, number)
@@ -122,6 +124,16 @@ class Judge:
             if (place, number) in columns
         ]
         return [cell for of_slice in zip(*listed, strict=True) for cell in of_slice]
+
+    def _comparand(self, test: ModelTest, number: int) -> int | None:
+        """The number of what a test compares a subject with.
+
+        The baseline is its own, so that its cells say of it what those of others do.
+        """
+        subject = self.subjects[number]
+        if kind_of(test).meets_rival(test):
+            return subject.rival
+        return number if number == self.plan.base else subject.reference
 
     def group_cells(
         self,
@@ -201,16 +213,23 @@ class Judge:
         kind, problem = kind_of(test), self.plan.problem
         keys = [family.key for family in kind.families(test, problem)]
         keys += [family.key for family in kind.pair_families(test, problem)]
-        reference = self.subjects[number].reference
-        both = [number] if reference is None else [number, reference]
-        return any((one, key) in self.failures for key in keys for one in both)
+        subject = self.subjects[number]
+        among = [number, subject.reference]
+        if kind.meets_rival(test) and subject.rival is not None:
+            among += [subject.rival, self.subjects[subject.rival].reference]
+        return any((one, key) in self.failures for key in keys for one in among if one is not None)
 
     def _column(self, test: ModelTest, number: int) -> Column:
         plan, subject = self.plan, self.subjects[number]
-        name = None if subject.reference is None else plan.models[subject.reference].name
-        is_baseline = number == plan.base
+        reference = self._comparand(test, number)
+        other = None if reference is None else self.subjects[reference].model
+        name = None if other is None else other.name
+        is_baseline = number == reference
+        is_itself = subject.variant is not None and not kind_of(test).meets_rival(test)
+        beside = "the clean model" if is_itself else "the baseline"
         unusable = _unusable(self.notes.get(number, {}))
-        return Column(plan, test, subject, kind_of(test).metric(test), is_baseline, name, unusable)
+        metric = kind_of(test).metric(test)
+        return Column(plan, test, subject, metric, is_baseline, name, beside, unusable)
 
     def _cells(
         self, column: Column, slices: Sequence[Slice], estimates: SliceEstimates,
@@ -245,7 +264,7 @@ class Column:
     """A test of one subject: what all of its cells have in common.
 
     `is_baseline` says that others are compared with it, `reference_name` is the model with which it
-    is compared itself.
+    is compared itself, and `beside` what that is in words.
     """
 
     plan: EvaluationPlan
@@ -254,6 +273,7 @@ class Column:
     metric: Metric
     is_baseline: bool
     reference_name: str | None
+    beside: str = "the baseline"
     unusable: str = ""
 
     def measurement(
@@ -266,7 +286,7 @@ class Column:
             where.kind == "where" and rows.n + rows.null_labels == 0,
             None, None, self.metric.intervals, self.plan.confidence,
             self.metric.higher_is_better, None,
-            "the baseline" if self.subject.variant is None else "the clean model",
+            self.beside,
             self.unusable,
         )  # fmt: skip
 

@@ -126,11 +126,23 @@ class Kind(ABC):
     def title(self, test: ModelTest) -> str:
         """What a test is called that has no name of its own."""
 
+    def needs_baseline(self, test: Mapping[str, Any]) -> bool:
+        """Whether a margin of a test of the suite is held against the evaluation's baseline."""
+        return not self.compares_itself
+
     def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
         """What is wrong in a test of the suite whose keys have any values: key path, sentence."""
         return iter(())
 
     # What is known once data and models are.
+
+    def meets_rival(self, test: ModelTest) -> bool:
+        """Whether a variant is compared with the baseline behind it, not with its own model.
+
+        `on.rival` are then the baseline's slices behind the same variant, in whose `baseline` are
+        those of the baseline as it is.
+        """
+        return False
 
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
         """The tests that one of the suite stands for; their names are made unique."""

@@ -15,6 +15,8 @@ from engine.metrics import (
     Metric,
     Problem,
     Slices,
+    change_of,
+    compare_changes,
     comparisons_of,
     spreads_of,
 )
@@ -146,6 +148,29 @@ def estimate_metric(
         comparison = comparisons_of(metric, problem, on)
         if comparison is not None:
             differences = _differences(comparison, figured.is_defined & theirs.is_defined, level)
+    return SliceEstimates(values, [None] * count, differences, (Part(count, spread, comparison),))
+
+
+def estimate_change(
+    metric: Metric, problem: Problem, on: Slices, *, level: float
+) -> SliceEstimates:
+    """What a variant changes of a metric, beside what it changes of the baseline's: `on.rival`."""
+    figured, count = change_of(metric, problem, on), len(on)
+    if metric.against:
+        spread = spreads_of(metric, problem, on)
+    else:
+        own = comparisons_of(metric, problem, on)
+        spread = own.spread if own is not None and isinstance(own.spread, Several) else None
+    low, high = metric.bounds
+    around = metric if metric.against else replace(metric, bounds=(low - high, high - low))
+    values = _values(figured, spread, around, level)
+    if on.rival is None or not metric.intervals:
+        return SliceEstimates(
+            values, [None] * count, [NO_DIFFERENCE] * count, (Part(count, spread),)
+        )
+    comparison = compare_changes(metric, problem, on)
+    theirs = change_of(metric, problem, on.rival)
+    differences = _differences(comparison, figured.is_defined & theirs.is_defined, level)
     return SliceEstimates(values, [None] * count, differences, (Part(count, spread, comparison),))
 
 

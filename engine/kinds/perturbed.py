@@ -23,6 +23,9 @@ from engine.metrics import Metric, Slices
 STEPS = 4
 
 
+LOST_CLEAN = "the clean model failed, with whose predictions these are compared"
+
+
 class Need(StrEnum):
     """What must be known of a column before the scan; the key under which a test has it."""
 
@@ -161,8 +164,7 @@ def make_variant(test: ModelTest, severity: int) -> Variant:
 def estimate_pairs(metric: Metric, on: Slices, context: Context) -> SliceEstimates:
     """The figures of a metric that compares a variant with the same model's clean predictions."""
     if on.baseline is None or not context.compares:
-        reason = "the clean model failed, with whose predictions these are compared"
-        return SliceEstimates.repeat_failure(len(on), reason)
+        return SliceEstimates.repeat_failure(len(on), LOST_CLEAN)
     if any(family.key not in on.families for family in metric.needs(context.problem)):
         # Of the model as it is: nothing was changed.
         return SliceEstimates.repeat_value(len(on), MetricValue(None, "unchanged"))

@@ -7,16 +7,19 @@ held against the same model's clean predictions, row by row.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model
 
 from engine.conditions import needs_baseline, rule
 from engine.core.vocabulary import Cell, ModelTest, ModelVersion, Variant
+from engine.errors import InputError
 from engine.fields.file_model import FileModel
 from engine.fields.values import distinct
+from engine.fields.wording import suggestion
 from engine.kinds.base import CLEAN, KINDS, Kind, Mistakes, parameters_text
-from engine.kinds.estimates import SliceEstimates
+from engine.kinds.estimates import SliceEstimates, estimate_change
 from engine.kinds.metric import METRIC_FIELD, expand_classes, setting_misfits
 from engine.kinds.perturbations import PERTURBATIONS, SEVERITIES
 from engine.kinds.perturbed import (
@@ -34,7 +37,16 @@ from engine.kinds.perturbed import (
     untouched_note,
 )
 from engine.kinds.setting import ColumnValues, Context, Section, Setting
-from engine.metrics import GROUPED, METRICS, Metric, Slices
+from engine.metrics import GROUPED, METRICS, Metric, Problem, Slices
+from engine.states import Family, PairFamily
+
+AGAINST, BASELINE = "against", "baseline"
+Against = Literal["clean", "baseline"]
+_AGAINST = (
+    "clean: margins are held against the same model's clean predictions; baseline: what the "
+    "perturbation changes is held against what it changes of the baseline."
+)
+_LOST_RIVAL = "a model failed, clean or perturbed, with whose predictions these are compared"
 
 Severities = Annotated[list[Literal[1, 2, 3, 4, 5]], Field(min_length=1), AfterValidator(distinct)]
 
@@ -70,21 +82,34 @@ class RobustnessKind(Kind):
         return {
             self.key: (file, Field(description="The perturbation of the model's input.")),
             "metric": METRIC_FIELD,
+            AGAINST: (Against, Field(CLEAN, description=_AGAINST)),
         }
+
+    def needs_baseline(self, test: Mapping[str, Any]) -> bool:
+        return test.get(AGAINST) == BASELINE
 
     def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
         known = [perturbation.key for perturbation in PERTURBATIONS if perturbation.is_graded]
         yield from perturbation_mistakes(self.key, test.get(self.key), known, ["severities"])
 
     def read(self, file: Any, canonical: Callable[[str], str]) -> dict[str, Any]:
-        asked = getattr(file, self.key)
-        return {"metric": canonical(file.metric), "parameters": parameters_text(asked)}
+        metric, asked = canonical(file.metric), getattr(file, self.key)
+        parameters = asked.model_dump(exclude_none=True)
+        if file.against == BASELINE:
+            parameters[AGAINST] = BASELINE
+        return {"metric": metric, "parameters": parameters_text(parameters)}
 
     def write(self, test: ModelTest) -> dict[str, Any]:
-        return {self.key: unpinned_parameters(test), "metric": test.metric}
+        parameters = unpinned_parameters(test)
+        against = parameters.pop(AGAINST, None)
+        return {self.key: parameters, "metric": test.metric, AGAINST: against}
 
     def title(self, test: ModelTest) -> str:
-        return f"robustness {perturbation_parts(test).stem} {test.metric}"
+        beside = " against baseline" if self.meets_rival(test) else ""
+        return f"robustness {perturbation_parts(test).stem} {test.metric}{beside}"
+
+    def meets_rival(self, test: ModelTest) -> bool:
+        return perturbation_parts(test).parameters.get(AGAINST) == BASELINE
 
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
         return expand_classes(test, setting)
@@ -100,7 +125,9 @@ class RobustnessKind(Kind):
             what = "groups" if metric.name in GROUPED else "two versions"
             yield f"{test.metric!r} compares {what}; expected a metric of one model's predictions"
         margins = [condition.kind for condition in test.conditions if needs_baseline(condition)]
-        if metric.against and margins:
+        if self.meets_rival(test):
+            yield from _rival_misfits(test, metric, setting)
+        elif metric.against and margins:
             yield (
                 f"{test.metric!r} compares with the clean predictions already, found "
                 f"{margins[0]}; expected min or max"
@@ -129,11 +156,35 @@ class RobustnessKind(Kind):
         severities = perturbation_parts(test).parameters["severities"]
         return [make_variant(test, severity) for severity in severities]
 
+    def families(self, test: ModelTest, problem: Problem) -> Sequence[Family]:
+        own = METRICS.get(test.metric).families(problem, compared=False)
+        return [family for family in own if isinstance(family, Family)]
+
+    def pair_families(self, test: ModelTest, problem: Problem) -> Sequence[PairFamily]:
+        own = METRICS.get(test.metric).families(problem, compared=True)
+        return [family for family in own if isinstance(family, PairFamily)]
+
+    def state_keys(self, test: ModelTest, problem: Problem) -> list[str]:
+        keys = [family.key for family in self.families(test, problem)]
+        if METRICS.get(test.metric).against:
+            keys += [family.key for family in self.pair_families(test, problem)]
+        return keys
+
     def metric(self, test: ModelTest) -> Metric:
-        return METRICS.get(test.metric)
+        """The metric, or of two versions what a variant changes of it."""
+        base = METRICS.get(test.metric)
+        if not self.meets_rival(test):
+            return base
+        low, high = base.bounds
+        bounds = base.bounds if base.against else (low - high, high - low)
+        return replace(base, function=_refuse, bounds=bounds, against=False, paired=None)
 
     def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
-        metric = self.metric(test)
+        metric = METRICS.get(test.metric)
+        if self.meets_rival(test):
+            if on.baseline is None or on.rival is None or not context.compares:
+                return SliceEstimates.repeat_failure(len(on), _LOST_RIVAL)
+            return estimate_change(metric, context.problem, on, level=context.level)
         if metric.against:
             return estimate_pairs(metric, on, context)
         return super().estimate(test, on, context)
@@ -155,7 +206,12 @@ class RobustnessKind(Kind):
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         """The metric by severity on all rows, beside that of the clean model."""
-        whole = [cell for cell in cells if cell.slice.kind == "overall"]
+        # Of a test of two versions the clean value is not known here.
+        whole = [
+            cell
+            for cell in cells
+            if cell.slice.kind == "overall" and not self.meets_rival(cell.test)
+        ]
         lines: dict[tuple[str, str], dict[str, Cell]] = {}
         for cell in whole:
             lines.setdefault((cell.test.name, cell.model.name), {})[_severity(cell)] = cell
@@ -176,6 +232,32 @@ class RobustnessKind(Kind):
             rows,
             series,
         )
+
+
+def _rival_misfits(test: ModelTest, metric: Metric, setting: Setting) -> Iterator[str]:
+    """Why two versions cannot be compared in what a perturbation changes."""
+    if setting.baseline is None:
+        yield (
+            "against: baseline in an evaluation without a baseline; expected the key 'baseline' "
+            f"with {suggestion('', [model.name for model in setting.models])}"
+        )
+    if not metric.intervals:
+        yield f"{test.metric!r} has no interval, which a difference is held with"
+    for condition in test.conditions:
+        if not needs_baseline(condition):
+            yield (
+                f"against: baseline compares what the perturbation changes of {test.metric!r}, "
+                f"found {condition.kind}; expected max_drop, max_rise or no_worse"
+            )
+        elif condition.relative:
+            yield (
+                f"against: baseline compares two changes, found {condition.kind} in per cent of "
+                "the baseline's, which may be 0; expected a number"
+            )
+
+
+def _refuse(problem: Problem, *views: Any) -> Any:
+    raise InputError("a change is of two predictions, read by the kind's `estimate`")
 
 
 def _severity(cell: Cell) -> str:

@@ -58,7 +58,13 @@ from engine.metrics.fairness import (
     fairness_metric,
     measure_groups,
 )
-from engine.metrics.inference.differences import Comparison, comparison_of, comparisons_of
+from engine.metrics.inference.differences import (
+    Comparison,
+    change_of,
+    compare_changes,
+    comparison_of,
+    comparisons_of,
+)
 from engine.metrics.inference.intervals import spread_of, spreads_of
 from engine.metrics.slices import RowsOf, Sampling, Slices, SliceStates
 from engine.metrics.thresholds import AT
@@ -95,8 +101,10 @@ __all__ = [
     "agreement",
     "calibration",
     "calibration_slope",
+    "change_of",
     "churn",
     "classification",
+    "compare_changes",
     "comparison_of",
     "comparisons_of",
     "confusion",

@@ -133,6 +133,26 @@ class Figured:
             [value.detail] * count,
         )
 
+    def less(self, other: Figured) -> Figured:
+        """These figures less others of the same slices; a slice has both or none."""
+        reasons = [
+            own if own is not None else theirs
+            for own, theirs in zip(self.reasons, other.reasons, strict=True)
+        ]
+        return replace(
+            self,
+            values=self.values - other.values,
+            centres=self.centres - other.centres,
+            reasons=reasons,
+            bounds=self.bounds + other.bounds,
+            support=np.fmin(self.support, other.support),
+            replicates=self.replicates - other.replicates,
+            rested=((np.arange(len(self)), None, None),),
+            details=[
+                own or theirs for own, theirs in zip(self.details, other.details, strict=True)
+            ],
+        )
+
     @classmethod
     def join(cls, count: int, parts: Sequence[tuple[Ints, Figured]]) -> Figured:
         """The figures of slices at their places among `count`."""

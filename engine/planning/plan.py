@@ -150,8 +150,10 @@ class EvaluationPlan:
             if variant is None:
                 subjects.append(Subject(len(subjects)))
                 continue
+            first = len(subjects)
+            rival = None if base is None else first + base
             for n, model in enumerate(self.models):
-                subjects.append(Subject(len(subjects), model, variant, n))
+                subjects.append(Subject(first + n, model, variant, n, rival))
         return tuple(subjects)
 
     @property

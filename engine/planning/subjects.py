@@ -17,12 +17,14 @@ class Subject:
 
     `number` is its place among all. `reference` is the number of what it is compared with row by
     row: of a model the baseline, of a variant the same model as it is; None where there is nothing.
+    `rival` is the number of the baseline behind the same variant.
     """
 
     number: int
     model: ModelVersion | None = None
     variant: Variant | None = None
     reference: int | None = None
+    rival: int | None = None
 
     @property
     def digest(self) -> str:

@@ -18,4 +18,5 @@ def columns_of(evaluation: EvaluationResult) -> list[str]:
 
 def reference_label(cell: Cell) -> str:
     """What a cell is compared with: the baseline, or of a variant the model as it is."""
-    return "baseline" if cell.variant == "clean" else "clean model"
+    is_itself = cell.variant != "clean" and cell.baseline_model == cell.model.name
+    return "clean model" if is_itself else "baseline"

@@ -280,7 +280,7 @@ def _kind(at: Loc, test: dict[str, Any], raw: dict[str, Any]) -> Found:
     for rule in rules:
         for key, mistake in rule.mistakes(test):
             yield (*at, key), mistake
-    if kind.compares_itself:
+    if not kind.needs_baseline(test):
         return
     for name in [rule.key for rule in rules if rule.needs_baseline]:
         if test.get(name) not in (None, False) and raw.get("baseline") is None:

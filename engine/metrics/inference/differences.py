@@ -97,6 +97,12 @@ class Pairs:
     baseline: Slices
 
     @property
+    def width(self) -> float:
+        """How far a difference may go, in either direction."""
+        low, high = self.metric.bounds
+        return high - low
+
+    @property
     def both(self) -> tuple[Figured, Figured]:
         ours, theirs = (
             self.metric.figures(self.problem, side) for side in (self.slices, self.baseline)
@@ -114,6 +120,46 @@ class Pairs:
         spread = Several(len(self.slices), tuple(part for part in parts if part[0].size))
         df = np.broadcast_to(np.asarray(df, np.float64), se.shape)
         return Comparison(ours.values, theirs.values, spread, se, df, errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Pairs):
+    """What a variant changes of a metric: of a model, and of the baseline behind the same one.
+
+    `baseline` is the baseline behind the variant. What each is compared with is in the `baseline`
+    of its slices; a metric that compares the two already is its own change.
+    """
+
+    @property
+    def width(self) -> float:
+        low, high = self.metric.bounds
+        return (high - low) * (1 if self.metric.against else 2)
+
+    @property
+    def both(self) -> tuple[Figured, Figured]:
+        ours, theirs = (
+            change_of(self.metric, self.problem, side) for side in (self.slices, self.baseline)
+        )
+        return ours, theirs
+
+
+def change_of(metric: Metric, problem: Problem, slices: Slices) -> Figured:
+    """A metric less that of what the slices are compared with."""
+    own = metric.figures(problem, slices)
+    if metric.against:
+        return own
+    assert slices.baseline is not None, "a change is from something"
+    return own.less(metric.figures(problem, slices.baseline))
+
+
+def compare_changes(metric: Metric, problem: Problem, slices: Slices) -> Comparison:
+    """How much more a variant changes a metric of a model than of the baseline: `slices.rival`.
+
+    A difference of differences on the same rows, by the jackknife over the buckets.
+    """
+    assert slices.rival is not None, "there is a baseline behind the same variant"
+    with np.errstate(all="ignore"):
+        return _of_buckets(Changes(metric, problem, slices, slices.rival))
 
 
 def comparison_of(metric: Metric, problem: Problem, states: Slices) -> Comparison | None:
@@ -187,9 +233,7 @@ def _around(
     ours, theirs = pairs.both
     delta = ours.values - theirs.values
     known = np.isfinite(error.se) & np.isfinite(delta)
-    low, high = pairs.metric.bounds
-    width = high - low
-    still = known & is_still(error.se, width)
+    still = known & is_still(error.se, pairs.width)
     at = np.flatnonzero(known & ~still)
     parts: list[tuple[Any, Spread]] = [(at, StudentT(delta[at], error.se[at], error.df[at]))]
     if still.any():
@@ -197,7 +241,7 @@ def _around(
         at = np.flatnonzero(still & (rows > 0))
         # As of shares of which no row differs.
         none = np.zeros(len(at))
-        parts.append((at, Moved(PairedShare(none, none, rows[at]), delta[at], width)))
+        parts.append((at, Moved(PairedShare(none, none, rows[at]), delta[at], pairs.width)))
     return pairs.of_parts(parts, error.se, error.df, errors)
 
 

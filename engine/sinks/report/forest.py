@@ -26,7 +26,7 @@ from engine.sinks.report.axis import (
     minus,
     zone,
 )
-from engine.sinks.subjects import columns_of, model_label
+from engine.sinks.subjects import columns_of, model_label, reference_label
 
 SHOWN = 20
 FOLDED = 60
@@ -140,8 +140,8 @@ def _forest(
 ) -> Forest:
     test = cells[0].test
     axis = _axis(evaluation, cells)
-    clean = cells[0].variant == "clean"
-    hidden = {evaluation.baseline} if axis.of_difference and clean else set()
+    of_baseline = any(reference_label(cell) == "baseline" for cell in cells)
+    hidden = {evaluation.baseline} if axis.of_difference and of_baseline else set()
     tested = {cell.model.name for cell in cells} - hidden
     models = [name for name in columns_of(evaluation) if name in tested]
     slice_rows = _rank_slices(cells, models, axis)
@@ -151,7 +151,9 @@ def _forest(
         anchor=anchor,
         test=fmt.one_line(highlights.test_label(cells[0])),
         demand=_demand(cells[0]),
-        axis=_axis_words(test.metric, evaluation.baseline if clean else "the clean model", axis),
+        axis=_axis_words(
+            test.metric, evaluation.baseline if of_baseline else "the clean model", axis
+        ),
         tally=_tally(cells),
         models=tuple(fmt.one_line(model_label(name)) for name in models),
         ticks=tuple(scale.ticks()) if scale is not None else (),
