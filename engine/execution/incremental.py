@@ -73,7 +73,8 @@ class StatePlan:
     @property
     def reused(self) -> int:
         """How many predictions a computation of everything would take more."""
-        asked = self._calls(range(len(self.plan.subjects))) if self.plan.tests_models else 0
+        predicting = [s.number for s in self.plan.subjects if not s.members]
+        asked = self._calls(predicting) if self.plan.tests_models else 0
         return max(self.plan.dataset.rows * asked - self.predictions, 0)
 
     @property
@@ -255,12 +256,13 @@ def _updatable_states(
 
 def _predicting_models(plan: EvaluationPlan, needed: Iterable[Need]) -> set[int]:
     """The subjects that predict: those too with which others are compared row by row."""
-    subjects, models = plan.subjects, set()
+    subjects = plan.subjects
+    models: set[int] = set()
     for need in needed:
         subject = subjects[need.model]
         if subject.model is None:
             continue
-        models.add(need.model)
+        models.update(subject.members or [need.model])
         if need.paired and subject.reference is not None:
             models.add(subject.reference)
     return models

@@ -41,6 +41,7 @@ from engine.kinds.perturbed import (
     perturbation_parts,
     pin_column_values,
     pin_spreads,
+    tell_unchanged,
     untouched_note,
 )
 from engine.kinds.setting import ColumnValues, Context, Section, Setting
@@ -57,6 +58,9 @@ for _key, _what in [
     CONDITIONS.add(_key, LimitRule(_key, _what, least=False, field=Proportion))
 
 Tolerance = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+
+
+_LEFT_OUT = "of the rows were left as they were, and do not count"
 
 
 class InvarianceKind(Kind):
@@ -188,16 +192,9 @@ class InvarianceKind(Kind):
         metric = self.metric(test)
         (family,) = metric.needs(context.problem)
         estimates = estimate_pairs(metric, on, context)
-        if family.key not in on.families or any(estimates.failures):
+        if any(estimates.failures):
             return estimates
-        changed = on.view(family.key).weight[:, 0]
-        weights = zip(changed.tolist(), on.weight.tolist(), strict=True)
-        details = (_unchanged_text(part, whole) for part, whole in weights)
-        values = [
-            value if detail is None else replace(value, detail=detail)
-            for value, detail in zip(estimates.values, details, strict=True)
-        ]
-        return replace(estimates, values=values)
+        return tell_unchanged(estimates, on, family, words=_LEFT_OUT)
 
     def cost(self, test: ModelTest, setting: Setting) -> str:
         return "1 variant: each model predicts each row 1 time more"
@@ -248,13 +245,6 @@ def moves_beyond(tolerance: float) -> PairedChange:
 
 def _share_of_changed(problem: Problem, moments: MomentsView) -> Value:
     return replace(share_of(problem, moments), undefined=(("unchanged", moments.weight == 0),))
-
-
-def _unchanged_text(changed: float, whole: float) -> str | None:
-    """What a figure leaves out; None where it is all or nothing."""
-    if changed in (0.0, whole):
-        return None
-    return f"{1 - changed / whole:.1%} of the rows were left as they were, and do not count"
 
 
 def _share_texts(value: MetricValue) -> list[str]:

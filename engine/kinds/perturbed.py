@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 from engine.core.registry import did_you_mean
@@ -17,12 +18,15 @@ from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.perturbations import PERTURBATIONS, Perturbation, variant_stem
 from engine.kinds.setting import ColumnValues, Context, Setting
 from engine.metrics import Metric, Slices
+from engine.states import Family, PairFamily
 
 # Steps of a spread in a doubling: with all its digits a night's few new rows would make all that
 # was kept of yesterday's noise useless.
 STEPS = 4
 
 
+# The key of a test of several perturbations, and of the variant that has the worst of each row.
+WORST_CASE = "worst_case"
 LOST_CLEAN = "the clean model failed, with whose predictions these are compared"
 
 
@@ -58,10 +62,31 @@ class PerturbationParts:
 
 
 def perturbation_parts(test: ModelTest) -> PerturbationParts:
-    """The perturbation that a test's parameters name."""
+    """The perturbation that a test's parameters name; of several the first."""
+    return all_parts(test)[0]
+
+
+def all_parts(test: ModelTest) -> Sequence[PerturbationParts]:
+    """The perturbations that a test's parameters name: one, or those of a worst case."""
     parameters: dict[str, Any] = json.loads(test.parameters)
-    key = next(name for name in parameters if name in PERTURBATIONS.names())
-    return PerturbationParts(PERTURBATIONS.get(key), parameters[key], parameters)
+    known, among = PERTURBATIONS.names(), parameters.get(WORST_CASE, parameters)
+    return [
+        PerturbationParts(PERTURBATIONS.get(key), asked, parameters)
+        for key, asked in among.items()
+        if key in known
+    ]
+
+
+def changed_columns(test: ModelTest) -> Sequence[str]:
+    """The columns that a test's perturbations change."""
+    return list(dict.fromkeys(name for parts in all_parts(test) for name in parts.columns))
+
+
+def variants_stem(test: ModelTest) -> str:
+    """What a test's variants are called without their severity."""
+    stems = ",".join(parts.stem for parts in all_parts(test))
+    is_worst = WORST_CASE in json.loads(test.parameters)
+    return f"{WORST_CASE}({stems})" if is_worst else stems
 
 
 def unpinned_parameters(test: ModelTest) -> dict[str, Any]:
@@ -84,12 +109,12 @@ def perturbation_mistakes(
 
 def perturbation_misfits(test: ModelTest, setting: Setting) -> Iterator[str]:
     """Why a perturbation cannot be done to these columns, or would tell of hidden ones."""
-    parts = perturbation_parts(test)
     read = {name for model in setting.models for name in model.features}
-    pinned = parts.perturbation.pinned_columns(parts.asked)
-    for name in parts.columns:
-        yield from _misfit_column(name, read, setting, parts.need if name in pinned else None)
-    yield from parts.perturbation.misfits(parts.asked, setting)
+    for parts in all_parts(test):
+        pinned = parts.perturbation.pinned_columns(parts.asked)
+        for name in parts.columns:
+            yield from _misfit_column(name, read, setting, parts.need if name in pinned else None)
+        yield from parts.perturbation.misfits(parts.asked, setting)
     for name in known_facts(test, Need.SPREAD):
         if not known_facts(test, Need.SPREAD)[name] and name in read and name in setting.types:
             yield (
@@ -120,8 +145,12 @@ def _misfit_column(name: str, read: set[str], setting: Setting, need: Need | Non
 
 def columns_by_need(test: ModelTest, need: Need) -> Sequence[str]:
     """The columns of which this must be known before the scan."""
-    parts = perturbation_parts(test)
-    return parts.perturbation.pinned_columns(parts.asked) if parts.need is need else ()
+    pinned = (
+        parts.perturbation.pinned_columns(parts.asked)
+        for parts in all_parts(test)
+        if parts.need is need
+    )
+    return list(dict.fromkeys(chain.from_iterable(pinned)))
 
 
 def known_facts(test: ModelTest, need: Need) -> Mapping[str, Any]:
@@ -161,6 +190,17 @@ def make_variant(test: ModelTest, severity: int) -> Variant:
     return parts.perturbation.variant(parts.asked, severity, known_facts(test, parts.need))
 
 
+def make_worst_case(test: ModelTest, severity: int, severities: Sequence[int]) -> Variant:
+    """The variant that has of each row the worst prediction, up to a severity."""
+    members = tuple(
+        parts.perturbation.variant(parts.asked, graded, known_facts(test, parts.need))
+        for graded in severities
+        if graded <= severity
+        for parts in all_parts(test)
+    )
+    return Variant(f"{variants_stem(test)}@{severity}", WORST_CASE, "{}", members)
+
+
 def estimate_pairs(metric: Metric, on: Slices, context: Context) -> SliceEstimates:
     """The figures of a metric that compares a variant with the same model's clean predictions."""
     if on.baseline is None or not context.compares:
@@ -171,8 +211,31 @@ def estimate_pairs(metric: Metric, on: Slices, context: Context) -> SliceEstimat
     return estimate_metric(metric, context.problem, on, level=context.level, alone=True)
 
 
+def tell_unchanged(
+    estimates: SliceEstimates, on: Slices, family: Family | PairFamily, *, words: str
+) -> SliceEstimates:
+    """The figures of slices, with the share of their rows that the variant left as they were.
+
+    Args:
+        estimates: the figures.
+        on: the slices that they are of.
+        family: a family of the rows that were changed.
+        words: what is said of the others.
+    """
+    if family.key not in on.families:
+        return estimates
+    changed = on.view(family.key).weight[:, 0].tolist()
+    values = [
+        value
+        if value.value is None or part in (0.0, whole)
+        else replace(value, detail=f"{1 - part / whole:.1%} {words}")
+        for value, part, whole in zip(estimates.values, changed, on.weight.tolist(), strict=True)
+    ]
+    return replace(estimates, values=values)
+
+
 def untouched_note(test: ModelTest, model: ModelVersion) -> str:
     """That a model reads none of the columns that are changed; "" where it reads one."""
-    if set(model.features) & set(perturbation_parts(test).columns):
+    if set(model.features) & set(changed_columns(test)):
         return ""
     return "the model reads none of the perturbed columns: nothing was changed for it"

@@ -6,6 +6,7 @@ held against the same model's clean predictions, row by row.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -23,22 +24,33 @@ from engine.kinds.estimates import SliceEstimates, estimate_change
 from engine.kinds.metric import METRIC_FIELD, expand_classes, setting_misfits
 from engine.kinds.perturbations import PERTURBATIONS, SEVERITIES
 from engine.kinds.perturbed import (
+    WORST_CASE,
     Need,
     columns_by_need,
     estimate_pairs,
     known_facts,
     make_variant,
+    make_worst_case,
     perturbation_misfits,
     perturbation_mistakes,
-    perturbation_parts,
     pin_column_values,
     pin_spreads,
+    tell_unchanged,
     unpinned_parameters,
     untouched_note,
+    variants_stem,
 )
 from engine.kinds.setting import ColumnValues, Context, Section, Setting
-from engine.metrics import GROUPED, METRICS, Metric, Problem, Slices
-from engine.states import Family, PairFamily
+from engine.metrics import (
+    CLASSIFICATION,
+    GROUPED,
+    METRICS,
+    REGRESSION,
+    Metric,
+    Problem,
+    Slices,
+)
+from engine.states import ChangedRows, Family, PairFamily
 
 AGAINST, BASELINE = "against", "baseline"
 Against = Literal["clean", "baseline"]
@@ -46,6 +58,8 @@ _AGAINST = (
     "clean: margins are held against the same model's clean predictions; baseline: what the "
     "perturbation changes is held against what it changes of the baseline."
 )
+CHANGED = ChangedRows()
+_LEFT = "of the rows were left as they were"
 _LOST_RIVAL = "a model failed, clean or perturbed, with whose predictions these are compared"
 
 Severities = Annotated[list[Literal[1, 2, 3, 4, 5]], Field(min_length=1), AfterValidator(distinct)]
@@ -68,6 +82,13 @@ class RobustnessKind(Kind):
             for perturbation in PERTURBATIONS
             if perturbation.is_graded
         }
+        several = create_model(
+            "WorstCaseFile",
+            __base__=FileModel,
+            __doc__="The perturbations of which each row has the worst.",
+            **perturbations,
+        )
+        described = Field(None, description="Of each row the worst of several perturbations.")
         severities = (
             Severities,
             Field(list(SEVERITIES), description="How strong, from 1 to 5; default: all five."),
@@ -77,7 +98,7 @@ class RobustnessKind(Kind):
             __base__=FileModel,
             __doc__="One perturbation, and how strong it is.",
             severities=severities,
-            **perturbations,
+            **{**perturbations, WORST_CASE: (several | None, described)},
         )
         return {
             self.key: (file, Field(description="The perturbation of the model's input.")),
@@ -90,7 +111,15 @@ class RobustnessKind(Kind):
 
     def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
         known = [perturbation.key for perturbation in PERTURBATIONS if perturbation.is_graded]
-        yield from perturbation_mistakes(self.key, test.get(self.key), known, ["severities"])
+        asked = test.get(self.key)
+        yield from perturbation_mistakes(self.key, asked, [*known, WORST_CASE], ["severities"])
+        among = asked.get(WORST_CASE) if isinstance(asked, Mapping) else None
+        if isinstance(among, Mapping) and all(among.get(key) is None for key in among):
+            expected = suggestion("", known)
+            yield (
+                (self.key, WORST_CASE),
+                f"found no perturbation, expected one or more: {expected}",
+            )
 
     def read(self, file: Any, canonical: Callable[[str], str]) -> dict[str, Any]:
         metric, asked = canonical(file.metric), getattr(file, self.key)
@@ -106,10 +135,10 @@ class RobustnessKind(Kind):
 
     def title(self, test: ModelTest) -> str:
         beside = " against baseline" if self.meets_rival(test) else ""
-        return f"robustness {perturbation_parts(test).stem} {test.metric}{beside}"
+        return f"robustness {variants_stem(test)} {test.metric}{beside}"
 
     def meets_rival(self, test: ModelTest) -> bool:
-        return perturbation_parts(test).parameters.get(AGAINST) == BASELINE
+        return bool(json.loads(test.parameters).get(AGAINST) == BASELINE)
 
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
         return expand_classes(test, setting)
@@ -133,6 +162,12 @@ class RobustnessKind(Kind):
                 f"{margins[0]}; expected min or max"
             )
         yield from perturbation_misfits(test, setting)
+        task = setting.problem.task
+        if WORST_CASE in json.loads(test.parameters) and task not in CLASSIFICATION | REGRESSION:
+            yield (
+                f"{WORST_CASE} is of rows by themselves; expected a binary, multiclass or "
+                f"regression task, found {task.value}"
+            )
 
     def spreads(self, test: ModelTest) -> Sequence[str]:
         return columns_by_need(test, Need.SPREAD)
@@ -153,8 +188,11 @@ class RobustnessKind(Kind):
         return known_facts(test, Need.VALUES)
 
     def variants(self, test: ModelTest) -> Sequence[Variant]:
-        severities = perturbation_parts(test).parameters["severities"]
-        return [make_variant(test, severity) for severity in severities]
+        parameters = json.loads(test.parameters)
+        severities = sorted(parameters["severities"])
+        if WORST_CASE in parameters:
+            return [make_worst_case(test, severity, severities) for severity in severities]
+        return [make_variant(test, severity) for severity in parameters["severities"]]
 
     def families(self, test: ModelTest, problem: Problem) -> Sequence[Family]:
         own = METRICS.get(test.metric).families(problem, compared=False)
@@ -162,12 +200,13 @@ class RobustnessKind(Kind):
 
     def pair_families(self, test: ModelTest, problem: Problem) -> Sequence[PairFamily]:
         own = METRICS.get(test.metric).families(problem, compared=True)
-        return [family for family in own if isinstance(family, PairFamily)]
+        return [*(family for family in own if isinstance(family, PairFamily)), CHANGED]
 
     def state_keys(self, test: ModelTest, problem: Problem) -> list[str]:
         keys = [family.key for family in self.families(test, problem)]
         if METRICS.get(test.metric).against:
-            keys += [family.key for family in self.pair_families(test, problem)]
+            families = self.pair_families(test, problem)
+            keys += [family.key for family in families if family is not CHANGED]
         return keys
 
     def metric(self, test: ModelTest) -> Metric:
@@ -180,6 +219,12 @@ class RobustnessKind(Kind):
         return replace(base, function=_refuse, bounds=bounds, against=False, paired=None)
 
     def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
+        estimates = self._estimate(test, on, context)
+        if any(estimates.failures):
+            return estimates
+        return tell_unchanged(estimates, on, CHANGED, words=_LEFT)
+
+    def _estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
         metric = METRICS.get(test.metric)
         if self.meets_rival(test):
             if on.baseline is None or on.rival is None or not context.compares:
@@ -190,7 +235,8 @@ class RobustnessKind(Kind):
         return super().estimate(test, on, context)
 
     def cost(self, test: ModelTest, setting: Setting) -> str:
-        variants = len(self.variants(test))
+        asked = self.variants(test)
+        variants = len({one for variant in asked for one in variant.members or (variant,)})
         told = (
             f"{variants} variant{'' if variants == 1 else 's'}: each model predicts each row "
             f"{variants} time{'' if variants == 1 else 's'} more"

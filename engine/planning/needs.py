@@ -121,7 +121,8 @@ def code_of(plan: EvaluationPlan) -> tuple[tuple[str, str | None], ...]:
         for subject in plan.subjects
         for family in families_of(plan, slice_set, subject)
     }
-    modules |= {perturbation_module(variant) for variant in plan.variants}
+    done = (variant for variant in plan.variants if not variant.members)
+    modules |= {perturbation_module(variant) for variant in done}
     probes = (probe_of(test, plan.setting) for test in plan.tests)
     modules |= {type(probe).__module__ for probe in probes if probe is not None}
     own = sorted(name for name in modules if name.split(".")[0] != "engine")
@@ -174,15 +175,24 @@ def subject_parts(plan: EvaluationPlan, subject: Subject) -> list[object]:
     variant = subject.variant
     if variant is None:
         return own
-    code = dict(plan.code).get(perturbation_module(variant), "")
     key = [] if plan.columns.key else plan.dataset.schema
-    return [*own, variant.perturbation, variant.parameters, code, plan.columns.key, key]
+    parts = [_variant_parts(plan, member) for member in variant.members]
+    known = [variant.perturbation, parts] if parts else _variant_parts(plan, variant)
+    return [*own, *known, plan.columns.key, key]
+
+
+def _variant_parts(plan: EvaluationPlan, variant: Variant) -> list[object]:
+    code = dict(plan.code).get(perturbation_module(variant), "")
+    return [variant.perturbation, variant.parameters, code]
 
 
 def _is_unreadable(plan: EvaluationPlan, subject: Subject) -> bool:
     """Whether a subject is behind a perturbation whose code cannot be read."""
-    variant = subject.variant
-    return variant is not None and dict(plan.code).get(perturbation_module(variant), "") is None
+    if subject.variant is None:
+        return False
+    code = dict(plan.code)
+    made_by = map(perturbation_module, subject.variant.members or (subject.variant,))
+    return any(code.get(module, "") is None for module in made_by)
 
 
 def perturbation_module(variant: Variant) -> str:

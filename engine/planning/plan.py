@@ -127,9 +127,10 @@ class EvaluationPlan:
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        """The variants that tests ask for, each once."""
+        """The variants that tests ask for, each once, behind those that it is made of."""
         asked = (variant for test in self.tests for variant in variants_of(test))
-        return tuple(dict.fromkeys(variant for variant in asked if variant is not None))
+        known = (variant for variant in asked if variant is not None)
+        return tuple(dict.fromkeys(one for variant in known for one in (*variant.members, variant)))
 
     @property
     def subject_order(self) -> tuple[Variant | None, ...]:
@@ -146,14 +147,17 @@ class EvaluationPlan:
             Subject(n, model, None, None if n == base else base)
             for n, model in enumerate(self.models)
         ]
+        places: dict[Variant, int] = {}
         for variant in self.subject_order:
             if variant is None:
                 subjects.append(Subject(len(subjects)))
                 continue
-            first = len(subjects)
+            first = places[variant] = len(subjects)
             rival = None if base is None else first + base
             for n, model in enumerate(self.models):
-                subjects.append(Subject(first + n, model, variant, n, rival))
+                behind = tuple(places[member] + n for member in variant.members)
+                members = (n, *behind) if behind else ()
+                subjects.append(Subject(first + n, model, variant, n, rival, members))
         return tuple(subjects)
 
     @property

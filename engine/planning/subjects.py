@@ -17,7 +17,8 @@ class Subject:
 
     `number` is its place among all. `reference` is the number of what it is compared with row by
     row: of a model the baseline, of a variant the same model as it is; None where there is nothing.
-    `rival` is the number of the baseline behind the same variant.
+    `rival` is the number of the baseline behind the same variant. `members` are the numbers of
+    those whose predictions are its own, row by row the worst: it predicts nothing itself.
     """
 
     number: int
@@ -25,6 +26,7 @@ class Subject:
     variant: Variant | None = None
     reference: int | None = None
     rival: int | None = None
+    members: tuple[int, ...] = ()
 
     @property
     def digest(self) -> str:

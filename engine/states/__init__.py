@@ -47,6 +47,7 @@ from engine.states.dense import (
 from engine.states.labels import Labels, LabelsView, LabelTally
 from engine.states.one_vs_one import PairScores
 from engine.states.pairs import (
+    ChangedRows,
     Pair,
     PairedChange,
     PairedHits,
@@ -79,6 +80,7 @@ __all__ = [
     "NO_COLUMNS",
     "ROW_COLUMNS",
     "Bools",
+    "ChangedRows",
     "Column",
     "ColumnBatch",
     "ColumnFamily",

@@ -161,6 +161,16 @@ class PairedChange(PairFamily):
         return moments_of(numbers[rows], batch.candidate.at(rows), groups[rows], n_groups)
 
 
+class ChangedRows(PairedChange):
+    """The weight of the rows whose input a variant changed: what it left alone is told apart."""
+
+    __slots__ = ()
+    spare = True
+
+    def __init__(self) -> None:
+        super().__init__("rows", lambda pair: np.zeros(len(pair)))
+
+
 class PairTally(Tally):
     """Weights by bucket, true class and outcome (`OUTCOMES`), and in a second plane their squares.
 

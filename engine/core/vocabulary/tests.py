@@ -27,12 +27,14 @@ class Variant:
     """A transformation of a model's input, behind which the model is a variant of itself.
 
     `name` is what results call it, such as `noise(f0,f1)@2`; `perturbation` is the registered one
-    that is done, with `parameters`, all that it depends on, as JSON.
+    that is done, with `parameters`, all that it depends on, as JSON. With `members` nothing is
+    done: of each row it has the worst prediction among theirs and the clean one.
     """
 
     name: str
     perturbation: str
     parameters: str
+    members: tuple[Variant, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True)

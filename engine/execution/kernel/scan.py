@@ -8,13 +8,14 @@ of Arrow batches to an iterator of Arrow batches, which tests run in one process
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain, starmap
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from engine.core.redaction import redacted_message
 from engine.core.vocabulary import SliceSet, Variant
@@ -28,8 +29,9 @@ from engine.execution.kernel.parsing import (
     read_truth,
     read_weight,
 )
+from engine.execution.kernel.worst_case import changes_of, worst_case
 from engine.kinds import load_extensions
-from engine.kinds.perturbations import changed_rows, perturb
+from engine.kinds.perturbations import perturb
 from engine.models import Limits, ModelStopped, Watch, load, loaded_count
 from engine.planning import AnyFamily, EvaluationPlan, Subject
 from engine.planning.plan import refuse_many
@@ -104,12 +106,23 @@ class ScanTask:
         subjects = plan.subjects
         tasks = [self._task(subject) for subject in subjects]
         compared = {task.subject.reference for task in tasks if task.has_pairs}
-        # What others are compared with goes first: the baseline, then the models as they are.
-        tasks.sort(key=lambda task: (task.number != plan.base, not task.subject.is_clean))
+        self.held = {
+            number for task in tasks if task.makes_states for number in task.subject.members
+        }
+        # What others are compared with goes first: the baseline, then the models as they are, and
+        # last what is made of the predictions of others.
+        tasks.sort(
+            key=lambda task: (
+                task.number != plan.base,
+                not task.subject.is_clean,
+                bool(task.subject.members),
+            )
+        )
         self.models = [
             task
             for task in tasks
-            if task.subject.model and (task.makes_states or task.number in compared)
+            if task.subject.model
+            and (task.makes_states or task.number in compared or task.number in self.held)
         ]
         self.data = [task for task in tasks if not task.subject.model and task.makes_states]
         self.compared = compared
@@ -167,8 +180,16 @@ class ScanTask:
         counts = self._counts(every, none_bad)
         references: dict[int | None, Usable] = {}
         variants: dict[Variant, pa.RecordBatch] = {}
+        held: dict[int, Predicted] = {}
+        truth = every.truth.values[every.labelled]
         for task in self.models:
-            predicted = self._predict(task, usable, variants)
+            worst = None
+            if task.subject.members:
+                predicted, worst = self._worst_case(task, held, truth)
+            else:
+                predicted = self._predict(task, usable, variants)
+            if predicted is not None and task.number in self.held:
+                held[task.number] = predicted
             if predicted is not None and predicted.notes and self.work.sign > 0:
                 task.notes.update(predicted.notes)
             if predicted is None or predicted.good.all():
@@ -185,7 +206,7 @@ class ScanTask:
                 continue
             changed = None
             if task.reads_changes and task.subject.variant is not None:
-                changed = changed_rows(usable, variants[task.subject.variant])[predicted.good]
+                changed = changes_of(task.subject.variant, usable, variants, worst)[predicted.good]
             ours = Usable(rows, every.scored_rows(rows, predicted), changed)
             self._sum(task, task.families, (ours.rows, ours.scored), every)
             if task.number in self.compared:
@@ -258,6 +279,19 @@ class ScanTask:
         except BaseException as error:  # a model's own error costs its own cells only
             task.failures[""] = f"{redacted_message(error)}, on {self.watch.place(self.batches)}"
         return None
+
+    def _worst_case(
+        self, task: ModelTask, held: Mapping[int, Predicted], truth: NDArray[Any]
+    ) -> tuple[Predicted | None, Ints | None]:
+        """The worst of the predictions that make a subject, and which it is of each row."""
+        for other in self.models:
+            if other.number in task.subject.members and "" in other.failures:
+                behind = other.subject.variant
+                where = "" if behind is None else f"behind {behind.name}: "
+                task.failures.setdefault("", where + other.failures[""])
+        if "" in task.failures or not held:
+            return None, None
+        return worst_case([held[number] for number in task.subject.members], truth)
 
     def _behind(
         self,
