@@ -5,8 +5,9 @@
 writes the files of all model folders below ROOT (default: `models`), the same bytes each time.
 `train_data` holds a whole set, of which the training holds rows out by the split that stands in
 the model's config; `test_data` holds exactly these rows, so that no model is evaluated on what it
-was trained on. The test rows come in two parts: part-0 is version 0 of the dataset, part-1 is
-what version 1 adds. Their `id` is the row's number in the whole set.
+was trained on, and `reference_data` the others, on which it was. The test rows come in two parts:
+part-0 is version 0 of the dataset, part-1 is what version 1 adds. Their `id` is the row's number in
+the whole set.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ SEED = 42
 
 @dataclass(frozen=True)
 class Shipped:
-    """A model folder's data: the whole set, its test rows, and how many are in part-0."""
+    """A model folder's data: the whole set, its rows by their use, and how many are in part-0."""
 
     model: str
     file: str
     whole: pd.DataFrame
     test: pd.DataFrame
+    training: pd.DataFrame
     first_part: int
 
 
@@ -39,30 +41,37 @@ def shipped_sets() -> Iterator[Shipped]:
     """Yields what is shipped for each model folder."""
     cancer = load_breast_cancer(as_frame=True).frame
     cancer.columns = [name.replace(" ", "_") for name in cancer.columns]
-    yield Shipped("breast_cancer_forest", "breast_cancer", cancer, _held_out(cancer, 0.2), 60)
+    yield Shipped("breast_cancer_forest", "breast_cancer", cancer, *_by_use(cancer, 0.2), 60)
 
     diabetes = load_diabetes(as_frame=True, scaled=False).frame
     diabetes = diabetes.rename(columns={"target": "progression"})
-    yield Shipped("diabetes_mlp", "diabetes", diabetes, _held_out(diabetes, 0.5), 120)
+    yield Shipped("diabetes_mlp", "diabetes", diabetes, *_by_use(diabetes, 0.5), 120)
 
     digits = load_digits(as_frame=True).frame.astype(int).rename(columns={"target": "digit"})
-    test = _held_out(digits, 0.5, stratify=digits["digit"])
+    by_use = _by_use(digits, 0.5, stratify=digits["digit"])
     pixels = [name for name in digits.columns if name.startswith("pixel")]
     # A column to slice by that is no input: how much ink the image has, from 0 to 16.
-    test.insert(len(test.columns) - 1, "ink", test[pixels].mean(axis=1).round(3))
+    for rows in by_use:
+        rows.insert(len(rows.columns) - 1, "ink", rows[pixels].mean(axis=1).round(3))
     for model in ("digits_cnn", "digits_forest"):
-        yield Shipped(model, "digits", digits, test, 500)
+        yield Shipped(model, "digits", digits, *by_use, 500)
 
 
-def _held_out(whole: pd.DataFrame, share: float, stratify: pd.Series | None = None) -> pd.DataFrame:
-    """The rows that the models' training holds out, in the order of the whole set."""
-    _, rows = train_test_split(
+def _by_use(
+    whole: pd.DataFrame, share: float, stratify: pd.Series | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that training holds out, and the others; each in the order of the whole set."""
+    training, test = train_test_split(
         np.arange(len(whole)), test_size=share, random_state=SEED, stratify=stratify
     )
-    rows = np.sort(rows)
-    test = whole.iloc[rows].copy()
-    test.insert(0, "id", rows)
-    return test
+    return _rows_of(whole, test), _rows_of(whole, training)
+
+
+def _rows_of(whole: pd.DataFrame, places: np.ndarray) -> pd.DataFrame:
+    places = np.sort(places)
+    rows = whole.iloc[places].copy()
+    rows.insert(0, "id", places)
+    return rows
 
 
 def write(root: Path) -> list[Path]:
@@ -73,6 +82,7 @@ def write(root: Path) -> list[Path]:
             f"train_data/{shipped.file}.csv": shipped.whole,
             "test_data/part-0.csv": shipped.test.iloc[: shipped.first_part],
             "test_data/part-1.csv": shipped.test.iloc[shipped.first_part :],
+            f"reference_data/{shipped.file}.csv": shipped.training,
         }
         for name, rows in parts.items():
             path = root / shipped.model / name

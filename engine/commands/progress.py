@@ -43,6 +43,7 @@ class Reporter:
     @contextmanager
     def show_scan(self, spark: SparkSession, text: str, rows: int) -> Iterator[None]:
         """Shows a scan's rows and seconds while the block runs."""
+        text = fmt.log_line(text)
         started = time.monotonic()
         with job_description(spark, text):
             if self.console.is_terminal:

@@ -16,7 +16,7 @@ from engine.fields.wording import suggestion
 from engine.kinds.base import Mistakes, parameters_text
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.perturbations import PERTURBATIONS, Perturbation, variant_stem
-from engine.kinds.setting import ColumnValues, Context, Setting
+from engine.kinds.setting import ColumnValues, Context, Ranges, Setting
 from engine.metrics import Metric, Slices
 from engine.states import Family, PairFamily
 
@@ -35,6 +35,7 @@ class Need(StrEnum):
 
     SPREAD = "spread"
     VALUES = "values"
+    RANGE = "range"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,40 @@ def pin_column_values(test: ModelTest, values: Mapping[str, ColumnValues]) -> Mo
     return _pin(test, Need.VALUES, {name: values.get(name, []) for name in names})
 
 
+def ranged_columns(test: ModelTest) -> Sequence[str]:
+    """The columns whose least and greatest number must be known before the scan."""
+    names = (p.perturbation.pinned_columns(p.asked) for p in _ranged_parts(test))
+    return list(dict.fromkeys(chain.from_iterable(names)))
+
+
+def _ranged_parts(test: ModelTest) -> Iterator[PerturbationParts]:
+    return (parts for parts in all_parts(test) if parts.perturbation.stays_in_range)
+
+
+def pin_column_ranges(test: ModelTest, ranges: Ranges) -> ModelTest:
+    """The test with the ranges of its columns, rounded outwards to powers of two.
+
+    So 0 and 1 stay ends, and a night's greatest number so far mostly changes nothing.
+    """
+    ends = {name: ranges.get(name) for name in ranged_columns(test)}
+    known = {
+        name: [_outwards(low, down=True), _outwards(high, down=False)]
+        for name, (low, high) in ((name, pair) for name, pair in ends.items() if pair is not None)
+    }
+    return _pin(test, Need.RANGE, known)
+
+
+def _outwards(number: float, *, down: bool) -> float:
+    """The next power of two, or 0, that is no nearer to the middle of the column."""
+    if number == 0:
+        return 0.0
+    mantissa, exponent = math.frexp(abs(number))
+    smaller = (number > 0) == down
+    # Of 0.5 * 2 ** exponent both are the number itself.
+    power = exponent - 1 if smaller or mantissa == 0.5 else exponent
+    return math.copysign(2.0 ** min(power, 1023), number)
+
+
 def _pin(test: ModelTest, need: Need, facts: Mapping[str, Any]) -> ModelTest:
     if not facts:
         return test
@@ -187,13 +222,19 @@ def _step(spread: float) -> float:
 def make_variant(test: ModelTest, severity: int) -> Variant:
     """The variant of a pinned test at a severity."""
     parts = perturbation_parts(test)
-    return parts.perturbation.variant(parts.asked, severity, known_facts(test, parts.need))
+    return _variant(parts, test, severity)
+
+
+def _variant(parts: PerturbationParts, test: ModelTest, severity: int) -> Variant:
+    facts, ranges = known_facts(test, parts.need), known_facts(test, Need.RANGE)
+    own = {name: ranges[name] for name in parts.columns if name in ranges}
+    return parts.perturbation.variant(parts.asked, severity, facts, own)
 
 
 def make_worst_case(test: ModelTest, severity: int, severities: Sequence[int]) -> Variant:
     """The variant that has of each row the worst prediction, up to a severity."""
     members = tuple(
-        parts.perturbation.variant(parts.asked, graded, known_facts(test, parts.need))
+        _variant(parts, test, graded)
         for graded in severities
         if graded <= severity
         for parts in all_parts(test)

@@ -33,14 +33,16 @@ from engine.kinds.perturbed import (
     make_worst_case,
     perturbation_misfits,
     perturbation_mistakes,
+    pin_column_ranges,
     pin_column_values,
     pin_spreads,
+    ranged_columns,
     tell_unchanged,
     unpinned_parameters,
     untouched_note,
     variants_stem,
 )
-from engine.kinds.setting import ColumnValues, Context, Section, Setting
+from engine.kinds.setting import ColumnValues, Context, Ranges, Section, Setting
 from engine.metrics import (
     CLASSIFICATION,
     GROUPED,
@@ -177,6 +179,15 @@ class RobustnessKind(Kind):
 
     def known_spreads(self, test: ModelTest) -> Mapping[str, float | None]:
         return known_facts(test, Need.SPREAD)
+
+    def ranges(self, test: ModelTest) -> Sequence[str]:
+        return ranged_columns(test)
+
+    def pin_ranges(self, test: ModelTest, ranges: Ranges) -> ModelTest:
+        return pin_column_ranges(test, ranges)
+
+    def known_ranges(self, test: ModelTest) -> Ranges:
+        return {name: (low, high) for name, (low, high) in known_facts(test, Need.RANGE).items()}
 
     def values(self, test: ModelTest) -> Sequence[str]:
         return columns_by_need(test, Need.VALUES)

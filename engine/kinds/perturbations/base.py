@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +32,9 @@ TEXTS = r"(string|varchar|char)\b.*"
 CATEGORIES = f"boolean|tinyint|smallint|int|bigint|{TEXTS}"
 # Done to every row.
 WHOLE = 0
+# The key of the ranges in which numbers stay, beside a perturbation's own parameters.
+WITHIN = "within"
+NO_RANGES: Mapping[str, Sequence[float]] = {}
 
 
 class Perturbation(ABC):
@@ -42,6 +47,8 @@ class Perturbation(ABC):
         needs_spread: whether its strength is in units of a column's spread.
         is_graded: whether `robustness` has it, in five severities; others are a kind's own.
         needs_values: whether it draws from the values that a column has.
+        stays_in_range: whether numbers that it changes stay between the least and the greatest of
+            their column.
         keeps_answer: whether it may be done to all rows for `invariance`, as severity `WHOLE`.
     """
 
@@ -52,6 +59,7 @@ class Perturbation(ABC):
     is_graded: ClassVar[bool] = True
     needs_values: ClassVar[bool] = False
     keeps_answer: ClassVar[bool] = False
+    stays_in_range: ClassVar[bool] = False
 
     @abstractmethod
     def columns(self, asked: Any) -> Sequence[str]:
@@ -79,11 +87,19 @@ class Perturbation(ABC):
         """Why it cannot be done to these columns."""
         return iter(())
 
-    def variant(self, asked: Any, severity: int, facts: Mapping[str, Any]) -> Variant:
+    def variant(
+        self,
+        asked: Any,
+        severity: int,
+        facts: Mapping[str, Any],
+        ranges: Mapping[str, Sequence[float]] = NO_RANGES,
+    ) -> Variant:
         """The variant of a severity, `noise(f0,f1)@2`; on all rows alike, `swap(sex)`."""
         name = variant_stem(self.key, self.columns(asked))
         name = name if severity == WHOLE else f"{name}@{severity}"
         parameters = self.parameters(asked, severity, facts)
+        if ranges and self.stays_in_range:
+            parameters = {**parameters, WITHIN: ranges}
         return Variant(name, self.key, json.dumps(parameters, sort_keys=True))
 
 
@@ -104,13 +120,30 @@ def perturb(batch: pa.RecordBatch, rows: Ints, variant: Variant) -> pa.RecordBat
         ValueError: when the perturbation gives another number of rows, or other columns.
     """
     perturbation = PERTURBATIONS.get(variant.perturbation)
-    changed = perturbation.apply(batch, rows, json.loads(variant.parameters))
+    parameters = json.loads(variant.parameters)
+    ranges = parameters.pop(WITHIN, NO_RANGES)
+    changed = perturbation.apply(batch, rows, parameters)
     if changed.num_rows != batch.num_rows or changed.schema.names != batch.schema.names:
         raise ValueError(
             f"the perturbation {variant.perturbation!r} gave {changed.num_rows} rows of the "
             f"columns {changed.schema.names}, expected {batch.num_rows} of {batch.schema.names}"
         )
+    for name, (low, high) in ranges.items():
+        changed = change_column(changed, name, partial(clip_numbers, low=low, high=high))
     return changed
+
+
+def clip_numbers(column: pa.Array, low: float, high: float) -> pa.Array:
+    """A numeric column with what is beyond a range at its end; null, NaN and infinity stay."""
+    values = pc.cast(column, pa.float64(), safe=False)
+    below = pc.and_(pc.less(values, low), pc.greater(values, -math.inf))
+    above = pc.and_(pc.greater(values, high), pc.less(values, math.inf))
+    whole = pa.types.is_integer(column.type)
+    least, greatest = (math.ceil(low), math.floor(high)) if whole else (low, high)
+    for beyond, end in ((below, least), (above, greatest)):
+        if pc.any(beyond).as_py():
+            column = pc.if_else(beyond, pa.scalar(end, column.type), column)
+    return column
 
 
 def changed_rows(before: pa.RecordBatch, after: pa.RecordBatch) -> Bools:

@@ -32,13 +32,15 @@ _SAFE = 1 - 1e-12
 class Noise(Perturbation):
     """Gaussian noise of 5, 10, 20, 40 or 80 % of a column's standard deviation.
 
-    Whole numbers are rounded to whole numbers, within their type; null, NaN and infinity stay.
+    Whole numbers are rounded to whole numbers, within their type; null, NaN and infinity stay, and
+    all else stays in the column's range.
     """
 
     key = "noise"
     description = "Gaussian noise on numeric columns, in units of their spread."
     field = Columns
     needs_spread = True
+    stays_in_range = True
 
     def columns(self, asked: Sequence[str]) -> Sequence[str]:
         return asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,7 +10,8 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from engine.core.vocabulary import Variant
+from engine.core.vocabulary import ModelTest, Variant
+from engine.kinds import KINDS, parameters_text
 from engine.kinds.perturbations import PERTURBATIONS, normal_numbers, perturb, uniform_numbers
 
 NOISE = PERTURBATIONS.get("noise")
@@ -103,3 +105,51 @@ def test_columns_that_the_batch_lacks_are_passed_over() -> None:
     batch = pa.record_batch({"x": [1.0, 2.0]})
     changed = perturb(batch, hashes(2), variant_of(5, y=3.0))
     assert changed.equals(batch)
+
+
+@pytest.mark.parametrize(
+    ("ends", "pinned"),
+    [
+        ((0.0, 1.0), [0.0, 1.0]),
+        ((18.0, 80.0), [16.0, 128.0]),
+        ((-3.0, -0.3), [-4.0, -0.25]),
+        ((-2.0, 4.0), [-2.0, 4.0]),
+        ((1e-320, 1.7e308), [2.0**-1064, 2.0**1023]),
+    ],
+)
+def test_ranges_are_rounded_outwards(ends: tuple[float, float], pinned: list[float]) -> None:
+    test = ModelTest(
+        "noisy", "accuracy", kind="robustness",
+        parameters=parameters_text({"noise": ["x"], "severities": [5]}),
+    )  # fmt: skip
+    kind = KINDS.get("robustness")
+    test = kind.pin_ranges(kind.pin(test, {"x": 1.0}), {"x": ends})
+    assert kind.ranges(test) == ["x"]
+    assert json.loads(test.parameters)["range"] == {"x": pinned}
+    # Judging again pins what it finds in the plan.
+    assert kind.pin_ranges(test, kind.known_ranges(test)) == test
+    (variant,) = kind.variants(test)
+    assert json.loads(variant.parameters)["within"] == {"x": pinned}
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int64(), pa.int8()])
+def test_noise_stays_in_the_range(kind: pa.DataType) -> None:
+    rows = np.arange(400, dtype=np.int64)
+    values = pa.array([None, 0, 1, 2] * 100, kind)
+    batch = pa.record_batch([values], ["x"])
+    variant = NOISE.variant(["x"], 5, {"x": 4.0}, {"x": [0.0, 2.5]})
+    changed = perturb(batch, rows, variant).column(0)
+    assert changed.type == kind and changed.null_count == 100
+    known = np.array(changed.drop_null(), np.float64)
+    assert known.min() == 0.0 and known.max() == (2.0 if pa.types.is_integer(kind) else 2.5)
+    free = perturb(batch, rows, NOISE.variant(["x"], 5, {"x": 4.0})).column(0)
+    free = np.array(free.drop_null(), np.float64)
+    inside = (free >= 0) & (free <= known.max())
+    np.testing.assert_array_equal(known[inside], free[inside])
+
+
+def test_infinity_stays_where_it_is() -> None:
+    batch = pa.record_batch([pa.array([np.inf, -np.inf, np.nan, 1.0])], ["x"])
+    variant = NOISE.variant(["x"], 5, {"x": 4.0}, {"x": [0.0, 2.0]})
+    changed = np.array(perturb(batch, np.arange(4), variant).column(0))
+    assert changed[0] == np.inf and changed[1] == -np.inf and np.isnan(changed[2])
