@@ -12,6 +12,7 @@ from engine.kinds import (  # noqa: F401
     data_quality,
     direction,
     invariance,
+    leakage,
     metric,
     overfit,
     robustness,

@@ -132,8 +132,8 @@ class RobustnessKind(Kind):
 
     def write(self, test: ModelTest) -> dict[str, Any]:
         parameters = unpinned_parameters(test)
-        against = parameters.pop(AGAINST, None)
-        return {self.key: parameters, "metric": test.metric, AGAINST: against}
+        against, metric = parameters.pop(AGAINST, None), parameters.pop("metric", test.metric)
+        return {self.key: parameters, "metric": metric, AGAINST: against}
 
     def title(self, test: ModelTest) -> str:
         beside = " against baseline" if self.meets_rival(test) else ""
@@ -143,10 +143,11 @@ class RobustnessKind(Kind):
         return bool(json.loads(test.parameters).get(AGAINST) == BASELINE)
 
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
-        return expand_classes(test, setting)
+        expanded = expand_classes(test, setting)
+        return [_of_change(own) if self.meets_rival(own) else own for own in expanded]
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
-        metric = METRICS.get(test.metric)
+        metric = _base(test)
         for condition in test.conditions:
             wrong = rule(condition).misfit(metric)
             if wrong is not None:
@@ -154,13 +155,13 @@ class RobustnessKind(Kind):
         yield from setting_misfits(metric, setting)
         if metric.name in GROUPED or metric.of_baseline is not None:
             what = "groups" if metric.name in GROUPED else "two versions"
-            yield f"{test.metric!r} compares {what}; expected a metric of one model's predictions"
+            yield f"{metric.name!r} compares {what}; expected a metric of one model's predictions"
         margins = [condition.kind for condition in test.conditions if needs_baseline(condition)]
         if self.meets_rival(test):
             yield from _rival_misfits(test, metric, setting)
         elif metric.against and margins:
             yield (
-                f"{test.metric!r} compares with the clean predictions already, found "
+                f"{metric.name!r} compares with the clean predictions already, found "
                 f"{margins[0]}; expected min or max"
             )
         yield from perturbation_misfits(test, setting)
@@ -206,28 +207,30 @@ class RobustnessKind(Kind):
         return [make_variant(test, severity) for severity in parameters["severities"]]
 
     def families(self, test: ModelTest, problem: Problem) -> Sequence[Family]:
-        own = METRICS.get(test.metric).families(problem, compared=False)
+        own = _base(test).families(problem, compared=False)
         return [family for family in own if isinstance(family, Family)]
 
     def pair_families(self, test: ModelTest, problem: Problem) -> Sequence[PairFamily]:
-        own = METRICS.get(test.metric).families(problem, compared=True)
+        own = _base(test).families(problem, compared=True)
         return [*(family for family in own if isinstance(family, PairFamily)), CHANGED]
 
     def state_keys(self, test: ModelTest, problem: Problem) -> list[str]:
         keys = [family.key for family in self.families(test, problem)]
-        if METRICS.get(test.metric).against:
+        if _base(test).against:
             families = self.pair_families(test, problem)
             keys += [family.key for family in families if family is not CHANGED]
         return keys
 
     def metric(self, test: ModelTest) -> Metric:
         """The metric, or of two versions what a variant changes of it."""
-        base = METRICS.get(test.metric)
+        base = _base(test)
         if not self.meets_rival(test):
             return base
         low, high = base.bounds
         bounds = base.bounds if base.against else (low - high, high - low)
-        return replace(base, function=_refuse, bounds=bounds, against=False, paired=None)
+        return replace(
+            base, name=test.metric, function=_refuse, bounds=bounds, against=False, paired=None
+        )
 
     def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
         estimates = self._estimate(test, on, context)
@@ -236,7 +239,7 @@ class RobustnessKind(Kind):
         return tell_unchanged(estimates, on, CHANGED, words=_LEFT)
 
     def _estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
-        metric = METRICS.get(test.metric)
+        metric = _base(test)
         if self.meets_rival(test):
             if on.baseline is None or on.rival is None or not context.compares:
                 return SliceEstimates.repeat_failure(len(on), _LOST_RIVAL)
@@ -291,6 +294,20 @@ class RobustnessKind(Kind):
         )
 
 
+def _of_change(test: ModelTest) -> ModelTest:
+    """The test of two versions, whose cells are called by what is measured."""
+    if METRICS.get(test.metric).against:
+        return test
+    parameters = {**json.loads(test.parameters), "metric": test.metric}
+    metric = f"{test.metric}_change"
+    return replace(test, metric=metric, parameters=parameters_text(parameters))
+
+
+def _base(test: ModelTest) -> Metric:
+    """The metric that a test names."""
+    return METRICS.get(json.loads(test.parameters).get("metric", test.metric))
+
+
 def _rival_misfits(test: ModelTest, metric: Metric, setting: Setting) -> Iterator[str]:
     """Why two versions cannot be compared in what a perturbation changes."""
     if setting.baseline is None:
@@ -299,11 +316,11 @@ def _rival_misfits(test: ModelTest, metric: Metric, setting: Setting) -> Iterato
             f"with {suggestion('', [model.name for model in setting.models])}"
         )
     if not metric.intervals:
-        yield f"{test.metric!r} has no interval, which a difference is held with"
+        yield f"{metric.name!r} has no interval, which a difference is held with"
     for condition in test.conditions:
         if not needs_baseline(condition):
             yield (
-                f"against: baseline compares what the perturbation changes of {test.metric!r}, "
+                f"against: baseline compares what the perturbation changes of {metric.name!r}, "
                 f"found {condition.kind}; expected max_drop, max_rise or no_worse"
             )
         elif condition.relative:

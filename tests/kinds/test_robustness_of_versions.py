@@ -14,10 +14,19 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from engine.core.vocabulary import Cell, Condition, DatasetVersion, ModelTest, TaskKind, Verdict
+from engine.core.vocabulary import (
+    Cell,
+    Columns,
+    Condition,
+    DatasetVersion,
+    ModelTest,
+    TaskKind,
+    Verdict,
+)
 from engine.errors import InputError
-from engine.kinds import KINDS, parameters_text
+from engine.kinds import KINDS, Setting, parameters_text
 from engine.kinds.perturbations import perturb
+from engine.metrics import Problem
 from engine.planning import EvaluationPlan, check_fit
 from engine.planning.scan_columns import BUCKET_COLUMN, ROW_COLUMN
 from engine.states import BUCKETS
@@ -192,4 +201,8 @@ def test_a_test_is_written_as_it_was_read() -> None:
     file = kind.file().model_validate({**written, "max_rise": 0.1})
     fields = kind.read(file, lambda name: name)
     assert kind.write(replace(of_versions("log_loss"), **fields)) == written
+    setting = Setting(Problem(TaskKind.BINARY, (0, 1)), (), "v1", Columns("label"), dict(TYPES))
+    (expanded,) = kind.expand(of_versions("log_loss"), setting)
+    assert (expanded.metric, kind.metric(expanded).name) == ("log_loss_change", "log_loss_change")
+    assert kind.write(expanded) == written
     assert kind.needs_baseline({"against": "baseline"}) and not kind.needs_baseline({})

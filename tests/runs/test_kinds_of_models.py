@@ -174,3 +174,25 @@ def test_bad_input_is_refused_before_the_scan(desk: Desk) -> None:
             desk.run(suite, "poor")
     assert desk.predicted() == 0
     assert np.isfinite(cells_of(desk.run(desk.suite(), "again"))["n"]).all()
+
+
+def test_leaked_rows_are_counted_once_for_a_version(desk: Desk) -> None:
+    """The reference is the table's first version: all of its rows leak, and no others."""
+    tests = [
+        {"leakage": "keys", "max_rows": 0, "slices": ["overall", "device"]},
+        {"leakage": "rows", "max_rows": 1000},
+        {"leakage": "target", "max": 0.9},
+    ]
+    suite = desk.suite()
+    suite["evaluations"][0]["tests"] = tests
+    first = desk.run(suite, "desk", run_id="leaks")
+    cells = cells_of(first).reset_index()
+    assert set(cells["model"]) == {""} and desk.predicted() == 0
+    of_keys = cells[cells["test"] == "leakage keys"].set_index("slice")
+    assert of_keys.loc["overall", "value"] == 400
+    assert of_keys.loc["overall", "verdict"] == "FAIL"
+    assert of_keys.drop("overall")["value"].sum() == 400
+    (rows,) = cells[cells["test"] == "leakage rows"]["value"]
+    assert rows >= 400
+    again = desk.run(suite, "desk", run_id="leaks-again")
+    same(first, again)
