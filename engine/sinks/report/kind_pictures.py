@@ -21,7 +21,7 @@ from engine.sinks.report.axis import (
     zone,
 )
 from engine.sinks.report.forest import SAID, demand, tally
-from engine.sinks.report.lines import Tally
+from engine.sinks.report.lines import Rank, Tally, rank_cells
 from engine.sinks.subjects import model_label
 
 # Rows of one picture; the others are in the table.
@@ -55,7 +55,7 @@ class IntervalsPicture:
     """Values against limits on one line."""
 
     form = "intervals"
-    rank: int
+    rank: Rank
     title: str
     demand: str
     tally: Tally
@@ -87,7 +87,7 @@ class DistributionsPicture:
     """Distributions on one line; `limits` have a place and a name."""
 
     form = "distributions"
-    rank: int
+    rank: Rank
     title: str
     demand: str
     tally: Tally
@@ -105,7 +105,7 @@ class SignsPicture:
     """Signs by row and column: the verdict whose look they have, the shape, the text, more."""
 
     form = "signs"
-    rank: int
+    rank: Rank
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[tuple[str, str, str, str] | None, ...]], ...]
@@ -118,7 +118,7 @@ def draw_intervals(picture: Intervals) -> IntervalsPicture:
     scale = fit_whole([*ends, *(limit.at for limit in picture.limits)])
     rows = zip(picture.names[:MOST_ROWS], picture.points, strict=False)
     return IntervalsPicture(
-        rank=_rank(cells),
+        rank=rank_cells(cells),
         title=fmt.one_line(picture.title),
         demand=demand(cells[0]) if cells else "",
         tally=tally(cells),
@@ -161,7 +161,7 @@ def draw_distributions(picture: Distributions) -> DistributionsPicture:
     numbers = [n for group in groups for n in (*group.quantiles.values(), *group.others.values())]
     scale = fit_ratios([*numbers, *(limit.at for limit in picture.limits.values())])
     return DistributionsPicture(
-        rank=_rank(cells),
+        rank=rank_cells(cells),
         title=fmt.one_line(picture.title),
         demand=demand(cells[0]) if cells else "",
         tally=tally(cells),
@@ -204,9 +204,9 @@ def _short(number: float) -> str:
 
 
 def draw_signs(table: SignTable) -> SignsPicture:
-    """A table of signs, which always comes first and is never folded away."""
+    """A table of signs; it stands before other pictures, and is never folded away."""
     return SignsPicture(
-        rank=0,
+        rank=rank_cells([]),
         title=fmt.one_line(table.title),
         columns=tuple(fmt.one_line(model_label(name)) for name in table.columns),
         rows=tuple(
@@ -221,7 +221,3 @@ def _sign(sign: Sign | None) -> tuple[str, str, str, str] | None:
         return None
     word, shape = SIGNS[sign.state]
     return word, shape, fmt.one_line(sign.text), fmt.one_line(sign.tip, 300)
-
-
-def _rank(cells: list[Cell]) -> int:
-    return min(map(highlights.rank, cells), default=len(SAID))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from engine.conditions import Limit
+from engine.core.vocabulary import Cell
 from engine.kinds import Line, LineChart, Point
 from engine.sinks import format as fmt
 from engine.sinks import highlights
@@ -30,6 +31,7 @@ _MOST_TEXT_ROWS, _MOST_TICKS = 3, 6
 _SHIFT = 5
 
 Tally = tuple[tuple[str, int, str], ...]
+Rank = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class LinesPicture:
     """A chart; `told` says in words what it shows."""
 
     form = "lines"
-    rank: int
+    rank: Rank
     title: str
     demand: str
     tally: Tally
@@ -142,7 +144,7 @@ def draw_lines(chart: LineChart, styles: Styles) -> LinesPicture:
     texts = _place_texts(chart.places, across)
     rows = 1 + max((text.row for text in texts), default=0)
     return LinesPicture(
-        rank=min(map(highlights.rank, cells), default=len(SAID)),
+        rank=rank_cells(cells),
         title=fmt.one_line(chart.title),
         demand=demand(cells[0]) if cells else "",
         tally=tally(cells),
@@ -162,9 +164,15 @@ def draw_lines(chart: LineChart, styles: Styles) -> LinesPicture:
     )
 
 
-def _line_rank(line: Line) -> int:
-    cells = [point.cell for point in line.points if point.cell is not None]
-    return min(map(highlights.rank, cells), default=len(SAID))
+def rank_cells(cells: Sequence[Cell]) -> Rank:
+    """How early a picture of cells is seen: by its gravest verdict, and how many have it."""
+    ranks = [highlights.rank(cell) for cell in cells]
+    gravest = min(ranks, default=len(SAID))
+    return gravest, -ranks.count(gravest)
+
+
+def _line_rank(line: Line) -> Rank:
+    return rank_cells([point.cell for point in line.points if point.cell is not None])
 
 
 def _finite(value: float | None) -> float | None:

@@ -152,6 +152,9 @@ def test_a_line_chart_has_a_line_for_each_model_and_says_what_it_shows(
         assert tips[1] == f"{name}: passed, 0.900 [0.890, 0.910]"
         assert tips[5].startswith(f"{name}: failed, 0.700")
     # Colour is not all that tells lines apart: points have shapes and lines have dashes.
+    assert {f"p-{place}" for place in range(6)} <= {
+        g["id"] for g in part(run_of(cells)).select("g[id]")
+    }
     shapes = [line.select_one("use.dot")["href"] for line in lines]
     assert shapes == ["#p-0", "#p-1"] and lines[0]["class"] != lines[1]["class"]
     assert [words(text) for text in chart.select("text")] == [
@@ -203,6 +206,19 @@ def test_many_charts_show_the_worst_and_fold_the_rest(cell_of: Cells, run_of: Ru
     assert charts < 900_000
 
 
+def test_of_charts_with_failures_that_with_most_comes_first(cell_of: Cells, run_of: Runs) -> None:
+    cells, names = noisy(cell_of, ["old"], tests=3)
+    # Of the second test two severities fail, of the last one.
+    cells = [
+        replace(cell, verdict=Verdict.FAIL)
+        if cell.test.name == names[1] and cell.variant.endswith(("3", "4"))
+        else cell
+        for cell in cells
+    ]
+    figures = part(run_of(cells)).select("figure.chart")
+    assert [words(figure.b) for figure in figures] == [names[1], names[2], names[0]]
+
+
 def test_past_the_folded_charts_they_are_counted(cell_of: Cells, run_of: Runs) -> None:
     cells, _ = noisy(cell_of, ["old"], tests=SHOWN + FOLDED + 3)
     made = part(run_of(cells))
@@ -219,6 +235,8 @@ def test_lines_that_cannot_be_told_apart_are_left_to_the_table(cell_of: Cells) -
     assert names == [*(f"m{place}" for place in range(MOST_LINES - 1)), "m11"]
     looks = {(line.style.colour, line.style.shape, line.style.dash) for line in made.lines}
     assert len(looks) == MOST_LINES
+    # Without colour as well.
+    assert len({(line.style.shape, line.style.dash) for line in made.lines}) == MOST_LINES
 
 
 def test_what_is_unknown_is_a_gap_and_what_is_endless_ends_with_the_chart() -> None:
