@@ -84,6 +84,9 @@ def drawn() -> Iterator[Drawn]:
     KINDS._things.pop("drawn")
 
 
+NOISE = ModelTest(
+    "noise", "recall", (Condition("min", 0.8),), kind="robustness", parameters='{"noise": ["f0"]}'
+)
 DRAWN = ModelTest("drawn", "drawn", (Condition("min", 0.8),), kind="drawn")
 
 
@@ -113,7 +116,7 @@ def noisy(
     cells = [
         cell_of(
             model=model,
-            test=ModelTest(name, "recall", (Condition("min", 0.8),), kind="robustness"),
+            test=replace(NOISE, name=name),
             variant=f"noise(f0)@{level}",
             baseline_value=0.95,
             measured=MetricValue(

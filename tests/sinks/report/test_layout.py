@@ -90,7 +90,8 @@ def long_run(cell_of: Cells) -> RunOutcome:
         tests=[replace(test, name=name(test.metric)) for test in sketch.tests],
     )
     first = draw_evaluation(sketch)
-    test = ModelTest(name("noise"), "roc_auc", kind="robustness")
+    noise = '{"noise": ["f0"]}'
+    test = ModelTest(name("noise"), "roc_auc", kind="robustness", parameters=noise)
     noisy = [
         cell_of(model=model, test=test, variant=f"{name('noise')}@{level}", baseline_value=0.9)
         for model in models
@@ -179,7 +180,9 @@ def measure(page: str, browser: str, folder: Path) -> list[tuple[int, str, int, 
 def test_a_page_is_never_wider_than_its_window(
     make: Callable[[Cells], RunOutcome], browser: str, cell_of: Cells, tmp_path: Path
 ) -> None:
-    found = measure(report.render(make(cell_of)), browser, tmp_path)
+    page = report.render(make(cell_of))
+    assert "This part could not be made" not in page
+    found = measure(page, browser, tmp_path)
     assert [(width, state) for width, state, *_ in found] == [
         (width, state) for width in WIDTHS for state in ("shut", "open")
     ]
