@@ -6,6 +6,7 @@ outside does the same from a module that the suite names, or by the entry point 
 
 from __future__ import annotations
 
+from engine.conditions import Limit
 from engine.kinds import (  # noqa: F401
     baseline_models,
     contract,
@@ -40,6 +41,20 @@ from engine.kinds.estimates import (
     estimate_metric,
 )
 from engine.kinds.extensions import load_extensions
+from engine.kinds.pictures import (
+    Distribution,
+    Distributions,
+    Intervals,
+    KindPicture,
+    Line,
+    LineChart,
+    Point,
+    Sign,
+    SignTable,
+    intervals_by_test,
+    lines_along_column,
+    value_limits,
+)
 from engine.kinds.pinning import pin_test
 from engine.kinds.questions import (
     COUNT,
@@ -64,22 +79,34 @@ __all__ = [
     "ColumnValues",
     "Context",
     "Difference",
+    "Distribution",
+    "Distributions",
+    "Intervals",
     "Kind",
     "KindFile",
+    "KindPicture",
+    "Limit",
+    "Line",
+    "LineChart",
     "Part",
+    "Point",
     "Predictor",
     "Probe",
     "Query",
     "Ranges",
     "Section",
     "Setting",
+    "Sign",
+    "SignTable",
     "SliceEstimate",
     "SliceEstimates",
     "column_sql",
     "estimate_metric",
     "figure",
+    "intervals_by_test",
     "key_in",
     "kind_of",
+    "lines_along_column",
     "load_extensions",
     "loss_columns",
     "parameters_text",
@@ -87,5 +114,6 @@ __all__ = [
     "probe_of",
     "query_of",
     "text_sql",
+    "value_limits",
     "variants_of",
 ]

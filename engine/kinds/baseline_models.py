@@ -24,6 +24,7 @@ from engine.fields.values import Number, distinct
 from engine.kinds.base import KINDS, Kind, parameters_text
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.metric import METRIC_FIELD, expand_classes, setting_misfits
+from engine.kinds.pictures import intervals_by_test
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import (
     CLASSIFICATION,
@@ -156,7 +157,13 @@ class BaselineModelsKind(Kind):
             "the training data's majority of every row."
         )
         columns = ["test", "model", "gain", "interval"]
-        return Section("Trivial models", lead, columns, rows) if rows else None
+        pictures = intervals_by_test(cells, _axis_text)
+        return Section("Trivial models", lead, columns, rows, pictures=pictures) if rows else None
+
+
+def _axis_text(test: ModelTest) -> str:
+    parameters = json.loads(test.parameters)
+    return f"gain of {parameters['metric']} over {', '.join(parameters['models'])}"
 
 
 def _fields(metric: str, models: Sequence[str]) -> dict[str, Any]:

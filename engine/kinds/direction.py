@@ -32,6 +32,7 @@ from engine.fields.wording import list_text
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.perturbations.step import NUMBERS, Step, StepSize
+from engine.kinds.pictures import lines_along_column
 from engine.kinds.setting import Context, Ranges, Section, Setting
 from engine.metrics import Metric, Problem, Slices, label_text, mean_of, share_of
 from engine.metrics.values import Value
@@ -254,7 +255,14 @@ class DirectionKind(Kind):
             "far; rows that have no room for the step within the data's range are left out."
         )
         columns = ["test", "model", "violations", "interval", "mean size", "left out", "worst in"]
-        return Section("Direction", lead, columns, rows)
+        shares = [cell for cell in cells if cell.test.metric == VIOLATIONS]
+        pictures = lines_along_column(shares, _stepped_column, "share of violations")
+        return Section("Direction", lead, columns, rows, pictures=pictures)
+
+
+def _stepped_column(test: ModelTest) -> str:
+    column: str = json.loads(test.parameters)["column"]
+    return column
 
 
 def _way(parameters: Mapping[str, Any]) -> str:

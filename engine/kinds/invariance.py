@@ -44,6 +44,7 @@ from engine.kinds.perturbed import (
     tell_unchanged,
     untouched_note,
 )
+from engine.kinds.pictures import intervals_by_test
 from engine.kinds.setting import ColumnValues, Context, Section, Setting
 from engine.metrics import CLASSIFICATION, REGRESSION, Metric, Problem, Slices, Value, share_of
 from engine.states import Floats, MomentsView, Pair, PairedChange
@@ -221,7 +222,8 @@ class InvarianceKind(Kind):
             "not counterfactual fairness: what else tells of the attribute stays."
         )
         columns = ["test", "model", "what differs", "rows", "share", "at least", "at most"]
-        return Section("Invariance", lead, columns, rows) if rows else None
+        pictures = intervals_by_test(cells, _axis_text)
+        return Section("Invariance", lead, columns, rows, pictures=pictures) if rows else None
 
 
 def label_flips(pair: Pair) -> Floats:
@@ -245,6 +247,11 @@ def moves_beyond(tolerance: float) -> PairedChange:
 
 def _share_of_changed(problem: Problem, moments: MomentsView) -> Value:
     return replace(share_of(problem, moments), undefined=(("unchanged", moments.weight == 0),))
+
+
+def _axis_text(test: ModelTest) -> str:
+    what = "class" if test.metric == FLIPS else "score"
+    return f"share of the changed rows whose {what} does not stay"
 
 
 def _share_texts(value: MetricValue) -> list[str]:

@@ -21,6 +21,7 @@ from engine.fields.values import Name
 from engine.kinds.base import KINDS, Kind, parameters_text
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.metric import expand_classes, setting_misfits
+from engine.kinds.pictures import intervals_by_test
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import GROUPED, METRICS, Metric, Problem, Slices, spreads_of
 from engine.metrics.values import Figured
@@ -151,7 +152,9 @@ class OverfitKind(Kind):
             "variances of the two samples add."
         )
         columns = ["test", "model", "reference", "dataset", "gap", "interval"]
-        return Section("Overfit", lead, columns, rows) if rows else None
+        gaps = [cell for cell in cells if not _is_reference(cell.test)]
+        pictures = intervals_by_test(gaps, _axis_text)
+        return Section("Overfit", lead, columns, rows, pictures=pictures) if rows else None
 
 
 def _fields(metric: str, figure: str) -> dict[str, Any]:
@@ -167,6 +170,10 @@ def _metric_name(test: ModelTest) -> str:
 def _is_reference(test: ModelTest) -> bool:
     """Whether a test is of the metric on the reference, which stands beside its gap."""
     return test.metric == f"{_metric_name(test)}_{REFERENCE}"
+
+
+def _axis_text(test: ModelTest) -> str:
+    return f"how much worse {_metric_name(test)} is than on the reference"
 
 
 def _refuse(problem: Problem, *views: Any) -> Any:

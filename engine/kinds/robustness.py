@@ -43,6 +43,7 @@ from engine.kinds.perturbed import (
     variants_stem,
 )
 from engine.kinds.setting import ColumnValues, Context, Ranges, Section, Setting
+from engine.kinds.severity_charts import severity_charts, severity_text
 from engine.metrics import (
     CLASSIFICATION,
     GROUPED,
@@ -266,16 +267,14 @@ class RobustnessKind(Kind):
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         """The metric by severity on all rows, beside that of the clean model."""
+        whole = [cell for cell in cells if cell.slice.kind == "overall"]
         # Of a test of two versions the clean value is not known here.
-        whole = [
-            cell
-            for cell in cells
-            if cell.slice.kind == "overall" and not self.meets_rival(cell.test)
-        ]
+        rivals = [cell for cell in whole if self.meets_rival(cell.test)]
+        alone = [cell for cell in whole if not self.meets_rival(cell.test)]
         lines: dict[tuple[str, str], dict[str, Cell]] = {}
-        for cell in whole:
-            lines.setdefault((cell.test.name, cell.model.name), {})[_severity(cell)] = cell
-        if not lines:
+        for cell in alone:
+            lines.setdefault((cell.test.name, cell.model.name), {})[severity_text(cell)] = cell
+        if not whole:
             return None
         severities = sorted({severity for line in lines.values() for severity in line})
         rows, series = [], []
@@ -291,6 +290,7 @@ class RobustnessKind(Kind):
             ["test", "model", CLEAN, *(f"severity {severity}" for severity in severities)],
             rows,
             series,
+            [*severity_charts(alone), *severity_charts(rivals, of_change=True)],
         )
 
 
@@ -332,10 +332,6 @@ def _rival_misfits(test: ModelTest, metric: Metric, setting: Setting) -> Iterato
 
 def _refuse(problem: Problem, *views: Any) -> Any:
     raise InputError("a change is of two predictions, read by the kind's `estimate`")
-
-
-def _severity(cell: Cell) -> str:
-    return cell.variant.rpartition("@")[2]
 
 
 def _value(cell: Cell | None) -> float | None:

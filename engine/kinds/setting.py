@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.core.vocabulary import Columns, ModelVersion
+from engine.kinds.pictures import KindPicture
 from engine.metrics import Problem
 
 # The least and the greatest finite number of columns; None where there is none.
@@ -47,14 +48,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a report that is a kind's own: a table with a heading, and what it says.
+    """A part of a report that is a kind's own: a heading, what it says, pictures and a table.
 
     `series` are the numbers of each row that are drawn as a line, over the last columns; None where
-    there is no number.
+    there is no number. Without rows there is no table.
     """
 
     title: str
     lead: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
     series: Sequence[Sequence[float | None]] = ()
+    pictures: Sequence[KindPicture] = ()

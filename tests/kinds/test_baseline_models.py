@@ -189,6 +189,9 @@ def test_where_nothing_is_known_of_the_reference_there_is_no_gain(models: Models
     ((name, model, gain, interval),) = section.rows
     assert (name, model) == ("beats majority f1", "logistic") and float(gain) > 0
     assert " to " in interval and KIND.section([]) is None
+    (picture,) = section.pictures
+    assert picture.axis == "gain of f1 over majority"
+    assert f"{picture.points[0].value:.4g}" == gain
 
 
 @pytest.mark.parametrize(

@@ -298,9 +298,26 @@ def test_models_are_tried_in_their_process_and_each_check_is_a_cell(models: Mode
     assert dies.verdict is Verdict.FAIL, dies.reason
     assert "a very large number in 'a' makes it fail without a clear word" in dies.reason
     section = KINDS.get("contract").section(list(cells.values()))
-    assert section is not None and section.columns[0] == "model" and len(section.rows) == 4
-    shown = dict(zip(section.columns, section.rows[2], strict=True))
-    assert shown["batch_equals_row"] == "40 rows" and shown["deterministic"] == "kept"
+    assert section is not None
+    (table,) = section.pictures
+    assert set(table.rows) == set(CHECKS) and len(table.columns) == 4
+    signs = {
+        (model, check): sign
+        for check, row in table.rows.items()
+        for model, sign in zip(table.columns, row, strict=True)
+    }
+    assert signs["odd-batch", "batch_equals_row"].state == "broken"
+    assert signs["odd-batch", "batch_equals_row"].text == "40 rows"
+    assert "40 of 40 rows answered otherwise" in signs["odd-batch", "batch_equals_row"].tip
+    same = signs["odd-batch", "deterministic"]
+    assert (same.state, same.text) == ("ok", "kept")
+    # Both columns of a logistic regression refuse null, and say so.
+    assert signs["logistic", "nulls"].state == "refused"
+    assert signs["logistic", "nulls"].text == "2 of 2 refused"
+    assert signs["logistic", "types"].state == "undecided"
+    soft = replace(cells["odd-batch", "batch_equals_row"], verdict=Verdict.PASS)
+    (allowed,) = KINDS.get("contract").section([soft]).pictures[0].rows.values()
+    assert allowed[0].state == "allowed"
 
 
 def test_of_a_regression_there_are_no_classes(models: Models) -> None:

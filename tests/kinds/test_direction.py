@@ -20,9 +20,18 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from engine.core.vocabulary import Condition, DatasetVersion, ModelTest, Output, TaskKind, Verdict
+from engine.core.vocabulary import (
+    Condition,
+    DatasetVersion,
+    Dimension,
+    ModelTest,
+    Output,
+    SliceSet,
+    TaskKind,
+    Verdict,
+)
 from engine.errors import InputError, SuiteError
-from engine.kinds import KINDS, kind_of, parameters_text
+from engine.kinds import KINDS, Limit, kind_of, parameters_text
 from engine.kinds.direction import _inner_range
 from engine.kinds.perturbations import perturb
 from engine.kinds.perturbations.step import Step
@@ -348,6 +357,34 @@ def test_a_few_new_rows_leave_the_range() -> None:
     assert KIND.pin_ranges(test, {}) == test
 
 
+def test_violations_are_drawn_along_the_column(models: Models, wavy: Any) -> None:
+    bins = SliceSet("a bins", "bins", (Dimension("a", (-1.0, 0.0, 1.5)),))
+    other = SliceSet("b bins", "bins", (Dimension("b", (0.0,)),))
+    sets = (OVERALL, other, bins)
+    test = replace(
+        direction(Condition("max_violations", 0.3)), slice_sets=tuple(s.name for s in sets)
+    )
+    known = [models.of("wavy", wavy), models.of("turning-0.15", turning(0.15))]
+    table = table_of()
+    plan = replace(plan_for(known, test), slice_sets=sets)
+    cells = evaluated(plan, table).cells
+    (chart,) = KIND.section(cells).pictures
+    assert (chart.title, chart.across, chart.up) == ("moves", "a", "share of violations")
+    assert chart.places == ["< -1", "[-1, 0)", "[0, 1.5)", ">= 1.5"]
+    assert chart.limits == [Limit(0.3, False)]
+    assert [line.name for line in chart.lines] == ["wavy", "turning-0.15"]
+    frame = table.to_pandas()
+    frame = frame[frame["label"].notna() & (frame["a"] < 2.0)]
+    target = np.minimum(frame["a"] + 0.3, 2.0)
+    before, after = (
+        wavy.predict_proba(frame[["a", "b"]].assign(a=a))[:, 1] for a in (frame["a"], target)
+    )
+    parts = pd.cut(frame["a"], [-np.inf, -1.0, 0.0, 1.5, np.inf], right=False)
+    shares = pd.Series(after < before, frame.index).groupby(parts, observed=False).mean()
+    for point, share in zip(chart.lines[0].points, shares, strict=True):
+        assert point.value == pytest.approx(share) and point.low <= share <= point.high
+
+
 def test_its_section_and_cost(models: Models, wavy: Any) -> None:
     blind = replace(models.odd(""), name="blind", features=("b",))
     plan = plan_for([models.of("wavy", wavy)], direction())
@@ -358,6 +395,7 @@ def test_its_section_and_cost(models: Models, wavy: Any) -> None:
     assert (name, model) == ("moves", "wavy")
     assert 0 < float(share) < 1 and 0 < float(size) < 1 and 0 < float(left_out) < 0.2
     assert " to " in interval and worst.startswith("country=")
+    assert section.pictures == [], "no slices cut the rows by the column"
     assert KIND.section([]) is None
     costs = [KIND.cost(test, plan.setting) for test in plan.tests]
     assert costs == ["1 variant: each model predicts each row 1 time more", "", ""]

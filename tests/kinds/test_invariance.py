@@ -226,6 +226,8 @@ def test_its_section_shows_shares_with_their_ends(models: Models) -> None:
     for row in section.rows:
         share, least, most = (float(text.rstrip("%")) for text in row[-3:])
         assert least < share <= most
+    assert [one.axis.split()[-4] for one in section.pictures] == ["class", "score"]
+    assert [one.names for one in section.pictures] == [["leak-0.5"], ["leak-0.5"]]
     assert KIND.section([]) is None
 
 

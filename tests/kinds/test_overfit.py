@@ -184,6 +184,10 @@ def test_the_baseline_has_a_gap_of_its_own_beside(models: Models) -> None:
     _, _, reference, dataset, gap, interval = section.rows[1]
     assert float(reference) == 1.0 and float(gap) == pytest.approx(1 - float(dataset), abs=1e-3)
     assert " to " in interval
+    assert [(one.title, one.names) for one in section.pictures] == [
+        ("overfit accuracy", ["logistic", "heart"])
+    ]
+    assert section.pictures[0].points[1].value == gaps["heart"].measured.value
     assert KIND.section([]) is None
 
 

@@ -16,7 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from engine.core.vocabulary import Condition, DatasetVersion, ModelTest, SliceSet, TaskKind, Verdict
 from engine.errors import InputError
-from engine.kinds import KINDS, parameters_text, pin_test
+from engine.kinds import KINDS, Limit, parameters_text, pin_test
 from engine.kinds.perturbations import perturb
 from engine.planning import EvaluationPlan, check_fit, needs
 from engine.planning.scan_columns import ROW_COLUMN
@@ -356,6 +356,33 @@ def test_its_section_shows_the_metric_by_severity(
     assert (name, model) == ("robust", "logistic")
     assert max(map(float, numbers)) == float(numbers[-1]) > 1.1 * float(numbers[0])
     assert [len(line) for line in section.series] == [4]
+    (chart,) = section.pictures
+    assert (chart.title, chart.across, chart.up) == ("robust", "severity", "log_loss")
+    assert chart.places == ["clean", "1", "3", "5"] and chart.limits == []
+    (line,) = chart.lines
+    overall = [cell for cell in result.cells if cell.slice.kind == "overall"]
+    assert line.name == "logistic"
+    assert line.points[0].value == overall[0].baseline_value and line.points[0].low is None
+    for point, cell in zip(line.points[1:], overall, strict=True):
+        assert point.cell == cell
+        assert (point.value, point.low, point.high) == (
+            cell.measured.value, cell.measured.ci_low, cell.measured.ci_high,
+        )  # fmt: skip
+
+
+def test_its_chart_has_limits_and_no_clean_place_where_nothing_is_compared(
+    models: Models, fitted: LogisticRegression
+) -> None:
+    known = models.of("logistic", fitted)
+    tests = (
+        robustness("accuracy", Condition("min", 0.5), sets=[OVERALL]),
+        replace(robustness("flip_rate", Condition("max", 0.2), sets=[OVERALL]), name="flips"),
+    )
+    cells = evaluated(plan_for([known], *tests), table_of()).cells
+    charts = {chart.title: chart for chart in KINDS.get("robustness").section(cells).pictures}
+    assert charts["robust"].limits == [Limit(0.5, True)]
+    assert charts["robust"].places[0] == "clean" and charts["flips"].places == ["1", "3", "5"]
+    assert charts["flips"].limits == [Limit(0.2, False)]
 
 
 def test_a_perturbation_that_fails_costs_its_own_cells(

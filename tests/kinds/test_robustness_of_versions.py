@@ -145,6 +145,22 @@ def test_a_brittle_version_fails_and_an_equal_one_passes(
     assert cells["smooth", "noise(a,b)@4", "overall"].verdict is not Verdict.FAIL
 
 
+def test_its_chart_is_of_what_the_perturbation_changes(
+    models: Models, both: dict[str, Any]
+) -> None:
+    cells = cells_of(plan_for(models, both, of_versions("log_loss")), table_of())
+    section = KINDS.get("robustness").section(list(cells.values()))
+    assert section is not None and section.rows == []
+    (chart,) = section.pictures
+    assert chart.up == "what the perturbation changes of log_loss"
+    # What another model's perturbation changes is not this one's clean value.
+    assert chart.places == ["1", "4"]
+    values = {line.name: [point.value for point in line.points] for line in chart.lines}
+    for model in both:
+        of_model = [c for key, c in cells.items() if key[0] == model and key[2] == "overall"]
+        assert values[model] == [cell.measured.value for cell in of_model]
+
+
 def test_sound_versions_are_seldom_reported(models: Models) -> None:
     """Two fits of one kind on other halves: what noise costs them differs by chance alone."""
     versions = {"one": fit(LogisticRegression(), 9), "two": fit(LogisticRegression(), 10)}

@@ -20,7 +20,7 @@ from engine.core.vocabulary import Condition, DatasetVersion, ModelTest, Numbers
 from engine.errors import InputError, SuiteError
 from engine.evaluation.measure import Beside, measure
 from engine.execution.kernel.probes import ORDER, probe, probe_tasks, sample_columns
-from engine.kinds import KINDS, parameters_text
+from engine.kinds import KINDS, Limit, parameters_text
 from engine.kinds.speed import probe as speed_probe
 from engine.kinds.speed import timing
 from engine.kinds.speed.probe import MEASURES, SpeedProbe, batches_of, timed_numbers
@@ -134,6 +134,35 @@ def test_the_baseline_itself_is_only_recorded_and_reasons_say_what_was_called(
     assert "expected 6 pairs or more for an interval" in few.reason
     section = KINDS.get("speed").section([base, cell])
     assert section is not None and section.rows[1][:3] == [test.name, "forest", test.metric]
+    calls, ratio = section.pictures
+    assert (calls.title, calls.axis) == (test.name, "milliseconds of a call of 1 row")
+    assert [group.name for group in calls.groups] == ["forest", "line, beside forest"]
+    answer = paired(1, 1.5)
+    for group, stem in zip(calls.groups, ("", "baseline "), strict=True):
+        assert group.quantiles == {name: answer[stem + name] for name in ("p50", "p95", "p99")}
+    assert calls.groups[1].quantiles["p95"] == answer["baseline"]
+    assert calls.groups[0].others == {"first call": answer["cold"]}
+    assert calls.groups[0].cell == cell and calls.limits == {}, "a ratio is no time"
+    assert (ratio.names, ratio.limits) == (["forest"], [Limit(1.1, False)])
+    assert ratio.points[0].low < ratio.points[0].value < ratio.points[0].high
+
+
+def test_times_of_calls_are_drawn_with_the_limit_of_their_test(two: list[Any]) -> None:
+    test = a_test("latency_p95", Condition("max_ms", 2.5), batch=10)
+    cells = judged(two, test, [alone(1), alone(2)])
+    (calls,) = KINDS.get("speed").section(cells).pictures
+    assert [group.name for group in calls.groups] == ["line", "forest"]
+    assert calls.axis == "milliseconds of a call of 10 rows"
+    assert calls.limits == {"2.5 ms for p95": Limit(2.5, False)}
+    # What an older version kept of a run has no numbers, and no picture.
+    bare = [replace(cell, measured=replace(cell.measured, numbers=None)) for cell in cells]
+    section = KINDS.get("speed").section(bare)
+    assert section.pictures == [] and len(section.rows) == 2
+
+
+def alone(seed: int) -> Any:
+    host, effort = Host(seed), replace(MEASURES["latency_p95"].effort, seconds=1e6)
+    return timed_numbers(time_alone(host.call(0.001), effort, host.clock), effort.share)
 
 
 def test_a_rate_is_the_other_way_round(two: list[Any]) -> None:

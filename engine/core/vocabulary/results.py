@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.core.vocabulary.answers import Numbers
 from engine.core.vocabulary.data import DatasetVersion, Slice
 from engine.core.vocabulary.enums import GateOutcome, TaskKind, Verdict
 from engine.core.vocabulary.models import ModelVersion
@@ -20,6 +21,7 @@ class MetricValue:
     `empty, one_class, no_predicted_positive, zero_weight, nan_input, constant` or a metric's own).
     `detail` says what the code cannot, such as which groups it holds for. `error_bound` is what
     approximation can have cost at most, 0 when exact. The interval is null where there is none.
+    `numbers` are others that a kind of test found beside it, for the pictures of its report.
     """
 
     value: float | None
@@ -28,6 +30,7 @@ class MetricValue:
     ci_low: float | None = None
     ci_high: float | None = None
     detail: str | None = None
+    numbers: Numbers | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,16 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, WithJsonSchema, create_model
 
 from engine.conditions import CONDITIONS, Decision, LimitRule, Measurement
-from engine.core.vocabulary import Cell, Condition, MetricValue, ModelTest, Numbers, TaskKind
+from engine.core.vocabulary import (
+    Cell,
+    Condition,
+    MetricValue,
+    ModelTest,
+    Numbers,
+    Severity,
+    TaskKind,
+    Verdict,
+)
 from engine.fields.values import expected
 from engine.fields.wording import suggestion
 from engine.kinds.base import KINDS, Kind, KindFile, parameters_text
@@ -18,6 +27,7 @@ from engine.kinds.contract.comparisons import BREACHES, TRIED
 from engine.kinds.contract.inputs import ANSWERED, DIED, HELD, NAMED, NOT_FINITE, NOT_TAKEN, REFUSED
 from engine.kinds.contract.probe import CHECKS, CheckRule, ContractProbe
 from engine.kinds.estimates import SliceEstimates
+from engine.kinds.pictures import Sign, SignTable
 from engine.kinds.questions import Probe, figure
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Slices
@@ -142,20 +152,23 @@ class ContractKind(Kind):
         return SliceEstimates.of_values([_value(check, answer) for answer in on.answers])
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
-        """The table of the contract: a line for each model, a column for each check."""
-        lines: dict[str, dict[str, str]] = {}
+        """The table of the contract: a row for each check, a column for each model."""
+        signs: dict[str, dict[str, Sign]] = {}
         for cell in cells:
-            line = lines.setdefault(cell.model.name, {})
-            line[_checks(cell.test)[0]] = _cell_text(cell)
-        checks = [name for name in CHECKS if any(name in line for line in lines.values())]
-        if not checks:
+            signs.setdefault(_checks(cell.test)[0], {})[cell.model.name] = _sign(cell)
+        models = list(dict.fromkeys(cell.model.name for cell in cells))
+        rows = {
+            check: [signs[check].get(model) for model in models]
+            for check in CHECKS
+            if check in signs
+        }
+        if not rows:
             return None
         return Section(
             "Contract",
             "What a service around a model relies on. A number says how many rows, inputs or "
             "columns broke a check; the reasons of the cells name the inputs.",
-            ["model", *checks],
-            [[model, *(line.get(name, "–") for name in checks)] for model, line in lines.items()],
+            pictures=[SignTable("Contract", models, rows)],
         )
 
 
@@ -169,7 +182,9 @@ def _value(check: str, answer: Numbers) -> MetricValue:
     count, tried = answer[BREACHES], int(answer[TRIED] or 0)
     if count is None:
         return MetricValue(None, _why_undefined(check, answer))
-    return MetricValue(count, detail=_detail(CHECKS[check], count, tried, answer))
+    refused = [name for name in answer if name.startswith((f"{NAMED}|", f"{REFUSED}|"))]
+    numbers = {TRIED: float(tried), REFUSED: float(len(refused))}
+    return MetricValue(count, detail=_detail(CHECKS[check], count, tried, answer), numbers=numbers)
 
 
 def _why_undefined(check: str, answer: Numbers) -> str:
@@ -220,14 +235,24 @@ _SAID = {
 }
 
 
-def _cell_text(cell: Cell) -> str:
-    count = cell.measured.value
-    if cell.verdict.value == "ERROR":
-        return "ERROR"
+def _sign(cell: Cell) -> Sign:
+    """What came of a check of a model."""
+    count, verdict = cell.measured.value, cell.verdict
+    numbers = cell.measured.numbers or {}
+    if verdict is Verdict.ERROR:
+        return Sign("error", "error", cell.reason)
     if count is None:
-        return "not defined"
+        return Sign("undecided", "not known", cell.reason)
+    told = cell.measured.detail or cell.reason
+    if not count:
+        refused, tried = int(numbers.get(REFUSED) or 0), int(numbers.get(TRIED) or 0)
+        if refused:
+            return Sign("refused", f"{refused:,} of {tried:,} refused", told)
+        return Sign("ok", "kept", told)
     unit = CHECKS[_checks(cell.test)[0]].unit
-    return "kept" if not count else f"{int(count):,} {unit}{'' if count == 1 else 's'}"
+    broken = verdict is Verdict.FAIL and cell.test.severity is Severity.FAIL
+    text = f"{int(count):,} {unit}{'' if count == 1 else 's'}"
+    return Sign("broken" if broken else "allowed", text, told)
 
 
 KINDS.add("contract", ContractKind())

@@ -13,8 +13,10 @@ from pydantic import Field
 from engine.core.vocabulary import Cell, MetricValue, ModelTest, Numbers
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
 from engine.kinds.estimates import SliceEstimates
+from engine.kinds.pictures import intervals_by_test
 from engine.kinds.questions import Probe, figure
 from engine.kinds.setting import Context, Section, Setting
+from engine.kinds.speed.pictures import latency_pictures, shown_numbers
 from engine.kinds.speed.probe import MEASURES, ROWS, SpeedProbe
 from engine.kinds.speed.rules import RATIOS
 from engine.metrics import Metric, Slices
@@ -146,6 +148,10 @@ class SpeedKind(Kind):
             "ratios are to the baseline, called in turns with it.",
             ["test", "model", "metric", "value", "interval", "measured"],
             rows,
+            pictures=[
+                *latency_pictures([(*_figure_and_batch(cell.test), cell) for cell in cells]),
+                *intervals_by_test([cell for cell in cells if _compares(cell.test)], _axis_text),
+            ],
         )
 
 
@@ -154,6 +160,10 @@ def _figure_and_batch(test: ModelTest) -> tuple[str, int | None]:
     asked = json.loads(test.parameters)
     name = str(asked[SpeedKind.key])
     return name, asked.get("batch", MEASURES[name].batch)
+
+
+def _axis_text(test: ModelTest) -> str:
+    return f"{_figure_and_batch(test)[0]}, times the baseline's"
 
 
 def _compares(test: ModelTest) -> bool:
@@ -202,7 +212,7 @@ def _of_pairs(answer: Numbers, share: float, is_rate: bool, level: float) -> Est
     )
     if pairs < needed:
         told += f"; expected {needed:,} pairs or more for an interval"
-    return _with_ends(ratio.function(logs.middle), ratio, level, told), ratio
+    return _with_ends(ratio.function(logs.middle), ratio, level, told, answer), ratio
 
 
 def _of_calls(answer: Numbers, share: float, rows: int, level: float) -> Estimated:
@@ -217,7 +227,7 @@ def _of_calls(answer: Numbers, share: float, rows: int, level: float) -> Estimat
     told = f"on this machine: {count:,} warm calls, {warm}; first call {_ms(answer['cold'])}"
     if count < calls_needed(share, level):
         told += f"; expected {calls_needed(share, level):,} calls or more for a bound"
-    return _with_ends(value, spread, level, told), spread
+    return _with_ends(value, spread, level, told, answer), spread
 
 
 def calls_needed(share: float, level: float) -> int:
@@ -229,12 +239,18 @@ def calls_needed(share: float, level: float) -> int:
     return math.ceil(math.log(1 - level) / math.log(share))
 
 
-def _with_ends(value: float, spread: Spread, level: float, told: str) -> MetricValue:
+def _with_ends(
+    value: float, spread: Spread, level: float, told: str, answer: Numbers
+) -> MetricValue:
     """A value with its interval; an end that is not known is null."""
     low, high = (float(end) for end in spread.interval(level))
     known_low = low if math.isfinite(low) and low > 0 else None
     return MetricValue(
-        value, ci_low=known_low, ci_high=high if math.isfinite(high) else None, detail=told
+        value,
+        ci_low=known_low,
+        ci_high=high if math.isfinite(high) else None,
+        detail=told,
+        numbers=shown_numbers(answer),
     )
 
 

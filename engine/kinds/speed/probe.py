@@ -20,6 +20,7 @@ ROWS = 100
 # Distinct batches, which are asked one after the other, again and again.
 BATCHES = 50
 MEGABYTE = 1_000_000
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 # Calls before the memory is looked at.
 PEAK_CALLS = 10
 
@@ -105,10 +106,12 @@ def timed_numbers(timed: Timed, share: float) -> dict[str, float | None]:
     }
     if not timed.warm:
         return numbers
-    for name, quantile in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+    for name, quantile in QUANTILES.items():
         numbers[name] = 1000 * seen_quantile(timed.warm, quantile)
     if timed.baseline:
         numbers["baseline"] = 1000 * seen_quantile(timed.baseline, share)
+        for name, quantile in QUANTILES.items():
+            numbers[f"baseline {name}"] = 1000 * seen_quantile(timed.baseline, quantile)
         numbers |= {f"ratio {place}": ratio for place, ratio in enumerate(timed.ratios)}
     else:
         numbers |= {f"call {place}": 1000 * time for place, time in enumerate(timed.warm)}

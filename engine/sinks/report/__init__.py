@@ -39,7 +39,7 @@ def render(outcome: RunOutcome) -> str:
 
 @functools.cache
 def _template() -> Template:
-    names = ("page.html.j2", "evaluation.html.j2", "intervals.html.j2")
+    names = ("page.html.j2", "evaluation.html.j2", "intervals.html.j2", "kinds.html.j2")
     environment = Environment(
         loader=DictLoader({name: _text(name) for name in names}),
         autoescape=True,

@@ -52,6 +52,31 @@ def _tick(value: float, decimals: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class LogScale(Scale):
+    """A line on which equal distances are equal ratios; all its values are above 0."""
+
+    def at(self, value: float) -> float:
+        """The place of a value in percent, at the end where it lies beyond."""
+        if not value > 0:
+            return 0.0
+        share = math.log(value / self.low) / math.log(self.high / self.low)
+        return round(100 * min(max(share, 0.0), 1.0), 1)
+
+    def ticks(self, most: int = 6) -> list[tuple[float, str]]:
+        """Places and texts of round values: 1, 2 and 5 of each power of ten, or fewer."""
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        for factors in ((1, 2, 5), (1, 3), (1,)):
+            values = [
+                factor * 10.0**power for power in range(first, last + 1) for factor in factors
+            ]
+            inside = [value for value in values if self.holds(value)]
+            if len(inside) <= most:
+                break
+        step = -(-len(inside) // most) or 1
+        return [(self.at(value), f"{value:,.6g}") for value in inside[::step]]
+
+
+@dataclass(frozen=True, slots=True)
 class Zone:
     """Where a condition is broken: from a limit to one end of the line."""
 
@@ -89,6 +114,20 @@ def fit_scale(spans: Iterable[tuple[float, float]], keep: Sequence[float]) -> Sc
     low, high = min(ends), max(ends)
     room = (high - low) * _MARGIN or abs(high) * 0.05 or 1.0
     return Scale(low - room, high + room)
+
+
+def fit_whole(values: Iterable[float | None]) -> Scale | None:
+    """A line that holds all of some values that are finite; None where none is."""
+    return fit_scale((), [value for value in values if value is not None])
+
+
+def fit_ratios(values: Iterable[float]) -> LogScale | None:
+    """A logarithmic line that holds all of some values; None where none is finite and above 0."""
+    known = [value for value in values if math.isfinite(value) and value > 0]
+    if not known:
+        return None
+    room = (max(known) / min(known)) ** _MARGIN * 1.1
+    return LogScale(min(known) / room, max(known) * room)
 
 
 def around_zero(spans: Iterable[tuple[float, float]], keep: Sequence[float]) -> Scale | None:

@@ -31,7 +31,7 @@ from engine.sinks.subjects import columns_of, model_label, reference_label
 SHOWN = 20
 FOLDED = 60
 _WORDS = ("FAIL", "ERROR", "WARN", "INCONCLUSIVE", "PASS", "RECORDED")
-_SAID = {
+SAID = {
     "FAIL": "failed",
     "ERROR": "error",
     "WARN": "warning",
@@ -150,11 +150,11 @@ def _forest(
     return Forest(
         anchor=anchor,
         test=fmt.one_line(highlights.test_label(cells[0])),
-        demand=_demand(cells[0]),
+        demand=demand(cells[0]),
         axis=_axis_words(
             test.metric, evaluation.baseline if of_baseline else "the clean model", axis
         ),
-        tally=_tally(cells),
+        tally=tally(cells),
         models=tuple(fmt.one_line(model_label(name)) for name in models),
         ticks=tuple(scale.ticks()) if scale is not None else (),
         zones=_zones(cells[0], axis, scale) if axis.is_shared else (),
@@ -193,9 +193,10 @@ def _axis(evaluation: EvaluationResult, cells: Sequence[Cell]) -> _Axis:
     return _Axis(margins if of_difference else absolute, of_difference, better)
 
 
-def _demand(cell: Cell) -> str:
-    demand = fmt.one_line(demand_text(cell.test) or "no condition")
-    return f"{demand}, by the plain value" if cell.test.decide is DecideBy.POINT else demand
+def demand(cell: Cell) -> str:
+    """What a test demands, in words."""
+    text = fmt.one_line(demand_text(cell.test) or "no condition")
+    return f"{text}, by the plain value" if cell.test.decide is DecideBy.POINT else text
 
 
 def _axis_words(metric: str, baseline: str | None, axis: _Axis) -> str:
@@ -205,11 +206,12 @@ def _axis_words(metric: str, baseline: str | None, axis: _Axis) -> str:
     return name
 
 
-def _tally(cells: Iterable[Cell]) -> tuple[tuple[str, int, str], ...]:
+def tally(cells: Iterable[Cell]) -> tuple[tuple[str, int, str], ...]:
+    """How many cells have each verdict, with what it is called."""
     counts = dict.fromkeys(_WORDS, 0)
     for cell in cells:
         counts[highlights.word(cell)] += 1
-    said = _SAID | ({"WARN": "warnings"} if counts[highlights.WARN] != 1 else {})
+    said = SAID | ({"WARN": "warnings"} if counts[highlights.WARN] != 1 else {})
     return tuple((word, amount, said[word]) for word, amount in counts.items() if amount)
 
 
@@ -265,10 +267,10 @@ def _mark(cell: Cell, axis: _Axis, scale: Scale | None) -> Mark:
     write = change_text if axis.of_difference else interval_text
     return Mark(
         word=said,
-        said=_SAID[said],
+        said=SAID[said],
         bar=drawn,
         text=write(point, low, high) if point is not None else _missing_text(cell),
-        tip=f"{_SAID[said]}: {fmt.one_line(cell.reason, 300)}",
+        tip=f"{SAID[said]}: {fmt.one_line(cell.reason, 300)}",
         zones=_zones(cell, axis, scale) if own else (),
     )
 

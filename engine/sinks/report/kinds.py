@@ -1,15 +1,32 @@
-"""The parts of an evaluation's report that are a kind's own: a table with small pictures."""
+"""The parts of an evaluation's report that are a kind's own: pictures, and a table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.core.redaction import redacted_message
 from engine.core.vocabulary import Cell, EvaluationResult
-from engine.kinds import KINDS, Section
+from engine.kinds import KINDS, Distributions, Intervals, KindPicture, LineChart, Section, SignTable
 from engine.sinks import format as fmt
+from engine.sinks.report.figures import colours
+from engine.sinks.report.kind_pictures import (
+    DistributionsPicture,
+    IntervalsPicture,
+    SignsPicture,
+    draw_distributions,
+    draw_intervals,
+    draw_signs,
+)
+from engine.sinks.report.lines import LinesPicture, Style, Styles, draw_lines
 
 WIDTH, HEIGHT, EDGE = 120, 28, 4
+# Pictures of a kind that are seen at once, and that are folded away; the rest is in its table.
+SHOWN, FOLDED = 6, 60
+# Rows of a table that are seen at once where there are pictures too.
+FEW_ROWS = 12
+
+Drawn = LinesPicture | IntervalsPicture | DistributionsPicture | SignsPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +44,24 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True)
 class KindSection:
-    """A kind's part; the first `words` columns are texts, the others numbers."""
+    """A kind's part; the first `words` columns are texts, the others numbers.
+
+    `shown` pictures and `folded` ones are those with the gravest verdicts first, `more` is how many
+    are left out; `key` says how the lines of all charts look.
+    """
 
     title: str
     lead: str
-    columns: tuple[str, ...]
-    words: int
-    rows: tuple[KindRow, ...]
-    is_drawn: bool
+    columns: tuple[str, ...] = ()
+    words: int = 0
+    rows: tuple[KindRow, ...] = ()
+    is_drawn: bool = False
+    signs: tuple[SignsPicture, ...] = ()
+    shown: tuple[Drawn, ...] = ()
+    folded: tuple[Drawn, ...] = ()
+    more: int = 0
+    key: tuple[Style, ...] = ()
+    is_folded: bool = False
 
 
 def kind_sections(evaluation: EvaluationResult) -> tuple[KindSection, ...]:
@@ -42,15 +69,31 @@ def kind_sections(evaluation: EvaluationResult) -> tuple[KindSection, ...]:
     by_kind: dict[str, list[Cell]] = {}
     for cell in evaluation.cells:
         by_kind.setdefault(cell.test.kind, []).append(cell)
-    sections = ((KINDS.get(key).section(cells)) for key, cells in by_kind.items())
-    return tuple(_lay_out(section) for section in sections if section is not None)
+    palette = colours(evaluation)
+    sections = (_section(key, cells, palette) for key, cells in by_kind.items())
+    return tuple(section for section in sections if section is not None)
 
 
-def _lay_out(section: Section) -> KindSection:
+def _section(key: str, cells: Sequence[Cell], palette: Mapping[str, str]) -> KindSection | None:
+    """A kind's part; one that fails costs itself, and not the report."""
+    try:
+        section = KINDS.get(key).section(cells)
+        return None if section is None else _lay_out(section, palette)
+    except Exception as error:
+        lead = f"This part could not be made: {redacted_message(error)}"
+        return KindSection(fmt.one_line(key), fmt.one_line(lead))
+
+
+def _lay_out(section: Section, palette: Mapping[str, str]) -> KindSection:
     numbers = max(map(len, section.series), default=0)
     # A row without a line has no picture.
     lines = [*section.series, *([()] * len(section.rows))]
     rows = tuple(_row(texts, line) for texts, line in zip(section.rows, lines, strict=False))
+    styles = Styles(palette)
+    pictures = [_draw(picture, styles) for picture in section.pictures]
+    ranked = sorted((p for p in pictures if p.form != SignsPicture.form), key=lambda p: p.rank)
+    drawn = ranked[: SHOWN + FOLDED]
+    looks = [style for p in drawn if isinstance(p, LinesPicture) for style in p.styles]
     return KindSection(
         title=fmt.one_line(section.title),
         lead=section.lead,
@@ -58,6 +101,32 @@ def _lay_out(section: Section) -> KindSection:
         words=len(section.columns) - numbers,
         rows=rows,
         is_drawn=bool(section.series),
+        signs=tuple(picture for picture in pictures if isinstance(picture, SignsPicture)),
+        shown=tuple(drawn[:SHOWN]),
+        folded=tuple(drawn[SHOWN:]),
+        more=len(ranked) - len(drawn),
+        key=tuple(dict.fromkeys(looks)),
+        is_folded=bool(pictures) and len(rows) > FEW_ROWS,
+    )
+
+
+def _draw(picture: KindPicture, styles: Styles) -> Drawn:
+    """Lays one picture out.
+
+    Raises:
+        TypeError: when it is none that a report draws.
+    """
+    if isinstance(picture, LineChart):
+        return draw_lines(picture, styles)
+    if isinstance(picture, Intervals):
+        return draw_intervals(picture)
+    if isinstance(picture, Distributions):
+        return draw_distributions(picture)
+    if isinstance(picture, SignTable):
+        return draw_signs(picture)
+    raise TypeError(
+        f"found a picture of type {type(picture).__name__}, expected LineChart, Intervals, "
+        "Distributions or SignTable"
     )
 
 

@@ -6,13 +6,22 @@ import html
 import json
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from engine.core.vocabulary import Cell, MetricValue, ModelTest, RunOutcome, Severity, Verdict
+from engine.core.vocabulary import (
+    Cell,
+    Condition,
+    MetricValue,
+    ModelTest,
+    RunOutcome,
+    Severity,
+    Slice,
+    Verdict,
+)
 from engine.sinks import report
 from tests.fixtures.outcomes import (
     binary_sketch,
@@ -54,7 +63,8 @@ function clipped(view) {
     }
   });
   // These tables are laid out as lists where there is no room: nothing of them needs scrolling.
-  view.document.querySelectorAll(".scroll:has(.forest, .findings)").forEach(function (each) {
+  const lists = view.document.querySelectorAll(".scroll:has(.forest, .findings, .signs)");
+  lists.forEach(function (each) {
     if (each.scrollWidth > each.clientWidth) lost.push(each.getAttribute("aria-label"));
   });
   return lost;
@@ -80,13 +90,14 @@ def long_run(cell_of: Cells) -> RunOutcome:
         tests=[replace(test, name=name(test.metric)) for test in sketch.tests],
     )
     first = draw_evaluation(sketch)
-    test = ModelTest(name("noise"), "roc_auc", kind="robustness")
+    noise = '{"noise": ["f0"]}'
+    test = ModelTest(name("noise"), "roc_auc", kind="robustness", parameters=noise)
     noisy = [
         cell_of(model=model, test=test, variant=f"{name('noise')}@{level}", baseline_value=0.9)
         for model in models
         for level in (0.1, 0.5, 1.0)
     ]
-    noisy = [replace(cell, evaluation=first.name) for cell in noisy]
+    noisy = [replace(cell, evaluation=first.name) for cell in [*noisy, *pictured(cell_of, models)]]
     first = replace(
         first,
         cells=[*first.cells, *noisy],
@@ -102,6 +113,31 @@ def long_run(cell_of: Cells) -> RunOutcome:
     run = make_outcome([first, second], suite=name("nightly"), reason=f"{'z' * 90} failed.")
     info = replace(run.info, run_id="r" * 80, store=f"hdfs://{'a' * 120}", user="u" * 60)
     return replace(run, info=info)
+
+
+def pictured(cell_of: Cells, models: Iterable[str]) -> list[Cell]:
+    """Cells of kinds that are drawn as intervals, as distributions, as signs and along a column."""
+    asked = {
+        "speed": ("latency_p95_ms", '{"speed": "latency_p95"}', (Condition("max_ms", 12.0),)),
+        "contract": ("breaches", '{"contract": ["batch_equals_row"]}', ()),
+        "invariance": ("flip_rate", "{}", ()),
+        "direction": ("violations", f'{{"column": "{name("column")}"}}', ()),
+    }
+    numbers = {"p50": 1.25, "p95": 11.75, "p99": 112.5, "cold": 1234.5}
+    numbers |= {f"baseline {quantile}": 7.5 for quantile in ("p50", "p95", "p99")}
+    cells = []
+    for kind, (metric, parameters, conditions) in asked.items():
+        test = ModelTest(name(kind), metric, conditions, kind=kind, parameters=parameters)
+        measured = MetricValue(0.5, None, 0.0, 0.25, 0.75, numbers=numbers)
+        cells += [cell_of(model=model, test=test, measured=measured) for model in models]
+        if kind == "direction":
+            parts = [f"[{place}12345.25, {place}23456.75)" for place in range(1, 9)]
+            cells += [
+                replace(cell, slice=Slice(part, "bins", "bins", ((name("column"), part),)))
+                for cell in cells[-len(list(models)) :]
+                for part in parts
+            ]
+    return cells
 
 
 def warned_run(cell_of: Cells) -> RunOutcome:
@@ -144,7 +180,9 @@ def measure(page: str, browser: str, folder: Path) -> list[tuple[int, str, int, 
 def test_a_page_is_never_wider_than_its_window(
     make: Callable[[Cells], RunOutcome], browser: str, cell_of: Cells, tmp_path: Path
 ) -> None:
-    found = measure(report.render(make(cell_of)), browser, tmp_path)
+    page = report.render(make(cell_of))
+    assert "This part could not be made" not in page
+    found = measure(page, browser, tmp_path)
     assert [(width, state) for width, state, *_ in found] == [
         (width, state) for width in WIDTHS for state in ("shut", "open")
     ]
