@@ -28,6 +28,7 @@ from engine.kinds.base import (
     parameters_text,
     probe_of,
     query_of,
+    trivial_of,
     variants_of,
 )
 from engine.kinds.estimates import (
@@ -86,5 +87,6 @@ __all__ = [
     "probe_of",
     "query_of",
     "text_sql",
+    "trivial_of",
     "variants_of",
 ]
