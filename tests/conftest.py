@@ -50,6 +50,8 @@ SECONDS = {
     "runs/test_kinds_of_models.py": 70,
     "kinds/test_direction.py": 25,
     "sinks/report/test_kind_pictures.py": 20,
+    "kinds/test_baseline_models.py": 40,
+    "planning/test_trivial.py": 25,
     "runs/test_datasets.py": 40,
     "test_packaging.py": 40,
     "states/test_laws.py": 40,

@@ -17,7 +17,7 @@ from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.measure import measure
 from engine.evaluation.stored import beside, budget_of
-from engine.kinds import Query, kind_of, load_extensions, pin_test
+from engine.kinds import Query, kind_of, load_extensions, pin_test, trivial_of
 from engine.planning import (
     EvaluationPlan,
     Need,
@@ -28,6 +28,7 @@ from engine.planning import (
     load_plans,
 )
 from engine.planning.suites import read_suite, stored_suite
+from engine.planning.trivial import pin_trivial
 from engine.states.rows import ROWS
 from engine.store.error_budget import judged_digest
 from engine.store.state_reader import state_rows
@@ -124,7 +125,7 @@ def _revised_plan(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) ->
         over_runs=suite.false_alarms.over_runs,
     )
     # Its states have the numbers that they were written under.
-    judged = replace(judged, numbered=plan.subject_order)
+    judged = pin_trivial(replace(judged, numbered=plan.subject_order))
     judged = replace(judged, code=code_of(judged))
     if plan.reference is None:
         return judged
@@ -145,6 +146,12 @@ def _catalog(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> St
     if plan.reference is not None and catalog.reference is not None:
         unmet |= unmet_needs(plan.reference, missing_needs(catalog.reference))
     unmet |= {question.test.name: _asked_text(question) for question in catalog.open_questions}
+    unmet |= {
+        test.name: f"the trivial model {kind!r}"
+        for test in plan.tests
+        for kind in trivial_of(test)
+        if kind not in plan.trivial_numbers(test)
+    }
     if unmet:
         listed = "; ".join(f"test {name!r} needs {what}" for name, what in unmet.items())
         raise InputError(
@@ -174,6 +181,7 @@ def unmet_needs(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:
                 for s in subjects
                 if s.number in about and s.variant is not None and s.reference is not None
             }
+            about |= set(plan.trivial_numbers(test).values())
             families = {need.family for need in here if need.model in about}
             for family in sorted(families & own):
                 what = f"{family} on the slices by {slice_set.name!r}"

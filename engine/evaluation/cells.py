@@ -87,7 +87,19 @@ class Judge:
             for number, its_states in some.items():
                 rival = self.subjects[number].rival
                 its_states.rival = None if rival is None else some.get(rival)
+            self._lay_trivial_beside(some)
             yield from self.judge_tests(tests, slices[first:last], some)
+
+    def _lay_trivial_beside(self, states: Mapping[int, Slices]) -> None:
+        """Lays beside the states of each model those of the trivial models, of the same slices."""
+        trivial = {
+            model.trivial_kind: states[number]
+            for number, model in enumerate(self.plan.trivial, len(self.plan.models))
+            if number in states
+        }
+        for number, own in states.items():
+            if trivial and self.subjects[number].is_clean:
+                own.trivial = trivial
 
     def judge_tests(
         self, tests: Sequence[ModelTest], slices: Sequence[Slice], states: Mapping[int, Slices]
@@ -169,6 +181,9 @@ class Judge:
             if (number, key) in self.failures:
                 reason = self.failures[number, key]
                 return SliceEstimates.repeat_failure(count, f"the metric failed: {reason}")
+        trivial_failure = self._trivial_failure(test)
+        if trivial_failure is not None:
+            return SliceEstimates.repeat_failure(count, trivial_failure)
         try:
             return kind.estimate(test, on, self._context(test, number))
         except Exception as error:  # a user's own metric costs its own cells only
@@ -178,6 +193,14 @@ class Judge:
                 )
         # Of many slices some may have a value: each is tried by itself.
         return SliceEstimates.concat([self._estimate(test, number, one) for one in on.slices])
+
+    def _trivial_failure(self, test: ModelTest) -> str | None:
+        """Why the trivial models of a test have no states that are whole; None where they have."""
+        for kind, number in self.plan.trivial_numbers(test).items() if self.failures else ():
+            for key in ("", *kind_of(test).state_keys(test, self.plan.problem)):
+                if (number, key) in self.failures:
+                    return f"the trivial model {kind!r} failed: {self.failures[number, key]}"
+        return None
 
     def _estimate_answers(self, test: ModelTest, number: int, on: Slices) -> SliceEstimates:
         """What a kind makes of the answers to its question; an answer of no rows is none."""

@@ -30,6 +30,7 @@ from engine.kinds.base import (
     parameters_text,
     probe_of,
     query_of,
+    trivial_of,
     variants_of,
 )
 from engine.kinds.estimates import (
@@ -114,6 +115,7 @@ __all__ = [
     "probe_of",
     "query_of",
     "text_sql",
+    "trivial_of",
     "value_limits",
     "variants_of",
 ]

@@ -188,6 +188,18 @@ class Kind(ABC):
         """The values that a pinned test has."""
         return {}
 
+    def trivial_models(self, test: ModelTest) -> Sequence[str]:
+        """The kinds of trivial models that a test holds models against.
+
+        They are fitted on the reference before the scan, and predict the rows of the dataset: the
+        states of each are made as those of the models, and are in `on.trivial`.
+        """
+        return ()
+
+    def pin_trivial(self, test: ModelTest, fitted: Mapping[str, str]) -> ModelTest:
+        """The test with what trivial models are fitted on, in words, by their kinds."""
+        return test
+
     # What it needs of the scan.
 
     def variants(self, test: ModelTest) -> Sequence[Variant | None]:
@@ -246,8 +258,8 @@ class Kind(ABC):
         """The figures of a test on slices, with how sure they are; by default of its metric.
 
         `on.baseline` are the same slices of what it is compared with, `on.reference` those of the
-        reference dataset. Where the test has a query or a probe, `on.answers` are its numbers by
-        name, for each slice.
+        reference dataset, `on.trivial` those of trivial models by their kinds. Where the test has a
+        query or a probe, `on.answers` are its numbers by name, for each slice.
         """
         alone = self.measures_data or not context.compares
         metric, level = self.metric(test), context.level
@@ -350,6 +362,12 @@ def _no_question(test: ModelTest, method: str, given: object, expected: str) -> 
 def variants_of(test: ModelTest) -> tuple[Variant | None, ...]:
     """Behind which variants a test is made: a plan asks it for each slice set and subject."""
     return tuple(kind_of(test).variants(test))
+
+
+@lru_cache(maxsize=4096)
+def trivial_of(test: ModelTest) -> tuple[str, ...]:
+    """The kinds of trivial models that a test holds models against."""
+    return tuple(kind_of(test).trivial_models(test))
 
 
 def loss_columns(test: ModelTest, problem: Problem) -> tuple[str, ...]:

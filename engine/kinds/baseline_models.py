@@ -1,9 +1,9 @@
-"""`baseline_models`: is a model better than one that knows nothing of a row?
+"""`baseline_models`: is a model better than one that took no work?
 
-`majority` says the training data's most frequent class, with the shares of the classes as scores.
-It says the same of all rows, so its states on the very rows that a model has predicted are made of
-their labels alone: the two are compared on the same rows, bucket by bucket, like any two versions.
-The evaluation's `reference` is the training data.
+The trivial models are fitted by us on the evaluation's `reference`, the training data, before the
+scan: the majority or the mean of the labels, a tree that asks one question, a linear model. They
+predict the rows that the models predict, and are compared with each on the same rows, bucket by
+bucket, like any two versions; they have no cells of their own.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from engine.metrics import (
     CLASSIFICATION,
     GROUPED,
     METRICS,
+    REGRESSION,
     Comparison,
     Metric,
     Problem,
@@ -37,7 +38,6 @@ from engine.metrics import (
     Slices,
     comparisons_of,
 )
-from engine.states import Confusion, Family, Floats, Scored
 from engine.statistics import Several
 
 CONDITIONS.add(
@@ -51,11 +51,26 @@ CONDITIONS.add(
 )
 
 GAIN = "gain"
-Trivial = Annotated[list[Literal["majority"]], Field(min_length=1), AfterValidator(distinct)]
+Trivial = Annotated[
+    list[Literal["majority", "mean", "stump", "linear"]],
+    Field(min_length=1),
+    AfterValidator(distinct),
+]
+_DESCRIPTION = (
+    "The trivial models: majority of a classification or mean of a regression, stump, linear."
+)
+# What says the same of every row, and of which tasks it can be said.
+_CONSTANTS = {"majority": CLASSIFICATION, "mean": REGRESSION}
+_WHAT = {
+    "majority": "the majority of the reference's labels",
+    "mean": "the mean of the reference's labels",
+    "stump": "a decision tree of depth 1",
+    "linear": "a logistic or linear regression",
+}
 
 
 class BaselineModelsKind(Kind):
-    """By how much a metric is better than that of a model which knows nothing of a row."""
+    """By how much a metric is better than that of a model which took no work."""
 
     key = "baseline_models"
     description = "By how much a metric is better than a trivial model's, on the same rows."
@@ -63,39 +78,37 @@ class BaselineModelsKind(Kind):
     reads_reference = True
 
     def keys(self) -> Mapping[str, Any]:
-        return {
-            self.key: (Trivial, Field(description="The trivial models: majority.")),
-            "metric": METRIC_FIELD,
-        }
+        return {self.key: (Trivial, Field(description=_DESCRIPTION)), "metric": METRIC_FIELD}
 
     def read(self, file: Any, canonical: Callable[[str], str]) -> dict[str, Any]:
         return _fields(canonical(file.metric), file.baseline_models)
 
     def write(self, test: ModelTest) -> dict[str, Any]:
-        parameters = json.loads(test.parameters)
-        return {self.key: parameters["models"], "metric": parameters["metric"]}
+        return {self.key: list(_models(test)), "metric": _base_name(test)}
 
     def title(self, test: ModelTest) -> str:
-        parameters = json.loads(test.parameters)
-        return f"{self.key} {','.join(parameters['models'])} {parameters['metric']}"
+        return f"{self.key} {','.join(_models(test))} {_base_name(test)}"
 
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
-        parameters = json.loads(test.parameters)
-        by_metric = expand_classes(replace(test, metric=parameters["metric"]), setting)
+        """A test for each trivial model, and of a metric of each class one for each of those."""
         return [
-            replace(test, name=own.name, **_fields(own.metric, parameters["models"]))
-            for own in by_metric
+            replace(test, name=own.name, **_fields(own.metric, [model]))
+            for name, model in _names(test)
+            for own in expand_classes(replace(test, name=name, metric=_base_name(test)), setting)
         ]
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
-        base = _base(test)
-        task = setting.problem.task
-        if task not in CLASSIFICATION:
+        base, task = _base(test), setting.problem.task
+        if task not in CLASSIFICATION | REGRESSION:
             yield (
-                f"{self.key} of a {task.value} task has no majority; expected a binary or "
-                "multiclass task"
+                f"{self.key} are of classes or numbers that are predicted, found the task {task}; "
+                "expected binary, multiclass or regression"
             )
             return
+        for model in _models(test):
+            if task not in _CONSTANTS.get(model, frozenset([task])):
+                other = "mean" if model == "majority" else "majority"
+                yield f"a {task} task has no {model}; expected {other}, stump or linear"
         yield from setting_misfits(base, setting)
         if base.name in GROUPED or base.against:
             what = "groups" if base.name in GROUPED else "two versions"
@@ -104,24 +117,20 @@ class BaselineModelsKind(Kind):
             yield f"{base.name!r} is neither better higher nor lower; expected a metric that is"
         elif not base.intervals:
             yield f"{base.name!r} has no interval, which a gain is held with; expected one that has"
-        elif base.needs_columns:
-            names = ", ".join(map(repr, base.needs_columns))
-            yield (
-                f"{base.name!r} reads the columns {names}, of which a trivial model's rows know "
-                "nothing; expected a metric of labels and predictions"
-            )
+
+    def trivial_models(self, test: ModelTest) -> Sequence[str]:
+        return _models(test)
+
+    def pin_trivial(self, test: ModelTest, fitted: Mapping[str, str]) -> ModelTest:
+        own = {model: fitted[model] for model in _models(test) if model in fitted}
+        parameters = json.loads(test.parameters)
+        return replace(test, parameters=parameters_text({**parameters, "fitted": own}))
 
     def metric(self, test: ModelTest) -> Metric:
         base = _base(test)
-
-        def needs(problem: Problem) -> list[Any]:
-            families = [*base.needs(problem), Confusion(problem.n_classes)]
-            return list({family.key: family for family in families}.values())
-
         return replace(
             base,
             name=test.metric,
-            needs=needs,
             function=_refuse,
             higher_is_better=True,
             bounds=(base.bounds[0] - base.bounds[1], base.bounds[1] - base.bounds[0]),
@@ -129,11 +138,12 @@ class BaselineModelsKind(Kind):
         )
 
     def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
-        if on.reference is None:
-            reason = "nothing is known of the labels of the reference"
+        (model,) = _models(test)
+        if model not in on.trivial:
+            reason = f"nothing is kept of the trivial model {model!r}"
             return SliceEstimates.repeat_failure(len(on), reason)
         base, problem = _base(test), context.problem
-        own, trivial = _plain(base, problem, on), _majority(base, problem, on, on.reference)
+        own, trivial = (_plain(base, problem, side) for side in (on, on.trivial[model]))
         # A gain above 0 is better than the trivial model, whichever way the metric is better.
         first, second = (own, trivial) if base.higher_is_better else (trivial, own)
         first.baseline = second
@@ -143,20 +153,31 @@ class BaselineModelsKind(Kind):
         values = _values(base, problem, (own, trivial), comparison, context.level)
         return SliceEstimates.of_values(values, comparison.spread)
 
+    def cost(self, test: ModelTest, setting: Setting) -> str:
+        (model,) = _models(test)
+        fitted = json.loads(test.parameters).get("fitted", {}).get(model)
+        on = "" if fitted is None else f", fitted on {fitted}"
+        predicted = "nothing is predicted for it"
+        if model not in _CONSTANTS:
+            predicted = "it predicts each row 1 time"
+        return f"{_WHAT[model]}{on}; {predicted}"
+
     def section(self, cells: Sequence[Cell]) -> Section | None:
-        """The gains on all rows."""
+        """The gains on all rows, and what they are over."""
         rows = []
         for cell in cells:
-            gain = cell.measured
+            gain, (model,) = cell.measured, _models(cell.test)
             if cell.slice.kind != "overall" or gain.value is None:
                 continue
             interval = "–" if gain.ci_low is None else f"{gain.ci_low:.4g} to {gain.ci_high:.4g}"
-            rows.append([cell.test.name, cell.model.name, f"{gain.value:.4g}", interval])
+            fitted = json.loads(cell.test.parameters).get("fitted", {}).get(model, "–")
+            shown = [_WHAT[model], f"{gain.value:.4g}", interval, fitted]
+            rows.append([cell.test.name, cell.model.name, *shown])
         lead = (
-            "By how much a metric is better on all rows than that of a trivial model, which says "
-            "the training data's majority of every row."
+            "By how much a metric is better on all rows than that of a trivial model. Those are "
+            "fitted by evalmatrix on the reference; they are no candidates and have no verdicts."
         )
-        columns = ["test", "model", "gain", "interval"]
+        columns = ["test", "model", "trivial model", "gain", "interval", "fitted on"]
         pictures = intervals_by_test(cells, _axis_text)
         return Section("Trivial models", lead, columns, rows, pictures=pictures) if rows else None
 
@@ -172,8 +193,30 @@ def _fields(metric: str, models: Sequence[str]) -> dict[str, Any]:
     return {"metric": f"{metric}_{GAIN}", "parameters": parameters_text(parameters)}
 
 
+def _models(test: ModelTest) -> tuple[str, ...]:
+    return tuple(json.loads(test.parameters)["models"])
+
+
+def _base_name(test: ModelTest) -> str:
+    name: str = json.loads(test.parameters)["metric"]
+    return name
+
+
 def _base(test: ModelTest) -> Metric:
-    return METRICS.get(json.loads(test.parameters)["metric"])
+    return METRICS.get(_base_name(test))
+
+
+def _names(test: ModelTest) -> Iterator[tuple[str, str]]:
+    """What the test of each trivial model is called, with the model."""
+    models = _models(test)
+    listed = ",".join(models)
+    for model in models:
+        if len(models) == 1:
+            yield test.name, model
+        elif listed in test.name:
+            yield test.name.replace(listed, model), model
+        else:
+            yield f"{test.name} {model}", model
 
 
 def _refuse(problem: Problem, *views: Any) -> Any:
@@ -181,47 +224,12 @@ def _refuse(problem: Problem, *views: Any) -> Any:
 
 
 def _plain(base: Metric, problem: Problem, on: Slices) -> Slices:
-    """The slices of the model with the states that the metric reads, beside no other model."""
+    """The slices of a model with the states that the metric reads, beside no other model."""
     families = {family.key: on.families[family.key] for family in base.needs(problem)}
     rows = RowsOf(on.counts, on.buckets)
     plain = Slices(rows, families, sampling=on.sampling, first=on.first)
     plain.has_probabilities = on.has_probabilities
     return plain
-
-
-def _majority(base: Metric, problem: Problem, on: Slices, reference: Slices) -> Slices:
-    """The same slices of the model that says of every row what is most frequent in the reference.
-
-    Rows of one label are all alike to it: one row of their weight stands for them in each bucket.
-    """
-    key, count = Confusion(problem.n_classes).key, len(on)
-    weights = _class_weights(on, key)
-    known = _class_weights(reference, key).sum(axis=1)
-    whole = known.sum(axis=-1, keepdims=True)
-    shares = np.divide(known, whole, out=np.full(known.shape, np.nan), where=whole > 0)
-    groups, bucket, truth = np.nonzero(weights > 0)
-    told = ~np.isnan(shares[groups, 0])
-    groups, bucket, truth = groups[told], bucket[told], truth[told]
-    batch = Scored(
-        truth.astype(np.int64),
-        weights[groups, bucket, truth],
-        bucket.astype(np.int64),
-        shares[groups],
-        np.argmax(np.nan_to_num(shares), axis=-1)[groups].astype(np.int64),
-    )
-    families = {
-        family.key: family.of(batch, groups.astype(np.int64), count)
-        for family in base.needs(problem)
-        if isinstance(family, Family)
-    }
-    return Slices(RowsOf(on.counts, on.buckets), families, sampling=on.sampling)
-
-
-def _class_weights(slices: Slices, key: str) -> Floats:
-    """The weight of the rows of each class: [slice, bucket, class]."""
-    actual = slices.view(key).actual
-    # With all rows, less those without the bucket.
-    return np.asarray(np.maximum(actual[:, :1] - actual[:, 1:], 0.0))
 
 
 def _values(
@@ -238,11 +246,13 @@ def _values(
     for at, gain in enumerate(np.broadcast_to(comparison.delta, len(sides[0])).tolist()):
         lacking = [n for n in (0, 1) if figures[n].reasons[at] is not None]
         if lacking:
-            detail = figures[lacking[0]].details[at] or ("of the majority" if lacking[0] else None)
+            of_trivial = "of the trivial model" if lacking[0] else None
+            detail = figures[lacking[0]].details[at] or of_trivial
             values.append(MetricValue(None, figures[lacking[0]].reasons[at], detail=detail))
             continue
         ends = (low[at], high[at]) if math.isfinite(low[at]) else (None, None)
-        values.append(MetricValue(gain, None, float(figures[0].bounds[at]), *ends))
+        bound = float(figures[0].bounds[at] + figures[1].bounds[at])
+        values.append(MetricValue(gain, None, bound, *ends))
     return values
 
 

@@ -75,10 +75,10 @@ class Slices:
 
     `families` has the states by the key of their family, whose group `first` is the first slice;
     `baseline` has the same slices, and so has `reference`, where there is one: those of another
-    dataset. `rival` are those of the baseline behind the variant that these are behind, beside its
-    own as it is. `has_probabilities` is False of scores that rank rows and are nothing else.
-    `answers` are the numbers that a query or a probe found, for each slice, by name; `failure` is
-    why it found none.
+    dataset. `trivial` are those of the models that are fitted on that, by their kinds. `rival` are
+    those of the baseline behind the variant that these are behind, beside its own as it is.
+    `has_probabilities` is False of scores that rank rows and are nothing else. `answers` are the
+    numbers that a query or a probe found, for each slice, by name; `failure` is why it found none.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Slices:
         self.baseline = baseline
         self.reference: Slices | None = None
         self.rival: Slices | None = None
+        self.trivial: Mapping[str, Slices] = {}
         self.has_probabilities = True
         self.answers: Sequence[Mapping[str, float | None]] = ()
         self.failure: str | None = None
@@ -162,6 +163,7 @@ class Slices:
             clean = self.rival.baseline
             clean = None if clean is None else clean.some(first, last)
             some.rival = self.rival.some(first, last, clean)
+        some.trivial = {kind: other.some(first, last) for kind, other in self.trivial.items()}
         some.has_probabilities = self.has_probabilities
         some.answers, some.failure = self.answers[first:last], self.failure
         return some

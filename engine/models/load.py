@@ -19,6 +19,7 @@ from engine.models.flavors import keras, pyfunc, sklearn, torch
 from engine.models.flavors.base import Flavor, Runner, as_flavor
 from engine.models.outputs import Prediction, no_rows, read_outputs
 from engine.models.stored import stored_runner
+from engine.models.trivial.model import trivial_runner
 
 FLAVORS: dict[str, Flavor] = {
     "sklearn": as_flavor(sklearn),
@@ -108,6 +109,8 @@ def load(model: ModelVersion) -> Predictor:
     """
     if model.is_stored:
         return Predictor(model, stored_runner(model))
+    if model.is_trivial:
+        return Predictor(model, trivial_runner(model))
     opened = _CACHE.get(model.digest, lambda: read_artifact(find_folder(model)))
     if model not in opened.predictors:
         runner = FLAVORS[model.flavor].make_runner(opened.native, model)

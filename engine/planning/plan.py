@@ -25,7 +25,7 @@ from engine.core.vocabulary import (
     plain,
 )
 from engine.errors import DataError
-from engine.kinds import Setting, kind_of, probe_of, query_of, variants_of
+from engine.kinds import Setting, kind_of, probe_of, query_of, trivial_of, variants_of
 from engine.kinds.metric import ANY_THRESHOLD
 from engine.metrics import Problem, Sampling
 from engine.planning.subjects import Subject
@@ -47,7 +47,8 @@ class EvaluationPlan:
     `timeout` and `memory` are the seconds and bytes that a model may take for a batch. `reference`
     is the plan of another dataset, for what tests ask of that. `numbered` are the variants (None
     for the data) in the order of their numbers, where it is not that of the tests: a run that is
-    judged by other tests keeps the numbers of its states.
+    judged by other tests keeps the numbers of its states. `trivial` are the models that are fitted
+    on the reference, for the others to be better than.
     """
 
     name: str
@@ -73,6 +74,7 @@ class EvaluationPlan:
     memory: int | None = None
     reference: EvaluationPlan | None = field(default=None, metadata=LATER)
     numbered: tuple[Variant | None, ...] = field(default=(), metadata=LATER)
+    trivial: tuple[ModelVersion, ...] = field(default=(), metadata=LATER)
 
     def beside(self, dataset: DatasetVersion) -> EvaluationPlan:
         """The same plan with what its tests ask of a reference dataset, if they ask anything.
@@ -83,12 +85,15 @@ class EvaluationPlan:
         asking = [test for test in self.tests if kind_of(test).reads_reference]
         if not asking:
             return replace(self, reference=None)
-        # A query reads the rows themselves, a probe is of a model: neither asks for states of them.
+        # A query reads the rows themselves, a probe is of a model, a trivial model is fitted by
+        # then: none of them asks for states of the rows.
         setting = self.setting
         tests = tuple(
             test
             for test in asking
-            if query_of(test, setting) is None and probe_of(test, setting) is None
+            if query_of(test, setting) is None
+            and probe_of(test, setting) is None
+            and not trivial_of(test)
         )
         # No suite can write such a name.
         reference = replace(
@@ -100,6 +105,7 @@ class EvaluationPlan:
             keep=False,
             reference=None,
             numbered=(),
+            trivial=(),
         )
         return replace(self, reference=reference)
 
@@ -148,6 +154,7 @@ class EvaluationPlan:
             for n, model in enumerate(self.models)
         ]
         places: dict[Variant, int] = {}
+        subjects += [Subject(len(self.models) + n, model) for n, model in enumerate(self.trivial)]
         for variant in self.subject_order:
             if variant is None:
                 subjects.append(Subject(len(subjects)))
@@ -173,9 +180,17 @@ class EvaluationPlan:
 
     def is_about(self, test: ModelTest, subject: Subject) -> bool:
         """Whether a test has cells of a subject."""
+        if subject.is_trivial:
+            return False
         if subject.model is None:
             return kind_of(test).measures_data
         return subject.variant in variants_of(test)
+
+    def trivial_numbers(self, test: ModelTest) -> dict[str, int]:
+        """The numbers of the trivial models that a test's are held against, by their kinds."""
+        kinds = [model.trivial_kind for model in self.trivial]
+        known = [kind for kind in trivial_of(test) if kind in kinds]
+        return {kind: len(self.models) + kinds.index(kind) for kind in known}
 
     @property
     def bucket_columns(self) -> tuple[str, ...]:
@@ -257,6 +272,9 @@ class EvaluationPlan:
         kind = kind_of(test)
         if subject.model is None:
             return kind.column_families(test) if kind.measures_data else ()
+        if subject.is_trivial:
+            held_against = subject.number in self.trivial_numbers(test).values()
+            return kind.families(test, self.problem) if held_against else ()
         # A model as it is has what its variants are compared with.
         variants = variants_of(test)
         needed = subject.variant in variants or (subject.is_clean and len(variants) > 0)
@@ -313,6 +331,7 @@ class EvaluationPlan:
             ),
             "plugins": self.plugins,
             **({} if self.reference is None else {"reference": self.reference.digest}),
+            **({"trivial": [m.reading for m in self.trivial]} if self.trivial else {}),
         }
         return _digest(about)
 

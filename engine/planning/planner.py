@@ -5,7 +5,7 @@ What is wrong with the inputs is found here, before any model predicts a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -32,7 +32,7 @@ from engine.data.profile import Profile, aggregate, check_predicates, make_profi
 from engine.data.profile_updates import updated_stats
 from engine.data.source import Source, pin_source
 from engine.errors import DataError, EvalMatrixError, InputError
-from engine.kinds import kind_of, loss_columns, pin_test, query_of
+from engine.kinds import kind_of, loss_columns, pin_test, query_of, trivial_of
 from engine.planning import (
     Columns,
     EvaluationPlan,
@@ -48,6 +48,7 @@ from engine.planning.file_columns import check_marks, zeros_note
 from engine.planning.inputs import fill_inputs
 from engine.planning.model_finder import ModelFinder
 from engine.planning.predictions import PredictionTables
+from engine.planning.trivial import trivial_inputs, with_trivial
 from engine.spark import table_errors
 from engine.spark.lazy_session import LazySession
 from engine.suite import Evaluation, Suite
@@ -173,7 +174,9 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
     _tell_of_readings(plan, say)
     if look.reference is not None:
         say(f"{evaluation.name}: looking at the reference")
-        plan = _with_reference(store, look.reference, plan)
+        inputs = trivial_inputs(plan, evaluation.dataset.features)
+        plan = _with_reference(store, look.reference, plan, inputs.columns)
+        plan = with_trivial(store, plan, inputs, look.reference.source.frame, say)
     return Prepared(plan, seen.slices)
 
 
@@ -192,11 +195,17 @@ def _tell_of_readings(plan: EvaluationPlan, say: Say) -> None:
             )
 
 
-def _with_reference(store: Store, look: _Look, plan: EvaluationPlan) -> EvaluationPlan:
-    """The plan with that of the reference dataset, which has what models and tests read."""
+def _with_reference(
+    store: Store, look: _Look, plan: EvaluationPlan, fitted_on: Sequence[str]
+) -> EvaluationPlan:
+    """The plan with that of the reference dataset, which has what models and tests read.
+
+    `fitted_on` are the columns that trivial models read.
+    """
     name, source, seen = look.evaluation.dataset.name, look.source, look.profile
-    types, wanted = dict(plan.dataset.schema), {}
+    types, wanted = dict(plan.dataset.schema), dict.fromkeys(fitted_on)
     reading = [test for test in plan.tests if kind_of(test).reads_reference]
+    reading = [test for test in reading if not trivial_of(test)]
     queries = [query_of(test, plan.setting) for test in reading]
     if not all(queries):
         # A scan of it reads what models and tests read.

@@ -32,7 +32,7 @@ def column_names(plan: EvaluationPlan) -> list[str]:
     """The columns that the scan reads, the bucket and the predicates among them."""
     columns = plan.columns
     names = {columns.label: None}
-    for model in plan.models:
+    for model in (*plan.models, *plan.trivial):
         names.update(dict.fromkeys(model.features))
     for name in (columns.weight, columns.query):
         if name is not None:

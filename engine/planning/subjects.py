@@ -1,7 +1,7 @@
 """What tests are about: model versions, their variants, and the data themselves.
 
-All have states under a number: the models theirs in the order of the suite, then the variants of
-each, then the data.
+All have states under a number: the models theirs in the order of the suite, then the trivial
+models, then the variants of each model, then the data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from engine.core.vocabulary import ModelVersion, Variant
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model version, one behind a variant, or without a model the data.
+    """A model version, one behind a variant, a trivial model, or without a model the data.
 
     `number` is its place among all. `reference` is the number of what it is compared with row by
     row: of a model the baseline, of a variant the same model as it is; None where there is nothing.
@@ -35,5 +35,10 @@ class Subject:
 
     @property
     def is_clean(self) -> bool:
-        """Whether it is a model as it is."""
-        return self.model is not None and self.variant is None
+        """Whether it is a model as it is, of those that are evaluated."""
+        return self.model is not None and self.variant is None and not self.is_trivial
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether it is a trivial model, which others are held against: it has no cells."""
+        return self.model is not None and self.model.is_trivial

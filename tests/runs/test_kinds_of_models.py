@@ -26,8 +26,11 @@ STEP = {"increase": "f0", "by": 0.5, "score": "up"}
 TESTS = [
     {"direction": STEP, "max_violations": 0.5, "name": "rises"},
     {"overfit": "accuracy", "max_gap": 0.5},
-    {"baseline_models": ["majority"], "metric": "accuracy", "min_gain": -0.9},
-]
+    {
+        "baseline_models": ["majority", "stump", "linear"], "metric": "accuracy", "min_gain": -0.9,
+        "name": "beats",
+    },
+]  # fmt: skip
 
 
 @dataclass
@@ -92,6 +95,27 @@ def cells_of(result: RunResult) -> pd.DataFrame:
     return frame
 
 
+def trivial_answers(train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What scikit-learn's own trivial models, fitted by hand, say of rows."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.tree import DecisionTreeClassifier
+
+    kinds: dict[str, Any] = {
+        "majority": DummyClassifier(strategy="prior"),
+        "stump": DecisionTreeClassifier(max_depth=1, random_state=0),
+        "linear": LogisticRegression(),
+    }
+    names = ["f0", "f1"]
+    label = train["fraud"].astype(int)
+    return {
+        kind: make_pipeline(StandardScaler(), model).fit(train[names], label).predict(rows[names])
+        for kind, model in kinds.items()
+    }
+
+
 def same(one: RunResult, other: RunResult) -> None:
     ours, theirs = cells_of(one), cells_of(other)
     assert ours.index.equals(theirs.index)
@@ -113,7 +137,8 @@ def test_they_are_measured_kept_and_brought_up_to_date(desk: Desk) -> None:
         ("rises", "violations"), ("rises size", "violation_size"),
         ("rises left out", "steps_left_out"), ("overfit accuracy", "accuracy_gap"),
         ("overfit accuracy on the reference", "accuracy_reference"),
-        ("baseline_models majority accuracy", "accuracy_gain"),
+        ("beats majority", "accuracy_gain"), ("beats stump", "accuracy_gain"),
+        ("beats linear", "accuracy_gain"),
     }  # fmt: skip
     parts = world_rows[:700], world_rows[400:700], world_rows[:400]
     whole, came, before = (len(rows.dropna(subset=["fraud"])) for rows in parts)
@@ -126,24 +151,34 @@ def test_they_are_measured_kept_and_brought_up_to_date(desk: Desk) -> None:
     gap = cells.loc[("other", "overall", "overfit accuracy", "clean")]
     beside = cells.loc[("other", "overall", "overfit accuracy on the reference", "clean")]
     assert 0 <= beside["value"] <= 1 and gap["ci_low"] < gap["value"] < gap["ci_high"]
-    gain = cells.loc[("other", "overall", "baseline_models majority accuracy", "clean")]
-    label = world_rows[:700]["fraud"].dropna().astype(int)
-    majority = world_rows[:400]["fraud"].dropna().astype(int).mode()[0]
+    rows, train = (world_rows[:count].dropna(subset=["fraud"]) for count in (700, 400))
     accuracy = beside["value"] - gap["value"]
-    assert gain["value"] == pytest.approx(accuracy - (label == majority).mean())
+    for kind, said in trivial_answers(train, rows).items():
+        gain = cells.loc[("other", "overall", f"beats {kind}", "clean")]
+        right = (said == rows["fraud"].astype(int)).mean()
+        assert gain["value"] == pytest.approx(accuracy - right, abs=1e-9), kind
     folder = desk.folder / "store" / "reports" / "first"
     page = (folder / "index.html").read_text(encoding="utf-8")
-    for text in ("Direction", "Overfit", "Trivial models", "mean size", "on the reference"):
+    for text in ("Direction", "Overfit", "Trivial models", "mean size", "on the reference",
+                 "a decision tree of depth 1", "fitted on"):  # fmt: skip
         assert text in page, text
 
     (planned,) = plan(desk.world.write("desk", desk.suite()), spark=desk.spark)
     assert planned.steps.nothing_to_do
-    assert planned.costs == [("rises", "1 variant: each model predicts each row 1 time more")]
+    assert planned.costs[0] == ("rises", "1 variant: each model predicts each row 1 time more")
+    table = "of 'table' at version 0"
+    assert dict(planned.costs[1:])["beats stump"].startswith(
+        f"a decision tree of depth 1, fitted on {len(train)} rows {table}, columns 'f0', 'f1'"
+    )
+    kept = list((desk.folder / "store" / "cache" / "trivial").iterdir())
+    texts = [file.read_bytes() for file in kept]
+    assert len(kept) == 3
     # Rows in the middle of the column leave the range, so only they are predicted.
     middle = desk.world.rows[700:760]
     inside = middle[middle["f0"].abs() < 1]
     desk.append(inside)
     night = desk.run(desk.suite(), "desk", run_id="night")
+    assert [file.read_bytes() for file in kept] == texts
     assert desk.predicted() == 2 * 2 * len(inside.dropna(subset=["fraud"]))
     same(night, desk.run(desk.suite(reuse=False, checkpoint_rows=100), "desk", run_id="pieces"))
     store = str(desk.folder / "store")
@@ -151,9 +186,16 @@ def test_they_are_measured_kept_and_brought_up_to_date(desk: Desk) -> None:
     stricter["evaluations"][0]["tests"] = [{**TESTS[0], "max_violations": 0.0}, *TESTS[1:]]
     judged = judge("night", suite=desk.world.write("stricter", stricter), store=store)
     assert cells_of(judged)["value"].equals(cells_of(night)["value"])
+    stricter["evaluations"][0]["tests"] = [{**TESTS[2], "baseline_models": ["stump"]}]
+    judged = judge("night", suite=desk.world.write("stump", stricter), store=store)
+    other = cells_of(judged).loc[("other", "overall", "beats", "clean")]
+    gain = cells_of(night).loc[("other", "overall", "beats stump", "clean")]
+    assert all(other[figure] == gain[figure] for figure in ("value", "ci_low", "ci_high"))
 
 
 def test_bad_input_is_refused_before_the_scan(desk: Desk) -> None:
+    from engine import judge
+
     desk.predicted()
     suite = desk.suite()
     (evaluation,) = suite["evaluations"]
@@ -172,8 +214,29 @@ def test_bad_input_is_refused_before_the_scan(desk: Desk) -> None:
         evaluation["reference"] = {"delta": poor}
         with pytest.raises((DataError, InputError), match=f"lacks .*column.*{column}"):
             desk.run(suite, "poor")
+    evaluation["tests"] = [TESTS[2]]
+    for name, where, message in [
+        ("calm", "fraud = 0", "the reference 'calm' has rows of one class only, 0; expected"),
+        ("dumb", "fraud is null", "the reference 'dumb' has no rows with a label in 'fraud' that"),
+        ("flat", "f0 > 9", "the reference 'flat' has no rows"),
+    ]:
+        frame = desk.spark.read.format("delta").load(desk.table).where(where)
+        frame.write.format("delta").save(str(desk.folder / name))
+        evaluation["reference"] = {"delta": str(desk.folder / name)}
+        with pytest.raises(DataError) as refused:
+            desk.run(suite, "poor")
+        assert f"evaluation 'desk': {message}" in str(refused.value)
+    evaluation["dataset"]["sensitive"] = ["f0", "f1"]
+    with pytest.raises(InputError, match=r"none can be used: 'f0' .sensitive., 'f1' .sensitive."):
+        desk.run(suite, "poor")
     assert desk.predicted() == 0
-    assert np.isfinite(cells_of(desk.run(desk.suite(), "again"))["n"]).all()
+    poor_suite = desk.suite()
+    poor_suite["evaluations"][0]["tests"] = [{**TESTS[2], "baseline_models": ["majority"]}]
+    assert np.isfinite(cells_of(desk.run(poor_suite, "again", run_id="again"))["n"]).all()
+    poor_suite["evaluations"][0]["tests"] = [TESTS[2]]
+    more = desk.world.write("more", poor_suite)
+    with pytest.raises(InputError, match="'beats linear' needs the trivial model 'linear'"):
+        judge("again", suite=more, store=str(desk.folder / "store"))
 
 
 def test_leaked_rows_are_counted_once_for_a_version(desk: Desk) -> None:

@@ -24,6 +24,7 @@ from engine.core.vocabulary.enums import (
 from engine.core.vocabulary.models import (
     NO_MODEL,
     STORED,
+    TRIVIAL,
     ColumnSpec,
     Label,
     ModelVersion,
@@ -48,6 +49,7 @@ __all__ = [
     "LATER",
     "NO_MODEL",
     "STORED",
+    "TRIVIAL",
     "Cell",
     "ColumnSpec",
     "Columns",

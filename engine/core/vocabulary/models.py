@@ -12,6 +12,9 @@ Label = bool | int | float | str
 STORED = "columns"
 """The flavour of a model whose predictions are there already, in the dataset or in a table."""
 
+TRIVIAL = "trivial"
+"""The flavour of a model that is fitted on the reference, for others to be better than."""
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnSpec:
@@ -73,6 +76,7 @@ class ModelVersion:
         squashed: whether its scores are those of a decision function that nobody has said to be
             logits: they rank rows, and are no probabilities.
         table: the table that has its predictions; the dataset has them where there is none.
+        content: all of a trivial model, as JSON: it lies in no folder.
     """
 
     name: str
@@ -98,6 +102,22 @@ class ModelVersion:
     squashed: bool = field(default=False, metadata=LATER)
     unsure: bool = field(default=False, metadata=LATER)
     table: PredictionsTable | None = field(default=None, metadata=LATER)
+    content: str = field(default="", metadata=LATER)
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether it is fitted on the reference, and no candidate."""
+        return self.flavor == TRIVIAL
+
+    @property
+    def trivial_kind(self) -> str:
+        """Which trivial model it is, such as `stump`; "" of others."""
+        return self.uri.partition(":")[2] if self.is_trivial else ""
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is a trivial model that says the same of every row."""
+        return self.is_trivial and not self.features
 
     @property
     def is_stored(self) -> bool:
@@ -112,7 +132,7 @@ class ModelVersion:
     @property
     def calls(self) -> int:
         """How often a row is predicted: once, twice for scores and labels, never where it was."""
-        return 0 if self.is_stored else 2 if self.asked_twice else 1
+        return 0 if self.is_stored or self.is_constant else 2 if self.asked_twice else 1
 
     @property
     def reading(self) -> list[object]:
