@@ -49,6 +49,7 @@ SECONDS = {
     "runs/test_kinds.py": 60,
     "runs/test_kinds_of_models.py": 70,
     "kinds/test_direction.py": 25,
+    "kinds/test_rates.py": 15,
     "runs/test_datasets.py": 40,
     "test_packaging.py": 40,
     "states/test_laws.py": 40,
