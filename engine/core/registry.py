@@ -37,13 +37,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close!r}?" if close else ""
 
 
-@lru_cache(maxsize=1)
-def _installed_entries(path: PathState) -> EntryPoints:
-    """The entry points of all installed packages, which takes a look at each of them.
+@lru_cache(maxsize=16)
+def _installed_entries(group: str, path: PathState) -> EntryPoints:
+    """The entry points of a group, which takes a look at all installed packages.
 
     `path` is where they were looked for: a worker asks for each partition of a scan.
     """
-    return entry_points()
+    return entry_points(group=group)
 
 
 def _path_state() -> PathState:
@@ -133,7 +133,7 @@ class Registry(Generic[T]):
         Raises:
             InputError: when one of them cannot be imported.
         """
-        for entry in _installed_entries(_path_state()).select(group=self.group):
+        for entry in _installed_entries(self.group, _path_state()):
             self._once(f"entry point {entry.name}", entry.load)
         for module in modules:
             self._once(f"module {module}", partial(importlib.import_module, module))
