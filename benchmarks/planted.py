@@ -1,8 +1,8 @@
 """Models and tables with a planted defect beside sound ones: what `rates.py` tries each kind on.
 
-`CASES` has one or more for each kind of test. A model is a small one of scikit-learn, a defect is
-one that happens: rows known by heart, a null that is filled with 0, words that must be spelled as
-they were, a batch that is normalised by its own mean.
+`CASES` has one or more for each kind of test, but for those that are tried `ELSEWHERE`. A model is
+a small one of scikit-learn, a defect is one that happens: rows known by heart, a null that is
+filled with 0, words that must be spelled as they were, a batch that is normalised by its own mean.
 """
 
 from __future__ import annotations
@@ -437,6 +437,9 @@ def on_forests(rows: int) -> Callable[[Lab, bool, int], Bench]:
 
     return bench
 
+
+# Kinds that ask all in SQL, of Spark: the pages that say what they find.
+ELSEWHERE = {"leakage": "leakage.md"}
 
 # The cases.
 

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from one_process import Lab
-from planted import CASES, Case
+from planted import CASES, ELSEWHERE, Case  # noqa: F401
 from scipy import stats
 
 from engine.core.vocabulary import Cell, Verdict
