@@ -63,6 +63,11 @@ simulations: setup ## coverage, keys, false alarms and fairness, simulated: thei
 	@$(PY) benchmarks/false_alarms.py
 	@$(PY) benchmarks/fairness_noise.py
 
+.PHONY: rates
+rates: setup ## planted defects and sound models for each kind of test: the tables of rates in docs
+	@$(PY) benchmarks/rates.py --write
+	@$(PY) benchmarks/rates.py --speed --write
+
 .PHONY: docs
 docs: setup ## check the documents: links, anchors, the suites they show
 	@$(PY) docs/check.py

@@ -52,6 +52,7 @@ SECONDS = {
     "sinks/report/test_kind_pictures.py": 20,
     "kinds/test_baseline_models.py": 40,
     "planning/test_trivial.py": 25,
+    "kinds/test_rates.py": 15,
     "runs/test_datasets.py": 40,
     "test_packaging.py": 40,
     "states/test_laws.py": 40,

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from importlib.metadata import entry_points
+from functools import lru_cache, partial
+from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from engine.errors import InputError
 
 T = TypeVar("T")
+# Of each place: its name, which file it is, when it was changed.
+PathState = tuple[tuple[str, int, int], ...]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -30,6 +35,28 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name that is not known: `; did you mean 'age'?`, or nothing."""
     close = nearest(name, known)
     return f"; did you mean {close!r}?" if close else ""
+
+
+@lru_cache(maxsize=16)
+def _installed_entries(group: str, path: PathState) -> EntryPoints:
+    """The entry points of a group, which takes a look at all installed packages.
+
+    `path` is where they were looked for: a worker asks for each partition of a scan.
+    """
+    return entry_points(group=group)
+
+
+def _path_state() -> PathState:
+    """The places of modules, with what changes when a package is installed there."""
+    return tuple((place, *_place_state(place or os.curdir)) for place in sys.path)
+
+
+def _place_state(place: str) -> tuple[int, int]:
+    try:
+        status = Path(place).stat()
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_mtime_ns
 
 
 @dataclass(slots=True)
@@ -106,7 +133,7 @@ class Registry(Generic[T]):
         Raises:
             InputError: when one of them cannot be imported.
         """
-        for entry in entry_points(group=self.group):
+        for entry in _installed_entries(self.group, _path_state()):
             self._once(f"entry point {entry.name}", entry.load)
         for module in modules:
             self._once(f"module {module}", partial(importlib.import_module, module))

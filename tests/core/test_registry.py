@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -129,27 +128,49 @@ def test_a_module_that_cannot_be_imported(
         things.load(["broken_plugin"])
 
 
+def install(folder: Path, module: str, group: str) -> None:
+    """A distribution as an installer leaves it."""
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{group}]\nmine = {module}\n")
+
+
 def test_entry_points_of_the_group_are_loaded(
     things: Registry[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A distribution on the path, as an installer would have left it."""
-    (tmp_path / "own_things.py").write_text("LOADED = []\nLOADED.append(1)\n")
-    info = tmp_path / "own_things-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-things\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[evalmatrix.no_such_group]\nown = own_things\n")
     monkeypatch.syspath_prepend(tmp_path)
+    things.load()
+    # Installed while the process runs, as in a notebook.
+    (tmp_path / "own_things.py").write_text("LOADED = []\nLOADED.append(1)\n")
+    install(tmp_path, "own_things", things.group)
     monkeypatch.delitem(sys.modules, "own_things", raising=False)
     things.load()
     assert "own_things" in sys.modules
 
 
 def test_an_entry_point_that_fails_is_named(
-    things: Registry[str], monkeypatch: pytest.MonkeyPatch
+    things: Registry[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = EntryPoint("mine", "no_such_module_at_all", things.group)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
+    install(tmp_path, "no_such_module_at_all", things.group)
+    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
         InputError, match=r"entry point mine of the group 'evalmatrix\.no_such_group'"
     ):
         things.load()
+
+
+def test_packages_are_looked_at_once(
+    things: Registry[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers ask for each partition, and the look takes a tenth of a second."""
+    looks = []
+    original = registry.entry_points
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: looks.append(group) or original(group=group)
+    )
+    registry._installed_entries.cache_clear()
+    for _ in range(5):
+        things.load()
+        METRICS.load()
+    assert sorted(looks) == sorted([things.group, METRICS.group])

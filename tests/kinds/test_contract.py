@@ -320,6 +320,22 @@ def test_models_are_tried_in_their_process_and_each_check_is_a_cell(models: Mode
     assert allowed[0].state == "allowed"
 
 
+def test_a_model_that_ends_its_process_costs_the_check_and_tells_no_value(models: Models) -> None:
+    """It prints the rows that it dies of, of which a column is sensitive."""
+    plan = plan_for([models.odd("ends")], a_test("nulls", "deterministic", "extreme"))
+    plan = replace(plan, columns=replace(plan.columns, sensitive=("b",)))
+    cells = cells_of(plan)
+    dies = cells["odd-ends", "nulls"]
+    assert dies.verdict is Verdict.ERROR and dies.measured.value is None
+    assert dies.reason == "the model failed in the probe: ended its process with exit code 7"
+    for check in ("deterministic", "extreme"):
+        # What comes after it has a process of its own.
+        assert cells["odd-ends", check].verdict is Verdict.PASS, cells["odd-ends", check].reason
+    hidden = rows_of(TaskKind.BINARY, rows=40)["b"].to_pylist()
+    told = "".join(cell.reason for cell in cells.values())
+    assert not [value for value in hidden if f"{value:.4f}"[1:] in told]
+
+
 def test_of_a_regression_there_are_no_classes(models: Models) -> None:
     table = rows_of(TaskKind.BINARY).to_pandas().dropna(subset=["label"])
     line = models.of(
