@@ -11,6 +11,7 @@ from engine.kinds import (  # noqa: F401
     contract,
     data_quality,
     direction,
+    drift,
     invariance,
     metric,
     overfit,
@@ -39,7 +40,7 @@ from engine.kinds.estimates import (
     estimate_metric,
 )
 from engine.kinds.extensions import load_extensions
-from engine.kinds.pinning import pin_test
+from engine.kinds.pinning import known_bins, pin_bins, pin_test
 from engine.kinds.questions import (
     COUNT,
     MOST_SAMPLE_ROWS,
@@ -51,7 +52,7 @@ from engine.kinds.questions import (
     figure,
     text_sql,
 )
-from engine.kinds.setting import ColumnValues, Context, Ranges, Section, Setting
+from engine.kinds.setting import Bins, ColumnValues, Context, Ranges, Section, Setting
 
 __all__ = [
     "CLEAN",
@@ -60,6 +61,7 @@ __all__ = [
     "MOST_SAMPLE_ROWS",
     "NO_DIFFERENCE",
     "SLICE",
+    "Bins",
     "ColumnValues",
     "Context",
     "Difference",
@@ -79,9 +81,11 @@ __all__ = [
     "figure",
     "key_in",
     "kind_of",
+    "known_bins",
     "load_extensions",
     "loss_columns",
     "parameters_text",
+    "pin_bins",
     "pin_test",
     "probe_of",
     "query_of",

@@ -31,7 +31,7 @@ from engine.fields.file_model import FileModel
 from engine.fields.values import DecideField, Name, SeverityField, TextList
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.questions import Probe, Query
-from engine.kinds.setting import ColumnValues, Context, Ranges, Section, Setting
+from engine.kinds.setting import Bins, ColumnValues, Context, Ranges, Section, Setting
 from engine.metrics import Metric, Problem, Slices
 from engine.states import ColumnFamily, Family, PairFamily
 
@@ -186,6 +186,24 @@ class Kind(ABC):
 
     def known_values(self, test: ModelTest) -> Mapping[str, ColumnValues]:
         """The values that a pinned test has."""
+        return {}
+
+    def bins(self, test: ModelTest) -> Sequence[str]:
+        """The columns of whose reference the bins must be known before the scan."""
+        return ()
+
+    def pin_bins(self, test: ModelTest, bins: Mapping[str, Bins]) -> ModelTest | None:
+        """The test with the bins of these columns, of those that are known.
+
+        None leaves it out: its column has no bins, and nobody named it.
+
+        Raises:
+            InputError: for a column that somebody named and that has no bins.
+        """
+        return test
+
+    def known_bins(self, test: ModelTest) -> Mapping[str, Bins]:
+        """The bins that a pinned test has."""
         return {}
 
     # What it needs of the scan.

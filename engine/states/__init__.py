@@ -27,9 +27,11 @@ from engine.states.base import (
 )
 from engine.states.columns import (
     ColumnBatch,
+    ColumnCategories,
     ColumnFamily,
     ColumnHistogram,
     ColumnMean,
+    ColumnSums,
     column_nulls,
 )
 from engine.states.dense import (
@@ -83,9 +85,11 @@ __all__ = [
     "ChangedRows",
     "Column",
     "ColumnBatch",
+    "ColumnCategories",
     "ColumnFamily",
     "ColumnHistogram",
     "ColumnMean",
+    "ColumnSums",
     "ColumnValues",
     "Confusion",
     "ConfusionView",
