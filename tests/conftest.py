@@ -50,6 +50,7 @@ SECONDS = {
     "runs/test_kinds_of_models.py": 70,
     "kinds/test_direction.py": 25,
     "kinds/test_drift.py": 50,
+    "kinds/test_prediction_drift.py": 20,
     "runs/test_drift.py": 50,
     "statistics/test_distances.py": 20,
     "statistics/test_histogram_distances.py": 20,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ TESTS = [
     {"drift": "psi", "max": 0.1},
     {"drift": "ks", "columns": ["f0", "age"], "max": 0.2},
     {"drift": "wasserstein", "columns": "f0", "max": 0.3, "slices": ["overall"]},
+    {"prediction_drift": "ks", "max": 0.9},
 ]
 
 
@@ -94,16 +96,16 @@ def same(one: RunResult, other: RunResult) -> None:
 
 def test_columns_are_held_against_the_reference(desk: Desk, first: RunResult) -> None:
     cells = cells_of(first)
-    assert (cells["model"] == "").all()
-    moved = cells.xs("overall", level="slice")
+    predicted = cells[cells["model"] == "good"].xs("overall", level="slice")
+    assert predicted.index.tolist() == ["prediction_drift ks"]
+    assert predicted["value"].between(0, 1).all()
+    moved = cells[cells["model"] == ""].xs("overall", level="slice")
     assert moved.loc["drift psi(f0)", "verdict"] == "FAIL"
     others = moved[[("f0" not in name) for name in moved.index]]
     assert len(others) > 4 and (others["verdict"] == "PASS").all(), others["reason"]
     assert "drift psi(id)" not in moved.index, "the key says nothing of the population"
     planned = desk.plan(desk.suite())
     (test,) = [test for test in planned.plan.tests if test.name == "drift psi(f0)"]
-    import json
-
     edges = json.loads(test.parameters)["bins"]["edges"]
     sides = []
     for rows in (desk.world.rows[1000:1800]["f0"], desk.world.rows[:600]["f0"] + 2):
@@ -126,7 +128,8 @@ def test_a_night_with_nothing_new_scans_nothing(desk: Desk, first: RunResult) ->
 
 def test_rows_that_came_are_all_that_is_read(desk: Desk, first: RunResult) -> None:
     desk.write(desk.world.rows[600:630], desk.table)
-    assert desk.plan(desk.suite()).rows == 30
+    planned = desk.plan(desk.suite())
+    assert planned.rows == 30 and planned.predictions <= 30
     night = desk.run(desk.suite(), "desk", run_id="night")
     same(night, desk.run(desk.suite(reuse=False), "desk", run_id="anew"))
     assert not cells_of(night)["value"].equals(cells_of(first)["value"])

@@ -14,12 +14,14 @@ from engine.kinds.drift.bins import (
 )
 from engine.kinds.drift.distances import DISTANCES, column_class
 from engine.kinds.drift.kind import DriftKind
+from engine.kinds.drift.predictions import PredictionDriftKind
 
 __all__ = [
     "BINS",
     "DISTANCES",
     "PARTS",
     "DriftKind",
+    "PredictionDriftKind",
     "bins_of_numbers",
     "bins_of_values",
     "column_class",

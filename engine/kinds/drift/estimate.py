@@ -86,6 +86,18 @@ def estimate_counts(distance: Distance, samples: Samples, level: float) -> Slice
     return _estimates(distance, measured, why, details, level)
 
 
+def estimate_gaps(
+    distance: Distance, samples: Samples, edges: Floats, level: float
+) -> SliceEstimates:
+    """The Kolmogorov-Smirnov statistic of counts between edges, where nothing more is known."""
+    # What lies in a bin may lie anywhere in it: nothing of it on the edge.
+    before, now = (
+        np.concatenate([side, side, side[..., :1] * 0], axis=-1) for side in _both(samples)
+    )
+    wide = Samples(before, now, samples.clustered)
+    return estimate_sums(distance, wide, edges.tolist(), None, level)
+
+
 def estimate_sums(
     distance: Distance, samples: Samples, edges: Sequence[float], deviation: float | None,
     level: float,
