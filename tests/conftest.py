@@ -52,6 +52,7 @@ SECONDS = {
     "kinds/test_drift.py": 50,
     "kinds/test_prediction_drift.py": 20,
     "runs/test_drift.py": 50,
+    "data/test_reference_bins.py": 20,
     "statistics/test_distances.py": 20,
     "statistics/test_histogram_distances.py": 20,
     "runs/test_datasets.py": 40,
