@@ -17,7 +17,15 @@ from engine.core.vocabulary import EvaluationResult, OverRuns, RunOutcome
 from engine.errors import InputError
 from engine.evaluation.measure import measure
 from engine.evaluation.stored import beside, budget_of
-from engine.kinds import Query, kind_of, load_extensions, pin_test, trivial_of
+from engine.kinds import (
+    Query,
+    kind_of,
+    known_bins,
+    load_extensions,
+    pin_bins,
+    pin_test,
+    trivial_of,
+)
 from engine.planning import (
     EvaluationPlan,
     Need,
@@ -115,9 +123,11 @@ def _revised_plan(suite: Suite, evaluation: Evaluation, plan: EvaluationPlan) ->
     ranges = {k: v for t in plan.tests for k, v in kind_of(t).known_ranges(t).items()}
     values = {k: v for t in plan.tests for k, v in kind_of(t).known_values(t).items()}
     tests = expand_tests(evaluation.tests, plan.setting)
+    bins = known_bins(plan.tests, tests)
+    pinned, _ = pin_bins([pin_test(test, spreads, values, ranges) for test in tests], bins)
     judged = replace(
         plan,
-        tests=tuple(pin_test(test, spreads, values, ranges) for test in tests),
+        tests=pinned,
         min_slice_rows=evaluation.min_slice_rows,
         plugins=suite.plugins,
         confidence=suite.confidence,

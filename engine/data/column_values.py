@@ -46,7 +46,7 @@ def collect_values(frame: DataFrame, evaluation: Evaluation) -> dict[str, Column
     types = {field.name: field.dataType for field in frame.schema.fields}
     listed = [name for name in names if _is_listed(types.get(name))]
     numbers = [name for name in names if isinstance(types.get(name), IntegralType | FractionalType)]
-    frequent = _frequent(frame, listed)
+    frequent = frequent_values(frame, listed)
     quantiles = _quantiles(frame, numbers)
     chosen: dict[str, ColumnValues] = {}
     for name in dict.fromkeys([*listed, *numbers]):
@@ -69,7 +69,7 @@ def _read(value: Any, kind: DataType) -> Any:
     return value == "true" if isinstance(kind, BooleanType) else value
 
 
-def _frequent(frame: DataFrame, names: Sequence[str]) -> dict[str, Frequent]:
+def frequent_values(frame: DataFrame, names: Sequence[str]) -> dict[str, Frequent]:
     """The frequent values of columns as texts, with their rows and those of all values."""
     if not names:
         return {}

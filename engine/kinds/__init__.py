@@ -12,6 +12,7 @@ from engine.kinds import (  # noqa: F401
     contract,
     data_quality,
     direction,
+    drift,
     invariance,
     leakage,
     metric,
@@ -56,7 +57,7 @@ from engine.kinds.pictures import (
     lines_along_column,
     value_limits,
 )
-from engine.kinds.pinning import pin_test
+from engine.kinds.pinning import known_bins, pin_bins, pin_test
 from engine.kinds.questions import (
     COUNT,
     MOST_SAMPLE_ROWS,
@@ -68,7 +69,7 @@ from engine.kinds.questions import (
     figure,
     text_sql,
 )
-from engine.kinds.setting import ColumnValues, Context, Ranges, Section, Setting
+from engine.kinds.setting import Bins, ColumnValues, Context, Ranges, Section, Setting
 
 __all__ = [
     "CLEAN",
@@ -77,6 +78,7 @@ __all__ = [
     "MOST_SAMPLE_ROWS",
     "NO_DIFFERENCE",
     "SLICE",
+    "Bins",
     "ColumnValues",
     "Context",
     "Difference",
@@ -107,10 +109,12 @@ __all__ = [
     "intervals_by_test",
     "key_in",
     "kind_of",
+    "known_bins",
     "lines_along_column",
     "load_extensions",
     "loss_columns",
     "parameters_text",
+    "pin_bins",
     "pin_test",
     "probe_of",
     "query_of",

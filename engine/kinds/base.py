@@ -29,9 +29,10 @@ from engine.core.vocabulary import (
 from engine.errors import EvalMatrixError, InputError
 from engine.fields.file_model import FileModel
 from engine.fields.values import DecideField, Name, SeverityField, TextList
+from engine.kinds.column_facts import ColumnFacts
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.questions import Probe, Query
-from engine.kinds.setting import ColumnValues, Context, Ranges, Section, Setting
+from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Problem, Slices
 from engine.states import ColumnFamily, Family, PairFamily
 
@@ -60,7 +61,7 @@ class KindFile(FileModel):
     )
 
 
-class Kind(ABC):
+class Kind(ColumnFacts, ABC):
     """A kind of test.
 
     Attributes:
@@ -151,42 +152,6 @@ class Kind(ABC):
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
         """Why a test makes no sense for the models and the data at hand, before the scan."""
         return iter(())
-
-    def spreads(self, test: ModelTest) -> Sequence[str]:
-        """The columns whose spread must be known before the scan."""
-        return ()
-
-    def pin(self, test: ModelTest, spreads: Mapping[str, float | None]) -> ModelTest:
-        """The test with what depends on the data, such as the spread of its columns."""
-        return test
-
-    def known_spreads(self, test: ModelTest) -> Mapping[str, float | None]:
-        """The spreads that a pinned test has."""
-        return {}
-
-    def ranges(self, test: ModelTest) -> Sequence[str]:
-        """The columns whose least and greatest number must be known before the scan."""
-        return ()
-
-    def pin_ranges(self, test: ModelTest, ranges: Ranges) -> ModelTest:
-        """The test with the ranges of its columns."""
-        return test
-
-    def known_ranges(self, test: ModelTest) -> Ranges:
-        """The ranges that a pinned test has."""
-        return {}
-
-    def values(self, test: ModelTest) -> Sequence[str]:
-        """The columns whose frequent values, or quantiles, must be known before the scan."""
-        return ()
-
-    def pin_values(self, test: ModelTest, values: Mapping[str, ColumnValues]) -> ModelTest:
-        """The test with the values of these columns, of those that are known."""
-        return test
-
-    def known_values(self, test: ModelTest) -> Mapping[str, ColumnValues]:
-        """The values that a pinned test has."""
-        return {}
 
     def trivial_models(self, test: ModelTest) -> Sequence[str]:
         """The kinds of trivial models that a test holds models against.

@@ -14,6 +14,8 @@ from engine.metrics import Problem
 Ranges = Mapping[str, tuple[float, float] | None]
 # Values of a column, each with its weight among them: `[[value, weight], ...]`.
 ColumnValues = Sequence[Sequence[Any]]
+# The bins of a column that its reference gives it, as plain data.
+Bins = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ What is wrong with the inputs is found here, before any model predicts a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -30,9 +30,18 @@ from engine.data.kept_profiles import (
 )
 from engine.data.profile import Profile, aggregate, check_predicates, make_profile
 from engine.data.profile_updates import updated_stats
+from engine.data.reference_bins import reference_bins
 from engine.data.source import Source, pin_source
 from engine.errors import DataError, EvalMatrixError, InputError
-from engine.kinds import kind_of, loss_columns, pin_test, query_of, trivial_of
+from engine.kinds import (
+    Bins,
+    kind_of,
+    loss_columns,
+    pin_bins,
+    pin_test,
+    query_of,
+    trivial_of,
+)
 from engine.planning import (
     Columns,
     EvaluationPlan,
@@ -175,7 +184,7 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
     if look.reference is not None:
         say(f"{evaluation.name}: looking at the reference")
         inputs = trivial_inputs(plan, evaluation.dataset.features)
-        plan = _with_reference(store, look.reference, plan, inputs.columns)
+        plan = _with_reference(store, look.reference, plan, inputs.columns, say)
         plan = with_trivial(store, plan, inputs, look.reference.source.frame, say)
     return Prepared(plan, seen.slices)
 
@@ -196,7 +205,7 @@ def _tell_of_readings(plan: EvaluationPlan, say: Say) -> None:
 
 
 def _with_reference(
-    store: Store, look: _Look, plan: EvaluationPlan, fitted_on: Sequence[str]
+    store: Store, look: _Look, plan: EvaluationPlan, fitted_on: Sequence[str], say: Say
 ) -> EvaluationPlan:
     """The plan with that of the reference dataset, which has what models and tests read.
 
@@ -235,7 +244,26 @@ def _with_reference(
     if seen is None:
         seen = _count_rows(look)
         keep_profile(store, look.digest, seen)
-    return plan.beside(source.dataset(name, seen.rows))
+    dataset = source.dataset(name, seen.rows)
+    asked = {column for test in reading for column in kind_of(test).bins(test)}
+    if asked:
+        bins = reference_bins(store, source, name, look.digest, asked)
+        plan = _with_bins(plan, bins, say)
+    return plan.beside(dataset)
+
+
+def _with_bins(plan: EvaluationPlan, bins: Mapping[str, Bins], say: Say) -> EvaluationPlan:
+    """The plan with the bins of its reference in its tests, without tests that have none."""
+    try:
+        tests, left_out = pin_bins(plan.tests, bins)
+    except InputError as error:
+        raise InputError(f"evaluation {plan.name!r}: {error}") from error
+    for test in left_out:
+        say(
+            f"{plan.name}: {test.name!r} is left out: most rows of the reference have values that "
+            "fewer than one in a thousand rows have, so there are no bins"
+        )
+    return replace(plan, tests=tests)
 
 
 def _count_rows(look: _Look) -> Profile:

@@ -5,9 +5,12 @@ They add up like all others, are kept, and are brought up to date when rows come
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -127,9 +130,105 @@ class ColumnHistogram(ColumnFamily):
         return Sums(counts.reshape(n_groups, BUCKETS, self.width))
 
 
+@dataclass(frozen=True, slots=True)
+class ColumnCategories(ColumnFamily):
+    """How many rows have each of some values: texts, booleans or numbers.
+
+    The columns of the sums are the values in their order, then all other values, then nulls and
+    NaN.
+    """
+
+    column: str
+    values: tuple[str | float | bool, ...]
+
+    @property
+    def key(self) -> str:
+        return f"column categories({_digest(self.values)}:{self.column})"
+
+    @property
+    def width(self) -> int:
+        """How many numbers the sums have for each group and bucket."""
+        return len(self.values) + 2
+
+    def zero(self, n_groups: int = 0) -> Sums:
+        return Sums(np.zeros((n_groups, BUCKETS, self.width)))
+
+    def of(self, batch: ColumnBatch, groups: Ints, n_groups: int) -> Sums:
+        place = self._places(batch.rows.column(self.column))
+        cells = (groups * BUCKETS + batch.bucket) * self.width + place
+        counts = sums_by_cell(cells, None, n_groups * BUCKETS * self.width)
+        return Sums(counts.reshape(n_groups, BUCKETS, self.width))
+
+    def _places(self, column: pa.Array) -> Ints:
+        """The bin of each row."""
+        null = column.is_null(nan_is_null=pa.types.is_floating(column.type))
+        if pa.types.is_boolean(column.type) or is_text(column.type):
+            known = pa.array(list(self.values), column.type)
+        else:
+            column = pa.array(numbers_of(column)[0])
+            known = pa.array([float(value) for value in self.values], pa.float64())
+            # -0.0 and 0.0 are one number and two values.
+            column, known = (pc.add(numbers, 0.0) for numbers in (column, known))
+        place = pc.fill_null(pc.index_in(column, known), len(self.values))
+        numbers = np.array(place.to_numpy(zero_copy_only=False), np.int64)
+        numbers[null.to_numpy(zero_copy_only=False)] = len(self.values) + 1
+        return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSums(ColumnFamily):
+    """How many rows of a numeric column lie between edges, and how far from the edges in sum.
+
+    The bins are what is below the first edge, what lies in [e0, e1), ..., what is at or above the
+    last. The columns of the sums are the rows of each bin, then the sum of their distances to an
+    edge, from the first edge down and from the lower edge of all others up; at last the rows
+    without a finite number.
+    """
+
+    column: str
+    edges: tuple[float, ...]
+
+    @property
+    def key(self) -> str:
+        return f"column sums({_digest(self.edges)}:{self.column})"
+
+    @property
+    def bins(self) -> int:
+        return len(self.edges) + 1
+
+    @property
+    def width(self) -> int:
+        """How many numbers the sums have for each group and bucket."""
+        return 2 * self.bins + 1
+
+    def zero(self, n_groups: int = 0) -> Sums:
+        return Sums(np.zeros((n_groups, BUCKETS, self.width)))
+
+    def of(self, batch: ColumnBatch, groups: Ints, n_groups: int) -> Sums:
+        numbers, _ = numbers_of(batch.rows.column(self.column))
+        edges = np.asarray(self.edges, np.float64)
+        finite = np.isfinite(numbers)
+        start = (groups * BUCKETS + batch.bucket) * self.width
+        size = n_groups * BUCKETS * self.width
+        numbers, own = numbers[finite], start[finite]
+        place = np.searchsorted(edges, numbers, side="right")
+        distance = np.abs(numbers - edges[np.maximum(place - 1, 0)]) if len(edges) else numbers * 0
+        total = sums_by_cell(own + place, None, size)
+        total += sums_by_cell(own + self.bins + place, distance, size)
+        total += sums_by_cell(start[~finite] + self.width - 1, None, size)
+        return Sums(total.reshape(n_groups, BUCKETS, self.width))
+
+
 def numbers_of(column: pa.Array) -> tuple[Floats, Bools]:
-    """A numeric column as float64, NaN where it is null, and which rows are null."""
+    """A numeric column as float64, NaN where it is null, and which rows are null.
+
+    Dates are days since 1970, timestamps microseconds.
+    """
     null = column.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_date32(column.type):
+        column = pc.cast(column, pa.int32())
+    elif pa.types.is_timestamp(column.type):
+        column = pc.cast(pc.cast(column, pa.timestamp("us", column.type.tz)), pa.int64())
     numbers = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan)
     return numbers.to_numpy(zero_copy_only=False), null
 
@@ -144,3 +243,15 @@ def null_indicator(column: pa.Array) -> Floats:
 def column_nulls(column: str) -> ColumnMean:
     """The share of a column's rows that are null or NaN."""
     return ColumnMean(column, "is_null", null_indicator)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds texts."""
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _digest(bins: Sequence[Any]) -> str:
+    """A name for bins, in which no value stands."""
+    return hashlib.sha256(json.dumps(list(bins), ensure_ascii=False).encode()).hexdigest()[:24]

@@ -305,3 +305,46 @@ class Maximum(Family):
             loss = np.where(batch.weight > 0, loss, -np.inf)
         np.maximum.at(values, cells, loss)
         return Maxima(values.reshape(n_groups, BUCKETS, 1))
+
+
+# Odds of scores between which a step of 5 % is counted; beyond are the first bin and the last.
+_LOG_ODDS = np.arange(-12.0, 12.01, 0.05)
+SCORE_EDGES: Floats = 1 / (1 + np.exp(-_LOG_ODDS))
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionCounts(Family):
+    """How many rows have which prediction, whatever they weigh.
+
+    Of `label`, the class whose scores they are, the columns of the sums are the bins between
+    `SCORE_EDGES`: below the first, from one to before the next, from the last on. Without one they
+    are the predicted classes; so they are of a model without scores, in the first two.
+    """
+
+    n_classes: int
+    label: int | None = None
+    columns: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        of_what = "classes" if self.label is None else f"scores of {self.label}"
+        return f"prediction counts({of_what}, {self.n_classes})"
+
+    @property
+    def width(self) -> int:
+        """How many numbers the sums have for each group and bucket."""
+        return self.n_classes if self.label is None else len(SCORE_EDGES) + 1
+
+    def zero(self, n_groups: int = 0) -> Sums:
+        return Sums(np.zeros((n_groups, BUCKETS, self.width)))
+
+    def of(self, batch: Scored, groups: Ints, n_groups: int) -> Sums:
+        if self.label is not None and batch.scores is not None:
+            scores = batch.scores[:, self.label]
+            place = np.searchsorted(SCORE_EDGES, scores, side="right")
+        else:
+            assert batch.predicted is not None, "it predicts classes"
+            place = batch.predicted
+        cells = (groups * BUCKETS + batch.bucket) * self.width + place
+        counts = sums_by_cell(cells, None, n_groups * BUCKETS * self.width)
+        return Sums(counts.reshape(n_groups, BUCKETS, self.width))

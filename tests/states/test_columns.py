@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from engine.states import (
     BUCKETS,
     ColumnBatch,
+    ColumnCategories,
     ColumnFamily,
     ColumnHistogram,
     ColumnMean,
+    ColumnSums,
     ColumnValues,
     NotInvertible,
     States,
@@ -41,6 +43,8 @@ FAMILIES: list[ColumnFamily] = [
     column_nulls("x"),
     ColumnMean("x", "double", double),
     ColumnHistogram("x", (-1.0, 2.0, 2.5)),
+    ColumnCategories("x", (0.0, 2.0, -7.0)),
+    ColumnSums("x", (-1.5, 0.0, 2.25)),
     ColumnValues("x", 50),
     ColumnValues("x", 2),
 ]

@@ -58,6 +58,7 @@ class ModelTest:
     `corrected` tests are judged together over their slices, so that a thousand of them raise no
     more false alarms than one. `group` is the column between whose values a fairness metric
     compares. `threshold` says on which evaluation the threshold is chosen that its metric takes.
+    Tests of one `family` are one test of the suite on several columns, and judged together.
     """
 
     name: str
@@ -71,6 +72,7 @@ class ModelTest:
     threshold: ThresholdFrom | None = None
     kind: str = field(default="metric", metadata=LATER)
     parameters: str = field(default="", metadata=LATER)
+    family: str = field(default="", metadata=LATER)
 
     def metric_at(self, threshold: float) -> str:
         """The metric at a threshold, where the test takes one; else the metric as it is."""

@@ -1,7 +1,8 @@
 """Many slices at once: a failure must be sure enough for as many as were judged.
 
-A family is what one test says of one model on all its slices. Within it the false discovery rate
-is controlled: of an equally good candidate the probability of any FAIL at all is at most the level.
+A family is what one test says of one model on all its slices, and of all columns it is about.
+Within it the false discovery rate is controlled: of an equally good candidate the probability of
+any FAIL at all is at most the level.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _families(cells: Sequence[Cell]) -> Ints:
         at = (id(cell.test), id(cell.model))
         number = known.get(at)
         if number is None:
-            family = (cell.test.name, cell.model.name)
+            family = (cell.test.family or cell.test.name, cell.model.name)
             number = known[at] = numbers.setdefault(family, len(numbers))
         family_numbers.append(number)
     return np.array(family_numbers, np.int64)
@@ -116,10 +117,12 @@ def _optional_floats(figures: Floats) -> list[float | None]:
     return listed
 
 
-def _correction_words(count: int, how: Correction) -> str:
-    """What a failure was not sure enough for."""
+def _correction_words(count: int, how: Correction, columns: bool) -> str:
+    """What a failure was not sure enough for; of a test of several `columns` it is one of these."""
     if how.whole:
         return f"the error budget that the suite's runs have left here ({how.level:.2g})"
+    if columns:
+        return f"one of {count:,} figures of columns and slices (level {how.level:.2g})"
     return f"one of {count:,} slice{'' if count == 1 else 's'} (level {how.level:.2g})"
 
 
@@ -134,7 +137,8 @@ def _with_q(
     if violation is not None and verdict is Verdict.FAIL and not violation <= level:
         unsure = {rule(condition).unsure for condition in cell.test.conditions}
         verdict = Verdict.PASS if unsure == {Verdict.PASS} else Verdict.INCONCLUSIVE
-        not_sure = f"with q {violation:.2g} not sure enough for {_correction_words(count, how)}"
+        among_text = _correction_words(count, how, bool(cell.test.family))
+        not_sure = f"with q {violation:.2g} not sure enough for {among_text}"
         reason = f"{reason}; but {not_sure}"
     # By its fields: `replace` takes several times as long, and there are millions of cells.
     return Cell(

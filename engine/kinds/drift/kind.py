@@ -1,0 +1,238 @@
+"""`drift`: is it still the same population? Columns and the label against the `reference`.
+
+The reference is the training data, an older version of the table, or another table. Bins come from
+it alone; both samples are counted over them, and the size of the difference is held against its
+limit, with an interval that knows how many rows and clusters both have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from engine.core.vocabulary import Cell, MetricValue, ModelTest
+from engine.errors import InputError
+from engine.fields.values import Columns, expected
+from engine.fields.wording import quote, suggestion
+from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
+from engine.kinds.drift.bins import (
+    DEVIATION,
+    EDGES,
+    FINE_EDGES,
+    VALUES,
+    bin_names,
+    bins_family,
+    sums_family,
+)
+from engine.kinds.drift.distances import DISTANCES, Distance, column_class, fits
+from engine.kinds.drift.estimate import (
+    NO_REFERENCE,
+    Samples,
+    estimate_counts,
+    estimate_sums,
+    sums_of,
+)
+from engine.kinds.drift.section import drift_section
+from engine.kinds.estimates import SliceEstimates
+from engine.kinds.questions import figure
+from engine.kinds.setting import Bins, Context, Section, Setting
+from engine.metrics import Metric, Slices
+from engine.states import ColumnFamily
+
+ALL = "all"
+
+
+def choose_distance(value: Any) -> str:
+    """The key of a distance."""
+    if isinstance(value, str) and value in DISTANCES:
+        return value
+    raise expected(f"a distance, {suggestion(value, list(DISTANCES))}")
+
+
+DistanceField = Annotated[
+    str,
+    BeforeValidator(choose_distance),
+    WithJsonSchema({"type": "string", "enum": list(DISTANCES)}),
+]
+
+
+def limit_mistakes(kind: str, test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Why no value of a distance is on one side of a limit."""
+    distance, limit = test.get(kind), test.get("max")
+    if not isinstance(distance, str) or distance not in DISTANCES:
+        return
+    if not isinstance(limit, int | float) or isinstance(limit, bool):
+        return
+    most = DISTANCES[distance].most
+    if not limit >= 0 or limit > most:
+        span = "of 0 or more" if most > 1 else "from 0 to 1"
+        yield "max", f"found {quote(limit)}, expected a number {span}, as {distance} is"
+
+
+class DriftKind(Kind):
+    """The distance of a column's distribution from that of the reference."""
+
+    key = "drift"
+    description = "How far columns and the label have moved from the reference, by a distance."
+    conditions = ("max",)
+    measures_data = True
+    reads_reference = True
+
+    def keys(self) -> Mapping[str, Any]:
+        columns = Field(ALL, description="all, a column or a list of columns; default: all.")
+        return {
+            self.key: (DistanceField, Field(description=self.description)),
+            "columns": (Literal["all"] | Columns, columns),
+        }
+
+    def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
+        for key, sentence in limit_mistakes(self.key, test):
+            yield (key,), sentence
+
+    def read(self, file: Any, canonical: Callable[[str], str]) -> dict[str, Any]:
+        columns = None if file.columns == ALL else list(file.columns)
+        parameters = {"distance": file.drift, "columns": columns}
+        return {"metric": file.drift, "parameters": parameters_text(parameters)}
+
+    def write(self, test: ModelTest) -> dict[str, Any]:
+        parameters = json.loads(test.parameters)
+        return {
+            self.key: parameters["distance"],
+            "columns": ALL if parameters["columns"] is None else parameters["columns"],
+        }
+
+    def title(self, test: ModelTest) -> str:
+        parameters = json.loads(test.parameters)
+        columns = parameters["columns"] or [ALL]
+        return f"{self.key} {parameters['distance']}({','.join(columns)})"
+
+    def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
+        """A test for each column, all of which are corrected together."""
+        parameters = json.loads(test.parameters)
+        named, title, expanded = parameters["columns"], self.title(test), []
+        distance = DISTANCES[parameters["distance"]]
+        for column in _usual_columns(distance, setting) if named is None else named:
+            kind = setting.types.get(column, "")
+            about = {
+                **parameters, "columns": [column], "type": kind, "named": named is not None,
+            }  # fmt: skip
+            own = replace(test, parameters=parameters_text(about), family=test.name)
+            name = test.name.replace(title, self.title(own))
+            expanded.append(replace(own, name=name if title in test.name else f"{name} {column}"))
+        return expanded or (test,)
+
+    def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
+        parameters = json.loads(test.parameters)
+        distance = DISTANCES[parameters["distance"]]
+        if parameters["columns"] is None:
+            yield f"no column of the dataset can be compared by {distance.key}; name the columns"
+            return
+        (column,) = parameters["columns"]
+        kind = setting.types.get(column)
+        if kind is None:
+            return
+        if column in setting.columns.sensitive:
+            yield (
+                f"results would show which values of {column!r} are frequent, which the suite "
+                "calls sensitive; expected a column that is not"
+            )
+        elif column_class(kind) is None:
+            yield (
+                f"the column {column!r} is {kind}, of which there are no bins; expected numbers, "
+                "truth values, text, dates or timestamps"
+            )
+        elif not fits(distance, kind):
+            yield (
+                f"{distance.key} is of numbers, dates and timestamps, found {column!r} of the type "
+                f"{kind}; expected another distance, such as psi"
+            )
+
+    def bins(self, test: ModelTest) -> Sequence[str]:
+        return json.loads(test.parameters)["columns"] or ()
+
+    def pin_bins(self, test: ModelTest, bins: Mapping[str, Bins]) -> ModelTest | None:
+        parameters = json.loads(test.parameters)
+        distance = DISTANCES[parameters["distance"]]
+        (column,) = parameters["columns"] or [None]
+        if column not in bins:
+            return test
+        wanted = (FINE_EDGES, DEVIATION) if distance.of_order else (VALUES, EDGES)
+        own = {key: bins[column][key] for key in wanted if key in bins[column]}
+        if bins[column] and not own:
+            # Of a run that is judged again by another distance.
+            return test
+        if own:
+            return replace(test, parameters=parameters_text({**parameters, "bins": own}))
+        if not parameters["named"]:
+            return None
+        raise InputError(
+            f"test {test.name!r}: the column {column!r} cannot be binned: most rows of the "
+            "reference have values that fewer than one in a thousand rows have; expected a column "
+            "of frequent values, or of numbers"
+        )
+
+    def known_bins(self, test: ModelTest) -> Mapping[str, Bins]:
+        parameters = json.loads(test.parameters)
+        if "bins" not in parameters:
+            return {}
+        return {parameters["columns"][0]: parameters["bins"]}
+
+    def column_families(self, test: ModelTest) -> Sequence[ColumnFamily]:
+        parameters = json.loads(test.parameters)
+        columns, bins = parameters["columns"] or (), parameters.get("bins", {})
+        family = sums_family if DISTANCES[parameters["distance"]].of_order else bins_family
+        return [family(column, bins) for column in columns]
+
+    def metric(self, test: ModelTest) -> Metric:
+        distance = DISTANCES[json.loads(test.parameters)["distance"]]
+        bounds = (0.0, distance.most)
+        return figure(test.metric, higher_is_better=False, bounds=bounds, intervals=True)
+
+    def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
+        if on.reference is None:
+            return SliceEstimates.repeat_value(len(on), NO_REFERENCE)
+        parameters = json.loads(test.parameters)
+        distance, bins = DISTANCES[parameters["distance"]], parameters["bins"]
+        (family,) = self.column_families(test)
+        names = () if distance.of_order else bin_names(bins, parameters["type"])
+        samples = Samples(
+            sums_of(on.reference, family.key), sums_of(on, family.key), on.sampling.clustered, names
+        )
+        if not distance.of_order:
+            return estimate_counts(distance, samples, context.level)
+        edges = bins[FINE_EDGES]
+        if not edges:
+            return SliceEstimates.repeat_value(len(on), _no_numbers())
+        return estimate_sums(distance, samples, edges, bins[DEVIATION], context.level)
+
+    def cost(self, test: ModelTest, setting: Setting) -> str:
+        return ""
+
+    def section(self, cells: Sequence[Cell]) -> Section | None:
+        return drift_section(cells)
+
+
+def _usual_columns(distance: Distance, setting: Setting) -> list[str]:
+    """All columns that say something of the population, those of dates and times left out."""
+    columns = setting.columns
+    single = (columns.weight, columns.cluster, columns.query)
+    others = {*columns.key, *columns.sensitive, *(name for name in single if name is not None)}
+    for model in setting.models:
+        if model.is_stored:
+            others |= set(model.features)
+    return [
+        name
+        for name, kind in setting.types.items()
+        if name not in others and fits(distance, kind) and column_class(kind) != "time"
+    ]
+
+
+def _no_numbers() -> MetricValue:
+    return MetricValue(None, "empty", detail="no number in the reference")
+
+
+KINDS.add("drift", DriftKind())

@@ -1,0 +1,132 @@
+"""`prediction_drift`: does a model predict as it did on the reference?
+
+The model predicts the rows of both; its scores, or the classes that it predicts, are counted over
+fine bins that no data choose, which are put together to ten parts of the reference's rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from engine.core.vocabulary import Cell, ModelTest, Output, TaskKind
+from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
+from engine.kinds.drift.bins import BINS
+from engine.kinds.drift.distances import DISTANCES
+from engine.kinds.drift.estimate import (
+    Samples,
+    estimate_counts,
+    estimate_gaps,
+    sums_of,
+)
+from engine.kinds.drift.kind import DistanceField, limit_mistakes
+from engine.kinds.drift.section import drift_section
+from engine.kinds.estimates import SliceEstimates
+from engine.kinds.questions import figure
+from engine.kinds.setting import Context, Section, Setting
+from engine.metrics import Metric, Problem, Slices, label_text
+from engine.states import SCORE_EDGES, Family, PredictionCounts
+
+
+class PredictionDriftKind(Kind):
+    """The distance of a model's predictions from those on the reference."""
+
+    key = "prediction_drift"
+    description = "How far a model's predictions have moved from those on the reference."
+    conditions = ("max",)
+    reads_reference = True
+
+    def keys(self) -> Mapping[str, Any]:
+        return {self.key: (DistanceField, Field(description=self.description))}
+
+    def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
+        for key, sentence in limit_mistakes(self.key, test):
+            yield (key,), sentence
+
+    def read(self, file: Any, canonical: Callable[[str], str]) -> dict[str, Any]:
+        distance = file.prediction_drift
+        return {"metric": distance, "parameters": parameters_text({"distance": distance})}
+
+    def write(self, test: ModelTest) -> dict[str, Any]:
+        return {self.key: _distance(test)}
+
+    def title(self, test: ModelTest) -> str:
+        return f"{self.key} {_distance(test)}"
+
+    def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
+        task, distance = setting.problem.task, _distance(test)
+        if task not in (TaskKind.BINARY, TaskKind.MULTICLASS):
+            yield (
+                f"drift of predictions is of scores or classes, of a binary or multiclass task; "
+                f"found a {task.value} task"
+            )
+        elif distance == "wasserstein":
+            yield (
+                "found wasserstein of predictions, which are counted over bins; expected another "
+                "distance, such as psi or ks"
+            )
+        elif distance == "ks" and task is TaskKind.MULTICLASS:
+            yield "ks is of scores, found a multiclass task; expected another distance, such as psi"
+        elif distance == "ks":
+            of_labels = [model.name for model in setting.models if model.output is Output.LABEL]
+            if of_labels:
+                yield f"ks is of scores, and {', '.join(map(repr, of_labels))} return labels only"
+
+    def families(self, test: ModelTest, problem: Problem) -> Sequence[Family]:
+        label = problem.positive if problem.task is TaskKind.BINARY else None
+        return [PredictionCounts(problem.n_classes, label)]
+
+    def metric(self, test: ModelTest) -> Metric:
+        most = DISTANCES[_distance(test)].most
+        return figure(test.metric, higher_is_better=False, bounds=(0.0, most), intervals=True)
+
+    def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
+        if on.reference is None:
+            reason = "it could not be computed on the reference"
+            return SliceEstimates.repeat_failure(len(on), reason)
+        distance, problem = DISTANCES[_distance(test)], context.problem
+        (family,) = self.families(test, problem)
+        counts = [sums_of(side, family.key) for side in (on.reference, on)]
+        samples = Samples(counts[0], counts[1], on.sampling.clustered)
+        if distance.key == "ks":
+            return estimate_gaps(distance, samples, SCORE_EDGES, context.level)
+        if problem.task is TaskKind.BINARY:
+            samples = put_together(samples)
+        else:
+            names = [label_text(label) for label in problem.classes]
+            samples = replace(samples, names=names)
+        return estimate_counts(distance, samples, context.level)
+
+    def section(self, cells: Sequence[Cell]) -> Section | None:
+        section = drift_section(cells)
+        return None if section is None else replace(section, title="Drift of predictions")
+
+
+def put_together(samples: Samples) -> Samples:
+    """Counts over about equal parts of the reference's rows on each slice."""
+    before = samples.reference.sum(axis=1)
+    count = len(before)
+    parts = [
+        np.zeros((count, side.shape[1], BINS)) for side in (samples.reference, samples.current)
+    ]
+    for at, fine in enumerate(before):
+        total = fine.sum()
+        # By where the middle of a bin's rows is: what has most of them is a part by itself.
+        middle = (np.cumsum(fine) - fine / 2) / total if total else np.zeros(len(fine))
+        part = np.minimum((BINS * middle).astype(np.int64), BINS - 1)
+        for into, side in zip(parts, (samples.reference, samples.current), strict=True):
+            np.add.at(into[at].T, part, side[at].T)
+    return replace(samples, reference=parts[0], current=parts[1])
+
+
+def _distance(test: ModelTest) -> str:
+    distance: str = json.loads(test.parameters)["distance"]
+    return distance
+
+
+KINDS.add("prediction_drift", PredictionDriftKind())

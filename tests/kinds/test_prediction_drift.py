@@ -1,0 +1,164 @@
+"""`prediction_drift`: a model that predicts otherwise is found, samples of one population not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+
+from engine.core.vocabulary import (
+    Cell,
+    Condition,
+    DatasetVersion,
+    ModelTest,
+    Output,
+    SliceSet,
+    TaskKind,
+    Verdict,
+)
+from engine.errors import InputError
+from engine.evaluation.measure import Beside, measure
+from engine.kinds import KINDS, parameters_text
+from engine.kinds.drift import DISTANCES
+from engine.planning import EvaluationPlan, check_fit, expand_tests
+from tests.fixtures.kernel import BY_COUNTRY, OVERALL, Models, merged, plan_of, rows_of, scanned
+
+TYPES = (("a", "double"), ("b", "double"), ("label", "int"), ("country", "string"))
+MULTI, BINARY = TaskKind.MULTICLASS, TaskKind.BINARY
+
+
+def drift(
+    distance: str = "psi", limit: float | None = 0.1, sets: Sequence[SliceSet] = (OVERALL,)
+) -> ModelTest:
+    conditions = () if limit is None else (Condition("max", limit),)
+    return ModelTest(
+        f"prediction_drift {distance}", distance, conditions, tuple(one.name for one in sets),
+        kind="prediction_drift", parameters=parameters_text({"distance": distance}),
+    )  # fmt: skip
+
+
+def plan_for(
+    models: Sequence[Any], *tests: ModelTest, task: TaskKind = BINARY, **more: Any
+) -> EvaluationPlan:
+    plan = plan_of(task, models, [], slice_sets=(OVERALL, BY_COUNTRY))
+    dataset = DatasetVersion("claims", "somewhere", 3, "id", 1500, schema=TYPES)
+    columns = replace(plan.columns, weight=None, **more)
+    plan = replace(plan, dataset=dataset, columns=columns)
+    plan = replace(plan, tests=expand_tests(tests, plan.setting))
+    return plan.beside(replace(dataset, name="train", table_id="other"))
+
+
+def cells_of(plan: EvaluationPlan, train: pa.Table, table: pa.Table) -> list[Cell]:
+    assert plan.reference is not None
+    reference = merged(scanned(plan.reference, train, 2, seed=1))
+    states = merged(scanned(plan, table, 3, seed=2))
+    return list(measure(plan, states, beside=Beside(reference=reference)).cells)
+
+
+def rows(seed: int, shift: float = 0.0, task: TaskKind = BINARY) -> pa.Table:
+    table = rows_of(task, seed=seed)
+    moved = pa.array(table["a"].to_numpy() + shift)
+    return table.set_column(table.schema.get_field_index("a"), "a", moved)
+
+
+def fit(task: TaskKind) -> Any:
+    frame = rows(99, task=task).to_pandas().dropna(subset=["label"])
+    label = frame["label"] if task is MULTI else frame["label"].astype(int)
+    return LogisticRegression().fit(frame[["a", "b"]], label)
+
+
+@pytest.fixture(scope="module")
+def line(models: Models) -> Any:
+    return models.of("line", fit(BINARY))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.4])
+def test_figures_are_those_of_the_scores(line: Any, shift: float) -> None:
+    sides = rows(2), rows(3, shift)
+    tests = [drift(name, None) for name in DISTANCES if name != "wasserstein"]
+    ks_test = drift("ks", None, (OVERALL, BY_COUNTRY))
+    plan = plan_for([line], *tests[:-1], ks_test)
+    check_fit(plan)
+    cells = cells_of(plan, *sides)
+    model = fit(BINARY)
+    for cell in cells:
+        scores = []
+        for side in sides:
+            frame = side.to_pandas().dropna(subset=["label"])
+            if cell.slice.kind != "overall":
+                value = cell.slice.columns["country"]
+                own = frame["country"].isna() if value is None else frame["country"] == value
+                frame = frame[own]
+            scores.append(model.predict_proba(frame[["a", "b"]])[:, 1])
+        if 0 in map(len, scores):
+            continue
+        value = cell.measured.value
+        if cell.test.metric == "ks":
+            exact = stats.ks_2samp(*scores).statistic
+            assert abs(value - exact) <= cell.measured.error_bound + 1e-12
+            assert cell.measured.error_bound < 0.06 or cell.counts.n < 100
+        elif cell.test.metric == "total_variation":
+            # Of ten equal parts of the reference, cut within a step of its deciles.
+            edges = np.quantile(scores[0], np.arange(1, 10) / 10)
+            p, q = (np.histogram(s, [0, *edges, 1])[0] / len(s) for s in scores)
+            assert value == pytest.approx(np.abs(p - q).sum() / 2, abs=0.05)
+        assert cell.model.name == "line" and cell.variant == "clean"
+    (psi,) = [cell for cell in cells if cell.test.metric == "psi"]
+    assert (psi.measured.value < 0.04) == (shift == 0)
+
+
+def test_moved_predictions_are_found_and_others_are_not(line: Any) -> None:
+    plan = plan_for([line], drift("psi", 0.1), drift("ks", 0.15), drift("js_distance", 0.15))
+    for seed in range(10):
+        same = cells_of(plan, rows(2 * seed), rows(2 * seed + 1))
+        assert {cell.verdict for cell in same} == {Verdict.PASS}, [c.reason for c in same]
+    for seed in range(3):
+        moved = cells_of(plan, rows(seed), rows(50 + seed, 1.0))
+        assert {cell.verdict for cell in moved} == {Verdict.FAIL}
+
+
+def test_classes_are_counted_where_there_are_many(models: Models) -> None:
+    sides = rows(2, task=MULTI), rows(3, 0.8, task=MULTI)
+    model = fit(MULTI)
+    plan = plan_for([models.of("three", model, MULTI)], drift("total_variation"), task=MULTI)
+    check_fit(plan)
+    (cell,) = cells_of(plan, *sides)
+    shares = []
+    for side in sides:
+        frame = side.to_pandas().dropna(subset=["label"])
+        said = model.predict(frame[["a", "b"]])
+        shares.append(np.array([(said == label).mean() for label in ("x", "y", "z")]))
+    assert cell.measured.value == pytest.approx(np.abs(shares[0] - shares[1]).sum() / 2)
+    assert cell.verdict is Verdict.FAIL and str(cell.measured.detail)[0] in "xyz"
+    section = KINDS.get("prediction_drift").section([cell])
+    assert section is not None and section.rows[0][0].endswith("of three")
+
+
+@pytest.mark.parametrize(
+    ("task", "distance", "message"),
+    [
+        (BINARY, "wasserstein", "found wasserstein of predictions, which are counted over bins"),
+        (MULTI, "ks", "ks is of scores, found a multiclass task"),
+        (TaskKind.REGRESSION, "psi", "found a regression task"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    line: Any, task: TaskKind, distance: str, message: str
+) -> None:
+    plan = plan_for([line], drift(distance))
+    with pytest.raises(InputError) as refused:
+        check_fit(replace(plan, problem=replace(plan.problem, task=task)))
+    assert message in str(refused.value)
+
+
+def test_a_model_of_labels_has_classes_and_no_gap_of_scores(line: Any) -> None:
+    labels = replace(line, output=Output.LABEL)
+    with pytest.raises(InputError, match="'line' return labels only"):
+        check_fit(plan_for([labels], drift("ks")))
+    check_fit(plan_for([labels], drift("psi")))

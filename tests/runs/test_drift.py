@@ -1,0 +1,166 @@
+"""`drift` in whole runs: bins of a reference that is pinned, nights that cost what is new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+    from engine.commands.run_result import RunResult
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
+
+FIGURES = ["n", "value", "ci_low", "ci_high", "error_bound"]
+TESTS = [
+    {"drift": "psi", "max": 0.1},
+    {"drift": "ks", "columns": ["f0", "age"], "max": 0.2},
+    {"drift": "wasserstein", "columns": "f0", "max": 0.3, "slices": ["overall"]},
+    {"prediction_drift": "ks", "max": 0.9},
+]
+
+
+class Desk:
+    """A table, its reference, the suite on both, and what runs it."""
+
+    def __init__(self, world: Any, spark: SparkSession, folder: Path, run: Any) -> None:
+        self.world, self.spark, self.folder, self.run = world, spark, folder, run
+        self.table, self.train = str(folder / "table"), str(folder / "train")
+
+    def suite(self, *tests: dict[str, Any], reference: str = "", **over: Any) -> dict[str, Any]:
+        evaluation = {
+            "name": "desk",
+            "dataset": {
+                "delta": self.table, "task": "binary", "label": "fraud", "key": ["id"],
+            },
+            "reference": {"delta": reference or self.train},
+            "models": [{"uri": self.world.model("good")}],
+            "slices": ["overall", {"by": ["device"]}],
+            "tests": list(tests or TESTS),
+        }  # fmt: skip
+        return {"name": "desk", "store": str(self.folder / "store"), **over,
+                "evaluations": [evaluation]}  # fmt: skip
+
+    def write(self, rows: pd.DataFrame, table: str, mode: str = "append") -> None:
+        path = self.folder / "rows.parquet"
+        rows.to_parquet(path, index=False)
+        frame = self.spark.read.parquet(str(path))
+        frame.write.format("delta").mode(mode).save(table)
+
+    def plan(self, suite: dict[str, Any]) -> Any:
+        from engine import plan
+
+        (planned,) = plan(self.world.write("desk", suite), spark=self.spark)
+        return planned
+
+
+@pytest.fixture(scope="module")
+def desk(
+    world: Any,
+    spark: SparkSession,
+    evaluated: Callable[..., RunResult],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Desk:
+    desk = Desk(world, spark, tmp_path_factory.mktemp("drift"), evaluated)
+    desk.write(world.rows[1000:1800], desk.train)
+    desk.write(world.rows[:600].assign(f0=lambda rows: rows["f0"] + 2), desk.table)
+    return desk
+
+
+@pytest.fixture(scope="module")
+def first(desk: Desk) -> RunResult:
+    return desk.run(desk.suite(), "desk", run_id="first")
+
+
+def cells_of(result: RunResult) -> pd.DataFrame:
+    return result.table.to_pandas().set_index(["test", "slice"]).sort_index()
+
+
+def same(one: RunResult, other: RunResult) -> None:
+    ours, theirs = cells_of(one), cells_of(other)
+    assert ours.index.equals(theirs.index)
+    for name in FIGURES:
+        left, right = (frame[name].to_numpy(float) for frame in (ours, theirs))
+        assert left == pytest.approx(right, rel=1e-9, abs=1e-12, nan_ok=True), name
+
+
+def test_columns_are_held_against_the_reference(desk: Desk, first: RunResult) -> None:
+    cells = cells_of(first)
+    predicted = cells[cells["model"] == "good"].xs("overall", level="slice")
+    assert predicted.index.tolist() == ["prediction_drift ks"]
+    assert predicted["value"].between(0, 1).all()
+    moved = cells[cells["model"] == ""].xs("overall", level="slice")
+    assert moved.loc["drift psi(f0)", "verdict"] == "FAIL"
+    others = moved[[("f0" not in name) for name in moved.index]]
+    assert len(others) > 4 and (others["verdict"] == "PASS").all(), others["reason"]
+    assert "drift psi(id)" not in moved.index, "the key says nothing of the population"
+    planned = desk.plan(desk.suite())
+    (test,) = [test for test in planned.plan.tests if test.name == "drift psi(f0)"]
+    edges = json.loads(test.parameters)["bins"]["edges"]
+    sides = []
+    for rows in (desk.world.rows[1000:1800]["f0"], desk.world.rows[:600]["f0"] + 2):
+        counts = np.histogram(rows.dropna(), [-np.inf, *edges, np.inf])[0]
+        sides.append(np.append(counts, rows.isna().sum()).astype(float))
+    p, q = ((side + 0.5 * (sum(sides) > 0))[sum(sides) > 0] for side in sides)
+    p, q = p / p.sum(), q / q.sum()
+    psi = float(((q - p) * np.log(q / p)).sum())
+    assert moved.loc["drift psi(f0)", "value"] == pytest.approx(psi, rel=1e-9)
+    page = desk.folder / "store" / "reports" / "first" / "index.html"
+    assert "population stability index" in page.read_text(encoding="utf-8")
+
+
+def test_a_night_with_nothing_new_scans_nothing(desk: Desk, first: RunResult) -> None:
+    planned = desk.plan(desk.suite())
+    assert planned.steps.nothing_to_do and planned.reference.nothing_to_do
+    assert planned.rows == 0
+    same(desk.run(desk.suite(), "desk", run_id="again"), first)
+
+
+def test_rows_that_came_are_all_that_is_read(desk: Desk, first: RunResult) -> None:
+    desk.write(desk.world.rows[600:630], desk.table)
+    planned = desk.plan(desk.suite())
+    assert planned.rows == 30 and planned.predictions <= 30
+    night = desk.run(desk.suite(), "desk", run_id="night")
+    same(night, desk.run(desk.suite(reuse=False), "desk", run_id="anew"))
+    assert not cells_of(night)["value"].equals(cells_of(first)["value"])
+
+
+def test_judged_again_by_another_limit_and_distance(desk: Desk, first: RunResult) -> None:
+    from engine import judge
+
+    store = str(desk.folder / "store")
+    suite = desk.suite({"drift": "psi", "max": 20}, {"drift": "js_distance", "columns": ["f0"]})
+    judged = judge("first", suite=desk.world.write("loose", suite), store=store)
+    cells = cells_of(judged)
+    assert judged.gate.outcome.value == "passed"
+    assert 0 < cells.loc[("drift js_distance(f0)", "overall"), "value"] < 1
+    other = desk.suite({"drift": "ks", "columns": ["f1"]})
+    with pytest.raises(InputError, match="did not keep the states for test"):
+        judge("first", suite=desk.world.write("other", other), store=store)
+
+
+def test_references_that_do_not_fit_are_refused_before_the_scan(desk: Desk) -> None:
+    rows = desk.world.rows[:50]
+    for name, frame, message in (
+        ("empty", rows[:0], "the reference 'empty' has no rows at this version"),
+        ("poor", rows.drop(columns="age"), r"the reference 'poor' lacks the columns \['age'\]"),
+        ("typed", rows.assign(age="old"), "the column 'age' is string in the reference 'typed'"),
+    ):
+        table = str(desk.folder / name)
+        desk.write(frame, table)
+        with pytest.raises(DataError, match=message):
+            desk.run(desk.suite({"drift": "psi", "columns": ["age"]}, reference=table), "wrong")
+    rare = str(desk.folder / "rare")
+    desk.write(desk.world.rows.assign(device=[f"d{n}" for n in range(len(desk.world.rows))]), rare)
+    with pytest.raises(InputError, match="the column 'device' cannot be binned: most rows"):
+        desk.run(desk.suite({"drift": "psi", "columns": ["device"]}, reference=rare), "wrong")
