@@ -21,8 +21,10 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataError, InputError, SuiteError
+from engine.execution import evaluate
 from engine.kinds import KINDS
 from engine.metrics import METRICS
+from engine.store.state_writer import store_states
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -412,3 +414,78 @@ def test_values_of_columns_are_pinned_and_variants_kept(desk: Desk) -> None:
     desk.append(desk.world.rows[700:705])
     night = desk.run(suite, "shuffled", run_id="night")
     same(night, desk.run({**suite, "reuse": False}, "shuffled", run_id="anew"))
+
+
+# Each kind that predicts behind variants, one that probes, and what models are as they are.
+MIXED = [
+    {"metric": "accuracy"},
+    {
+        "robustness": {"noise": ["f0"], "severities": [3]}, "metric": "accuracy",
+        "max_drop": 0.5, "name": "noise",
+    },
+    {"invariance": {"shuffle": "f0"}, "tolerance": 0.1, "max_flips": 0.9, "name": "stays"},
+    {
+        "direction": {"increase": "f0", "by": 0.5, "score": "up"}, "max_violations": 0.1,
+        "name": "rises",
+    },
+    {"contract": ["deterministic", "order"], "name": "contract"},
+]  # fmt: skip
+
+
+class Killed(BaseException):
+    """What ends a run here where a signal would."""
+
+
+def test_variants_and_probes_that_were_stopped_and_that_grow_have_the_figures_of_a_whole_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = str(desk.folder / "mixed")
+
+    def append(first: int, end: int) -> int:
+        rows = desk.world.rows[first:end]
+        rows.to_parquet(desk.folder / "mixed.parquet", index=False)
+        frame = desk.spark.read.parquet(str(desk.folder / "mixed.parquet"))
+        frame.write.format("delta").mode("append").save(table)
+        return int(rows["fraud"].notna().sum())
+
+    suite = desk.suite(store=str(desk.folder / "mixed-store"), checkpoint_rows=100, plugins=[])
+    desk.world.know_scripts(desk.folder / "mixed-store")
+    (evaluation,) = suite["evaluations"]
+    evaluation["dataset"]["delta"] = table
+    evaluation["tests"] = MIXED
+    labelled = append(0, 200) + append(200, 400)
+    written: list[str] = []
+
+    def dying(states: Any, plan: Any, target: Any, **more: Any) -> Any:
+        if written:
+            raise Killed("gone")
+        rows = store_states(states, plan, target, **more)
+        written.append(target.step)
+        return rows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "store_states", dying)
+        with pytest.raises(Killed):
+            desk.run(suite, "mixed", run_id="killed")
+    assert written and written[0].startswith("part 1 of")
+    desk.predicted()
+    resumed = desk.run(suite, "mixed", resume="killed")
+    again = desk.predicted()
+    # Four predictions of each row: as it is, and behind noise, a shuffle and a step.
+    assert 0 < again < 2 * 4 * labelled, "a part was there, and a part was not"
+    apart = {**suite, "reuse": False, "store": str(desk.folder / "mixed-whole")}
+    desk.world.know_scripts(desk.folder / "mixed-whole")
+    del apart["checkpoint_rows"]
+    whole = desk.run(apart, "whole", run_id="whole")
+    same(resumed, whole)
+    assert {index[3] for index in cells_of(whole).index} == {
+        "clean", "noise(f0)@3", "shuffle(f0)", "increase(f0)@0.5",
+    }  # fmt: skip
+    # The night after: rows within the range of the others, so that a step is what it was.
+    append(400, 420)
+    desk.predicted()
+    night = desk.run(suite, "mixed", run_id="night")
+    spent = desk.predicted()
+    anew = desk.run(apart, "whole", run_id="anew")
+    assert spent < desk.predicted()
+    same(night, anew)
