@@ -439,7 +439,11 @@ def on_forests(rows: int) -> Callable[[Lab, bool, int], Bench]:
 
 
 # Kinds that ask all in SQL, of Spark: the pages that say what they find.
-ELSEWHERE = {"leakage": "leakage.md"}
+ELSEWHERE = {
+    "drift": "drift.md",
+    "leakage": "leakage.md",
+    "prediction_drift": "prediction_drift.md",
+}
 
 # The cases.
 
