@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
@@ -19,7 +19,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from engine.core.disk_errors import disk_error_of
+from engine.core.disk_errors import Kind, disk_error_of
 from engine.core.vocabulary import SliceSet, plain_numbers
 from engine.errors import EvalMatrixError, InputError
 from engine.execution.kernel.probes import (
@@ -43,6 +43,7 @@ from engine.store.answers import Answer
 
 AnswerList = Sequence[tuple[Question, Answer]]
 
+_ROWS_ALONE = f"SELECT {SLICE}, count(*) AS {COUNT} FROM {{rows}} GROUP BY {SLICE}"
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "boolean", "decimal")
 # How Spark says that a job was cancelled: that is no fault of the query.
 _CANCELLED = ("cancelled", "canceled", "OPERATION_CANCELED")
@@ -152,6 +153,8 @@ def _answer_query(
     plan: EvaluationPlan,
     question: Question,
     frames: Callable[[EvaluationPlan], DataFrame],
+    *,
+    without_before: bool = False,
 ) -> Answer:
     query, slice_set = question.content, question.slice_set
     assert isinstance(query, Query), "it is asked of the rows"
@@ -159,19 +162,46 @@ def _answer_query(
     if query.reads_reference:
         assert plan.reference is not None, "its kind reads a reference"
         given["reference"] = _rows(frames(plan.reference), query, slice_set)
+    text = query.text
+    if query.reads_before:
+        before = None if without_before else _rows_before(plan, question, frames)
+        text = _ROWS_ALONE if before is None else text
+        given |= {} if before is None else {"before": before}
     try:
-        answer = spark.sql(query.text, **given)
+        answer = spark.sql(text, **given)
         _check_columns(answer, given["rows"])
         return Answer(_slices(answer, plan, slice_set))
     except InputError as error:
         return Answer(failure=f"the query failed: {error}")
     except PySparkException as error:
+        fault = disk_error_of(error)
+        if fault is not None and fault.kind is Kind.GONE and "before" in given:
+            # Files that only the version before had are gone.
+            return _answer_query(spark, plan, question, frames, without_before=True)
         # What is wrong with the data or with Spark is no fault of the query.
         if disk_error_of(error) is not None or any(word in str(error) for word in _CANCELLED):
             raise _read_error(error, plan) from error
         return Answer(failure=f"the query failed: {first_line(error)}")
     except Exception as error:
         raise _read_error(error, plan) from error
+
+
+def _rows_before(
+    plan: EvaluationPlan, question: Question, frames: Callable[[EvaluationPlan], DataFrame]
+) -> DataFrame | None:
+    """The rows of the Delta version before; None where none is kept, or it lacks their columns."""
+    dataset, query = plan.dataset, question.content
+    assert isinstance(query, Query), "it is asked of the rows"
+    if dataset.version < 1:
+        return None
+    try:
+        frame = frames(replace(plan, dataset=replace(dataset, version=dataset.version - 1)))
+        rows = _rows(frame, query, question.slice_set)
+        # A client of Spark Connect asks the server only now.
+        rows.schema  # noqa: B018
+    except (EvalMatrixError, PySparkException, KeyError):
+        return None
+    return rows
 
 
 def _read_error(error: Exception, plan: EvaluationPlan) -> EvalMatrixError:

@@ -57,9 +57,12 @@ class Query:
     """A query in Spark SQL over the pinned rows.
 
     `text` reads `{rows}`, the rows of the dataset's version, and where it wants `{reference}`,
-    those of the reference's. Both have `columns` and one more, `_slice`, by which they are to be
-    grouped: `SELECT _slice, count(*) AS n, ... FROM {rows} GROUP BY _slice`. It gives a row for
-    each slice, with `_slice`, `n` (the rows of the slice) and numbers under names of its own.
+    those of the reference's; and `{before}`, those of the Delta version before, without which (the
+    first version, one that is no longer kept, or has not the columns) the query is not run and
+    each slice's answer has its rows alone. All have `columns` and one more, `_slice`, by which they
+    are to be grouped: `SELECT _slice, count(*) AS n, ... FROM {rows} GROUP BY _slice`. It gives a
+    row for each slice, with `_slice`, `n` (the rows of the slice) and numbers under names of its
+    own.
     Names of columns are written by `column_sql`, texts by `text_sql`. The query runs once for each
     slice set that its test is on.
     """
@@ -86,13 +89,18 @@ class Query:
         """Whether it looks at the reference's rows."""
         return "reference" in self.fields
 
+    @property
+    def reads_before(self) -> bool:
+        """Whether it looks at the rows of the version before."""
+        return "before" in self.fields
+
     def mistake(self) -> str | None:
         """What is wrong with it before anybody runs it; None where nothing is."""
         text: Any = self.text
         if not isinstance(text, str):
             return f"its query is a value of type {type(text).__name__}, expected a text"
         try:
-            unknown = sorted(self.fields - {"rows", "reference"})
+            unknown = sorted(self.fields - {"rows", "reference", "before"})
         except ValueError as error:
             return f"its query's braces do not match: {error}"
         if unknown or "rows" not in self.fields:
@@ -173,6 +181,7 @@ def figure(
     higher_is_better: bool | None = None,
     bounds: tuple[float, float] = (-np.inf, np.inf),
     intervals: bool = False,
+    any_rows: bool = False,
 ) -> Metric:
     """What a test with a query or a probe measures: a metric that reads no states."""
 
@@ -181,7 +190,7 @@ def figure(
 
     return Metric(
         name, frozenset(TaskKind), _no_states, refuse,
-        higher_is_better=higher_is_better, bounds=bounds, intervals=intervals,
+        higher_is_better=higher_is_better, bounds=bounds, intervals=intervals, any_rows=any_rows,
     )  # fmt: skip
 
 
