@@ -23,7 +23,7 @@ from engine.core.vocabulary import (
     TaskKind,
     Verdict,
 )
-from engine.errors import StoreError
+from engine.errors import InputError, StoreError
 from engine.evaluation.measure import Beside, measure
 from engine.execution.answers import _answer_query
 from engine.kinds import KINDS, parameters_text
@@ -117,13 +117,20 @@ def a_test(checks: dict[str, Any], share: float | None = 0.0, **more: Any) -> Mo
     )  # fmt: skip
 
 
-def plan_for(model: Any, frame: DataFrame, *tests: ModelTest, version: int = 3) -> EvaluationPlan:
+def plan_for(
+    model: Any,
+    frame: DataFrame,
+    *tests: ModelTest,
+    version: int = 3,
+    keys: tuple[str, ...] = (),
+    sensitive: tuple[str, ...] = (),
+) -> EvaluationPlan:
     plan = plan_of(TaskKind.BINARY, [model], [], slice_sets=SETS)
     schema = tuple((f.name, f.dataType.simpleString()) for f in frame.schema)
     plan = replace(
         plan,
         dataset=DatasetVersion("claims", "somewhere", version, "id", 600, schema=schema),
-        columns=Columns("label"),
+        columns=Columns("label", key=keys, sensitive=sensitive),
         started_at=NOW,
     )
     plan = replace(plan, tests=expand_tests(tests, plan.setting))
@@ -142,7 +149,8 @@ def ask(plan: EvaluationPlan, frames: Callable[[EvaluationPlan], DataFrame]) -> 
         assert answer.failure is None, answer.failure
     cells = measure(plan, [], beside=Beside(answers=answers)).cells
     title = KINDS.get("data_quality").title
-    return {(title(cell.test).partition(" ")[2], cell.slice.name): cell for cell in cells}
+    names = [f"{title(cell.test).partition(' ')[2]}" for cell in cells]
+    return {(name, cell.slice.name): cell for name, cell in zip(names, cells, strict=True)}
 
 
 def masks_of(rows: pd.DataFrame) -> dict[str, pd.Series]:
@@ -371,3 +379,83 @@ def test_without_a_version_before_it_is_undefined_and_told(make: Any, model: Any
     young = replace(test, slice_sets=("young",))
     (cell,) = ask(plan_for(model, frame, young), other).values()
     assert cell.verdict is Verdict.INCONCLUSIVE, "the predicate reads what was not there"
+
+
+def keys_of(cell: Any) -> list[str]:
+    """The keys that a cell shows."""
+    assert cell.verdict is Verdict.RECORDED and cell.measured.detail in cell.reason
+    return str(cell.measured.detail.removeprefix("keys ").partition(";")[0]).split(", ")
+
+
+@pytest.fixture(scope="module")
+def keyed() -> pd.DataFrame:
+    """Rows with a key, `id`, of which some are twins in everything else that is read."""
+    rows = rows_of(9, 300).assign(id=np.arange(300))
+    rows["zip"] = [f"{n % 20}" for n in range(300)]
+    rows["city"] = "city " + rows["zip"]
+    rows.loc[[3, 50, 111], "city"] = "elsewhere"
+    rows["age"] = np.arange(300) * 1.0
+    rows.loc[[7, 8], "age"] = 1000.0
+    rows.loc[[20, 21, 22], "age"] = 500.0
+    rows["label"] = 0
+    rows.loc[21, "label"] = 1
+    rows.loc[[1, 2, 4], ODD] = "\x00 odd"
+    return rows
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_keys_of_bad_rows_are_shown_on_request(
+    make: Any, model: Any, keyed: pd.DataFrame, parts: int
+) -> None:
+    checks = {
+        "range": {"age": [0, 499]}, "pattern": {ODD: "(?s)[^\\x00]*"}, "unique": ["age"],
+        "no_conflicts": ["age"], "determined_by": {"city": ["zip"]}, "show_keys": 3,
+    }  # fmt: skip
+    frame = make(keyed, parts)
+    plan = plan_for(model, frame, a_test(checks, slice_sets=("overall",)), keys=("id",))
+    plan = replace(plan, tests=tuple(test for test in plan.tests if test.metric == "bad_rows"))
+    cells = {
+        cell.test.name.removeprefix("quality "): cell
+        for cell in ask(plan, lambda _: frame).values()
+    }
+    every = {
+        f"pattern({ODD}) keys": [1, 2, 4], "determined_by(city) keys": [3, 50, 111],
+        "no_conflicts(age) keys": [20, 21, 22],
+    }  # fmt: skip
+    for name, expected in every.items():
+        assert sorted(map(int, keys_of(cells[name]))) == expected
+        assert cells[name].measured.value == 3.0
+    for name in ("range(age) keys", "unique(age) keys"):
+        cell = cells[name]
+        assert cell.measured.value == 5.0 and cell.measured.detail.endswith("; 3 of 5")
+        shown = keys_of(cell)
+        assert set(map(int, shown)) < {7, 8, 20, 21, 22}
+    # Those with the smallest hash, whatever the partitioning.
+    hashed = frame.sparkSession.sql(
+        "SELECT k FROM VALUES ('7'), ('8'), ('20'), ('21'), ('22') AS t(k) ORDER BY xxhash64(k)"
+    )
+    assert keys_of(cells["range(age) keys"]) == [row.k for row in hashed.collect()[:3]]
+
+
+def test_keys_of_slices_and_of_several_columns(make: Any, model: Any, keyed: pd.DataFrame) -> None:
+    frame = make(keyed)
+    test = a_test({"range": {"age": [0, 499]}, "show_keys": 10}, slice_sets=("country",))
+    plan = plan_for(model, frame, test, keys=("id", "zip"))
+    cells = ask(replace(plan, tests=plan.tests[1:]), lambda _: frame)
+    shown = set()
+    for (_, where), cell in cells.items():
+        here = keyed[on_sets(masks_of(keyed), "country")[where] & (keyed["age"] > 499)]
+        assert cell.measured.value == len(here)
+        texts = [f'{{"id":{row.id},"zip":"{row.zip}"}}' for row in here.itertuples()]
+        assert all(text in (cell.measured.detail or "") for text in texts)
+        shown |= set(texts)
+    assert len(shown) == 5
+
+
+def test_keys_are_refused_where_there_is_none_or_it_is_sensitive(make: Any, model: Any) -> None:
+    frame = make(rows_of(9, 20))
+    test = a_test({"unique": ["id"], "show_keys": 3})
+    with pytest.raises(InputError, match="found show_keys and no key of the dataset"):
+        plan_for(model, frame, test)
+    with pytest.raises(InputError, match="would show the key 'id', which the suite calls sens"):
+        plan_for(model, frame, test, keys=("id",), sensitive=("id",))

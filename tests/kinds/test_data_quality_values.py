@@ -315,7 +315,8 @@ FULL = """data_quality:
           no_conflicts: [a, b]
           not_constant: all
           determined_by: {city: [zip, country], state: city}
-        max_share: 0.01"""
+        max_share: 0.01
+        show_keys: 10"""
 
 
 def test_a_suite_says_all_of_it_and_loads_again(tmp_path: Path) -> None:
@@ -358,14 +359,15 @@ def test_a_suite_says_all_of_it_and_loads_again(tmp_path: Path) -> None:
         ("{no_duplicates: [a, a]}", "expected all or features or a column"),
         ("{no_conflicts: 5}", "expected features or a column"),
         ("{determined_by: {city: []}}", "expected a column or a list of columns"),
+        ("{unique: id}, show_keys: 0", "a number of 1 or more"),
+        ("{unique: id}, show_keys: 101", "a number of 100 or less"),
         ("{row_count: [5, null]}, max_share: 0", "found max_share with row_count"),
     ],
 )
 def test_mistakes_of_a_suite_are_told_before_anything_runs(
     tmp_path: Path, checks: str, message: str
 ) -> None:
-    checks, _, more = checks.partition(", max_share")
-    test = f"{{data_quality: {checks}{', max_share' + more if more else ''}}}"
+    test = f"{{data_quality: {checks}}}"
     with pytest.raises(SuiteError) as caught:
         suite_of(tmp_path, test)
     assert message in str(caught.value)

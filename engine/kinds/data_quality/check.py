@@ -27,7 +27,8 @@ FEATURES = "features"
 # that break it together of the square of their number.
 BAD, SQUARES = "bad", "squares"
 
-_COMPLEX = ("array", "map", "struct", "variant", "interval", "binary", "geo", "object", "void")
+_NOT_IN_ARROW = ("variant", "interval", "geometry", "geography", "object")
+_COMPLEX = ("array", "map", "struct", "binary", "void", *_NOT_IN_ARROW)
 _FLOATS = ("float", "double")
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", *_FLOATS, "decimal")
 _TEXTS = ("string", "varchar", "char")
@@ -56,6 +57,7 @@ class Check(ABC):
         field: the type of what stands under its key.
         is_share: whether it measures a share of rows, which `max_share` limits; else its limits
             stand under its key.
+        finds_rows: whether it tells which rows are bad, so that their keys can be shown.
         whole_only: whether it is on `overall` alone where a test has that among its slices.
     """
 
@@ -64,6 +66,7 @@ class Check(ABC):
     description: ClassVar[str]
     field: ClassVar[Any]
     is_share: ClassVar[bool] = True
+    finds_rows: ClassVar[bool] = True
     whole_only: ClassVar[bool] = False
 
     @abstractmethod
@@ -88,6 +91,13 @@ class Check(ABC):
 
     def query(self, asked: Asked, setting: Setting) -> Query | None:
         """What it asks of the rows, where no sums of batches can tell."""
+        return None
+
+    def bad_rows(self, asked: Asked, setting: Setting) -> Query | None:
+        """Its bad rows by their keys, as `engine.kinds.data_quality.keys` asks for them.
+
+        None where it does not find single rows.
+        """
         return None
 
     def conditions(self, asked: Asked) -> tuple[Condition, ...]:
@@ -210,6 +220,11 @@ def complex_columns(columns: Iterable[str], setting: Setting, what: str) -> Iter
                 f"{what} {column!r}, which is {kind}; expected columns of numbers, text, truth "
                 "values, dates or timestamps"
             )
+
+
+def readable_columns(setting: Setting) -> list[str]:
+    """Every column that Arrow can take."""
+    return [name for name, kind in setting.types.items() if base_type(kind) not in _NOT_IN_ARROW]
 
 
 def all_columns(setting: Setting) -> list[str]:

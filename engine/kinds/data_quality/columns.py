@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from engine.core.vocabulary import Condition, MetricValue, TaskKind
-from engine.kinds.data_quality import fields, values
+from engine.kinds.data_quality import fields, sql, values
 from engine.kinds.data_quality.check import (
     ALL,
     Asked,
@@ -15,11 +15,12 @@ from engine.kinds.data_quality.check import (
     column_label,
     digest,
     family_of,
+    readable_columns,
     with_counts,
 )
 from engine.kinds.data_quality.limits import value_mistake
 from engine.kinds.estimates import SliceEstimates, estimate_metric
-from engine.kinds.questions import figure
+from engine.kinds.questions import Mark, Query, figure
 from engine.kinds.setting import Context, Setting
 from engine.metrics import Metric, Slices, share_of
 from engine.states import ColumnFamily, ColumnMean, column_nulls
@@ -42,6 +43,13 @@ class ColumnCheck(Check):
 
     def families(self, asked: Asked) -> Sequence[ColumnFamily]:
         return [self.family(asked, column) for column in self.columns(asked)]
+
+    def bad_rows(self, asked: Asked, setting: Setting) -> Query:
+        (family,) = self.families(asked)
+        assert isinstance(family, ColumnMean), "it counts rows"
+        key = setting.columns.key
+        mark = Mark(family.column, family.name, family.function)
+        return Query(sql.bad_marked(key), tuple(dict.fromkeys([*key, family.column])), mark)
 
     def metric(self, asked: Asked) -> Metric:
         return Metric(
@@ -69,7 +77,7 @@ class NotNull(ColumnCheck):
     field = fields.ColumnsOrAll
 
     def split(self, value: Any, setting: Setting) -> list[Asked]:
-        columns = list(setting.types) if value == ALL else value
+        columns = readable_columns(setting) if value == ALL else value
         return [Asked([column]) for column in columns]
 
     def columns(self, asked: Asked) -> list[str]:
@@ -86,7 +94,13 @@ class ValueCheck(ColumnCheck):
     """A check of values that says for each column what they should be.
 
     What it counts depends on the column's type as well, which is one of its facts.
+
+    Attributes:
+        reads_marks: whether a text such as `NA` in a column of numbers is what it looks for, so
+            that CSV files with one are not refused for its sake.
     """
+
+    reads_marks: ClassVar[bool] = True
 
     @abstractmethod
     def function(self, wanted: Any) -> RowNumber:
@@ -104,6 +118,10 @@ class ValueCheck(ColumnCheck):
 
     def columns(self, asked: Asked) -> list[str]:
         return list(asked.value)
+
+    def families(self, asked: Asked) -> Sequence[ColumnFamily]:
+        # Before it is expanded only who looks for marks in files of numbers asks for them.
+        return [] if self.reads_marks and not asked.facts else super().families(asked)
 
     def family(self, asked: Asked, column: str) -> ColumnFamily:
         wanted = asked.value[column]
@@ -124,6 +142,7 @@ class Range(ValueCheck):
     figure = "out_of_range_share"
     description = "By column, the least and the greatest value: [0, 120]; null is no limit."
     field = fields.Ranges
+    reads_marks = False
 
     def function(self, wanted: Any) -> RowNumber:
         return values.outside(*wanted)
@@ -201,6 +220,7 @@ class RowCount(Check):
     description = "The least and the greatest number of rows: [1000, null]; null is no limit."
     field = fields.Counts
     is_share = False
+    finds_rows = False
 
     def split(self, value: Any, setting: Setting) -> list[Asked]:
         return [Asked(value, {"column": setting.columns.label})]

@@ -16,6 +16,16 @@ from engine.fields.values import Proportion
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
 from engine.kinds.data_quality.check import Asked, Check, title_of
 from engine.kinds.data_quality.checks import CHECKS
+from engine.kinds.data_quality.keys import (
+    BAD_COUNT,
+    SHOW_KEYS,
+    Count,
+    has_keys,
+    keys_estimate,
+    keys_metric,
+    keys_misfits,
+    keys_query,
+)
 from engine.kinds.data_quality.table import quality_section
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.questions import Query
@@ -82,7 +92,11 @@ class DataQualityKind(Kind):
             __doc__="Checks by their keys, each with the columns that should keep it.",
             **checks,
         )
-        return {self.key: (file, Field(description="The checks that the data should keep."))}
+        shown = Field(None, description="How many keys of bad rows each check and slice shows.")
+        return {
+            self.key: (file, Field(description="The checks that the data should keep.")),
+            SHOW_KEYS: (Count | None, shown),
+        }
 
     def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
         checks = test.get(self.key)
@@ -99,11 +113,14 @@ class DataQualityKind(Kind):
         parameters = getattr(file, self.key).model_dump(exclude_none=True)
         names = [CHECKS[key].figure for key in parameters]
         metric = names[0] if len(names) == 1 else BAD_SHARE
+        shown = getattr(file, SHOW_KEYS)
+        parameters |= {} if shown is None else {SHOW_KEYS: shown}
         return {"metric": metric, "parameters": parameters_text(parameters)}
 
     def write(self, test: ModelTest) -> dict[str, Any]:
         parameters = json.loads(test.parameters)
-        return {self.key: {key: value for key, value in parameters.items() if key != FACTS}}
+        shown = {SHOW_KEYS: parameters[SHOW_KEYS]} if SHOW_KEYS in parameters else {}
+        return {self.key: {key: parameters[key] for key in CHECKS if key in parameters}, **shown}
 
     def title(self, test: ModelTest) -> str:
         return f"{self.key} {' '.join(title_of(*part) for part in _parts(test))}"
@@ -117,10 +134,28 @@ class DataQualityKind(Kind):
             (check, asked) for check, whole in parts for asked in check.split(whole.value, setting)
         ]
         title, several = self.title(test), len(parts) > 1
-        return [
-            self._single(test, check, asked, (title, several, len(singles) == 1))
-            for check, asked in singles
-        ]
+        naming = (title, several, len(singles) == 1)
+        tests = [self._single(test, check, asked, naming) for check, asked in singles]
+        shown = json.loads(test.parameters).get(SHOW_KEYS)
+        if shown is None:
+            return tests
+        beside = zip(tests, (self._beside(*pair, shown) for pair in
+                             zip(tests, singles, strict=True)), strict=True)  # fmt: skip
+        return [one for pair in beside for one in pair if one is not None]
+
+    def _beside(self, test: ModelTest, single: tuple[Check, Asked], shown: int) -> ModelTest | None:
+        """The test of the keys of a check's bad rows; None of one that finds no single rows."""
+        check, asked = single
+        if not check.finds_rows:
+            return None
+        facts = {**asked.facts, SHOW_KEYS: shown}
+        return replace(
+            test,
+            name=f"{test.name} keys",
+            metric=BAD_COUNT,
+            conditions=(),
+            parameters=parameters_text({check.key: asked.value, FACTS: facts}),
+        )
 
     def _single(
         self, test: ModelTest, check: Check, asked: Asked, naming: tuple[str, bool, bool]
@@ -146,22 +181,32 @@ class DataQualityKind(Kind):
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
         for check, asked in _parts(test):
-            yield from check.misfits(asked, setting)
+            if has_keys(asked):
+                yield from keys_misfits(setting)
+            else:
+                yield from check.misfits(asked, setting)
 
     def column_families(self, test: ModelTest) -> Sequence[ColumnFamily]:
-        return [family for check, asked in _parts(test) for family in check.families(asked)]
+        return [
+            family
+            for check, asked in _parts(test)
+            if not has_keys(asked)
+            for family in check.families(asked)
+        ]
 
     def query(self, test: ModelTest, setting: Setting) -> Query | None:
         check, asked = _part(test)
+        if has_keys(asked):
+            return keys_query(check, asked, setting)
         return check.query(asked, setting)
 
     def metric(self, test: ModelTest) -> Metric:
         check, asked = _part(test)
-        return check.metric(asked)
+        return keys_metric(check, asked) if has_keys(asked) else check.metric(asked)
 
     def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
         check, asked = _part(test)
-        return check.estimate(asked, on, context)
+        return keys_estimate(on) if has_keys(asked) else check.estimate(asked, on, context)
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         return quality_section([(cell, *_part(cell.test)) for cell in cells])
@@ -170,7 +215,7 @@ class DataQualityKind(Kind):
 def _parts(test: ModelTest) -> list[tuple[Check, Asked]]:
     """The checks of a test; of one that is expanded a single one of single columns."""
     parameters = json.loads(test.parameters)
-    facts = parameters.pop(FACTS, {})
+    facts = parameters.get(FACTS, {})
     return [
         (check, Asked(parameters[key], facts)) for key, check in CHECKS.items() if key in parameters
     ]

@@ -46,6 +46,16 @@ class RowCheck(Check):
         columns = tuple(dict.fromkeys(self.columns(asked, setting)))
         return Query(self.text(asked, setting), columns)
 
+    def bad_text(self, asked: Asked, setting: Setting) -> str | None:
+        """The part of a query that gives its bad rows by their keys."""
+        return None
+
+    def bad_rows(self, asked: Asked, setting: Setting) -> Query | None:
+        text, query = self.bad_text(asked, setting), self.query(asked, setting)
+        if text is None:
+            return None
+        return Query(text, tuple(dict.fromkeys([*setting.columns.key, *query.columns])))
+
     def misfits(self, asked: Asked, setting: Setting) -> Iterator[str]:
         yield from complex_columns(self.columns(asked, setting), setting, f"{self.key} reads")
 
@@ -74,6 +84,10 @@ class Unique(RowCheck):
 
     def text(self, asked: Asked, setting: Setting) -> str:
         return sql.repeats(self.columns(asked, setting), setting.types, nulls=False)
+
+    def bad_text(self, asked: Asked, setting: Setting) -> str:
+        key = setting.columns.key
+        return sql.bad_repeats(self.columns(asked, setting), setting.types, key, nulls=False)
 
 
 class ManyColumns(RowCheck):
@@ -117,6 +131,10 @@ class NoDuplicates(ManyColumns):
     def text(self, asked: Asked, setting: Setting) -> str:
         return sql.repeats(self.columns(asked, setting), setting.types, nulls=True)
 
+    def bad_text(self, asked: Asked, setting: Setting) -> str:
+        key = setting.columns.key
+        return sql.bad_repeats(self.columns(asked, setting), setting.types, key, nulls=True)
+
 
 class NoConflicts(ManyColumns):
     """Rows that are equal to others in some columns and have another label."""
@@ -134,6 +152,10 @@ class NoConflicts(ManyColumns):
         columns = self.columns(asked, setting)
         return sql.conflicts(columns, setting.columns.label, setting.types)
 
+    def bad_text(self, asked: Asked, setting: Setting) -> str:
+        columns, about = self.columns(asked, setting), setting.columns
+        return sql.bad_conflicts(columns, setting.types, about.key, about.label)
+
     def query(self, asked: Asked, setting: Setting) -> Query:
         query = super().query(asked, setting)
         return Query(query.text, (*query.columns, setting.columns.label))
@@ -150,6 +172,7 @@ class NotConstant(RowCheck):
     figure = "constant_share"
     description = "Columns that should have more than one value, or all."
     field = fields.ColumnsOrAll
+    finds_rows = False
     whole_only = True
 
     def split(self, value: Any, setting: Setting) -> list[Asked]:
@@ -209,6 +232,10 @@ class DeterminedBy(RowCheck):
         ((column, sources),) = asked.value.items()
         return sql.exceptions(sources, column, setting.types)
 
+    def bad_text(self, asked: Asked, setting: Setting) -> str:
+        ((column, sources),) = asked.value.items()
+        return sql.bad_exceptions(sources, column, setting.types, setting.columns.key)
+
     def misfits(self, asked: Asked, setting: Setting) -> Iterator[str]:
         yield from super().misfits(asked, setting)
         for column, sources in asked.value.items():
@@ -224,6 +251,7 @@ class Freshness(RowCheck):
     description = "By column of dates or timestamps, how old the newest may be: 2 d, 36 h."
     field = fields.Ages
     is_share = False
+    finds_rows = False
 
     def split(self, value: Mapping[str, str], setting: Setting) -> list[Asked]:
         return [Asked({column: age}) for column, age in value.items()]
@@ -275,6 +303,7 @@ class RowChange(RowCheck):
     description = "The least and the greatest change of rows to the version before: [-0.1, 0.5]."
     field = fields.Changes
     is_share = False
+    finds_rows = False
 
     def split(self, value: Any, setting: Setting) -> list[Asked]:
         return [Asked(value)]

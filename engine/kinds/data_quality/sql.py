@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from engine.kinds.data_quality.check import BAD, SQUARES, base_type, is_float
-from engine.kinds.questions import column_sql
+from engine.kinds.questions import MARK, column_sql
 
 Types = Mapping[str, str]
+
+# What the queries for keys call the rows that break a check.
+BAD_ROWS = "bad_rows"
+LONGEST_KEY = 200
 
 # Whole rows by slice, beside what was counted of those that break a check.
 _BESIDE = f"""
@@ -31,6 +35,86 @@ def value_sql(column: str, types: Types) -> str:
     if not is_float(kind):
         return name
     return f"IF(isnan({name}), NULL, {name} + CAST(0 AS {kind}))"
+
+
+def bad_repeats(columns: Sequence[str], types: Types, key: Sequence[str], *, nulls: bool) -> str:
+    """The rows that `repeats` counts, as `bad_rows` reads them."""
+    return f"""
+        WITH {_candidates(columns, types, nulls=nulls, key=key)},
+        {BAD_ROWS} AS (
+            SELECT _slice, key FROM (
+                SELECT *, count(*) OVER (PARTITION BY {_places(columns)}) AS times FROM candidates
+            ) WHERE times > 1
+        )
+    """
+
+
+def bad_conflicts(columns: Sequence[str], types: Types, key: Sequence[str], label: str) -> str:
+    """The rows that `conflicts` counts, as `bad_rows` reads them."""
+    places = _places(columns)
+    return f"""
+        WITH {_candidates(columns, types, nulls=True, label=label, key=key)},
+        {BAD_ROWS} AS (
+            SELECT _slice, key FROM (
+                SELECT *, min(label) OVER (PARTITION BY {places}) AS least,
+                    max(label) OVER (PARTITION BY {places}) AS most FROM candidates
+            ) WHERE least <> most
+        )
+    """
+
+
+def bad_exceptions(sources: Sequence[str], column: str, types: Types, key: Sequence[str]) -> str:
+    """The rows that `exceptions` counts, as `bad_rows` reads them."""
+    chosen = _selection([*sources, column], types)
+    places, value = _places(sources), f"c{len(sources)}"
+    return f"""
+        WITH chosen AS (SELECT _slice, {chosen}, {key_sql(key)} AS key FROM {{rows}}),
+        {BAD_ROWS} AS (
+            SELECT _slice, key FROM (
+                SELECT *, first_value({value}) OVER (
+                    PARTITION BY {places} ORDER BY support DESC, {value}
+                ) AS usual FROM (
+                    SELECT *, count(*) OVER (PARTITION BY {places}, {value}) AS support
+                    FROM chosen WHERE {_nonnull(len(sources) + 1)}
+                )
+            ) WHERE {value} <> usual
+        )
+    """
+
+
+def bad_marked(key: Sequence[str]) -> str:
+    """The rows that are marked for the query."""
+    rows = f"SELECT _slice, {key_sql(key)} AS key FROM {{rows}} WHERE {MARK}"
+    return f"WITH {BAD_ROWS} AS ({rows})"
+
+
+def bad_rows(text: str, most: int) -> str:
+    """How many bad rows slices have, and the keys of some: those with the smallest hash of it.
+
+    `text` gives them, with `_slice` and `key`; so the rows are the same on any partitioning.
+    """
+    return f"""
+        {text}
+        SELECT whole._slice, whole.n, coalesce(shown.bad, 0) AS {BAD}, shown.keys
+        FROM (SELECT _slice, count(*) AS n FROM {{rows}} GROUP BY _slice) whole
+        LEFT JOIN (
+            SELECT _slice, max(size) AS bad, to_json(
+                transform(array_sort(collect_list(struct(place, key))), pair -> pair.key)
+            ) AS keys
+            FROM (
+                SELECT *, count(*) OVER (PARTITION BY _slice) AS size, row_number() OVER (
+                    PARTITION BY _slice ORDER BY xxhash64(key), key
+                ) AS place FROM {BAD_ROWS}
+            ) WHERE place <= {most} GROUP BY _slice
+        ) shown ON whole._slice <=> shown._slice
+    """
+
+
+def key_sql(key: Sequence[str]) -> str:
+    """The key of a row as a text, of several columns as JSON; cut where it is long."""
+    names = ", ".join(map(column_sql, key))
+    text = f"to_json(struct({names}))" if len(key) > 1 else f"CAST({names} AS STRING)"
+    return f"left(coalesce({text}, 'null'), {LONGEST_KEY})"
 
 
 def repeats(columns: Sequence[str], types: Types, *, nulls: bool) -> str:
@@ -147,7 +231,12 @@ def counts_before() -> str:
 
 
 def _candidates(
-    columns: Sequence[str], types: Types, *, nulls: bool, label: str | None = None
+    columns: Sequence[str],
+    types: Types,
+    *,
+    nulls: bool,
+    label: str | None = None,
+    key: Sequence[str] = (),
 ) -> str:
     """Rows whose hash of some columns others have as well: all that are equal are among them."""
     chosen = _selection(columns, types)
@@ -155,6 +244,8 @@ def _candidates(
     if label is not None:
         chosen += f", {value_sql(label, types)} AS label"
         known = "label IS NOT NULL"
+    if key:
+        chosen += f", {key_sql(key)} AS key"
     names = [f"c{place}" for place in range(len(columns))]
     # Spark's hash passes nulls over, so which values are null is hashed as well. Texts that a
     # collation takes for equal have hashes of their own.

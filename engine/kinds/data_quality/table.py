@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from engine.core.vocabulary import Cell, Verdict
 from engine.kinds.data_quality.check import Asked, Check
+from engine.kinds.data_quality.keys import has_keys
 from engine.kinds.setting import Section
 
 MOST_ROWS = 200
@@ -22,7 +23,10 @@ Judged = tuple[Cell, Check, Asked]
 def quality_section(cells: Sequence[Judged]) -> Section | None:
     """A row for each check: on all rows, or where it is on slices only, on the worst of them."""
     by_test: dict[str, list[Judged]] = {}
+    keys = [judged for judged in cells if has_keys(judged[2])]
     for judged in cells:
+        if has_keys(judged[2]):
+            continue
         by_test.setdefault(judged[0].test.name, []).append(judged)
     whole = [_whole(own) for own in by_test.values()]
     order = sorted(zip(whole, by_test.values(), strict=True), key=lambda pair: _rank(pair[0]))
@@ -32,7 +36,17 @@ def quality_section(cells: Sequence[Judged]) -> Section | None:
     lead = LEAD
     if len(order) > MOST_ROWS:
         lead += f" These are the {MOST_ROWS:,} worst of {len(order):,} checks."
-    return Section("Data quality", lead, COLUMNS, rows)
+    columns: Sequence[str] = COLUMNS
+    if keys:
+        shown_keys = {
+            cell.test.name: cell.measured.detail or "–"
+            for cell, _, _ in keys
+            if cell.slice.kind == "overall"
+        }
+        columns = (*COLUMNS, "keys of bad rows")
+        for row, ((cell, _, _), _) in zip(rows, order, strict=False):
+            row.append(shown_keys.get(f"{cell.test.name} keys", "–"))
+    return Section("Data quality", lead, columns, rows)
 
 
 def _whole(own: Sequence[Judged]) -> Judged:
