@@ -43,7 +43,7 @@ def bad_repeats(columns: Sequence[str], types: Types, key: Sequence[str], *, nul
         WITH {_candidates(columns, types, nulls=nulls, key=key)},
         {BAD_ROWS} AS (
             SELECT _slice, key FROM (
-                SELECT *, count(*) OVER (PARTITION BY {_places(columns)}) AS times FROM candidates
+                SELECT *, count(*) OVER (PARTITION BY compared) AS times FROM candidates
             ) WHERE times > 1
         )
     """
@@ -51,13 +51,12 @@ def bad_repeats(columns: Sequence[str], types: Types, key: Sequence[str], *, nul
 
 def bad_conflicts(columns: Sequence[str], types: Types, key: Sequence[str], label: str) -> str:
     """The rows that `conflicts` counts, as `bad_rows` reads them."""
-    places = _places(columns)
     return f"""
         WITH {_candidates(columns, types, nulls=True, label=label, key=key)},
         {BAD_ROWS} AS (
             SELECT _slice, key FROM (
-                SELECT *, min(label) OVER (PARTITION BY {places}) AS least,
-                    max(label) OVER (PARTITION BY {places}) AS most FROM candidates
+                SELECT *, min(label) OVER (PARTITION BY compared) AS least,
+                    max(label) OVER (PARTITION BY compared) AS most FROM candidates
             ) WHERE least <> most
         )
     """
@@ -126,12 +125,12 @@ def repeats(columns: Sequence[str], types: Types, *, nulls: bool) -> str:
     return f"""
         WITH {_candidates(columns, types, nulls=nulls)},
         grouped AS (
-            SELECT _slice, {_places(columns)}, count(*) AS size FROM candidates
-            GROUP BY _slice, {_places(columns)}
+            SELECT _slice, compared, count(*) AS size FROM candidates
+            GROUP BY _slice, compared
         ),
         sizes AS (
             SELECT _slice, size FROM (
-                SELECT *, sum(size) OVER (PARTITION BY {_places(columns)}) AS times FROM grouped
+                SELECT *, sum(size) OVER (PARTITION BY compared) AS times FROM grouped
             ) WHERE times > 1
         )
         {_BESIDE}
@@ -143,19 +142,18 @@ def conflicts(columns: Sequence[str], label: str, types: Types) -> str:
 
     Rows without a label are left out; nulls of the columns are values like others.
     """
-    places = _places(columns)
     return f"""
         WITH {_candidates(columns, types, nulls=True, label=label)},
         grouped AS (
-            SELECT _slice, {places}, label, count(*) AS size FROM candidates
-            GROUP BY _slice, {places}, label
+            SELECT _slice, compared, label, count(*) AS size FROM candidates
+            GROUP BY _slice, compared, label
         ),
         sizes AS (
             SELECT _slice, sum(size) AS size FROM (
-                SELECT *, min(label) OVER (PARTITION BY {places}) AS least,
-                    max(label) OVER (PARTITION BY {places}) AS most
+                SELECT *, min(label) OVER (PARTITION BY compared) AS least,
+                    max(label) OVER (PARTITION BY compared) AS most
                 FROM grouped
-            ) WHERE least <> most GROUP BY _slice, {places}
+            ) WHERE least <> most GROUP BY _slice, compared
         )
         {_BESIDE}
     """
@@ -239,14 +237,15 @@ def _candidates(
     key: Sequence[str] = (),
 ) -> str:
     """Rows whose hash of some columns others have as well: all that are equal are among them."""
-    chosen = _selection(columns, types)
-    known = "true" if nulls else _nonnull(len(columns))
+    # One struct: Spark's optimizer takes exponentially long over a hash of many renamed columns.
+    chosen = f"struct({_selection(columns, types)}) AS compared"
+    names = [f"compared.c{place}" for place in range(len(columns))]
+    known = "true" if nulls else " AND ".join(f"{name} IS NOT NULL" for name in names)
     if label is not None:
         chosen += f", {value_sql(label, types)} AS label"
         known = "label IS NOT NULL"
     if key:
         chosen += f", {key_sql(key)} AS key"
-    names = [f"c{place}" for place in range(len(columns))]
     # Spark's hash passes nulls over, so which values are null is hashed as well. Texts that a
     # collation takes for equal have hashes of their own.
     hashed = [
