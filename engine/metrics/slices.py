@@ -78,8 +78,8 @@ class Slices:
     dataset. `trivial` are those of the models that are fitted on that, by their kinds. `rival` are
     those of the baseline behind the variant that these are behind, beside its own as it is.
     `has_probabilities` is False of scores that rank rows and are nothing else. `answers` are the
-    numbers that a query or a probe found, for each slice, by name, `texts` the texts of a query that
-    has some; `failure` is why it found none.
+    numbers that a query or a probe found, for each slice, by name, `texts` the texts of a query
+    that has some; `failure` is why it found none.
     """
 
     def __init__(
