@@ -59,6 +59,8 @@ SECONDS = {
     "data/test_reference_bins.py": 20,
     "statistics/test_distances.py": 20,
     "statistics/test_histogram_distances.py": 20,
+    "kinds/test_data_quality_rows.py": 90,
+    "kinds/test_data_quality_values.py": 25,
     "runs/test_datasets.py": 40,
     "test_packaging.py": 40,
     "states/test_laws.py": 40,

@@ -91,7 +91,7 @@ def _prepare_plans(context: RunContext) -> list[EvaluationPlan]:
         )
     finally:
         context.finder.stop()
-    return [item.plan for item in prepared]
+    return [replace(item.plan, started_at=context.info.started_at) for item in prepared]
 
 
 def evaluate_plan(

@@ -69,4 +69,5 @@ def _read(judge: Judge, answer: Answer, keys: Sequence[str]) -> Slices:
     rows = RowsOf(counts, np.zeros((len(keys), BUCKETS)))
     slices = Slices(rows, {}, sampling=judge.plan.data_sampling)
     slices.answers, slices.failure = numbers, answer.failure
+    slices.texts = [answer.texts.get(key, {}) for key in keys]
     return slices

@@ -224,6 +224,7 @@ class Judge:
             is_baseline=number == self.plan.base,
             compares=not self._is_comparison_lost(test, number),
             thresholds=self.thresholds,
+            started_at=self.plan.started_at,
         )
 
     def _is_comparison_lost(self, test: ModelTest, number: int) -> bool:
@@ -305,8 +306,9 @@ class Column:
     ) -> Measurement:  # fmt: skip
         """What the verdict on a slice rests on."""
         return Measurement(
-            value, rows, baseline, self.is_baseline, failure, self.plan.min_slice_rows,
-            where.kind == "where" and rows.n + rows.null_labels == 0,
+            value, rows, baseline, self.is_baseline, failure,
+            0 if self.metric.any_rows else self.plan.min_slice_rows,
+            where.kind == "where" and rows.n + rows.null_labels == 0 and value.value is None,
             None, None, self.metric.intervals, self.plan.confidence,
             self.metric.higher_is_better, None,
             self.beside,

@@ -10,16 +10,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, StructField, StructType
 
-from engine.core.disk_errors import disk_error_of
+from engine.core.disk_errors import Kind, disk_error_of
 from engine.core.vocabulary import SliceSet, plain_numbers
 from engine.errors import EvalMatrixError, InputError
 from engine.execution.kernel.probes import (
@@ -30,7 +32,7 @@ from engine.execution.kernel.probes import (
     probe_tasks,
     sample_columns,
 )
-from engine.kinds import COUNT, SLICE, Query
+from engine.kinds import COUNT, MARK, SLICE, Query
 from engine.models.isolation.limits import die_first
 from engine.planning import EvaluationPlan, Question, QuestionPlace
 from engine.planning.projection import sample_rows, slice_column
@@ -43,6 +45,8 @@ from engine.store.answers import Answer
 
 AnswerList = Sequence[tuple[Question, Answer]]
 
+_MARK = StructField(MARK, BooleanType())
+_ROWS_ALONE = f"SELECT {SLICE}, count(*) AS {COUNT} FROM {{rows}} GROUP BY {SLICE}"
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "boolean", "decimal")
 # How Spark says that a job was cancelled: that is no fault of the query.
 _CANCELLED = ("cancelled", "canceled", "OPERATION_CANCELED")
@@ -152,6 +156,8 @@ def _answer_query(
     plan: EvaluationPlan,
     question: Question,
     frames: Callable[[EvaluationPlan], DataFrame],
+    *,
+    without_before: bool = False,
 ) -> Answer:
     query, slice_set = question.content, question.slice_set
     assert isinstance(query, Query), "it is asked of the rows"
@@ -159,19 +165,46 @@ def _answer_query(
     if query.reads_reference:
         assert plan.reference is not None, "its kind reads a reference"
         given["reference"] = _rows(frames(plan.reference), query, slice_set)
+    text = query.text
+    if query.reads_before:
+        before = None if without_before else _rows_before(plan, question, frames)
+        text = _ROWS_ALONE if before is None else text
+        given |= {} if before is None else {"before": before}
     try:
-        answer = spark.sql(query.text, **given)
-        _check_columns(answer, given["rows"])
-        return Answer(_slices(answer, plan, slice_set))
+        answer = spark.sql(text, **given)
+        _check_columns(answer, given["rows"], query)
+        return _slices(answer, plan, slice_set, query)
     except InputError as error:
         return Answer(failure=f"the query failed: {error}")
     except PySparkException as error:
+        fault = disk_error_of(error)
+        if fault is not None and fault.kind is Kind.GONE and "before" in given:
+            # Files that only the version before had are gone.
+            return _answer_query(spark, plan, question, frames, without_before=True)
         # What is wrong with the data or with Spark is no fault of the query.
         if disk_error_of(error) is not None or any(word in str(error) for word in _CANCELLED):
             raise _read_error(error, plan) from error
         return Answer(failure=f"the query failed: {first_line(error)}")
     except Exception as error:
         raise _read_error(error, plan) from error
+
+
+def _rows_before(
+    plan: EvaluationPlan, question: Question, frames: Callable[[EvaluationPlan], DataFrame]
+) -> DataFrame | None:
+    """The rows of the Delta version before; None where none is kept, or it lacks their columns."""
+    dataset, query = plan.dataset, question.content
+    assert isinstance(query, Query), "it is asked of the rows"
+    if dataset.version < 1:
+        return None
+    try:
+        frame = frames(replace(plan, dataset=replace(dataset, version=dataset.version - 1)))
+        rows = _rows(frame, query, question.slice_set)
+        # A client of Spark Connect asks the server only now.
+        rows.schema  # noqa: B018
+    except (EvalMatrixError, PySparkException, KeyError):
+        return None
+    return rows
 
 
 def _read_error(error: Exception, plan: EvaluationPlan) -> EvalMatrixError:
@@ -182,10 +215,29 @@ def _read_error(error: Exception, plan: EvaluationPlan) -> EvalMatrixError:
 def _rows(frame: DataFrame, query: Query, slice_set: SliceSet) -> DataFrame:
     """The rows that a query reads: its columns, and that of the slice."""
     columns = [F.col(column(name)) for name in dict.fromkeys(query.columns)]
-    return frame.select(*columns, slice_column(frame, slice_set).alias(SLICE))
+    rows = frame.select(*columns, slice_column(frame, slice_set).alias(SLICE))
+    if query.mark is None:
+        return rows
+    # Spark looks a frame's columns up by names in which a dot or a backtick means something.
+    names = rows.columns
+    plain = rows.toDF(*[f"c{place}" for place in range(len(names))])
+    place = names.index(query.mark.column)
+    mark_rows = partial(_mark_rows, place=place, function=query.mark.function)
+    marked = plain.mapInArrow(mark_rows, StructType([*plain.schema.fields, _MARK]))
+    return marked.toDF(*names, MARK)
 
 
-def _check_columns(answer: DataFrame, rows: DataFrame) -> None:
+def _mark_rows(
+    batches: Iterable[pa.RecordBatch], place: int, function: Callable[[pa.Array], Any]
+) -> Iterator[pa.RecordBatch]:
+    """The rows with a truth value more."""
+    for batch in batches:
+        marked = pa.array(np.asarray(function(batch.column(place))) > 0)
+        names = [*batch.schema.names, MARK]
+        yield pa.RecordBatch.from_arrays([*batch.columns, marked], names)
+
+
+def _check_columns(answer: DataFrame, rows: DataFrame, query: Query) -> None:
     """Refuses an answer that is none.
 
     Raises:
@@ -199,14 +251,15 @@ def _check_columns(answer: DataFrame, rows: DataFrame) -> None:
     if types[SLICE] != dict(rows.dtypes)[SLICE]:
         raise InputError(f"its column {SLICE!r} is not that of the rows, expected it as it is")
     for name in names:
-        if name != SLICE and types[name].partition("(")[0] not in _NUMBERS:
+        is_text = name in query.text_columns
+        if is_text and types[name] != "string":
+            raise InputError(f"its column {name!r} is of type {types[name]}, expected a text")
+        if not is_text and name != SLICE and types[name].partition("(")[0] not in _NUMBERS:
             raise InputError(f"its column {name!r} is of type {types[name]}, expected a number")
 
 
-def _slices(
-    answer: DataFrame, plan: EvaluationPlan, slice_set: SliceSet
-) -> dict[str, dict[str, float | None]]:
-    """The numbers of each slice by its key; runs the query.
+def _slices(answer: DataFrame, plan: EvaluationPlan, slice_set: SliceSet, query: Query) -> Answer:
+    """The numbers and texts of each slice by its key; runs the query.
 
     Raises:
         InputError: when they are not a row for each slice.
@@ -214,15 +267,20 @@ def _slices(
     names = [name for name in answer.columns if name != SLICE]
     dimensions = [dimension.column for dimension in slice_set.dimensions]
     of_slice = [F.col(f"{SLICE}.d{place}") for place in range(len(dimensions))]
-    numbers = [F.col(column(name)).cast("double").alias(f"c{n}") for n, name in enumerate(names)]
-    matching = answer.where(F.col(f"{SLICE}.matches")).select(*of_slice, *numbers)
+    figures = [
+        F.col(column(name))
+        .cast("string" if name in query.text_columns else "double")
+        .alias(f"c{n}")
+        for n, name in enumerate(names)
+    ]
+    matching = answer.where(F.col(f"{SLICE}.matches")).select(*of_slice, *figures)
     table = matching.limit(plan.max_slices + 1).toArrow().combine_chunks()
     if table.num_rows > plan.max_slices:
         raise InputError(f"it gave more rows than max_slices ({plan.max_slices:,})")
     if not table.num_rows:
         if slice_set.where is None:
             raise InputError("it gave no row, expected one for each slice")
-        return {}
+        return Answer()
     (batch,) = table.to_batches()
     keys = _keys(batch.columns[: len(dimensions)], slice_set, batch.num_rows)
     if len(set(keys)) < len(keys):
@@ -231,12 +289,14 @@ def _slices(
             f"(GROUP BY {SLICE})"
         )
     columns = [values.to_pylist() for values in batch.columns[len(dimensions) :]]
-    slices = {}
+    slices, texts = {}, {}
     for key, values in zip(keys, zip(*columns, strict=True), strict=True):
-        slices[key] = plain_numbers(dict(zip(names, values, strict=True)))
+        named = dict(zip(names, values, strict=True))
+        texts[key] = {name: named.pop(name) for name in query.text_columns}
+        slices[key] = plain_numbers(named)
         if slices[key][COUNT] is None:
             raise InputError(f"its column {COUNT!r} is null, expected the rows of the slice")
-    return slices
+    return Answer(slices, None, texts if query.text_columns else {})
 
 
 def _keys(values: Sequence[pa.Array], slice_set: SliceSet, rows: int) -> list[str]:

@@ -60,8 +60,10 @@ from engine.kinds.pictures import (
 from engine.kinds.pinning import known_bins, pin_bins, pin_test
 from engine.kinds.questions import (
     COUNT,
+    MARK,
     MOST_SAMPLE_ROWS,
     SLICE,
+    Mark,
     Predictor,
     Probe,
     Query,
@@ -75,6 +77,7 @@ __all__ = [
     "CLEAN",
     "COUNT",
     "KINDS",
+    "MARK",
     "MOST_SAMPLE_ROWS",
     "NO_DIFFERENCE",
     "SLICE",
@@ -91,6 +94,7 @@ __all__ = [
     "Limit",
     "Line",
     "LineChart",
+    "Mark",
     "Part",
     "Point",
     "Predictor",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import string
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,9 +20,11 @@ from engine.core.vocabulary import ModelVersion, Numbers, TaskKind
 from engine.errors import InputError
 from engine.metrics import Metric
 
-# The column by which a query is grouped, and the one that has the rows of each slice.
+# The column by which a query is grouped, the one that has the rows of each slice, and the one in
+# which a query finds the rows that are marked for it.
 SLICE = "_slice"
 COUNT = "n"
+MARK = "_marked"
 
 MOST_SAMPLE_ROWS = 10_000
 
@@ -53,19 +56,39 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Which rows of a query are marked, where SQL cannot tell: by a function of a column.
+
+    `function` takes the column in Arrow and gives an array of 1 for the rows that are; it runs in
+    workers. `name` says all that it depends on.
+    """
+
+    column: str
+    name: str
+    function: Callable[[pa.Array], Any] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A query in Spark SQL over the pinned rows.
 
     `text` reads `{rows}`, the rows of the dataset's version, and where it wants `{reference}`,
-    those of the reference's. Both have `columns` and one more, `_slice`, by which they are to be
-    grouped: `SELECT _slice, count(*) AS n, ... FROM {rows} GROUP BY _slice`. It gives a row for
-    each slice, with `_slice`, `n` (the rows of the slice) and numbers under names of its own.
+    those of the reference's; and `{before}`, those of the Delta version before, without which (the
+    first version, one that is no longer kept, or has not the columns) the query is not run and
+    each slice's answer has its rows alone. All have `columns` and one more, `_slice`, by which they
+    are to be grouped: `SELECT _slice, count(*) AS n, ... FROM {rows} GROUP BY _slice`. It gives a
+    row for each slice, with `_slice`, `n` (the rows of the slice) and numbers under names of its
+    own.
     Names of columns are written by `column_sql`, texts by `text_sql`. The query runs once for each
-    slice set that its test is on.
+    slice set that its test is on. With a `mark` the rows have a truth value `_marked` more. What is
+    among `text_columns` is a text of the answer and no number, for `on.texts`; it is kept in the
+    store, so nothing sensitive stands in it.
     """
 
     text: str
     columns: tuple[str, ...]
+    mark: Mark | None = None
+    text_columns: tuple[str, ...] = ()
 
     @property
     def fields(self) -> frozenset[str]:
@@ -86,13 +109,18 @@ class Query:
         """Whether it looks at the reference's rows."""
         return "reference" in self.fields
 
+    @property
+    def reads_before(self) -> bool:
+        """Whether it looks at the rows of the version before."""
+        return "before" in self.fields
+
     def mistake(self) -> str | None:
         """What is wrong with it before anybody runs it; None where nothing is."""
         text: Any = self.text
         if not isinstance(text, str):
             return f"its query is a value of type {type(text).__name__}, expected a text"
         try:
-            unknown = sorted(self.fields - {"rows", "reference"})
+            unknown = sorted(self.fields - {"rows", "reference", "before"})
         except ValueError as error:
             return f"its query's braces do not match: {error}"
         if unknown or "rows" not in self.fields:
@@ -100,6 +128,8 @@ class Query:
             return f"found {named} in its query, expected {{rows}} and perhaps {{reference}}"
         if SLICE in self.columns:
             return f"its query reads a column {SLICE!r}, a name that is the slice's; rename it"
+        if self.mark is not None and MARK in self.columns:
+            return f"its query reads a column {MARK!r}, a name that is the mark's; rename it"
         return None
 
 
@@ -173,6 +203,7 @@ def figure(
     higher_is_better: bool | None = None,
     bounds: tuple[float, float] = (-np.inf, np.inf),
     intervals: bool = False,
+    any_rows: bool = False,
 ) -> Metric:
     """What a test with a query or a probe measures: a metric that reads no states."""
 
@@ -181,7 +212,7 @@ def figure(
 
     return Metric(
         name, frozenset(TaskKind), _no_states, refuse,
-        higher_is_better=higher_is_better, bounds=bounds, intervals=intervals,
+        higher_is_better=higher_is_better, bounds=bounds, intervals=intervals, any_rows=any_rows,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +38,8 @@ class Context:
     """What is known beside the states when a test is measured.
 
     `model` is None where the data are measured, `reference` whether there is something to compare
-    with, and `thresholds` those that earlier evaluations chose, by evaluation, aim and digest.
+    with, `thresholds` those that earlier evaluations chose, by evaluation, aim and digest, and
+    `started_at` when the run began, where it is known.
     """
 
     problem: Problem
@@ -46,6 +48,7 @@ class Context:
     is_baseline: bool = False
     compares: bool = True
     thresholds: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
+    started_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ class Metric:
             Others are called slice by slice, which costs several times as much. It reads
             confusions, moments and at most one histogram of scores.
         needs_columns: other columns of the rows that its losses read, as `batch.columns[name]`.
+        any_rows: whether it is judged on slices of few rows as on others, since it says something
+            of how many there are.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Metric:
     hits_of: Callable[[Problem], Sequence[int]] | None = None
     many: bool = False
     needs_columns: tuple[str, ...] = ()
+    any_rows: bool = False
 
     def __post_init__(self) -> None:
         columns = column_tuple(self.needs_columns, f"metric {self.name!r}")

@@ -78,7 +78,8 @@ class Slices:
     dataset. `trivial` are those of the models that are fitted on that, by their kinds. `rival` are
     those of the baseline behind the variant that these are behind, beside its own as it is.
     `has_probabilities` is False of scores that rank rows and are nothing else. `answers` are the
-    numbers that a query or a probe found, for each slice, by name; `failure` is why it found none.
+    numbers that a query or a probe found, for each slice, by name, `texts` the texts of a query
+    that has some; `failure` is why it found none.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Slices:
         self.trivial: Mapping[str, Slices] = {}
         self.has_probabilities = True
         self.answers: Sequence[Mapping[str, float | None]] = ()
+        self.texts: Sequence[Mapping[str, str | None]] = ()
         self.failure: str | None = None
         self.first = first
         self._made: dict[Hashable, Any] = {}
@@ -166,6 +168,7 @@ class Slices:
         some.trivial = {kind: other.some(first, last) for kind, other in self.trivial.items()}
         some.has_probabilities = self.has_probabilities
         some.answers, some.failure = self.answers[first:last], self.failure
+        some.texts = self.texts[first:last]
         return some
 
     def view(self, key: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Sequence
@@ -48,7 +49,8 @@ class EvaluationPlan:
     is the plan of another dataset, for what tests ask of that. `numbered` are the variants (None
     for the data) in the order of their numbers, where it is not that of the tests: a run that is
     judged by other tests keeps the numbers of its states. `trivial` are the models that are fitted
-    on the reference, for the others to be better than.
+    on the reference, for the others to be better than. `started_at` is when its run
+    began, for tests that ask how old something is.
     """
 
     name: str
@@ -75,6 +77,7 @@ class EvaluationPlan:
     reference: EvaluationPlan | None = field(default=None, metadata=LATER)
     numbered: tuple[Variant | None, ...] = field(default=(), metadata=LATER)
     trivial: tuple[ModelVersion, ...] = field(default=(), metadata=LATER)
+    started_at: dt.datetime | None = field(default=None, metadata=LATER)
 
     def beside(self, dataset: DatasetVersion) -> EvaluationPlan:
         """The same plan with what its tests ask of a reference dataset, if they ask anything.

@@ -91,8 +91,10 @@ def _question(
     about: list[object] = [STATES_VERSION, plan.dataset.table_id or plan.dataset.uri]
     if isinstance(content, Query):
         columns = [[name, types.get(name)] for name in content.columns]
-        key = f"query {_digest(content.text)}"
+        mark = "" if content.mark is None else f"\0{content.mark.column}\0{content.mark.name}"
+        key = f"query {_digest(content.text + mark)}"
         about += ["query", content.text, columns, slice_set.dimensions, slice_set.where]
+        about += [] if content.mark is None else [content.mark.column, content.mark.name]
         if content.reads_reference and plan.reference is not None:
             other = plan.reference.dataset
             about += [other.table_id or other.uri, other.version]

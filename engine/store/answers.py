@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,13 +22,15 @@ from engine.store.tables import StoreTable
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The numbers of each slice by its key, or why there are none."""
+    """The numbers of each slice by its key, and the texts of some; or why there are none."""
 
     slices: Mapping[str, Numbers] = field(default_factory=dict)
     failure: str | None = None
+    texts: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        about = {"slices": self.slices, "failure": self.failure}
+        about: dict[str, Any] = {"slices": self.slices, "failure": self.failure}
+        about |= {"texts": self.texts} if self.texts else {}
         return json.dumps(about, ensure_ascii=False, sort_keys=True, allow_nan=False).encode()
 
     @classmethod
@@ -38,9 +41,9 @@ class Answer:
             ValueError: when it wrote something else.
         """
         about = json.loads(payload)
-        if not isinstance(about, dict) or about.keys() != {"slices", "failure"}:
+        if not isinstance(about, dict) or about.keys() - {"texts"} != {"slices", "failure"}:
             raise ValueError("found no answer")
-        return cls(about["slices"], about["failure"])
+        return cls(about["slices"], about["failure"], about.get("texts", {}))
 
 
 Answers = Mapping[QuestionPlace, Answer]

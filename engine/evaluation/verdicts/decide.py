@@ -20,9 +20,7 @@ def decide(test: ModelTest, measurement: Measurement) -> Decision:
     if error is not None:
         return Decision(Verdict.ERROR, error)
     if not test.conditions:
-        return Decision(
-            Verdict.RECORDED, undefined_reason(measurement.value) or "recorded without a condition"
-        )
+        return Decision(Verdict.RECORDED, _record_text(measurement))
     demands = test.conditions
     if measurement.is_baseline:
         demands = tuple(demand for demand in demands if not needs_baseline(demand))
@@ -47,6 +45,13 @@ def decide(test: ModelTest, measurement: Measurement) -> Decision:
         return decisions[0]
     chances = len({rule(condition).chance for condition in demands})
     return _combine(decisions, chances)
+
+
+def _record_text(measurement: Measurement) -> str:
+    why, detail = undefined_reason(measurement.value), measurement.value.detail
+    if why is not None:
+        return why
+    return "recorded without a condition" + (f": {detail}" if detail else "")
 
 
 def is_decided_by_point(test: ModelTest, *, has_interval: bool) -> bool:
