@@ -20,8 +20,14 @@ from engine.kinds.setting import Setting
 LEAKED = "leaked"
 # What a column alone can say, from 0 (nothing) to 1, under names p0, p1, ...
 POWER = "p"
-# Parts of equal width of a numeric column, over four standard deviations to both sides.
-PARTS = 64
+# Where a numeric column of many values is cut, as shares of the reference's rows: finer at both
+# ends, where the few lie that a rare label is about.
+_TAIL = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+CUTS = (*_TAIL, *(part / 20 for part in range(2, 19)), *(1 - share for share in reversed(_TAIL)))
+# About so many rows say where: those of which a hash is divisible, on any partitioning the same.
+CUT_ROWS = 100_000
+# A column of no more values is taken value by value.
+FEW = 64
 
 _NUMBERS = "tinyint|smallint|int|bigint|float|double|decimal.*"
 _VALUES = rf"{_NUMBERS}|boolean|date|timestamp.*|(string|varchar|char)\b.*"
@@ -206,7 +212,8 @@ class Target(LeakageCheck):
         parts = [_part_sql(name, n, asked) for n, name in enumerate(asked.inputs)]
         array = f"array({', '.join(parts)})"
         numbers = [n for n, name in enumerate(asked.inputs) if asked.are_numbers(name)]
-        moments = [_moments_sql(asked.inputs[n], n) for n in numbers] or ["1 AS none"]
+        cuts = [_cuts_sql(asked.inputs[n], n) for n in numbers] or ["1 AS none"]
+        hashed = ", ".join(column_sql(name) for name in asked.inputs)
         powers = ", ".join(
             f"max(CASE WHEN place = {n} THEN power END) AS {POWER}{n}" for n in places
         )
@@ -214,11 +221,15 @@ class Target(LeakageCheck):
         counted = "SELECT place, part, y, count(*) AS times FROM learned GROUP BY place, part, y"
         power = _POWER_OF_CLASSES if classes else _POWER_OF_NUMBERS
         return f"""
-            WITH moments AS (SELECT {", ".join(moments)} FROM {{reference}}),
+            WITH size AS (SELECT greatest(count(*) DIV {CUT_ROWS}, 1) AS every FROM {{reference}}),
+            cuts AS (
+                SELECT {", ".join(cuts)} FROM {{reference}} CROSS JOIN size
+                WHERE pmod(xxhash64({hashed}), every) = 0
+            ),
             learned AS (
                 SELECT y, place, part FROM (
                     SELECT {y} AS y, {array} AS parts
-                    FROM {{reference}} CROSS JOIN moments WHERE {where}
+                    FROM {{reference}} CROSS JOIN cuts WHERE {where}
                 ) LATERAL VIEW posexplode(parts) AS place, part
             ),
             said AS (SELECT place, part, {learn} AS says FROM ({counted}) GROUP BY place, part),
@@ -230,7 +241,7 @@ class Target(LeakageCheck):
             asked AS (
                 SELECT {SLICE}, y, place, part FROM (
                     SELECT {SLICE}, {y} AS y, {array} AS parts
-                    FROM {{rows}} CROSS JOIN moments WHERE {where}
+                    FROM {{rows}} CROSS JOIN cuts WHERE {where}
                 ) LATERAL VIEW posexplode(parts) AS place, part
             ),
             judged AS (
@@ -254,29 +265,24 @@ _POWER_OF_NUMBERS = """
 """
 
 
-def _moments_sql(name: str, place: int) -> str:
-    """The mean and the spread of a numeric column's finite numbers, by which it is cut."""
+def _cuts_sql(name: str, place: int) -> str:
+    """Where a numeric column is cut, and whether it has few values."""
     number = f"cast({column_sql(name)} AS DOUBLE)"
     finite = f"CASE WHEN abs({number}) < 'Infinity' THEN {number} END"
-    few = f"approx_count_distinct({column_sql(name)}) <= {PARTS}"
-    # Of five digits, which the order in which rows are added does not change.
-    mean, spread = (
-        f"try_cast(format_string('%.4e', {moment}({finite})) AS DOUBLE)"
-        for moment in ("avg", "stddev_pop")
-    )
-    return f"{mean} AS m{place}, {spread} AS s{place}, {few} AS few{place}"
+    shares = ", ".join(f"{share:.4f}D" for share in CUTS)
+    few = f"approx_count_distinct({column_sql(name)}) <= {FEW}"
+    return f"percentile({finite}, array({shares})) AS c{place}, {few} AS few{place}"
 
 
 def _part_sql(name: str, place: int, asked: Asked) -> str:
-    """A value as it is looked up: as a text, of many numbers the part that it lies in."""
+    """A value as it is looked up: as a text, of many numbers how many cuts lie below it."""
     text = f"coalesce(cast({column_sql(name)} AS STRING), '<null>')"
     if not asked.are_numbers(name):
         return text
     number = f"cast({column_sql(name)} AS DOUBLE)"
-    part = f"floor(({number} - m{place}) / (s{place} * {8 / PARTS!r}))"
-    within = f"greatest(least({part}, {PARTS // 2}), {-PARTS // 2 - 1})"
-    is_odd = f"few{place} OR NOT abs({number}) < 'Infinity' OR NOT s{place} > 0"
-    return f"CASE WHEN {is_odd} THEN {text} ELSE coalesce(cast({within} AS STRING), {text}) END"
+    below = " + ".join(f"int({number} > c{place}[{cut}])" for cut in range(len(CUTS)))
+    is_itself = f"few{place} OR c{place} IS NULL OR NOT abs({number}) < 'Infinity'"
+    return f"CASE WHEN {is_itself} THEN {text} ELSE coalesce(cast({below} AS STRING), {text}) END"
 
 
 CHECKS: dict[str, LeakageCheck] = {
