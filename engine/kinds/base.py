@@ -75,6 +75,8 @@ class Kind(ColumnFacts, ABC):
         reads_reference: whether it needs the same states of the evaluation's reference dataset, or
             looks at its rows in a query.
         on_slices: whether a test that names no slices is on all of them; else it is on `overall`.
+        is_told_by_name: whether tests of different things measure one metric, so that a table calls
+            their cells by the test and not by the metric; so it is of all that measure the data.
         decides_by: what its tests hold against their limits where they do not say; None for what
             the suite says.
     """
@@ -87,6 +89,7 @@ class Kind(ColumnFacts, ABC):
     measures_data: ClassVar[bool] = False
     reads_reference: ClassVar[bool] = False
     on_slices: ClassVar[bool] = True
+    is_told_by_name: ClassVar[bool] = False
     decides_by: ClassVar[DecideBy | None] = None
 
     @abstractmethod

@@ -76,6 +76,7 @@ class BaselineModelsKind(Kind):
     description = "By how much a metric is better than a trivial model's, on the same rows."
     conditions = ("min_gain",)
     reads_reference = True
+    is_told_by_name = True
 
     def keys(self) -> Mapping[str, Any]:
         return {self.key: (Trivial, Field(description=_DESCRIPTION)), "metric": METRIC_FIELD}

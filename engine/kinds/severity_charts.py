@@ -35,7 +35,11 @@ def _chart(cells: Sequence[Cell], *, of_change: bool) -> LineChart:
         for model, line in models.items()
     ]
     test = cells[0].test
-    up = f"what the perturbation changes of {test.metric}" if of_change else test.metric
+    up = (
+        f"what the perturbation changes of {test.metric.removesuffix('_change')}"
+        if of_change
+        else test.metric
+    )
     places = [*([CLEAN] if clean else []), *severities]
     return LineChart(test.name, "severity", up, places, lines, value_limits(test))
 

@@ -14,6 +14,7 @@ from engine.core.vocabulary import (
     Slice,
     Verdict,
 )
+from engine.kinds import kind_of
 from engine.sinks import format as fmt
 
 SURE = 0.05
@@ -104,8 +105,8 @@ def column_label(cell: Cell) -> str:
 
     As it is, so that two of them are never one; it goes on one line where it is shown.
     """
-    if cell.model.name == NO_MODEL.name:
-        # Of the data there is one metric for many columns: the test tells them apart.
+    if cell.model.name == NO_MODEL.name or kind_of(cell.test).is_told_by_name:
+        # Of many columns, checks or trivial models there is one metric: the test tells them apart.
         return cell.test.name
     metric = cell.test.metric
     if cell.test.group:
@@ -116,7 +117,11 @@ def column_label(cell: Cell) -> str:
 def test_label(cell: Cell) -> str:
     """A test, with its variant where the data were perturbed."""
     name = cell.test.name
-    return name if cell.variant == "clean" else f"{name} [{cell.variant}]"
+    if cell.variant == "clean":
+        return name
+    stem, _, severity = cell.variant.rpartition("@")
+    # A name that was made of the perturbation has it already.
+    return f"{name} @{severity}" if stem and stem in name else f"{name} [{cell.variant}]"
 
 
 def direction(evaluation: EvaluationResult, metric: str) -> bool | None:

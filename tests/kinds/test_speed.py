@@ -92,7 +92,7 @@ def judged(two: list[Any], test: ModelTest, answers: list[Numbers], **more: Any)
 def paired(seed: int, slower: float, name: str = "latency_p95", pairs: int = 60) -> Any:
     host, effort = Host(seed), MEASURES[name].effort
     assert effort is not None
-    effort = replace(effort, pairs=pairs, seconds=1e6)
+    effort = replace(effort, pairs=pairs, pair_seconds=1e6)
     timed = time_pairs(
         host.call(0.001 * slower), host.call(0.001), effort, host.clock, speed_probe.SEED
     )

@@ -97,6 +97,7 @@ class ContractKind(Kind):
     description = "Checks of a model as a component, from a row alone to an empty batch."
     conditions = (MAX_BREACHES,)
     on_slices = False
+    is_told_by_name = True
 
     def keys(self) -> Mapping[str, Any]:
         told = f"all, or some of {', '.join(CHECKS)}."

@@ -50,6 +50,7 @@ class SpeedKind(Kind):
     description = "How fast a model answers, loads, and how much it takes, by itself or in pairs."
     conditions = ("max_ratio", "min_ratio", "max_ms", "max_mb", "min_rate")
     on_slices = False
+    is_told_by_name = True
 
     def keys(self) -> Mapping[str, Any]:
         batch = "The rows of a call; default: 1 for a latency, 100 for a rate and for memory."
@@ -137,7 +138,7 @@ class SpeedKind(Kind):
             [
                 cell.test.name, cell.model.name, cell.test.metric,
                 _number_text(cell.measured.value),
-                f"{_number_text(cell.measured.ci_low)} to {_number_text(cell.measured.ci_high)}",
+                _interval_text(cell.measured),
                 cell.measured.detail or "",
             ]
             for cell in cells
@@ -276,6 +277,12 @@ def _minus_log(ratio: float) -> float:
 
 def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g} ms"
+
+
+def _interval_text(measured: MetricValue) -> str:
+    if measured.ci_low is None:
+        return "–"
+    return f"{_number_text(measured.ci_low)} to {_number_text(measured.ci_high)}"
 
 
 def _number_text(value: float | None) -> str:

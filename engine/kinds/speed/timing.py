@@ -28,7 +28,8 @@ class Effort:
     """How much is measured: `calls` of one model, or `pairs` of so many `together` of each.
 
     Two are compared by a quantile, `share`, of the times of a pair. What takes longer than
-    `seconds` ends earlier, whatever was found by then.
+    `seconds`, or `pair_seconds` where two are compared, ends earlier, whatever was found by then.
+    Beside other work on the machine it takes all pairs to tell a fifth.
     """
 
     share: float
@@ -36,6 +37,7 @@ class Effort:
     pairs: int
     together: int
     seconds: float = 20.0
+    pair_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def time_alone(call: Call, effort: Effort, clock: Clock) -> Timed:
     with _quiet():
         _warm_up(call, clock)
         started, warm = clock(), list[float]()
-        while len(warm) < effort.calls and not _is_over(started, effort, clock):
+        while len(warm) < effort.calls and not _is_over(started, effort.seconds, clock):
             warm.append(_seconds(call, len(warm), clock))
     return Timed(cold, warm)
 
@@ -71,7 +73,7 @@ def time_pairs(ours: Call, theirs: Call, effort: Effort, clock: Clock, seed: int
         for call in (ours, theirs):
             _warm_up(call, clock)
         started = clock()
-        while len(ratios) < effort.pairs and not _is_over(started, effort, clock):
+        while len(ratios) < effort.pairs and not _is_over(started, effort.pair_seconds, clock):
             first = len(ratios) * effort.together
             numbers = range(first, first + effort.together)
             blocks: dict[bool, list[float]] = {}
@@ -106,8 +108,8 @@ def _warm_up(call: Call, clock: Clock) -> None:
             return
 
 
-def _is_over(started: int, effort: Effort, clock: Clock) -> bool:
-    return clock() - started > effort.seconds * SECOND
+def _is_over(started: int, seconds: float, clock: Clock) -> bool:
+    return clock() - started > seconds * SECOND
 
 
 @contextmanager
