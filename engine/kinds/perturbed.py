@@ -10,6 +10,8 @@ from enum import StrEnum
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from engine.core.registry import did_you_mean
 from engine.core.vocabulary import MetricValue, ModelTest, ModelVersion, Variant
 from engine.fields.wording import suggestion
@@ -28,6 +30,10 @@ STEPS = 4
 # The key of a test of several perturbations, and of the variant that has the worst of each row.
 WORST_CASE = "worst_case"
 LOST_CLEAN = "the clean model failed, with whose predictions these are compared"
+
+
+# A share that sums of weights can be off by.
+ROUNDING = 1e-9
 
 
 class Need(StrEnum):
@@ -265,12 +271,13 @@ def tell_unchanged(
     """
     if family.key not in on.families:
         return estimates
-    changed = on.view(family.key).weight[:, 0].tolist()
+    with np.errstate(all="ignore"):
+        left = 1 - on.view(family.key).weight[:, 0] / on.weight
     values = [
-        value
-        if value.value is None or part in (0.0, whole)
-        else replace(value, detail=f"{1 - part / whole:.1%} {words}")
-        for value, part, whole in zip(estimates.values, changed, on.weight.tolist(), strict=True)
+        replace(value, detail=f"{share:.1%} {words}")
+        if value.value is not None and share > ROUNDING
+        else value
+        for value, share in zip(estimates.values, left.tolist(), strict=True)
     ]
     return replace(estimates, values=values)
 

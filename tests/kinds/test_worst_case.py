@@ -277,3 +277,14 @@ def test_rows_that_are_left_as_they_were_are_told(models: Models) -> None:
     assert 0.1 < share < 0.9
     detail = overall(plan, table)["accuracy", worst.name].measured.detail
     assert detail == f"{share:.1%} of the rows were left as they were"
+
+
+def test_a_perturbation_that_changes_nothing_is_told(models: Models) -> None:
+    """Noise that is lost in the rounding: nothing drops, and nobody shall read that as robust."""
+    native = fit(LogisticRegression(), TaskKind.BINARY)
+    asked = parameters_text({"noise": ["a"], "severities": [1]})
+    faint = replace(worst_case("accuracy"), parameters=asked)
+    faint = ROBUSTNESS.pin(faint, {"a": 1e-290})
+    plan = plan_for(TaskKind.BINARY, [models.of("logistic", native)], faint)
+    cell = overall(plan, table_of(TaskKind.BINARY))["accuracy", "noise(a)@1"]
+    assert cell.measured.detail == "100.0% of the rows were left as they were"
