@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralType, StringType
 
-from engine.kinds import ColumnValues, kind_of
+from engine.kinds import ALL_COLUMNS, ColumnValues, kind_of
 from engine.spark.tables import column
 from engine.suite import Evaluation
 
@@ -40,10 +40,10 @@ def asked_values(evaluation: Evaluation) -> list[str]:
 
 def collect_values(frame: DataFrame, evaluation: Evaluation) -> dict[str, ColumnValues]:
     """The values of columns of a known type, by `VALUES` and the name; two jobs at most."""
-    names = asked_values(evaluation)
+    types = {field.name: field.dataType for field in frame.schema.fields}
+    names = _columns_of(evaluation, list(types))
     if not names:
         return {}
-    types = {field.name: field.dataType for field in frame.schema.fields}
     listed = [name for name in names if _is_listed(types.get(name))]
     numbers = [name for name in names if isinstance(types.get(name), IntegralType | FractionalType)]
     frequent = frequent_values(frame, listed)
@@ -56,6 +56,17 @@ def collect_values(frame: DataFrame, evaluation: Evaluation) -> dict[str, Column
             [_read(value, types[name]), weight] for value, weight in values
         ]
     return chosen
+
+
+def _columns_of(evaluation: Evaluation, every: Sequence[str]) -> list[str]:
+    """The columns that are asked for, where all are asked for those that have no other role."""
+    names = asked_values(evaluation)
+    if ALL_COLUMNS not in names:
+        return names
+    dataset = evaluation.dataset
+    roles = (dataset.label, dataset.weight, dataset.cluster, dataset.query)
+    others = {*roles, *dataset.key, *dataset.sensitive}
+    return sorted({*names, *(name for name in every if name not in others)} - {ALL_COLUMNS})
 
 
 def _is_listed(kind: DataType | None) -> bool:

@@ -20,6 +20,7 @@ from engine.data.column_values import asked_values
 from engine.data.profile import Profile, Stats, asked_ranges, asked_spreads
 from engine.data.source import Source
 from engine.data.stored_scores import probability_columns
+from engine.kinds import ALL_COLUMNS
 from engine.suite import Evaluation
 
 # Goes up when the same rows are looked at otherwise.
@@ -34,7 +35,7 @@ def profile_digest(source: Source, evaluation: Evaluation) -> str:
 
 def question_digest(source: Source, evaluation: Evaluation) -> str:
     """SHA-256 of the table, and of what is asked of any version of it."""
-    dataset = evaluation.dataset
+    dataset, listed = evaluation.dataset, asked_values(evaluation)
     about = [
         PROFILES_VERSION,
         source.table_id,
@@ -50,7 +51,8 @@ def question_digest(source: Source, evaluation: Evaluation) -> str:
         # Nothing where none is asked, so that what was kept before is found.
         *([asked] if (asked := asked_spreads(evaluation)) else []),
         *(["ranges", ranges] if (ranges := asked_ranges(evaluation)) else []),
-        *([["values", *listed]] if (listed := asked_values(evaluation)) else []),
+        *([["values", *listed]] if listed else []),
+        *([[*dataset.key, *dataset.sensitive]] if ALL_COLUMNS in listed else []),
         *([scores] if (scores := _score_columns(evaluation)) else []),
     ]
     return digest_of(about)

@@ -7,18 +7,27 @@ their reasons one by one. A metric that fails costs the cells of the slices it f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from engine.conditions import Evidence, Measurement
 from engine.core.redaction import redacted_message
-from engine.core.vocabulary import NO_MODEL, Cell, MetricValue, ModelTest, RowCounts, Slice
+from engine.core.vocabulary import (
+    NO_MODEL,
+    Cell,
+    MetricValue,
+    ModelTest,
+    RowCounts,
+    Slice,
+    Verdict,
+)
 from engine.evaluation.verdicts import decide, is_decided_by_point
 from engine.kinds import (
     CLEAN,
     NO_DIFFERENCE,
     Context,
     Difference,
+    Find,
     SliceEstimate,
     SliceEstimates,
     kind_of,
@@ -106,6 +115,7 @@ class Judge:
     ) -> list[Cell]:
         """The cells of some tests on slices of one set, of which there are not too many."""
         columns: dict[tuple[int, int], list[Cell]] = {}
+        unlisted: list[Cell] = []
         known: dict[tuple[int, int], SliceEstimates] = {}
 
         def estimates_of(place: int, number: int) -> SliceEstimates:
@@ -128,6 +138,8 @@ class Judge:
                 counts = states[number].counts
                 cells = self._cells(column, slices, estimates, baseline, counts)
                 columns[place, number] = list(cells)
+                if slices[0].kind == "overall" and not any(estimates.failures):
+                    unlisted += self._unlisted_cells(column, test, number, states[number])
             states[number].forget_views()
         listed = [
             columns[place, number]
@@ -135,7 +147,14 @@ class Judge:
             for number in states
             if (place, number) in columns
         ]
-        return [cell for of_slice in zip(*listed, strict=True) for cell in of_slice]
+        return [cell for of_slice in zip(*listed, strict=True) for cell in of_slice] + unlisted
+
+    def _unlisted_cells(
+        self, column: Column, test: ModelTest, number: int, on: Slices
+    ) -> Iterator[Cell]:
+        """The cells of slices that a test found by itself."""
+        for find in kind_of(test).finds(test, on, self._context(test, number)):
+            yield column.unlisted_cell(find)
 
     def _comparand(self, test: ModelTest, number: int) -> int | None:
         """The number of what a test compares a subject with.
@@ -329,4 +348,15 @@ class Column:
             plan.name, model, plan.dataset, where, self.test, measurement.rows,
             measurement.value, decision.verdict, decision.reason, name, base, delta, low, high, p,
             None, decision.p, None, CLEAN if variant is None else variant.name,
+        )  # fmt: skip
+
+    def unlisted_cell(self, find: Find) -> Cell:
+        """The cell of a slice that its test found by itself: it is recorded."""
+        plan, model = self.plan, self.subject.model or NO_MODEL
+        test = replace(self.test, metric=find.metric, conditions=())
+        name = None if find.delta is None else self.reference_name
+        return Cell(
+            plan.name, model, plan.dataset, find.where, test, find.counts, find.value,
+            Verdict.RECORDED, find.reason, name, find.baseline_value, find.delta, find.delta_low,
+            find.delta_high, None, None, find.p, find.q, CLEAN,
         )  # fmt: skip

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from engine.core.redaction import redacted_message
+from engine.core.slice_names import Values, group_text, slice_of
 from engine.core.vocabulary import Cell, ModelTest, RowCounts, Slice, SliceSet
 from engine.evaluation.cells import Judge
 from engine.kinds.estimates import FAILED, SliceEstimate, with_interval
 from engine.metrics import METRICS, Slices, measure_groups
-from engine.planning.slices import Values, group_text, slice_of
 
 Groups = dict[str, Slices]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from engine.core.slice_names import interval_texts
 from engine.core.vocabulary import NO_MODEL, Cell, Slice
 from engine.planning import EvaluationPlan, free_name
-from engine.planning.slices import interval_texts
 
 
 def with_unique_names(cells: Sequence[Cell]) -> list[Cell]:
@@ -68,7 +68,12 @@ class Order:
         return [cells[at] for at in np.argsort(np.array(keys, np.int64), kind="stable").tolist()]
 
     def _place(self, where: Slice) -> tuple[int, tuple[tuple[int, float, str], ...]]:
-        """The sort key of a slice; numbers among its values sort as numbers, null last."""
+        """The sort key of a slice; numbers among its values sort as numbers, null last.
+
+        Slices that no set has come last, as they came.
+        """
+        if where.set_name not in self.sets:
+            return len(self.sets), ()
         values = (self._value(where.set_name, column, value) for column, value in where.values)
         return self.sets[where.set_name], tuple(values)
 

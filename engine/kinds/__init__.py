@@ -12,6 +12,7 @@ from engine.kinds import (  # noqa: F401
     contract,
     data_quality,
     direction,
+    discover,
     drift,
     invariance,
     leakage,
@@ -34,6 +35,7 @@ from engine.kinds.base import (
     trivial_of,
     variants_of,
 )
+from engine.kinds.column_facts import ALL_COLUMNS
 from engine.kinds.estimates import (
     NO_DIFFERENCE,
     Difference,
@@ -43,6 +45,7 @@ from engine.kinds.estimates import (
     estimate_metric,
 )
 from engine.kinds.extensions import load_extensions
+from engine.kinds.finds import DISCOVERED, Find
 from engine.kinds.pictures import (
     Distribution,
     Distributions,
@@ -71,22 +74,26 @@ from engine.kinds.questions import (
     figure,
     text_sql,
 )
-from engine.kinds.setting import Bins, ColumnValues, Context, Ranges, Section, Setting
+from engine.kinds.setting import Bins, Card, ColumnValues, Context, Ranges, Section, Setting
 
 __all__ = [
+    "ALL_COLUMNS",
     "CLEAN",
     "COUNT",
+    "DISCOVERED",
     "KINDS",
     "MARK",
     "MOST_SAMPLE_ROWS",
     "NO_DIFFERENCE",
     "SLICE",
     "Bins",
+    "Card",
     "ColumnValues",
     "Context",
     "Difference",
     "Distribution",
     "Distributions",
+    "Find",
     "Intervals",
     "Kind",
     "KindFile",

@@ -31,6 +31,7 @@ from engine.fields.file_model import FileModel
 from engine.fields.values import DecideField, Name, SeverityField, TextList
 from engine.kinds.column_facts import ColumnFacts
 from engine.kinds.estimates import SliceEstimates, estimate_metric
+from engine.kinds.finds import Find
 from engine.kinds.questions import Probe, Query
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Problem, Slices
@@ -232,6 +233,13 @@ class Kind(ColumnFacts, ABC):
         alone = self.measures_data or not context.compares
         metric, level = self.metric(test), context.level
         return estimate_metric(metric, context.problem, on, level=level, alone=alone)
+
+    def finds(self, test: ModelTest, on: Slices, context: Context) -> Sequence[Find]:
+        """The slices that a test found by itself on all rows, the worst first.
+
+        They have cells beside those of the slices that the suite lists, and are recorded.
+        """
+        return ()
 
     def note(self, test: ModelTest, model: ModelVersion) -> str:
         """What a reader should know of the cells of a model, behind their reasons; "" for none."""

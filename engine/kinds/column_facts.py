@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from engine.core.vocabulary import ModelTest
 from engine.kinds.setting import Bins, ColumnValues, Ranges
 
+# Stands for all columns of a dataset that are nothing else: no label, key, weight, cluster, query.
+ALL_COLUMNS = "\0all"
+
 
 class ColumnFacts:
     """The facts of columns that the tests of a kind depend on; by default none."""
@@ -40,7 +43,10 @@ class ColumnFacts:
         return {}
 
     def values(self, test: ModelTest) -> Sequence[str]:
-        """The columns whose frequent values, or quantiles, must be known before the scan."""
+        """The columns whose frequent values, or quantiles, must be known before the scan.
+
+        `ALL_COLUMNS` among them asks for all.
+        """
         return ()
 
     def pin_values(self, test: ModelTest, values: Mapping[str, ColumnValues]) -> ModelTest:

@@ -52,11 +52,26 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Card:
+    """One thing that was found, in words that need no table: its name, where, what, and how sure.
+
+    `marks` are the low end, the value and the high end of an interval, and what it is held against,
+    which are drawn on a line; None of an end that is not known.
+    """
+
+    title: str
+    about: str
+    headline: str
+    sentences: tuple[str, ...]
+    marks: tuple[float | None, float, float | None, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A part of a report that is a kind's own: a heading, what it says, pictures and a table.
 
-    `series` are the numbers of each row that are drawn as a line, over the last columns; None where
-    there is no number. Without rows there is no table.
+    `cards` stand before all else. `series` are the numbers of each row that are drawn as a line,
+    over the last columns; None where there is no number. Without rows there is no table.
     """
 
     title: str
@@ -65,3 +80,4 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     series: Sequence[Sequence[float | None]] = ()
     pictures: Sequence[KindPicture] = ()
+    cards: Sequence[Card] = ()

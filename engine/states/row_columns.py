@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeVar
 
@@ -34,6 +34,8 @@ class RowColumns:
     names: tuple[str, ...]
     make: Callable[[str], Column]
     _cache: dict[str, Column] = field(default_factory=dict, repr=False)
+    _derived: dict[Hashable, Column] = field(default_factory=dict, repr=False)
+    _whole: tuple[RowColumns, NDArray[np.int64]] | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> Column:
         if name not in self.names:
@@ -56,9 +58,25 @@ class RowColumns:
     def __len__(self) -> int:
         return len(self.names)
 
+    def derive(self, key: Hashable, function: Callable[[RowColumns], Column]) -> Column:
+        """What a function makes of the columns row by row: of the whole batch, once for all of it.
+
+        `key` says all that the array [row] depends on beside the rows.
+        """
+        if key not in self._derived:
+            if self._whole is None:
+                column = function(self)
+            else:
+                whole, rows = self._whole
+                column = whole.derive(key, function)[rows]
+            self._derived[key] = column
+        return self._derived[key]
+
     def at(self, rows: NDArray[np.int64]) -> RowColumns:
         """The columns of these rows."""
-        return RowColumns(self.names, lambda name: self[name][rows]) if self.names else self
+        if not self.names:
+            return self
+        return RowColumns(self.names, lambda name: self[name][rows], _whole=(self, rows))
 
     def only(self, names: tuple[str, ...]) -> Self:
         """The columns of these names alone, of the same arrays."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.core.slice_names import slice_of
 from engine.core.vocabulary import (
     Cell,
     Condition,
@@ -31,7 +32,7 @@ from engine.evaluation.measure import measure as measure_packed
 from engine.metrics import GROUPED, METRICS, Metric, Problem, RowsOf, Slices, Value
 from engine.metrics.fairness import ComparedRate, How, fairness_metric
 from engine.planning import Columns, EvaluationPlan
-from engine.planning.slices import slice_key, slice_of
+from engine.planning.slices import slice_key
 from engine.states import BUCKETS, RowFlags, Scored, States, Sums, rows_of
 from engine.states.rows import FAILURE, METER, ROWS, StateRow
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.core.slice_names import NULL, interval_texts, slice_of, value_text
 from engine.core.vocabulary import Dimension, SliceSet
 from engine.planning.slices import (
-    NULL,
     OVERALL,
     Coded,
     SliceIndex,
@@ -26,10 +26,7 @@ from engine.planning.slices import (
     code_values,
     cross_dimensions,
     from_key,
-    interval_texts,
     slice_key,
-    slice_of,
-    value_text,
     where_column,
 )
 

@@ -52,8 +52,15 @@ def correct_verdicts(cells: Sequence[Cell], how: Correction) -> CorrectedVerdict
     """
     family = _families(cells)
     differences = np.array([cell.p_value for cell in cells], np.float64)
+    # What a test found by itself is corrected already, for all that it tested.
     violations = np.array(
-        [cell.violation_p_value if cell.test.corrected else None for cell in cells], np.float64
+        [
+            cell.violation_p_value
+            if cell.test.corrected and cell.violation_q_value is None
+            else None
+            for cell in cells
+        ],
+        np.float64,
     )
     q_values = np.full(len(cells), np.nan)
     for places in _family_places(family, differences):
