@@ -438,8 +438,9 @@ def on_forests(rows: int) -> Callable[[Lab, bool, int], Bench]:
     return bench
 
 
-# Kinds that ask all in SQL, of Spark: the pages that say what they find.
+# Kinds that are tried elsewhere, most of which ask in SQL: the pages that say what they find.
 ELSEWHERE = {
+    "discover": "discover.md",
     "drift": "drift.md",
     "leakage": "leakage.md",
     "prediction_drift": "prediction_drift.md",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.commands.forget import forget
     from engine.commands.judge import judge
     from engine.commands.maintain import maintain
+    from engine.commands.pin import pin
     from engine.commands.plan import plan
     from engine.commands.report import report
     from engine.commands.results import results
@@ -47,6 +48,7 @@ __all__ = [
     "maintain",
     "mean_metric",
     "metric",
+    "pin",
     "plan",
     "ratio",
     "report",
@@ -59,8 +61,8 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "doctor", "evaluate", "explain", "forget", "judge", "maintain", "plan", "report", "results",
-    "run", "schema", "sync", "train", "warmup",
+    "doctor", "evaluate", "explain", "forget", "judge", "maintain", "pin", "plan", "report",
+    "results", "run", "schema", "sync", "train", "warmup",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

@@ -25,6 +25,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "report": runs.show_report,
     "explain": runs.show_explanation,
     "judge": runs.show_judgement,
+    "pin": runs.show_pinned,
     "forget": stores.show_forgotten,
     "maintain": stores.show_maintained,
     "sync": stores.show_sync,

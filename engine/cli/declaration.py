@@ -26,6 +26,7 @@ from engine.core.locations import DEFAULT_STORE
 _OPTIONS = {"overrides": "--set", "keys": "--key"}
 _VALUES = {
     "cell": "CELL",
+    "find": "FIND",
     "keys": "COLUMN=VALUE",
     "model_dir": "MODEL_DIR",
     "out": "DIR",

@@ -84,6 +84,12 @@ def show_explanation(text: str) -> int:
     return 0
 
 
+def show_pinned(text: str) -> int:
+    """What was added to a suite, or is to be."""
+    typer.echo(text)
+    return 0
+
+
 def show_judgement(
     result: Any,
     *,

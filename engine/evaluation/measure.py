@@ -29,7 +29,7 @@ from engine.evaluation.cells import Judge
 from engine.evaluation.groups import GroupedSlice
 from engine.evaluation.order import Order, with_unique_names
 from engine.evaluation.verdicts import Correction, correct_verdicts
-from engine.kinds import SliceEstimate, kind_of
+from engine.kinds import DISCOVERED, SliceEstimate, kind_of
 from engine.metrics import METRICS, Metric, Problem, Slices, confusion, curves
 from engine.planning import EvaluationPlan
 from engine.planning.plan import refuse_many
@@ -155,7 +155,7 @@ def measure(
             for (n, key), why in result.failures.items()
             if not key and n < len(plan.models)
         },
-        higher_is_better={t.metric: kind_of(t).metric(t).higher_is_better for t in plan.tests},
+        higher_is_better=_directions(plan, result.cells),
         p_value=verdicts.p,
         alpha=level,
         rejected=verdicts.rejected,
@@ -167,6 +167,15 @@ def measure(
             if CLIPPED in counts and number < len(plan.models)
         },
     )
+
+
+def _directions(plan: EvaluationPlan, cells: Sequence[Cell]) -> dict[str, bool | None]:
+    """Whether more is better of each metric; of what a test found by itself it is a loss."""
+    directions = {t.metric: kind_of(t).metric(t).higher_is_better for t in plan.tests}
+    for cell in cells:
+        if cell.slice.kind == DISCOVERED:
+            directions.setdefault(cell.test.metric, False)
+    return directions
 
 
 def _notes(plan: EvaluationPlan, doubts: Mapping[str, str]) -> dict[tuple[str, str], str]:

@@ -74,7 +74,7 @@ from engine.kinds.questions import (
     figure,
     text_sql,
 )
-from engine.kinds.setting import Bins, Card, ColumnValues, Context, Ranges, Section, Setting
+from engine.kinds.setting import Bar, Bins, Card, ColumnValues, Context, Ranges, Section, Setting
 
 __all__ = [
     "ALL_COLUMNS",
@@ -86,6 +86,7 @@ __all__ = [
     "MOST_SAMPLE_ROWS",
     "NO_DIFFERENCE",
     "SLICE",
+    "Bar",
     "Bins",
     "Card",
     "ColumnValues",

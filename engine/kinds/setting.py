@@ -52,18 +52,27 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """A number from 0 on with a name, and the ends of its interval where it has one."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     """One thing that was found, in words that need no table: its name, where, what, and how sure.
 
-    `marks` are the low end, the value and the high end of an interval, and what it is held against,
-    which are drawn on a line; None of an end that is not known.
+    `bars` are the numbers that it is about, on one scale.
     """
 
     title: str
     about: str
     headline: str
     sentences: tuple[str, ...]
-    marks: tuple[float | None, float, float | None, float]
+    bars: tuple[Bar, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

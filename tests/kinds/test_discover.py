@@ -214,7 +214,7 @@ def test_the_ranking_is_that_of_brute_force(depth: int) -> None:
     bucket = np.random.default_rng(5).integers(0, BUCKETS, len(frame))
     view = lattice_view(frame, loss, depth=depth, bucket=bucket)
     halves = Halves(view)
-    against = Against.of(halves.finding(view.whole), ASKED)
+    against = Against.of(halves.first_sums(view.whole), ASKED)
     ranked = candidates(halves, against, ASKED)
     half = bucket < BUCKETS // 2
     mean, deviation = loss[half].mean(), loss[half].std()

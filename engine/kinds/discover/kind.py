@@ -242,13 +242,13 @@ class DiscoverKind(Kind):
             return SliceEstimates.of_values([MetricValue(None, why) for why in on.reasons])
         own = json.loads(test.parameters)
         searched = self._outcome(test, on, context)
-        found = searched.finds
+        finds = searched.finds
         numbers = {"p": searched.p, "power": searched.power, "slices": float(searched.slices)}
         told = _none_text(searched, own)
-        if found:
-            count = f"{len(found)} weak slice{'' if len(found) == 1 else 's'}"
-            told = f"{count} among {searched.slices:,}: {names_text(found)}"
-        return SliceEstimates.of_values([MetricValue(len(found), detail=told, numbers=numbers)])
+        if finds:
+            count = f"{len(finds)} weak slice{'' if len(finds) == 1 else 's'}"
+            told = f"{count} among {searched.slices:,}: {names_text(finds)}"
+        return SliceEstimates.of_values([MetricValue(len(finds), detail=told, numbers=numbers)])
 
     def finds(self, test: ModelTest, on: Slices, context: Context) -> Sequence[Find]:
         if _is_paired(test) and (context.is_baseline or on.baseline is None):

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 from math import prod
 from typing import Any
@@ -259,14 +260,14 @@ class PairedLatticeLosses(PairFamily):
         return self.terms.sums(batch.candidate, ours - theirs, ours, groups, n_groups)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LatticeView:
-    """What is known of a lattice: the sums of all that its columns cut, [part, ..., term]."""
+    """What is known of a lattice: the sums of all that its columns cut, [part, cell, term]."""
 
     lattice: Lattice
     sums: Floats
 
-    @property
+    @cached_property
     def whole(self) -> Floats:
         """The sums of all rows: [part, term]."""
         first = prod(self.lattice.shape(self.lattice.tables[0]))
@@ -274,22 +275,19 @@ class LatticeView:
         return total
 
     def table(self, axes: Sequence[int]) -> Floats:
-        """The sums by the places on some axes: [part, place, ..., term].
+        """The sums by the places on some axes, in ascending order: [part, place, ..., term].
 
         Raises:
-            ValueError: for more axes than the lattice is deep.
+            KeyError: for more axes than the lattice is deep.
         """
-        wanted, start = set(axes), 0
-        for table in self.lattice.tables:
+        wanted = tuple(axes)
+        if wanted not in self._tables:
+            table, start = self._holders[wanted]
             shape = self.lattice.shape(table)
-            width = prod(shape)
-            if wanted <= set(table):
-                cells = self.sums[:, start : start + width].reshape(-1, *shape, len(TERMS))
-                away = tuple(at + 1 for at, axis in enumerate(table) if axis not in wanted)
-                sums: Floats = cells.sum(axis=away)
-                return sums
-            start += width
-        raise ValueError(f"a lattice of depth {self.lattice.depth} has no table of {axes}")
+            cells = self.sums[:, start : start + prod(shape)].reshape(-1, *shape, len(TERMS))
+            away = tuple(at + 1 for at, axis in enumerate(table) if axis not in wanted)
+            self._tables[wanted] = cells.sum(axis=away) if away else cells
+        return self._tables[wanted]
 
     def at(self, conditions: Conditions) -> Floats | None:
         """The sums of the rows at these places: [part, term]; None of more axes than it has."""
@@ -298,4 +296,20 @@ class LatticeView:
         if not conditions:
             return self.whole
         table: Any = self.table([axis for axis, _ in conditions])
-        return np.asarray(table[(slice(None), *(place for _, place in sorted(conditions)))])
+        return np.asarray(table[(slice(None), *(place for _, place in conditions))])
+
+    @cached_property
+    def _tables(self) -> dict[tuple[int, ...], Floats]:
+        return {}
+
+    @cached_property
+    def _holders(self) -> dict[tuple[int, ...], tuple[tuple[int, ...], int]]:
+        """For some axes the first table that has them all, and where it starts."""
+        holders: dict[tuple[int, ...], tuple[tuple[int, ...], int]] = {}
+        start = 0
+        for table in self.lattice.tables:
+            for size in range(1, len(table) + 1):
+                for axes in combinations(table, size):
+                    holders.setdefault(axes, (table, start))
+            start += prod(self.lattice.shape(table))
+        return holders

@@ -53,10 +53,10 @@ def outcome(view: LatticeView, asked: Asked, metric: str) -> Outcome:
     """Searches a lattice."""
     tested = search(view, asked)
     alpha = 1 - asked.level
-    found = [one for one in tested if one.q <= alpha]
+    confirmed = [one for one in tested if one.q <= alpha]
     # Intervals of those that were picked out hold together (Benjamini and Yekutieli 2005).
-    level = 1 - alpha * len(found) / len(tested) if found else asked.level
-    finds = tuple(_find(view, asked, one, metric, level) for one in found)
+    level = 1 - alpha * len(confirmed) / len(tested) if confirmed else asked.level
+    finds = tuple(_find(view, asked, one, metric, level) for one in confirmed)
     slices = count_slices(view)
     p = simes([one.p for one in tested]) if tested else 1.0
     return Outcome(finds, slices, p, _power(view, asked, slices))
@@ -91,8 +91,8 @@ def _find(view: LatticeView, asked: Asked, one: Tested, metric: str, level: floa
     assert own is not None, "a slice of the lattice"
     halves, whole = Halves(view), view.whole
     inside, every = own.sum(axis=0), whole.sum(axis=0)
-    confirming = halves.confirming(own)
-    outside = halves.confirming(whole) - confirming
+    confirming = halves.second_half(own)
+    outside = halves.second_half(whole) - confirming
     sums, rest = confirming.sum(axis=0), outside.sum(axis=0)
     mean, elsewhere = float(mean_of(sums)), float(mean_of(rest))
     low, high = _interval(confirming, asked, level)

@@ -84,12 +84,12 @@ class Halves:
         """How many parts a half has; with one, each row stands for itself."""
         return len(self.view.sums) // 2
 
-    def finding(self, sums: Floats) -> Floats:
+    def first_sums(self, sums: Floats) -> Floats:
         """The sums on the half that finds."""
-        found: Floats = sums[: self.parts].sum(axis=0)
-        return found
+        total: Floats = sums[: self.parts].sum(axis=0)
+        return total
 
-    def confirming(self, sums: Floats) -> Floats:
+    def second_half(self, sums: Floats) -> Floats:
         """The sums on the half that confirms, by its parts."""
         return sums[self.parts :]
 
@@ -135,7 +135,7 @@ class Against:
 def search(view: LatticeView, asked: Asked) -> list[Tested]:
     """The slices that stand out on one half, with what the other half says of them."""
     halves = Halves(view)
-    whole = halves.finding(view.whole)
+    whole = halves.first_sums(view.whole)
     against = Against.of(whole, asked)
     if not against.deviation > 0:
         return []
@@ -166,7 +166,7 @@ def _of_table(
 ) -> list[tuple[float, Conditions, Floats]]:
     """The slices of a table that have enough rows and stand out."""
     table = halves.view.table(axes)
-    sums, other = halves.finding(table), halves.confirming(table).sum(axis=0)
+    sums, other = halves.first_sums(table), halves.second_half(table).sum(axis=0)
     enough = sums[..., ROWS] + other[..., ROWS] >= least
     enough &= np.minimum(sums[..., ROWS], other[..., ROWS]) >= LEAST_ROWS
     for at, axis in enumerate(axes):
@@ -231,7 +231,7 @@ def _overlap(halves: Halves, one: Candidate, other: Candidate) -> float:
 def _weight(halves: Halves, conditions: dict[int, int]) -> float | None:
     """The weight of the rows at some places on the half that finds; None beyond the depth."""
     sums = halves.view.at(tuple(sorted(conditions.items())))
-    return None if sums is None else float(halves.finding(sums)[WEIGHT])
+    return None if sums is None else float(halves.first_sums(sums)[WEIGHT])
 
 
 def _chance(halves: Halves, place: Place, given: Conditions) -> float:
@@ -257,10 +257,10 @@ def _p_value(halves: Halves, earlier: Sequence[Candidate], one: Candidate, asked
     It must lose more than all other rows, and as far as earlier slices share rows with it, more by
     itself than these explain: the rows outside of them, or within a larger one than its rest.
     """
-    confirming = halves.confirming
-    whole, own = confirming(halves.view.whole), halves.view.at(one.conditions)
+    other_half = halves.second_half
+    whole, own = other_half(halves.view.whole), halves.view.at(one.conditions)
     assert own is not None, "a slice of the lattice"
-    inside = confirming(own)
+    inside = other_half(own)
     p = [compare_p(inside, whole - inside, asked)]
     for before in earlier:
         ours, theirs = dict(one.conditions), dict(before.conditions)
@@ -269,12 +269,12 @@ def _p_value(halves: Halves, earlier: Sequence[Candidate], one: Candidate, asked
         both = halves.view.at(tuple(sorted({**ours, **theirs}.items())))
         if both is None:
             continue
-        shared, wider = confirming(both), halves.view.at(before.conditions)
+        shared, wider = other_half(both), halves.view.at(before.conditions)
         assert wider is not None, "a slice of the lattice"
         if ours.items() >= theirs.items():
-            p.append(compare_p(inside, confirming(wider) - shared, asked))
+            p.append(compare_p(inside, other_half(wider) - shared, asked))
         else:
-            rest = whole - inside - confirming(wider) + shared
+            rest = whole - inside - other_half(wider) + shared
             p.append(compare_p(inside - shared, rest, asked))
     return max(p)
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from engine.core.vocabulary import Cell
 from engine.kinds.finds import DISCOVERED
-from engine.kinds.setting import Card, Section
+from engine.kinds.setting import Bar, Card, Section
 
 LEAD = (
-    "Slices that no one listed, found on one half of the rows and confirmed on the other. Pin one, "
-    "and every run tests it."
+    "Slices that nobody listed, found on one half of the rows and confirmed on the other. "
+    "evalmatrix pin RUN NUMBER takes one into the suite, so that every run tests it. The last "
+    "column says how often a slice of the least share that loses twice as much would be found."
 )
 
 
@@ -21,39 +22,43 @@ def discover_section(cells: Sequence[Cell]) -> Section | None:
     if not searches:
         return None
     rows = [
-        [cell.test.name, cell.model.name, _count(cell), cell.reason, cell.verdict.value]
-        for cell in searches
+        [cell.test.name, cell.model.name, cell.verdict.value, *_figures(cell)] for cell in searches
     ]
     cards = [_card(number, cell) for number, cell in enumerate(finds, 1)]
-    columns = ["test", "model", "weak slices", "what it shows", "verdict"]
+    columns = ["test", "model", "verdict", "weak slices", "slices", "would be found"]
     return Section("Discovered slices", LEAD, columns, rows, cards=cards)
 
 
-def _count(cell: Cell) -> str:
-    return "–" if cell.measured.value is None else f"{cell.measured.value:,.0f}"
+def _figures(cell: Cell) -> list[str]:
+    """How many slices are weak, among how many, and how often one would be found."""
+    numbers = cell.measured.numbers or {}
+    if cell.measured.value is None:
+        return ["–", "–", "–"]
+    slices, power = numbers.get("slices") or 0.0, numbers.get("power") or 0.0
+    return [f"{cell.measured.value:,.0f}", f"{slices:,.0f}", f"{power:.0%}"]
 
 
 def _card(number: int, cell: Cell) -> Card:
-    numbers = cell.measured.numbers or {}
-    metric, value = cell.test.metric, cell.measured.value or 0.0
-    share, rows = numbers.get("share") or 0.0, cell.counts.n
-    sentences = [f"{share:.1%} of the rows ({rows:,})"]
+    numbers, measured = cell.measured.numbers or {}, cell.measured
+    metric, value = cell.test.metric, measured.value or 0.0
+    sentences = [f"{numbers.get('share') or 0.0:.1%} of the rows ({cell.counts.n:,})"]
+    elsewhere = numbers.get("elsewhere") or 0.0
+    bars = [Bar(cell.slice.name, value, measured.ci_low, measured.ci_high)]
     if cell.delta is None:
-        elsewhere = numbers.get("elsewhere") or 0.0
-        headline = f"{metric} {value:.3g}, elsewhere {elsewhere:.3g}"
+        headline = f"{metric} {value:.3g} here, {elsewhere:.3g} elsewhere"
         if elsewhere > 0:
-            headline += f": {value / elsewhere:.1f} times as much"
+            headline = f"{value / elsewhere:.1f} times the {metric} of all other rows"
+        bars.append(Bar("all other rows", elsewhere))
         sentences.append(f"{numbers.get('of_all') or 0.0:.1%} of all that the model loses")
-        marks = (cell.measured.ci_low, value, cell.measured.ci_high, elsewhere)
     else:
         base = cell.baseline_value or 0.0
-        headline = f"{metric} {value:.3g}, the baseline's {base:.3g}: {cell.delta:+.3g}"
-        sentences.append(f"the difference elsewhere is {numbers.get('elsewhere') or 0.0:+.3g}")
-        marks = (cell.delta_ci_low, cell.delta, cell.delta_ci_high, 0.0)
-    sentences.append(
-        f"confirmed on rows that had no part in finding it, q {cell.violation_q_value:.1g}"
-    )
-    return Card(
-        f"{number}. {cell.slice.name}", f"{cell.model.name} · {cell.test.name}", headline,
-        tuple(sentences), marks,
-    )  # fmt: skip
+        headline = f"{metric} {cell.delta:+.3g} against {cell.baseline_model}"
+        bars = [Bar(cell.model.name, value), Bar(f"{cell.baseline_model}, the baseline", base)]
+        low, high = cell.delta_ci_low or 0.0, cell.delta_ci_high or 0.0
+        sentences.append(f"the difference lies in [{low:+.3g}, {high:+.3g}]")
+        sentences.append(f"it is {elsewhere:+.3g} on all other rows")
+    q = f"q {cell.violation_q_value:.1g}"
+    rows = numbers.get("rows") or 0.0
+    sentences.append(f"measured on {rows:,.0f} rows that had no part in finding it, {q}")
+    about = f"{cell.model.name}, {cell.test.name}"
+    return Card(f"{number}. {cell.slice.name}", about, headline, tuple(sentences), tuple(bars))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from engine.conditions import Limit, demand_text, needs_baseline, rule
 from engine.core.vocabulary import Cell, Condition, DecideBy, EvaluationResult, Verdict
+from engine.kinds import DISCOVERED
 from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.report.axis import (
@@ -125,7 +126,9 @@ def forests(evaluation: EvaluationResult, anchor: str) -> tuple[Forest, ...]:
     """One forest for each test of an evaluation that measured anything, in the suite's order."""
     by_test: dict[tuple[str, str], list[Cell]] = {}
     for cell in evaluation.cells:
-        by_test.setdefault((cell.test.name, cell.variant), []).append(cell)
+        # What a test found by itself is no value of it: it has a card.
+        if cell.slice.kind != DISCOVERED:
+            by_test.setdefault((cell.test.name, cell.variant), []).append(cell)
     grave = [min(map(highlights.rank, cells)) for cells in by_test.values()]
     # The first test with the gravest verdict is open; the others are one click away.
     first = grave.index(min(grave)) if grave else 0

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from engine.core.redaction import redacted_message
 from engine.core.vocabulary import Cell, EvaluationResult
-from engine.kinds import KINDS, Distributions, Intervals, KindPicture, LineChart, Section, SignTable
+from engine.kinds import (
+    KINDS,
+    Card,
+    Distributions,
+    Intervals,
+    KindPicture,
+    LineChart,
+    Section,
+    SignTable,
+)
 from engine.sinks import format as fmt
 from engine.sinks.report.figures import colours
 from engine.sinks.report.kind_pictures import (
@@ -43,6 +52,27 @@ class KindRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CardBar:
+    """A bar of a card in per cent of its width, with the ends of its whisker where it has one."""
+
+    name: str
+    text: str
+    width: float
+    whisker: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class KindCard:
+    """A card as it is shown."""
+
+    title: str
+    about: str
+    headline: str
+    sentences: tuple[str, ...]
+    bars: tuple[CardBar, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class KindSection:
     """A kind's part; the first `words` columns are texts, the others numbers.
 
@@ -62,6 +92,7 @@ class KindSection:
     more: int = 0
     key: tuple[Style, ...] = ()
     is_folded: bool = False
+    cards: tuple[KindCard, ...] = ()
 
 
 def kind_sections(evaluation: EvaluationResult) -> tuple[KindSection, ...]:
@@ -107,7 +138,27 @@ def _lay_out(section: Section, palette: Mapping[str, str]) -> KindSection:
         more=len(ranked) - len(drawn),
         key=tuple(dict.fromkeys(looks)),
         is_folded=bool(pictures) and len(rows) > FEW_ROWS,
+        cards=tuple(map(_card, section.cards)),
     )
+
+
+def _card(card: Card) -> KindCard:
+    most = max([0.0, *(bar.high or bar.value for bar in card.bars)]) or 1.0
+
+    def place(value: float) -> float:
+        return round(100 * min(max(value / most, 0.0), 1.0), 2)
+
+    bars = tuple(
+        CardBar(
+            fmt.one_line(bar.name),
+            fmt.number(bar.value),
+            place(bar.value),
+            None if bar.low is None or bar.high is None else (place(bar.low), place(bar.high)),
+        )
+        for bar in card.bars
+    )
+    title, about, headline = map(fmt.one_line, (card.title, card.about, card.headline))
+    return KindCard(title, about, headline, tuple(map(fmt.one_line, card.sentences)), bars)
 
 
 def _draw(picture: KindPicture, styles: Styles) -> Drawn:

@@ -184,6 +184,7 @@ def test_a_correction_at_the_intervals_own_level_changes_nothing(method: Within)
             decision = decide(test, measurement)
             cell = SimpleNamespace(
                 test=test, model=SimpleNamespace(name="m"), p_value=None, verdict=decision.verdict,
+                violation_q_value=None,
                 violation_p_value=decision.p, reason=decision.reason, **dict.fromkeys(REST),
             )  # fmt: skip
             how = Correction(method, (1 - level) / 2)
