@@ -444,7 +444,7 @@ def test_the_report_shows_the_worst_first() -> None:
     assert [row[0] for row in section.rows] == [
         "drift psi(x)", "drift psi(vip)", "drift ks(x)",
     ]  # fmt: skip
-    assert section.rows[0][4] == "FAIL" and section.rows[0][-1].startswith("country=FR")
+    assert section.cells[0].verdict is Verdict.FAIL and section.rows[0][-1].startswith("country=FR")
     assert KINDS.get("drift").section([]) is None
 
 

@@ -49,7 +49,8 @@ def quality_section(cells: Sequence[Judged]) -> Section | None:
     shown = [cell for (cell, _, _), _ in order[:MOST_ROWS]]
     shares = [_share(judged) for judged, _ in order[:MOST_ROWS]]
     return Section(
-        "Data quality", lead, columns, rows, cells=shown, figures=("bad rows", "rows", "share"),
+        "Data quality", lead, columns, rows, cells=shown,
+        figures=("bad rows", "rows", "share", "interval"),
         bars={"share": shares},
     )  # fmt: skip
 

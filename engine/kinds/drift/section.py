@@ -49,7 +49,13 @@ def drift_section(cells: Sequence[Cell]) -> Section | None:
     told = f" {more} more are in the results." if more else ""
     pictures: list[KindPicture] = [*glances(cells), *distributions(cells)]
     return Section(
-        "Drift", LEAD + told, COLUMNS, rows, pictures=pictures, cells=shown, figures=("value",)
+        "Drift",
+        LEAD + told,
+        COLUMNS,
+        rows,
+        pictures=pictures,
+        cells=shown,
+        figures=("value", "interval"),
     )
 
 

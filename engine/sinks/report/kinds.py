@@ -39,6 +39,8 @@ WIDTH, HEIGHT, EDGE = 120, 28, 4
 SHOWN, FOLDED = 6, 60
 # Rows of a table that are seen at once where there are pictures too.
 FEW_ROWS = 12
+# Rows that are seen at once where each has a verdict, and so the gravest stand first.
+JUDGED_ROWS = 20
 
 Drawn = (
     LinesPicture
@@ -99,6 +101,11 @@ class KindSection:
     key: tuple[Style, ...] = ()
     samples: tuple[tuple[str, str], ...] = ()
     is_folded: bool = False
+
+    @property
+    def rows_seen(self) -> int:
+        """How many rows are seen at once where the table is."""
+        return JUDGED_ROWS if self.is_judged else len(self.rows)
 
 
 def kind_sections(evaluation: EvaluationResult) -> tuple[KindSection, ...]:
