@@ -29,8 +29,9 @@ from engine.errors import InputError, SuiteError
 from engine.evaluation.measure import Beside, measure
 from engine.kinds import KINDS, known_bins, parameters_text, pin_bins
 from engine.kinds.drift import DISTANCES, PARTS, bins_of_numbers, bins_of_values
-from engine.kinds.drift.bin_rows import BinRows
+from engine.kinds.drift.bin_rows import BinRows, fine_rows
 from engine.kinds.drift.bins import EDGES, VALUES
+from engine.kinds.drift.estimate import Samples
 from engine.planning import EvaluationPlan, check_fit, expand_tests
 from engine.planning.scan_columns import BUCKET_COLUMN
 from engine.planning.suites import read_suite
@@ -469,6 +470,17 @@ def test_rows_by_bin_stand_beside_the_distance_on_all_rows_alone() -> None:
     assert kept is not None and kept.edges[0] < "2026-01-01" < kept.edges[-1] < "2026-12-31"
     others = [cell for (_, where), cell in cells.items() if where != "overall"]
     assert others and not any(cell.measured.numbers for cell in others)
+
+
+def test_parts_without_a_row_of_either_sample_are_no_bins() -> None:
+    edges = np.arange(1.0, 12.0)
+    before, now = np.zeros((2, 1, 1, 12))
+    before[..., [0, 9]], now[..., [0, 5]] = (50, 50), (60, 40)
+    whole = fine_rows(Samples(before, now, clustered=False), edges)
+    assert list(whole.names) == ["below 1", "1 to 9", "9 or more"]
+    assert (list(whole.reference), list(whole.current)) == ([50, 0, 50], [60, 40, 0])
+    alone = fine_rows(Samples(before, before, clustered=False), edges)
+    assert list(alone.names) == ["below 9", "9 or more"] and list(alone.edges) == ["9"]
 
 
 def test_fine_bins_are_put_together_to_equal_parts_of_the_reference() -> None:

@@ -68,6 +68,9 @@ def fine_rows(samples: Samples, edges: Sequence[float] | Floats, kind: str = "do
     count = len(edges) + 1
     part = equal_parts(before[:count])
     first = np.flatnonzero(np.diff(part, prepend=-1))
+    # Parts without a row of either sample are one with what is before them, or behind the first.
+    is_seen = np.add.reduceat(before[:count] + now[:count], first) > 0
+    first = np.append(0, first[is_seen][1:])
     parts = [np.add.reduceat(side[:count], first) for side in (before, now)]
     if len(before) > count:
         parts = [np.append(one, side[-1]) for one, side in zip(parts, (before, now), strict=True)]

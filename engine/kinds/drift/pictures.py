@@ -68,9 +68,9 @@ def _measured_cells(cells: Iterable[Cell]) -> list[Cell]:
 def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
     """The cells on all rows by distance and demand, those of each from the greatest value down."""
     groups: dict[tuple[object, ...], list[Cell]] = {}
-    for cell in sorted(_measured_cells(cells), key=lambda cell: -_value(cell)):
+    for cell in _measured_cells(cells):
         groups.setdefault((cell.test.metric, cell.test.conditions), []).append(cell)
-    return sorted(groups.values(), key=lambda group: min(map(cells.index, group)))
+    return [sorted(group, key=lambda cell: -_value(cell)) for group in groups.values()]
 
 
 def _gravity(cell: Cell) -> tuple[bool, float]:

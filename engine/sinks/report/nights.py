@@ -71,7 +71,7 @@ def draw_nights(picture: NightLines) -> NightsPicture:
     """Lays lines out, the first of them; the rest is counted."""
     across = _across(len(picture.nights))
     cells = list(picture.cells)
-    places = place_texts([f"{night.started_at:%Y-%m-%d}" for night in picture.nights], across)
+    places = place_texts(_dates(picture.nights), across)
     return NightsPicture(
         rank=rank_cells(cells),
         title=fmt.one_line(picture.title),
@@ -86,6 +86,14 @@ def draw_nights(picture: NightLines) -> NightsPicture:
         height=6 + 14 * (1 + max((text.row for text in places), default=0)),
         more=max(0, len(cells) - MOST_ROWS),
     )
+
+
+def _dates(nights: Sequence[Night]) -> list[str]:
+    """When runs began: the days, and the times too where some began on the same day."""
+    days = [f"{night.started_at:%Y-%m-%d}" for night in nights]
+    if len(set(days)) == len(days):
+        return days
+    return [f"{night.started_at:%m-%d %H:%M}" for night in nights]
 
 
 def _across(count: int) -> list[float]:

@@ -254,6 +254,10 @@ def test_nights_are_a_line_for_each_column_with_the_verdict_of_each(
     assert [percent(mark["x"]) for mark in marks] == [across[0], across[2], across[3]]
     dates = [words(text) for text in figure.select("li[aria-hidden] text")]
     assert dates[0] == "2026-11-01"
+    same_day = [replace(night, started_at=START + dt.timedelta(hours=place))
+                for place, night in enumerate(nights_of(values))]  # fmt: skip
+    times = page(run_of, cells, same_day).select("figure.nights li[aria-hidden] text")
+    assert words(times[0]) == "11-01 02:00"
 
 
 def test_without_rows_by_bin_or_earlier_nights_there_are_no_such_pictures(
