@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.commands.context import RunContext
-from engine.commands.outcome import conclude_run, send, tell_how_to_resume, tracking_uri
+from engine.commands.outcome import conclude_run, look_back, send, tell_how_to_resume, tracking_uri
 from engine.commands.run_result import RunResult
 from engine.core.signals import cut_waits
 from engine.core.vocabulary import EvaluationResult, RunOutcome
@@ -47,7 +47,9 @@ def _complete(context: RunContext) -> RunResult:
         context.beside.do(finish, context, outcome, outcome.gate.outcome.exit_code)
         context.tell.say("writing the report")
         try:
-            write_report(outcome, context.store.report_folder(context.info.run_id))
+            write_report(
+                look_back(context.tables, outcome), context.store.report_folder(context.info.run_id)
+            )
         except StoreError:
             # What it says of the tables must be so; where they failed too, that is what is told.
             context.beside.wait()

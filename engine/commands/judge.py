@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.commands.outcome import conclude_run
+from engine.commands.outcome import conclude_run, look_back
 from engine.commands.redacted import redacted
 from engine.commands.run_result import RunResult
 from engine.commands.stored_runs import find_finished_run, open_store, run_info
@@ -86,7 +86,8 @@ def judge_again(replay: Replay) -> RunOutcome:
     )
     # The run took the time it took, whenever it is judged.
     finished = replay.row["finished_at"] or replay.row["started_at"]
-    return conclude_run(replay.after, info, results, finished.astimezone(dt.UTC))
+    outcome = conclude_run(replay.after, info, results, finished.astimezone(dt.UTC))
+    return look_back(replay.tables, outcome)
 
 
 def _plans(replay: Replay) -> Iterator[tuple[EvaluationPlan, EvaluationPlan]]:

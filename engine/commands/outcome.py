@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from engine.commands.stored_runs import check_finished, run_info, utc
 from engine.core.locations import Store
 from engine.core.vocabulary import NO_MODEL, EvaluationResult, RunInfo, RunOutcome
-from engine.errors import InputError
+from engine.errors import InputError, StoreError
 from engine.evaluation.stored import budget_of, measure_states
 from engine.evaluation.verdicts import gate
 from engine.planning import load_plans
 from engine.sinks import mlflow
+from engine.store.nights import with_nights
 from engine.store.runs import with_timings
 from engine.store.states import check_complete, find_states
 from engine.store.tables import StoreTables
 from engine.suite import Suite
+
+log = logging.getLogger(__name__)
 
 
 def tracking_uri(suite: Suite, store: Store) -> str:
@@ -70,6 +75,17 @@ def send(outcome: RunOutcome, suite: Suite, store: Store, uri: str) -> dict[str,
     folder = store.report_folder(outcome.info.run_id)
     target = mlflow.Target(uri, folder, suite.mlflow.max_slice_metrics)
     return mlflow.log_outcome(outcome, target)
+
+
+def look_back(tables: StoreTables, outcome: RunOutcome) -> RunOutcome:
+    """The outcome with what earlier runs found, where its report shows that."""
+    try:
+        results = with_nights(tables, outcome.info, outcome.evaluations)
+    except StoreError as error:
+        # A report without its history is better than none.
+        log.warning("the report shows no earlier runs: %s", error)
+        return outcome
+    return replace(outcome, evaluations=tuple(results))
 
 
 def rebuild_outcome(tables: StoreTables, suite: Suite, row: dict[str, object]) -> RunOutcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.commands.outcome import rebuild_outcome
+from engine.commands.outcome import look_back, rebuild_outcome
 from engine.commands.redacted import redacted
 from engine.commands.stored_runs import find_finished_run, open_store
 from engine.core.locations import DEFAULT_STORE
@@ -38,7 +38,7 @@ def report(
     tables = open_store(store, spark)
     run_row = find_finished_run(tables, run)
     suite = stored_suite(str(run_row["suite_resolved"]))
-    outcome = rebuild_outcome(tables, suite, run_row)
+    outcome = look_back(tables, rebuild_outcome(tables, suite, run_row))
     folder = Path(out) if out is not None else tables.store.report_folder(outcome.info.run_id)
     write_report(outcome, folder)
     return folder / "index.html"

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from engine.commands.outcome import rebuild_outcome, send
+from engine.commands.outcome import look_back, rebuild_outcome, send
 from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
 from engine.commands.stored_runs import find_finished_run, open_store
@@ -225,7 +225,7 @@ def _complete_report(sync: Sync, outcome: RunOutcome) -> None:
     folder = sync.store.report_folder(outcome.info.run_id)
     if not all((folder / name).is_file() for name in mlflow.FILES):
         sync.tell.say(f"writing the report of {outcome.info.run_id}")
-        write_report(outcome, folder)
+        write_report(look_back(sync.tables, outcome), folder)
 
 
 def _ask_again(sync: Sync, run: _Run) -> None:

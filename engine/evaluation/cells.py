@@ -117,10 +117,13 @@ class Judge:
         columns: dict[tuple[int, int], list[Cell]] = {}
         unlisted: list[Cell] = []
         known: dict[tuple[int, int], SliceEstimates] = {}
+        whole = all(where.kind == "overall" for where in slices)
 
         def estimates_of(place: int, number: int) -> SliceEstimates:
             if (place, number) not in known:
-                known[place, number] = self._estimate(tests[place], number, states[number])
+                known[place, number] = self._estimate(
+                    tests[place], number, states[number], whole=whole
+                )
             return known[place, number]
 
         # What others are compared with goes first, so that its views are made once.
@@ -185,7 +188,9 @@ class Judge:
             measurement.spread = estimate.spread
             yield column.cell(where, measurement, NO_DIFFERENCE)
 
-    def _estimate(self, test: ModelTest, number: int, on: Slices) -> SliceEstimates:
+    def _estimate(
+        self, test: ModelTest, number: int, on: Slices, *, whole: bool = False
+    ) -> SliceEstimates:
         """A test's figures on slices, or for each the reason why it could not be computed."""
         count, kind = len(on), kind_of(test)
         if on.failure is not None:
@@ -204,14 +209,17 @@ class Judge:
         if trivial_failure is not None:
             return SliceEstimates.repeat_failure(count, trivial_failure)
         try:
-            return kind.estimate(test, on, self._context(test, number))
+            context = replace(self._context(test, number), is_overall=whole)
+            return kind.estimate(test, on, context)
         except Exception as error:  # a user's own metric costs its own cells only
             if count == 1:
                 return SliceEstimates.repeat_failure(
                     1, f"the metric failed: {redacted_message(error)}"
                 )
         # Of many slices some may have a value: each is tried by itself.
-        return SliceEstimates.concat([self._estimate(test, number, one) for one in on.slices])
+        return SliceEstimates.concat(
+            [self._estimate(test, number, one, whole=whole) for one in on.slices]
+        )
 
     def _trivial_failure(self, test: ModelTest) -> str | None:
         """Why the trivial models of a test have no states that are whole; None where they have."""

@@ -23,6 +23,7 @@ from engine.core.vocabulary import (
     DecideBy,
     ModelTest,
     ModelVersion,
+    Night,
     Severity,
     Variant,
 )
@@ -32,6 +33,7 @@ from engine.fields.values import DecideField, Name, SeverityField, TextList
 from engine.kinds.column_facts import ColumnFacts
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.finds import Find
+from engine.kinds.pictures import KindPicture
 from engine.kinds.questions import Probe, Query
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Problem, Slices
@@ -78,6 +80,7 @@ class Kind(ColumnFacts, ABC):
         on_slices: whether a test that names no slices is on all of them; else it is on `overall`.
         is_told_by_name: whether tests of different things measure one metric, so that a table calls
             their cells by the test and not by the metric; so it is of all that measure the data.
+        looks_back: whether its part of the report shows what earlier runs found, by `history`.
         decides_by: what its tests hold against their limits where they do not say; None for what
             the suite says.
     """
@@ -91,6 +94,7 @@ class Kind(ColumnFacts, ABC):
     reads_reference: ClassVar[bool] = False
     on_slices: ClassVar[bool] = True
     is_told_by_name: ClassVar[bool] = False
+    looks_back: ClassVar[bool] = False
     decides_by: ClassVar[DecideBy | None] = None
 
     @abstractmethod
@@ -261,6 +265,13 @@ class Kind(ColumnFacts, ABC):
     def section(self, cells: Sequence[Cell]) -> Section | None:
         """The kind's own part of an evaluation's report, of all cells of its tests."""
         return None
+
+    def history(self, cells: Sequence[Cell], nights: Sequence[Night]) -> Sequence[KindPicture]:
+        """Pictures in its part of how it went night by night, where the kind looks back.
+
+        `nights` are what the latest runs found on all rows, the run of the cells the last of them.
+        """
+        return ()
 
 
 KINDS: Registry[Kind] = Registry("kind of test", "evalmatrix.kinds")

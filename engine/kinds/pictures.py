@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.conditions import Limit, needs_baseline, rule
-from engine.core.vocabulary import Cell, ModelTest
+from engine.core.vocabulary import Cell, ModelTest, Night
 
 SignState = Literal["ok", "refused", "allowed", "broken", "undecided", "error", "none"]
 SIGN_STATES: tuple[SignState, ...] = (
@@ -81,6 +81,9 @@ class LineChart:
 class Intervals:
     """Values one below the other, each a dot with whiskers, against limits that all share.
 
+    The line holds `start`; what is beyond `end` is drawn there as an arrow, so that one far off
+    does not hide the others. A wide one takes the width of the page, as one of many rows does.
+
     Raises:
         ValueError: when there are more or fewer points than names.
     """
@@ -90,9 +93,75 @@ class Intervals:
     names: Sequence[str]
     points: Sequence[Point]
     limits: Sequence[Limit] = ()
+    start: float | None = None
+    end: float | None = None
+    is_wide: bool = False
 
     def __post_init__(self) -> None:
         _check_count(f"{self.title!r}", self.points, self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows of one sample by bin."""
+
+    name: str
+    rows: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class BinShares:
+    """Which shares of the rows of samples are in which bin, side by side.
+
+    Attributes:
+        title: what the bins are of, such as a column.
+        bins: their names.
+        samples: each with as many counts of rows as there are bins, and any at all.
+        edges: texts between the first bins, where these are parts of a line in their order.
+        cell: the one that says how far the samples are apart.
+
+    Raises:
+        ValueError: when a sample has more or fewer counts than there are bins, or no rows, or when
+            there are too many edges.
+    """
+
+    title: str
+    bins: Sequence[str]
+    samples: Sequence[Sample]
+    edges: Sequence[str] = ()
+    cell: Cell | None = None
+
+    def __post_init__(self) -> None:
+        for sample in self.samples:
+            _check_count(f"{sample.name!r} of {self.title!r}", sample.rows, self.bins)
+            if not sum(sample.rows) > 0:
+                raise ValueError(f"{sample.name!r} of {self.title!r} has no rows, expected some")
+        if self.edges and len(self.edges) >= len(self.bins):
+            raise ValueError(
+                f"{self.title!r} has {len(self.edges)} edges, expected fewer than its "
+                f"{len(self.bins)} bins"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class NightLines:
+    """What cells were night by night, a line for each, one below the other.
+
+    Each has a line of its own height, from 0 on; they share the nights and the limits.
+
+    Raises:
+        ValueError: when there are more or fewer cells than names.
+    """
+
+    title: str
+    up: str
+    nights: Sequence[Night]
+    names: Sequence[str]
+    cells: Sequence[Cell]
+    limits: Sequence[Limit] = ()
+
+    def __post_init__(self) -> None:
+        _check_count(f"{self.title!r}", self.cells, self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +236,7 @@ class SignTable:
             _check_count(f"the row {name!r} of {self.title!r}", signs, self.columns)
 
 
-KindPicture = LineChart | Intervals | Distributions | SignTable
+KindPicture = LineChart | Intervals | Distributions | SignTable | BinShares | NightLines
 
 
 def value_limits(test: ModelTest) -> list[Limit]:

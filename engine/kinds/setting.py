@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.core.vocabulary import Columns, ModelVersion
+from engine.core.vocabulary import Cell, Columns, ModelVersion
 from engine.kinds.pictures import KindPicture
 from engine.metrics import Problem
 
@@ -38,8 +38,9 @@ class Context:
     """What is known beside the states when a test is measured.
 
     `model` is None where the data are measured, `reference` whether there is something to compare
-    with, `thresholds` those that earlier evaluations chose, by evaluation, aim and digest, and
-    `started_at` when the run began, where it is known.
+    with, `thresholds` those that earlier evaluations chose, by evaluation, aim and digest,
+    `started_at` when the run began, where it is known, and `is_overall` whether the slice is that
+    of all rows, of which a picture is drawn.
     """
 
     problem: Problem
@@ -49,6 +50,7 @@ class Context:
     compares: bool = True
     thresholds: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
     started_at: dt.datetime | None = None
+    is_overall: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ class Section:
     """A part of a report that is a kind's own: a heading, what it says, pictures and a table.
 
     `cards` stand before all else. `series` are the numbers of each row that are drawn as a line,
-    over the last columns; None where there is no number. Without rows there is no table.
+    over the last columns; None where there is no number. Without rows there is no table. `cells`
+    are those that the rows are of, whose verdicts are shown before them; the columns named by
+    `figures` are of numbers, and `bars` has shares from 0 to 1 that are drawn behind the texts of a
+    column, by its name.
     """
 
     title: str
@@ -90,3 +95,6 @@ class Section:
     series: Sequence[Sequence[float | None]] = ()
     pictures: Sequence[KindPicture] = ()
     cards: Sequence[Card] = ()
+    cells: Sequence[Cell] = ()
+    figures: Sequence[str] = ()
+    bars: Mapping[str, Sequence[float | None]] = field(default_factory=dict)

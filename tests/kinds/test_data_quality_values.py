@@ -419,10 +419,12 @@ def test_the_section_has_the_worst_first(model: Any) -> None:
     cells = evaluated(plan_for(model, table, a_test(checks)), table).cells
     section = KINDS.get("data_quality").section(cells)
     assert section is not None
-    shown = [(row[0], row[1], row[-1]) for row in section.rows]
+    verdicts = [cell.verdict for cell in section.cells]
+    shown = [(*row[:2], verdict) for row, verdict in zip(section.rows, verdicts, strict=True)]
     shares = [float(row[4].rstrip("%")) for row in section.rows if row[4].endswith("%")]
-    failed = [row[-1] for row in section.rows]
-    assert failed == sorted(failed), "FAIL before PASS"
+    assert verdicts == sorted(verdicts), "FAIL before PASS"
+    bars = [bar for bar in section.bars["share"] if bar is not None]
+    assert [f"{100 * bar:.2f}" for bar in bars] == [f"{share:.2f}" for share in shares]
     assert shares == sorted(shares, reverse=True)
     assert ("row_count", "rows", "FAIL") in shown and shown[-1] == ("not_null", "a", "PASS")
     (nulls,) = [row for row in section.rows if row[1] == "age"]

@@ -29,7 +29,9 @@ from engine.errors import InputError, SuiteError
 from engine.evaluation.measure import Beside, measure
 from engine.kinds import KINDS, known_bins, parameters_text, pin_bins
 from engine.kinds.drift import DISTANCES, PARTS, bins_of_numbers, bins_of_values
+from engine.kinds.drift.bin_rows import BinRows, fine_rows
 from engine.kinds.drift.bins import EDGES, VALUES
+from engine.kinds.drift.estimate import Samples
 from engine.planning import EvaluationPlan, check_fit, expand_tests
 from engine.planning.scan_columns import BUCKET_COLUMN
 from engine.planning.suites import read_suite
@@ -443,5 +445,59 @@ def test_the_report_shows_the_worst_first() -> None:
     assert [row[0] for row in section.rows] == [
         "drift psi(x)", "drift psi(vip)", "drift ks(x)",
     ]  # fmt: skip
-    assert section.rows[0][4] == "FAIL" and section.rows[0][-1].startswith("country=FR")
+    assert section.cells[0].verdict is Verdict.FAIL and section.rows[0][-1].startswith("country=FR")
     assert KINDS.get("drift").section([]) is None
+
+
+def test_rows_by_bin_stand_beside_the_distance_on_all_rows_alone() -> None:
+    before, now = rows(900, 1), rows(700, 2, shift=0.5)
+    bins = bins_of(before)
+    columns = ["x", "few", "country", "day", "holes"]
+    cells = cells_of(
+        before, now, drift("psi", columns, sets=(OVERALL, BY_COUNTRY)), drift("ks", ["x", "holes"])
+    )
+    for column in columns:
+        cell = cells[f"drift psi({column})", "overall"]
+        kept = BinRows.of(cell.measured.numbers)
+        assert kept is not None
+        assert list(kept.reference) == binned(before, column, bins[column]).tolist()
+        assert list(kept.current) == binned(now, column, bins[column]).tolist()
+        assert len(kept.names) == len(kept.reference) and kept.names[-2:] in (
+            ["null", "NaN"], ["other values", "null"],
+        )  # fmt: skip
+        assert len(kept.edges) == len(bins[column].get(EDGES, ()))
+    kept = BinRows.of(cells["drift psi(day)", "overall"].measured.numbers)
+    assert kept is not None and kept.edges[0] < "2026-01-01" < kept.edges[-1] < "2026-12-31"
+    others = [cell for (_, where), cell in cells.items() if where != "overall"]
+    assert others and not any(cell.measured.numbers for cell in others)
+
+
+def test_parts_without_a_row_of_either_sample_are_no_bins() -> None:
+    edges = np.arange(1.0, 12.0)
+    before, now = np.zeros((2, 1, 1, 12))
+    before[..., [0, 9]], now[..., [0, 5]] = (50, 50), (60, 40)
+    whole = fine_rows(Samples(before, now, clustered=False), edges)
+    assert list(whole.names) == ["below 1", "1 to 9", "9 or more"]
+    assert (list(whole.reference), list(whole.current)) == ([50, 0, 50], [60, 40, 0])
+    alone = fine_rows(Samples(before, before, clustered=False), edges)
+    assert list(alone.names) == ["below 9", "9 or more"] and list(alone.edges) == ["9"]
+
+
+def test_fine_bins_are_put_together_to_equal_parts_of_the_reference() -> None:
+    before, now = rows(900, 1), rows(700, 2, shift=0.5)
+    for column in ("x", "holes"):
+        cell = cells_of(before, now, drift("ks", [column]))[f"drift ks({column})", "overall"]
+        kept = BinRows.of(cell.measured.numbers)
+        assert kept is not None
+        *parts, without = kept.reference
+        assert sum(kept.reference) == 900 and sum(kept.current) == 700
+        finite = [len(numbers(table, column)) for table in (before, now)]
+        assert [sum(side) - side[-1] for side in (kept.reference, kept.current)] == finite
+        assert without == 900 - finite[0] and kept.names[-1] == "no number"
+        assert len(parts) == 10 and max(parts) < 0.12 * finite[0]
+        # The edges in words are short; the shares below each are those of the rows.
+        edges = [float(edge) for edge in kept.edges]
+        for table, side in ((before, kept.reference), (now, kept.current)):
+            below = [(numbers(table, column) < edge).mean() for edge in edges]
+            shares = np.cumsum(side[:-1])[:-1] / sum(side[:-1])
+            assert shares == pytest.approx(below, abs=0.01)

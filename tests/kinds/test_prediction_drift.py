@@ -24,8 +24,9 @@ from engine.core.vocabulary import (
 )
 from engine.errors import InputError
 from engine.evaluation.measure import Beside, measure
-from engine.kinds import KINDS, parameters_text
+from engine.kinds import KINDS, BinShares, parameters_text
 from engine.kinds.drift import DISTANCES
+from engine.kinds.drift.bin_rows import BinRows
 from engine.planning import EvaluationPlan, check_fit, expand_tests
 from tests.fixtures.kernel import BY_COUNTRY, OVERALL, Models, merged, plan_of, rows_of, scanned
 
@@ -109,6 +110,19 @@ def test_figures_are_those_of_the_scores(line: Any, shift: float) -> None:
             p, q = (np.histogram(s, [0, *edges, 1])[0] / len(s) for s in scores)
             assert value == pytest.approx(np.abs(p - q).sum() / 2, abs=0.05)
         assert cell.model.name == "line" and cell.variant == "clean"
+    for name, (cell,) in (
+        (name, [c for c in cells if c.test.metric == name and c.slice.kind == "overall"])
+        for name in ("psi", "ks")
+    ):
+        kept = BinRows.of(cell.measured.numbers)
+        assert kept is not None and len(kept.reference) == 10, name
+        frames = [side.to_pandas().dropna(subset=["label"]) for side in sides]
+        given = [model.predict_proba(frame[["a", "b"]])[:, 1] for frame in frames]
+        for scores_of, side in zip(given, (kept.reference, kept.current), strict=True):
+            assert sum(side) == len(scores_of)
+            below = [(scores_of < float(edge)).mean() for edge in kept.edges]
+            assert np.cumsum(side)[:-1] / sum(side) == pytest.approx(below, abs=0.01)
+    assert not any(cell.measured.numbers for cell in cells if cell.slice.kind != "overall")
     (psi,) = [cell for cell in cells if cell.test.metric == "psi"]
     assert (psi.measured.value < 0.04) == (shift == 0)
 
@@ -138,6 +152,11 @@ def test_classes_are_counted_where_there_are_many(models: Models) -> None:
     assert cell.verdict is Verdict.FAIL and str(cell.measured.detail)[0] in "xyz"
     section = KINDS.get("prediction_drift").section([cell])
     assert section is not None and section.rows[0][0].endswith("of three")
+    (picture,) = [one for one in section.pictures if isinstance(one, BinShares)]
+    assert (picture.title, list(picture.bins)) == ("three", ["x", "y", "z"])
+    for sample, of_side, side in zip(picture.samples, shares, sides, strict=True):
+        labelled = len(side) - side["label"].null_count
+        assert [count / labelled for count in sample.rows] == pytest.approx(of_side)
 
 
 @pytest.mark.parametrize(
@@ -161,4 +180,14 @@ def test_a_model_of_labels_has_classes_and_no_gap_of_scores(line: Any) -> None:
     labels = replace(line, output=Output.LABEL)
     with pytest.raises(InputError, match="'line' return labels only"):
         check_fit(plan_for([labels], drift("ks")))
-    check_fit(plan_for([labels], drift("psi")))
+    plan = plan_for([labels], drift("psi"))
+    check_fit(plan)
+    (cell,) = cells_of(plan, rows(2), rows(3, 0.4))
+    kept = BinRows.of(cell.measured.numbers)
+    assert kept is not None and not kept.edges
+    said = [fit(BINARY).predict(side.to_pandas().dropna(subset=["label"])[["a", "b"]])
+            for side in (rows(2), rows(3, 0.4))]  # fmt: skip
+    assert list(kept.names) == ["0", "1"]
+    assert [list(kept.reference), list(kept.current)] == [
+        [(one == label).sum() for label in (0, 1)] for one in said
+    ]

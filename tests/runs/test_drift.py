@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from engine.errors import DataError, InputError
 
@@ -82,6 +83,11 @@ def first(desk: Desk) -> RunResult:
     return desk.run(desk.suite(), "desk", run_id="first")
 
 
+def pictures(page: Path, which: str = "figure.nights, figure.sides") -> list[str]:
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "lxml")
+    return [str(figure) for figure in soup.select(which)]
+
+
 def cells_of(result: RunResult) -> pd.DataFrame:
     return result.table.to_pandas().set_index(["test", "slice"]).sort_index()
 
@@ -124,6 +130,24 @@ def test_a_night_with_nothing_new_scans_nothing(desk: Desk, first: RunResult) ->
     assert planned.steps.nothing_to_do and planned.reference.nothing_to_do
     assert planned.rows == 0
     same(desk.run(desk.suite(), "desk", run_id="again"), first)
+    from engine import report
+
+    # Its report has both nights, and is built again from the store as it was.
+    store = desk.folder / "store"
+    page = pictures(store / "reports" / "again" / "index.html")
+    assert page and page == pictures(
+        report(store=str(store), run="again", out=desk.folder / "built")
+    )
+    soup = BeautifulSoup(" ".join(page), "lxml")
+    lines = {
+        str(line["aria-label"]).partition(" in ")[0]: line
+        for line in soup.select("figure.nights svg[role=img]")
+    }
+    assert {"f0", "age", "device", "good"} <= set(lines)
+    assert all(len(line.select("use")) == 2 for line in lines.values())
+    titles = [caption.get_text() for caption in soup.select("figure.sides b:first-child")]
+    assert titles[0] == "f0" and {"age", "good"} <= set(titles)
+    assert not pictures(store / "reports" / "first" / "index.html", "figure.nights")
 
 
 def test_rows_that_came_are_all_that_is_read(desk: Desk, first: RunResult) -> None:

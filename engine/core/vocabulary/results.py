@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from engine.core.vocabulary.answers import Numbers
 from engine.core.vocabulary.data import DatasetVersion, Slice
-from engine.core.vocabulary.enums import GateOutcome, TaskKind, Verdict
+from engine.core.vocabulary.enums import GateOutcome, Severity, TaskKind, Verdict
 from engine.core.vocabulary.models import ModelVersion
 from engine.core.vocabulary.tests import ModelTest
 
@@ -75,6 +75,27 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class NightCell:
+    """What a run found of a test on all rows, in short."""
+
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    verdict: Verdict
+    severity: Severity = Severity.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A run as one of many of its suite: its cells on all rows, by the names of model and test."""
+
+    run_id: str
+    started_at: dt.datetime
+    dataset_version: int
+    cells: Mapping[tuple[str, str], NightCell]
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """What a run's verdicts decide together, with the counts it was decided on."""
 
@@ -119,6 +140,7 @@ class EvaluationResult:
     `rejected` whether anything failed by it. `thresholds` are the best ones on all rows, by what
     they are best for and the digest of the model. `not_deterministic` says how that was found, by
     the name of the model, and `clipped` how many of its scores were beyond 0 or 1 by rounding.
+    `nights` are the latest runs of the suite, this one the last, where a kind of test shows them.
     """
 
     name: str
@@ -138,6 +160,7 @@ class EvaluationResult:
     thresholds: Mapping[tuple[str, str], float] = field(default_factory=dict)
     not_deterministic: Mapping[str, str] = field(default_factory=dict)
     clipped: Mapping[str, int] = field(default_factory=dict)
+    nights: Sequence[Night] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from engine.kinds.setting import Section
 
 MOST_ROWS = 200
 _ORDER = (Verdict.ERROR, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS, Verdict.RECORDED)
-COLUMNS = ("check", "columns", "bad rows", "rows", "share", "interval", "worst slice", "verdict")
+COLUMNS = ("check", "columns", "bad rows", "rows", "share", "interval", "worst slice")
 LEAD = (
     "What of the data is not as it should be: the share of bad rows of each check on all rows, the "
     "worst first, and the slice where it is the greatest. Counts and ages stand as they are."
@@ -46,7 +46,13 @@ def quality_section(cells: Sequence[Judged]) -> Section | None:
         columns = (*COLUMNS, "keys of bad rows")
         for row, ((cell, _, _), _) in zip(rows, order, strict=False):
             row.append(shown_keys.get(f"{cell.test.name} keys", "–"))
-    return Section("Data quality", lead, columns, rows)
+    shown = [cell for (cell, _, _), _ in order[:MOST_ROWS]]
+    shares = [_share(judged) for judged, _ in order[:MOST_ROWS]]
+    return Section(
+        "Data quality", lead, columns, rows, cells=shown,
+        figures=("bad rows", "rows", "share", "interval"),
+        bars={"share": shares},
+    )  # fmt: skip
 
 
 def _whole(own: Sequence[Judged]) -> Judged:
@@ -57,12 +63,18 @@ def _whole(own: Sequence[Judged]) -> Judged:
 
 def _rank(judged: Judged) -> tuple[bool, float, int, str]:
     """Shares first, the greatest before others, then by verdict and name."""
-    cell, check, _ = judged
-    value = cell.measured.value if check.is_share else None
+    cell, _, _ = judged
+    value = _share(judged)
     share = -1.0 if value is None else value
     # What broke the table as a whole is not hidden behind shares that are allowed.
     failed = cell.verdict in (Verdict.ERROR, Verdict.FAIL)
     return (not failed, -share, _ORDER.index(cell.verdict), cell.test.name)
+
+
+def _share(judged: Judged) -> float | None:
+    """The share of bad rows; None where a check has another figure."""
+    cell, check, _ = judged
+    return cell.measured.value if check.is_share else None
 
 
 def _row(shown: Judged, own: Sequence[Judged]) -> list[str]:
@@ -81,7 +93,7 @@ def _row(shown: Judged, own: Sequence[Judged]) -> list[str]:
     if worst is not None and check.is_share and worst[0].measured.value:
         slice_text = f"{worst[0].slice.name}: {_percent(worst[0].measured.value)}"
     subject = check.subject(asked)
-    return [check.key, subject, bad, f"{n:,}", share, interval, slice_text, cell.verdict.value]
+    return [check.key, subject, bad, f"{n:,}", share, interval, slice_text]
 
 
 def _percent(share: float) -> str:

@@ -21,12 +21,13 @@ def discover_section(cells: Sequence[Cell]) -> Section | None:
     searches = [cell for cell in cells if cell.slice.kind != DISCOVERED]
     if not searches:
         return None
-    rows = [
-        [cell.test.name, cell.model.name, cell.verdict.value, *_figures(cell)] for cell in searches
-    ]
+    rows = [[cell.test.name, cell.model.name, *_figures(cell)] for cell in searches]
     cards = [_card(number, cell) for number, cell in enumerate(finds, 1)]
-    columns = ["test", "model", "verdict", "weak slices", "slices", "would be found"]
-    return Section("Discovered slices", LEAD, columns, rows, cards=cards)
+    figures = ["weak slices", "slices looked at", "would be found"]
+    return Section(
+        "Discovered slices", LEAD, ["test", "model", *figures], rows,
+        cards=cards, cells=searches, figures=figures,
+    )  # fmt: skip
 
 
 def _figures(cell: Cell) -> list[str]:

@@ -96,9 +96,36 @@ def bin_names(bins: Bins, kind: str) -> list[str]:
     if VALUES in bins:
         whole = kind in ("tinyint", "smallint", "int", "bigint")
         return [*(_value_text(value, whole) for value in bins[VALUES]), "other values", "null"]
-    edges = [_edge_text(edge, kind) for edge in bins[EDGES]]
-    inner = [f"{low} to {high}" for low, high in pairwise(edges)]
-    return [f"below {edges[0]}", *inner, f"{edges[-1]} or more", "null", "NaN"]
+    return [*range_names(edge_texts(bins[EDGES], kind)), "null", "NaN"]
+
+
+def range_names(edges: Sequence[str]) -> list[str]:
+    """What the bins between some edges are called, the open ones at both ends among them."""
+    inner = [low if low == high else f"{low} to {high}" for low, high in pairwise(edges)]
+    return [f"below {edges[0]}", *inner, f"{edges[-1]} or more"]
+
+
+def edge_texts(edges: Sequence[float], kind: str) -> list[str]:
+    """Edges of a column of this type in words."""
+    return [_edge_text(edge, kind) for edge in edges]
+
+
+def short_texts(edges: Sequence[float], kind: str) -> list[str]:
+    """The same with as few digits as tell them apart."""
+    if kind != "date" and not kind.startswith("timestamp"):
+        for digits in (3, 4, 5):
+            texts = [f"{edge:.{digits}g}" for edge in edges]
+            if len(set(texts)) == len(texts):
+                return texts
+    return edge_texts(edges, kind)
+
+
+def equal_parts(fine: Floats) -> NDArray[np.int64]:
+    """In which of `BINS` about equal parts of the rows each of some fine bins is."""
+    total = fine.sum()
+    # By where the middle of a bin's rows is: what has most of them is a part by itself.
+    middle = (np.cumsum(fine) - fine / 2) / total if total else np.zeros(len(fine))
+    return np.minimum((BINS * middle).astype(np.int64), BINS - 1)
 
 
 def _value_text(value: Any, whole: bool) -> str:

@@ -14,11 +14,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from engine.core.vocabulary import Cell, MetricValue, ModelTest
+from engine.core.vocabulary import Cell, MetricValue, ModelTest, Night
 from engine.errors import InputError
 from engine.fields.values import Columns, expected
 from engine.fields.wording import quote, suggestion
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
+from engine.kinds.drift.bin_rows import bin_rows, fine_rows, with_rows
 from engine.kinds.drift.bins import (
     DEVIATION,
     EDGES,
@@ -26,6 +27,7 @@ from engine.kinds.drift.bins import (
     VALUES,
     bin_names,
     bins_family,
+    short_texts,
     sums_family,
 )
 from engine.kinds.drift.distances import DISTANCES, Distance, column_class, fits
@@ -36,8 +38,10 @@ from engine.kinds.drift.estimate import (
     estimate_sums,
     sums_of,
 )
+from engine.kinds.drift.pictures import night_lines
 from engine.kinds.drift.section import drift_section
 from engine.kinds.estimates import SliceEstimates
+from engine.kinds.pictures import KindPicture
 from engine.kinds.questions import figure
 from engine.kinds.setting import Bins, Context, Section, Setting
 from engine.metrics import Metric, Slices
@@ -81,6 +85,7 @@ class DriftKind(Kind):
     conditions = ("max",)
     measures_data = True
     reads_reference = True
+    looks_back = True
 
     def keys(self) -> Mapping[str, Any]:
         columns = Field(ALL, description="all, a column or a list of columns; default: all.")
@@ -203,17 +208,27 @@ class DriftKind(Kind):
             sums_of(on.reference, family.key), sums_of(on, family.key), on.sampling.clustered, names
         )
         if not distance.of_order:
-            return estimate_counts(distance, samples, context.level)
+            estimates = estimate_counts(distance, samples, context.level)
+            if not context.is_overall:
+                return estimates
+            texts = short_texts(bins.get(EDGES, ()), parameters["type"])
+            return with_rows(estimates, bin_rows(samples, texts))
         edges = bins[FINE_EDGES]
         if not edges:
             return SliceEstimates.repeat_value(len(on), _no_numbers())
-        return estimate_sums(distance, samples, edges, bins[DEVIATION], context.level)
+        estimates = estimate_sums(distance, samples, edges, bins[DEVIATION], context.level)
+        if not context.is_overall:
+            return estimates
+        return with_rows(estimates, fine_rows(samples, edges, parameters["type"]))
 
     def cost(self, test: ModelTest, setting: Setting) -> str:
         return ""
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         return drift_section(cells)
+
+    def history(self, cells: Sequence[Cell], nights: Sequence[Night]) -> Sequence[KindPicture]:
+        return night_lines(cells, nights)
 
 
 def _usual_columns(distance: Distance, setting: Setting) -> list[str]:

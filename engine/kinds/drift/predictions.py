@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from engine.core.vocabulary import Cell, ModelTest, Output, TaskKind
+from engine.core.vocabulary import Cell, ModelTest, Night, Output, TaskKind
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
-from engine.kinds.drift.bins import BINS
+from engine.kinds.drift.bin_rows import BinRows, bin_rows, fine_rows, with_rows
+from engine.kinds.drift.bins import BINS, equal_parts
 from engine.kinds.drift.distances import DISTANCES
 from engine.kinds.drift.estimate import (
     Samples,
@@ -25,8 +26,10 @@ from engine.kinds.drift.estimate import (
     sums_of,
 )
 from engine.kinds.drift.kind import DistanceField, limit_mistakes
+from engine.kinds.drift.pictures import night_lines
 from engine.kinds.drift.section import drift_section
 from engine.kinds.estimates import SliceEstimates
+from engine.kinds.pictures import KindPicture
 from engine.kinds.questions import figure
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Problem, Slices, label_text
@@ -40,6 +43,7 @@ class PredictionDriftKind(Kind):
     description = "How far a model's predictions have moved from those on the reference."
     conditions = ("max",)
     reads_reference = True
+    looks_back = True
 
     def keys(self) -> Mapping[str, Any]:
         return {self.key: (DistanceField, Field(description=self.description))}
@@ -94,17 +98,32 @@ class PredictionDriftKind(Kind):
         counts = [sums_of(side, family.key) for side in (on.reference, on)]
         samples = Samples(counts[0], counts[1], on.sampling.clustered)
         if distance.key == "ks":
-            return estimate_gaps(distance, samples, SCORE_EDGES, context.level)
-        if problem.task is TaskKind.BINARY:
-            samples = put_together(samples)
+            estimates = estimate_gaps(distance, samples, SCORE_EDGES, context.level)
+        elif problem.task is TaskKind.BINARY:
+            estimates = estimate_counts(distance, put_together(samples), context.level)
         else:
             names = [label_text(label) for label in problem.classes]
-            samples = replace(samples, names=names)
-        return estimate_counts(distance, samples, context.level)
+            estimates = estimate_counts(distance, replace(samples, names=names), context.level)
+        if not context.is_overall:
+            return estimates
+        return with_rows(estimates, _rows(samples, context))
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         section = drift_section(cells)
         return None if section is None else replace(section, title="Drift of predictions")
+
+    def history(self, cells: Sequence[Cell], nights: Sequence[Night]) -> Sequence[KindPicture]:
+        return night_lines(cells, nights)
+
+
+def _rows(samples: Samples, context: Context) -> BinRows:
+    """The rows of both by about equal parts of the reference's scores, or by predicted class."""
+    classes = [label_text(label) for label in context.problem.classes]
+    has_labels = context.model is not None and context.model.output is Output.LABEL
+    if context.problem.task is TaskKind.BINARY and not has_labels:
+        return fine_rows(samples, SCORE_EDGES)
+    counts = [side[..., : len(classes)] for side in (samples.reference, samples.current)]
+    return bin_rows(replace(samples, reference=counts[0], current=counts[1], names=classes))
 
 
 def put_together(samples: Samples) -> Samples:
@@ -115,10 +134,7 @@ def put_together(samples: Samples) -> Samples:
         np.zeros((count, side.shape[1], BINS)) for side in (samples.reference, samples.current)
     ]
     for at, fine in enumerate(before):
-        total = fine.sum()
-        # By where the middle of a bin's rows is: what has most of them is a part by itself.
-        middle = (np.cumsum(fine) - fine / 2) / total if total else np.zeros(len(fine))
-        part = np.minimum((BINS * middle).astype(np.int64), BINS - 1)
+        part = equal_parts(fine)
         for into, side in zip(parts, (samples.reference, samples.current), strict=True):
             np.add.at(into[at].T, part, side[at].T)
     return replace(samples, reference=parts[0], current=parts[1])

@@ -1,4 +1,4 @@
-"""The part of a report that shows the drift of all columns at a glance, the worst first."""
+"""The part of a report that shows how far columns have moved: pictures, and a table of all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from engine.core.vocabulary import Cell
 from engine.kinds.drift.distances import DISTANCES
+from engine.kinds.drift.pictures import distributions, glances
+from engine.kinds.pictures import KindPicture
 from engine.kinds.setting import Section
 
 # A report has room for so many lines of each test.
@@ -16,7 +18,7 @@ LEAD = (
     "worst first. The interval is of the true distance: chance alone makes the figure of two "
     "samples larger than that. The last column is where it surely is the greatest."
 )
-COLUMNS = ("of", "distance", "value", "interval", "verdict", "moved the most", "worst in")
+COLUMNS = ("of", "distance", "value", "interval", "moved the most", "worst in")
 
 
 def drift_section(cells: Sequence[Cell]) -> Section | None:
@@ -25,18 +27,19 @@ def drift_section(cells: Sequence[Cell]) -> Section | None:
     order = list(dict.fromkeys(cell.test.metric for cell in cells))
     whole.sort(key=lambda c: (order.index(c.test.metric), -float(c.measured.value or 0.0)))
     worst = _worst_slices(cells)
-    rows, counts = [], dict.fromkeys(order, 0)
+    rows, shown, counts = [], [], dict.fromkeys(order, 0)
     for cell in whole:
         counts[cell.test.metric] += 1
         if counts[cell.test.metric] > MOST_ROWS:
             continue
         measured = cell.measured
+        shown.append(cell)
         ends = (measured.ci_low, measured.ci_high)
         interval = "–" if None in ends else f"{ends[0]:.4g} to {ends[1]:.4g}"
         rows.append(
             [
                 _subject(cell), DISTANCES[cell.test.metric].title, f"{measured.value:.4g}",
-                interval, cell.verdict.value, measured.detail or "–",
+                interval, measured.detail or "–",
                 worst.get((cell.test.name, cell.model.name), "–"),
             ]
         )  # fmt: skip
@@ -44,7 +47,16 @@ def drift_section(cells: Sequence[Cell]) -> Section | None:
         return None
     more = sum(max(count - MOST_ROWS, 0) for count in counts.values())
     told = f" {more} more are in the results." if more else ""
-    return Section("Drift", LEAD + told, list(COLUMNS), rows)
+    pictures: list[KindPicture] = [*glances(cells), *distributions(cells)]
+    return Section(
+        "Drift",
+        LEAD + told,
+        COLUMNS,
+        rows,
+        pictures=pictures,
+        cells=shown,
+        figures=("value", "interval"),
+    )
 
 
 def _subject(cell: Cell) -> str:

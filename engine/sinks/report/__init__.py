@@ -39,7 +39,10 @@ def render(outcome: RunOutcome) -> str:
 
 @functools.cache
 def _template() -> Template:
-    names = ("page.html.j2", "evaluation.html.j2", "intervals.html.j2", "kinds.html.j2")
+    names = (
+        "page.html.j2", "evaluation.html.j2", "intervals.html.j2", "kinds.html.j2",
+        "samples.html.j2",
+    )  # fmt: skip
     environment = Environment(
         loader=DictLoader({name: _text(name) for name in names}),
         autoescape=True,

@@ -26,6 +26,8 @@ from engine.sinks.subjects import model_label
 
 # Rows of one picture; the others are in the table.
 MOST_ROWS = 40
+# The most rows of a picture that stands beside others.
+FEW_ROWS = 8
 # How a state of a check is shaped and coloured, and what it is called.
 SIGNS = {
     "ok": ("PASS", "✓"),
@@ -65,6 +67,7 @@ class IntervalsPicture:
     zero: float | None
     rows: tuple[IntervalRow, ...]
     more: int
+    is_whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class DistributionsPicture:
     """Distributions on one line; `limits` have a place and a name."""
 
     form = "distributions"
+    is_whole = False
     rank: Rank
     title: str
     demand: str
@@ -105,6 +109,7 @@ class SignsPicture:
     """Signs by row and column: the verdict whose look they have, the shape, the text, more."""
 
     form = "signs"
+    is_whole = True
     rank: Rank
     title: str
     columns: tuple[str, ...]
@@ -115,7 +120,9 @@ def draw_intervals(picture: Intervals) -> IntervalsPicture:
     """Lays intervals out on a line that holds all of them, and the limits."""
     cells = [point.cell for point in picture.points if point.cell is not None]
     ends = [end for p in picture.points for end in (p.value, p.low, p.high)]
-    scale = fit_whole([*ends, *(limit.at for limit in picture.limits)])
+    if picture.end is not None:
+        ends = [end if end is None else min(end, picture.end) for end in ends]
+    scale = fit_whole([*ends, picture.start, *(limit.at for limit in picture.limits)])
     rows = zip(picture.names[:MOST_ROWS], picture.points, strict=False)
     return IntervalsPicture(
         rank=rank_cells(cells),
@@ -128,6 +135,7 @@ def draw_intervals(picture: Intervals) -> IntervalsPicture:
         zero=scale.at(0.0) if scale is not None and scale.holds(0.0) else None,
         rows=tuple(_interval_row(name, point, scale) for name, point in rows),
         more=max(0, len(picture.names) - MOST_ROWS),
+        is_whole=picture.is_wide or len(picture.names) > FEW_ROWS,
     )
 
 

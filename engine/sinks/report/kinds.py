@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.core.redaction import redacted_message
-from engine.core.vocabulary import Cell, EvaluationResult
+from engine.core.vocabulary import Cell, EvaluationResult, Night
 from engine.kinds import (
     KINDS,
+    BinShares,
     Card,
     Distributions,
     Intervals,
     KindPicture,
     LineChart,
+    NightLines,
     Section,
     SignTable,
 )
 from engine.sinks import format as fmt
+from engine.sinks import highlights
 from engine.sinks.report.figures import colours
+from engine.sinks.report.forest import SAID
 from engine.sinks.report.kind_pictures import (
     DistributionsPicture,
     IntervalsPicture,
@@ -28,24 +32,48 @@ from engine.sinks.report.kind_pictures import (
     draw_signs,
 )
 from engine.sinks.report.lines import LinesPicture, Style, Styles, draw_lines
+from engine.sinks.report.nights import NightsPicture, draw_nights
+from engine.sinks.report.samples import SharesPicture, draw_shares
 
 WIDTH, HEIGHT, EDGE = 120, 28, 4
 # Pictures of a kind that are seen at once, and that are folded away; the rest is in its table.
 SHOWN, FOLDED = 6, 60
 # Rows of a table that are seen at once where there are pictures too.
 FEW_ROWS = 12
+# Rows that are seen at once where each has a verdict, and so the gravest stand first.
+JUDGED_ROWS = 20
 
-Drawn = LinesPicture | IntervalsPicture | DistributionsPicture | SignsPicture
+Drawn = (
+    LinesPicture
+    | IntervalsPicture
+    | DistributionsPicture
+    | SignsPicture
+    | SharesPicture
+    | NightsPicture
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KindText:
+    """A text of a row, whether it is a number, and how wide a bar behind it is, in percent."""
+
+    text: str
+    is_number: bool
+    bar: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
     """A row: its texts, and the line through its numbers in the units of the picture.
 
-    `told` says in words what the line shows.
+    `word`, `said` and `tip` are the verdict where the row is a cell's, `told` says in words what
+    the line shows.
     """
 
-    texts: tuple[str, ...]
+    texts: tuple[KindText, ...]
+    word: str
+    said: str
+    tip: str
     points: str
     dots: tuple[tuple[float, float], ...]
     told: str
@@ -74,25 +102,33 @@ class KindCard:
 
 @dataclass(frozen=True, slots=True)
 class KindSection:
-    """A kind's part; the first `words` columns are texts, the others numbers.
+    """A kind's part; `numbers` are the columns of numbers, `is_judged` rows have a verdict each.
 
     `shown` pictures and `folded` ones are those with the gravest verdicts first, `more` is how many
-    are left out; `key` says how the lines of all charts look.
+    are left out; `key` says how the lines of all charts look, `samples` which samples stand side
+    by side and how many rows they have, where these are the same in all pictures.
     """
 
     title: str
     lead: str
     columns: tuple[str, ...] = ()
-    words: int = 0
+    numbers: frozenset[str] = frozenset()
     rows: tuple[KindRow, ...] = ()
+    is_judged: bool = False
     is_drawn: bool = False
     signs: tuple[SignsPicture, ...] = ()
     shown: tuple[Drawn, ...] = ()
     folded: tuple[Drawn, ...] = ()
     more: int = 0
     key: tuple[Style, ...] = ()
+    samples: tuple[tuple[str, str], ...] = ()
     is_folded: bool = False
     cards: tuple[KindCard, ...] = ()
+
+    @property
+    def rows_seen(self) -> int:
+        """How many rows are seen at once where the table is."""
+        return JUDGED_ROWS if self.is_judged else len(self.rows)
 
 
 def kind_sections(evaluation: EvaluationResult) -> tuple[KindSection, ...]:
@@ -101,40 +137,51 @@ def kind_sections(evaluation: EvaluationResult) -> tuple[KindSection, ...]:
     for cell in evaluation.cells:
         by_kind.setdefault(cell.test.kind, []).append(cell)
     palette = colours(evaluation)
-    sections = (_section(key, cells, palette) for key, cells in by_kind.items())
+    sections = (_section(key, cells, palette, evaluation.nights) for key, cells in by_kind.items())
     return tuple(section for section in sections if section is not None)
 
 
-def _section(key: str, cells: Sequence[Cell], palette: Mapping[str, str]) -> KindSection | None:
+def _section(
+    key: str, cells: Sequence[Cell], palette: Mapping[str, str], nights: Sequence[Night]
+) -> KindSection | None:
     """A kind's part; one that fails costs itself, and not the report."""
     try:
-        section = KINDS.get(key).section(cells)
-        return None if section is None else _lay_out(section, palette)
+        kind = KINDS.get(key)
+        section = kind.section(cells)
+        if section is None:
+            return None
+        if len(nights) > 1:
+            history = kind.history(cells, nights)
+            section = replace(section, pictures=[*section.pictures, *history])
+        return _lay_out(section, palette)
     except Exception as error:
         lead = f"This part could not be made: {redacted_message(error)}"
         return KindSection(fmt.one_line(key), fmt.one_line(lead))
 
 
 def _lay_out(section: Section, palette: Mapping[str, str]) -> KindSection:
-    numbers = max(map(len, section.series), default=0)
-    # A row without a line has no picture.
-    lines = [*section.series, *([()] * len(section.rows))]
-    rows = tuple(_row(texts, line) for texts, line in zip(section.rows, lines, strict=False))
+    series = max(map(len, section.series), default=0)
+    numbers = frozenset([*section.figures, *section.columns[len(section.columns) - series :]])
+    rows = tuple(_row(section, place, numbers) for place in range(len(section.rows)))
     styles = Styles(palette)
     pictures = [_draw(picture, styles) for picture in section.pictures]
     ranked = sorted((p for p in pictures if p.form != SignsPicture.form), key=lambda p: p.rank)
     drawn = ranked[: SHOWN + FOLDED]
+    seen = _open_count(drawn)
+    samples = {picture.samples for picture in drawn if isinstance(picture, SharesPicture)}
     looks = [style for p in drawn if isinstance(p, LinesPicture) for style in p.styles]
     return KindSection(
         title=fmt.one_line(section.title),
         lead=section.lead,
         columns=tuple(map(fmt.one_line, section.columns)),
-        words=len(section.columns) - numbers,
+        numbers=frozenset(map(fmt.one_line, numbers)),
         rows=rows,
+        is_judged=bool(section.cells),
         is_drawn=bool(section.series),
         signs=tuple(picture for picture in pictures if isinstance(picture, SignsPicture)),
-        shown=tuple(drawn[:SHOWN]),
-        folded=tuple(drawn[SHOWN:]),
+        shown=tuple(drawn[:seen]),
+        folded=tuple(drawn[seen:]),
+        samples=samples.pop() if len(samples) == 1 else (),
         more=len(ranked) - len(drawn),
         key=tuple(dict.fromkeys(looks)),
         is_folded=bool(pictures) and len(rows) > FEW_ROWS,
@@ -161,6 +208,12 @@ def _card(card: Card) -> KindCard:
     return KindCard(title, about, headline, tuple(map(fmt.one_line, card.sentences)), bars)
 
 
+def _open_count(pictures: Sequence[Drawn]) -> int:
+    """How many pictures are seen at once; those as wide as the page do not count."""
+    narrow = [place for place, picture in enumerate(pictures) if not picture.is_whole]
+    return narrow[SHOWN] if len(narrow) > SHOWN else len(pictures)
+
+
 def _draw(picture: KindPicture, styles: Styles) -> Drawn:
     """Lays one picture out.
 
@@ -175,13 +228,38 @@ def _draw(picture: KindPicture, styles: Styles) -> Drawn:
         return draw_distributions(picture)
     if isinstance(picture, SignTable):
         return draw_signs(picture)
+    if isinstance(picture, BinShares):
+        return draw_shares(picture)
+    if isinstance(picture, NightLines):
+        return draw_nights(picture)
     raise TypeError(
         f"found a picture of type {type(picture).__name__}, expected LineChart, Intervals, "
-        "Distributions or SignTable"
+        "Distributions, SignTable, BinShares or NightLines"
     )
 
 
-def _row(texts: Sequence[str], line: Sequence[float | None]) -> KindRow:
+def _row(section: Section, place: int, numbers: frozenset[str]) -> KindRow:
+    # A row without a line has no picture.
+    line = section.series[place] if place < len(section.series) else ()
+    texts = tuple(
+        KindText(fmt.one_line(text), column in numbers, _bar(section, column, place))
+        for column, text in zip(section.columns, section.rows[place], strict=True)
+    )
+    points, dots, told = _line(line)
+    if not section.cells:
+        return KindRow(texts, "", "", "", points, dots, told)
+    word = highlights.word(section.cells[place])
+    tip = fmt.one_line(section.cells[place].reason, 300)
+    return KindRow(texts, word, SAID[word], tip, points, dots, told)
+
+
+def _bar(section: Section, column: str, place: int) -> float | None:
+    share = section.bars[column][place] if column in section.bars else None
+    return None if share is None else round(100 * share, 2)
+
+
+def _line(line: Sequence[float | None]) -> tuple[str, tuple[tuple[float, float], ...], str]:
+    """The line through the numbers of a row, its dots, and what it shows in words."""
     known = [(place, value) for place, value in enumerate(line) if value is not None]
     values = [value for _, value in known]
     low, high = min(values, default=0.0), max(values, default=0.0)
@@ -197,6 +275,4 @@ def _row(texts: Sequence[str], line: Sequence[float | None]) -> KindRow:
         for place, value in known
     )
     told = f"from {fmt.number(values[0])} to {fmt.number(values[-1])}" if values else "no value"
-    return KindRow(
-        tuple(map(fmt.one_line, texts)), " ".join(f"{x},{y}" for x, y in dots), dots, told
-    )
+    return " ".join(f"{x},{y}" for x, y in dots), dots, told

@@ -27,7 +27,7 @@ MOST_LINES = 8
 SHAPES, DASHES = 6, 4
 # The narrowest place of a chart on a phone, and what a letter of its texts takes, in pixels.
 _NARROW, _LETTER = 215, 6.4
-_MOST_TEXT_ROWS, _MOST_TICKS = 3, 6
+MOST_TEXT_ROWS, _MOST_TICKS = 3, 6
 _SHIFT = 5
 
 Tally = tuple[tuple[str, int, str], ...]
@@ -94,6 +94,7 @@ class LinesPicture:
     """A chart; `told` says in words what it shows."""
 
     form = "lines"
+    is_whole = False
     rank: Rank
     title: str
     demand: str
@@ -141,7 +142,7 @@ def draw_lines(chart: LineChart, styles: Styles) -> LinesPicture:
     scale = fit_whole([*ends, *(limit.at for limit in chart.limits)])
     across = _across(chart.places)
     ticks = [] if scale is None else scale.ticks(_MOST_TICKS)
-    texts = _place_texts(chart.places, across)
+    texts = place_texts(chart.places, across)
     rows = 1 + max((text.row for text in texts), default=0)
     return LinesPicture(
         rank=rank_cells(cells),
@@ -204,16 +205,16 @@ def _across(places: Sequence[str] | Sequence[float]) -> list[float]:
     return [round(6 + 88 * (number - low) / (high - low), 2) for number in numbers]
 
 
-def _place_texts(
+def place_texts(
     places: Sequence[str] | Sequence[float], across: Sequence[float]
 ) -> tuple[PlaceText, ...]:
     """The texts of places in as many rows as keep them apart, every second or third where many."""
     texts = [fmt.one_line(p, 18) if isinstance(p, str) else f"{p:.4g}" for p in places]
     for step in range(1, len(texts) + 1):
         shown = range(0, len(texts), step)
-        for rows in range(1, _MOST_TEXT_ROWS + 1):
+        for rows in range(1, MOST_TEXT_ROWS + 1):
             drawn = [_within(PlaceText(across[n], n // step % rows, texts[n])) for n in shown]
-            if all(map(_is_apart, drawn, drawn[rows:])):
+            if all(map(is_apart, drawn, drawn[rows:])):
                 return tuple(drawn)
     return ()
 
@@ -230,7 +231,7 @@ def _wide(place: PlaceText) -> float:
     return _LETTER * len(place.text)
 
 
-def _is_apart(left: PlaceText, right: PlaceText) -> bool:
+def is_apart(left: PlaceText, right: PlaceText) -> bool:
     """Whether two texts of a row do not touch on a phone."""
     before = {"start": 1.0, "middle": 0.5, "end": 0.0}[left.anchor] * _wide(left)
     after = {"start": 0.0, "middle": 0.5, "end": 1.0}[right.anchor] * _wide(right)

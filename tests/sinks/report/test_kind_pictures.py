@@ -20,6 +20,7 @@ from engine.core.vocabulary import (
     Condition,
     MetricValue,
     ModelTest,
+    Night,
     RunOutcome,
     Severity,
     Verdict,
@@ -487,3 +488,51 @@ def test_the_kind_that_the_documents_show_draws_its_picture(
         "new from 0.2500 at 0.5 to 0.4500 at 0.9"
     )
     assert [len(line.select("use.dot")) for line in made.select("svg.lines g.m")] == [2, 2]
+
+
+def test_a_table_of_cells_has_their_verdicts_and_bars_of_shares(
+    drawn: Drawn, cell_of: Cells, run_of: Runs
+) -> None:
+    verdicts = (Verdict.FAIL, Verdict.FAIL, Verdict.PASS)
+    warns = replace(DRAWN, severity=Severity.WARN)
+    cells = [
+        cell_of(test=test, verdict=verdict, reason=f"because {NASTY}")
+        for test, verdict in zip((DRAWN, warns, DRAWN), verdicts, strict=True)
+    ]
+    rows = [["range", NASTY, "50.00%"], ["unique", "id", "0.05%"], ["rows", "rows", "1,200"]]
+    drawn.given = Section(
+        "Quality", "lead", ["check", "columns", "share"], rows, cells=cells, figures=["share"],
+        bars={"share": [0.5, 0.0005, None]},
+    )  # fmt: skip
+    table = part(run_of(cells)).select_one("table.judged")
+    heads = [words(head) for head in table.select("thead th")]
+    assert heads == ["Verdict", "check", "columns", "share"]
+    assert [words(td) for td in table.select("td[data-label=verdict]")] == [
+        "failed", "warning", "passed",
+    ]  # fmt: skip
+    shares = table.select("td[data-label=share]")
+    assert all("num" in share["class"] for share in shares)
+    widths = [[bar["style"] for bar in share.select("b")] for share in shares]
+    assert widths == [["width:50.0%"], ["width:0.05%"], []]
+    assert [words(share) for share in shares] == ["50.00%", "0.05%", "1,200"]
+    assert words(table.select("td[data-label=columns]")[0]) == NASTY
+
+
+def test_a_history_stands_in_the_part_of_its_kind_where_it_looks_back(
+    drawn: Drawn, cell_of: Cells, run_of: Runs
+) -> None:
+    asked: list[int] = []
+
+    def history(cells: Sequence[Cell], nights: Sequence[Any]) -> list[Intervals]:
+        asked.append(len(nights))
+        return [Intervals("then", "x", ["a"], [Point(0.5)])]
+
+    drawn.given = Section("Drawn", "lead", ["a"], [["b"]])
+    drawn.history = history  # type: ignore[method-assign]
+    run = run_of([cell_of(test=DRAWN)])
+    (evaluation,) = run.evaluations
+    night = Night("r", run.info.started_at, 1, {})
+    for nights, expected in (((), []), ((night,), []), ((night, night), ["then"])):
+        page = part(replace(run, evaluations=[replace(evaluation, nights=nights)]))
+        assert [words(b) for b in page.select("figure.chart figcaption b")] == expected
+    assert asked == [2]

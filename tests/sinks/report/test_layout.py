@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import html
 import json
 import re
@@ -17,13 +18,17 @@ from engine.core.vocabulary import (
     Condition,
     MetricValue,
     ModelTest,
+    Night,
+    NightCell,
     RunOutcome,
     Severity,
     Slice,
     Verdict,
 )
+from engine.kinds.drift.bin_rows import BinRows
 from engine.sinks import report
 from tests.fixtures.outcomes import (
+    START,
     binary_sketch,
     draw_evaluation,
     make_full_run,
@@ -97,10 +102,15 @@ def long_run(cell_of: Cells) -> RunOutcome:
         for model in models
         for level in (0.1, 0.5, 1.0)
     ]
-    noisy = [replace(cell, evaluation=first.name) for cell in [*noisy, *pictured(cell_of, models)]]
+    data = data_cells(cell_of)
+    noisy = [*noisy, *pictured(cell_of, models), *data]
+    noisy = [replace(cell, evaluation=first.name) for cell in noisy]
+    found = {("", cell.test.name): NightCell(0.2, 0.1, 0.3, Verdict.FAIL) for cell in data}
+    days = (START + dt.timedelta(days=place) for place in range(30))
     first = replace(
         first,
         cells=[*first.cells, *noisy],
+        nights=[Night(f"run {place}", day, place, found) for place, day in enumerate(days)],
         model_errors={name("claims_v9"): f"RuntimeError: {'x' * 200}"},
         not_deterministic={name("claims_v1"): f"two predictions of {'y' * 100}"},
         timings={f"predict_seconds/{model}": 1.0 for model in models},
@@ -137,6 +147,31 @@ def pictured(cell_of: Cells, models: Iterable[str]) -> list[Cell]:
                 for cell in cells[-len(list(models)) :]
                 for part in parts
             ]
+    return cells
+
+
+def data_cells(cell_of: Cells) -> list[Cell]:
+    """Cells of columns: drift with both samples by bin, and checks of the data's quality."""
+    edges = [f"{place}2345.25" for place in range(1, 10)]
+    parts = [*(f"[{edge}, more)" for edge in ["", *edges]), "null"]
+    values = [name(f"value {place}") for place in range(30)]
+    cells = []
+    for place in range(14):
+        bins = (parts, edges) if place % 2 else (values, [])
+        rows = BinRows(*bins, range(1, len(bins[0]) + 1), [1_234_567] * len(bins[0]))
+        about = json.dumps({"distance": "psi", "columns": [name(f"column {place}")]})
+        test = ModelTest(
+            name(f"drift {place}"), "psi", (Condition("max", 0.1),), kind="drift", parameters=about
+        )
+        measured = MetricValue(0.0123, None, 0.0, 0.0, 0.5, name("bin"), rows.numbers())
+        verdict = Verdict.FAIL if place < 8 else Verdict.INCONCLUSIVE
+        cells.append(cell_of(model="", test=test, measured=measured, verdict=verdict))
+        about = json.dumps({"not_null": [name(f"column {place}")]})
+        test = replace(test, name=name(f"null {place}"), kind="data_quality", parameters=about)
+        cells += [
+            cell_of(model="", test=test, measured=measured, slice_name=where)
+            for where in ("overall", name("somewhere"))
+        ]
     return cells
 
 
