@@ -166,7 +166,7 @@ def _answer_query(
         assert plan.reference is not None, "its kind reads a reference"
         given["reference"] = _rows(frames(plan.reference), query, slice_set)
     if query.sketch is not None:
-        given |= sketched_frames(query.sketch, given)
+        given |= make_sketches(query.sketch, given)
     text = query.text
     if query.reads_before:
         before = None if without_before else _rows_before(plan, question, frames)
@@ -239,13 +239,13 @@ def _mark_rows(
         yield pa.RecordBatch.from_arrays([*batch.columns, marked], names)
 
 
-def sketched_frames(sketch: Sketch, given: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
+def make_sketches(sketch: Sketch, given: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
     """What a sketch makes of the rows, and of the reference's where they are read."""
     of = {"rows": SKETCHED, "reference": SKETCHED_REFERENCE}
-    return {of[name]: _sketched(sketch, frame) for name, frame in given.items() if name in of}
+    return {of[name]: _sketch_frame(sketch, frame) for name, frame in given.items() if name in of}
 
 
-def _sketched(sketch: Sketch, rows: DataFrame) -> DataFrame:
+def _sketch_frame(sketch: Sketch, rows: DataFrame) -> DataFrame:
     # As in the text of a query, a brace stands twice in an expression.
     given = rows.selectExpr(f"{sketch.key} AS id".format(), f"{sketch.given} AS {SKETCH}".format())
     ddl = f"id bigint, {SKETCH} {sketch.ddl}"

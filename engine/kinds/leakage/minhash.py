@@ -85,13 +85,13 @@ def _sketch(values: Words, ends: NDArray[np.int64], bits: Words, buckets: Words)
             if len(filled):
                 np.multiply(values, _MULTIPLIERS[place], out=hashed)
                 least[filled] = np.minimum.reduceat(hashed, starts)
-            into = _mixed(into ^ least)
+            into = _mix_words(into ^ least)
             if place < BITS:
                 bits |= ((least >> _BIT) & np.uint64(1)) << np.uint64(place)
         buckets[:, band] = into
 
 
-def _mixed(words: Any) -> Any:
+def _mix_words(words: Any) -> Any:
     """A permutation of 64 bits in which each depends on all (Stafford's variant 13)."""
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -99,7 +99,7 @@ def _mixed(words: Any) -> Any:
 
 
 def _mix(number: int) -> np.uint64:
-    (word,) = _mixed(np.array([number], np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    (word,) = _mix_words(np.array([number], np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     return np.uint64(word)
 
 

@@ -131,14 +131,14 @@ def _distinct_sql(rows: str, names: Sequence[str]) -> str:
 
 
 def _number_sql(names: Sequence[str]) -> str:
-    return f"(xxhash64(1, {_hashed(names)}) & {_NUMBER})"
+    return f"(xxhash64(1, {_row_sql(names)}) & {_NUMBER})"
 
 
 def _second_sql(names: Sequence[str]) -> str:
-    return f"xxhash64(2, {_hashed(names)})"
+    return f"xxhash64(2, {_row_sql(names)})"
 
 
-def _hashed(names: Sequence[str]) -> str:
+def _row_sql(names: Sequence[str]) -> str:
     """All that tells rows apart: Spark's hashes skip null, so they are told where it is."""
     return ", ".join(f"{name} IS NULL, {name}" for name in names)
 
