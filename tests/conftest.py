@@ -54,6 +54,7 @@ SECONDS = {
     "planning/test_trivial.py": 25,
     "kinds/test_rates.py": 15,
     "kinds/test_drift.py": 50,
+    "kinds/test_near.py": 60,
     "kinds/test_prediction_drift.py": 20,
     "runs/test_drift.py": 50,
     "data/test_reference_bins.py": 20,

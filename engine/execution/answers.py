@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, reduce
@@ -32,7 +32,7 @@ from engine.execution.kernel.probes import (
     probe_tasks,
     sample_columns,
 )
-from engine.kinds import COUNT, MARK, SLICE, Query
+from engine.kinds import COUNT, MARK, SKETCH, SKETCHED, SKETCHED_REFERENCE, SLICE, Query, Sketch
 from engine.models.isolation.limits import die_first
 from engine.planning import EvaluationPlan, Question, QuestionPlace
 from engine.planning.projection import sample_rows, slice_column
@@ -165,6 +165,8 @@ def _answer_query(
     if query.reads_reference:
         assert plan.reference is not None, "its kind reads a reference"
         given["reference"] = _rows(frames(plan.reference), query, slice_set)
+    if query.sketch is not None:
+        given |= make_sketches(query.sketch, given)
     text = query.text
     if query.reads_before:
         before = None if without_before else _rows_before(plan, question, frames)
@@ -235,6 +237,28 @@ def _mark_rows(
         marked = pa.array(np.asarray(function(batch.column(place))) > 0)
         names = [*batch.schema.names, MARK]
         yield pa.RecordBatch.from_arrays([*batch.columns, marked], names)
+
+
+def make_sketches(sketch: Sketch, given: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
+    """What a sketch makes of the rows, and of the reference's where they are read."""
+    of = {"rows": SKETCHED, "reference": SKETCHED_REFERENCE}
+    return {of[name]: _sketch_frame(sketch, frame) for name, frame in given.items() if name in of}
+
+
+def _sketch_frame(sketch: Sketch, rows: DataFrame) -> DataFrame:
+    # As in the text of a query, a brace stands twice in an expression.
+    given = rows.selectExpr(f"{sketch.key} AS id".format(), f"{sketch.given} AS {SKETCH}".format())
+    ddl = f"id bigint, {SKETCH} {sketch.ddl}"
+    return given.mapInArrow(partial(_sketch_rows, function=sketch.function), ddl)
+
+
+def _sketch_rows(
+    batches: Iterable[pa.RecordBatch], function: Callable[[pa.Array], pa.Array]
+) -> Iterator[pa.RecordBatch]:
+    """What a function makes of the second column of rows, beside the first."""
+    for batch in batches:
+        key, given = batch.columns
+        yield pa.RecordBatch.from_arrays([key, function(given)], batch.schema.names)
 
 
 def _check_columns(answer: DataFrame, rows: DataFrame, query: Query) -> None:

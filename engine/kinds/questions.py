@@ -25,6 +25,9 @@ from engine.metrics import Metric
 SLICE = "_slice"
 COUNT = "n"
 MARK = "_marked"
+# The column in which a query finds what a function made of a row, and the frames that have it.
+SKETCH = "_sketch"
+SKETCHED, SKETCHED_REFERENCE = "sketched", "sketched_reference"
 
 MOST_SAMPLE_ROWS = 10_000
 
@@ -69,6 +72,23 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Sketch:
+    """What a function makes of each row, where SQL is too slow: `{sketched}` of a query.
+
+    The expressions `key`, a bigint, and `given` are of the rows' columns, in SQL. `function` takes
+    in Arrow what `given` says, and gives what is of the type `ddl`; it runs in workers.
+    `{sketched}` has that for each row, as `_sketch`, beside the key, as `id`. `name` says all that
+    the function depends on.
+    """
+
+    key: str
+    given: str
+    name: str
+    ddl: str
+    function: Callable[[pa.Array], pa.Array] = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A query in Spark SQL over the pinned rows.
 
@@ -80,15 +100,17 @@ class Query:
     row for each slice, with `_slice`, `n` (the rows of the slice) and numbers under names of its
     own.
     Names of columns are written by `column_sql`, texts by `text_sql`. The query runs once for each
-    slice set that its test is on. With a `mark` the rows have a truth value `_marked` more. What is
-    among `text_columns` is a text of the answer and no number, for `on.texts`; it is kept in the
-    store, so nothing sensitive stands in it.
+    slice set that its test is on. With a `mark` the rows have a truth value `_marked` more. With a
+    `sketch` it may read `{sketched}` and `{sketched_reference}`, what that made of the rows.
+    What is among `text_columns` is a text of the answer and no number, for `on.texts`; it is kept
+    in the store, so nothing sensitive stands in it.
     """
 
     text: str
     columns: tuple[str, ...]
     mark: Mark | None = None
     text_columns: tuple[str, ...] = ()
+    sketch: Sketch | None = None
 
     @property
     def fields(self) -> frozenset[str]:
@@ -107,7 +129,7 @@ class Query:
     @property
     def reads_reference(self) -> bool:
         """Whether it looks at the reference's rows."""
-        return "reference" in self.fields
+        return not self.fields.isdisjoint({"reference", SKETCHED_REFERENCE})
 
     @property
     def reads_before(self) -> bool:
@@ -120,7 +142,8 @@ class Query:
         if not isinstance(text, str):
             return f"its query is a value of type {type(text).__name__}, expected a text"
         try:
-            unknown = sorted(self.fields - {"rows", "reference", "before"})
+            sketched = {SKETCHED, SKETCHED_REFERENCE} if self.sketch is not None else set()
+            unknown = sorted(self.fields - {"rows", "reference", "before"} - sketched)
         except ValueError as error:
             return f"its query's braces do not match: {error}"
         if unknown or "rows" not in self.fields:

@@ -91,10 +91,10 @@ def _question(
     about: list[object] = [STATES_VERSION, plan.dataset.table_id or plan.dataset.uri]
     if isinstance(content, Query):
         columns = [[name, types.get(name)] for name in content.columns]
-        mark = "" if content.mark is None else f"\0{content.mark.column}\0{content.mark.name}"
-        key = f"query {_digest(content.text + mark)}"
+        functions = _functions_of(content)
+        key = f"query {_digest(chr(0).join([content.text, *functions]))}"
         about += ["query", content.text, columns, slice_set.dimensions, slice_set.where]
-        about += [] if content.mark is None else [content.mark.column, content.mark.name]
+        about += functions
         if content.reads_reference and plan.reference is not None:
             other = plan.reference.dataset
             about += [other.table_id or other.uri, other.version]
@@ -108,6 +108,15 @@ def _question(
         about.append(subject_parts(plan, plan.subjects[subject.reference]))
     known = content.keeps and code is not None
     return Question(test, subject, slice_set, content, key, name_of(about) if known else None)
+
+
+def _functions_of(query: Query) -> list[str]:
+    """What a query looks at by functions of its own, in texts."""
+    mark, sketch = query.mark, query.sketch
+    texts = [] if mark is None else [mark.column, mark.name]
+    if sketch is not None:
+        texts += [sketch.key, sketch.given, sketch.name, sketch.ddl]
+    return texts
 
 
 def _digest(text: str) -> str:

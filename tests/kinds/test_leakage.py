@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +10,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import r2_score
 
-from engine.core.vocabulary import Columns, ModelTest, RowCounts, TaskKind
-from engine.kinds import KINDS, SLICE, Context, Setting
-from engine.metrics import Problem, RowsOf, Sampling, Slices
+from engine.core.vocabulary import RowCounts, TaskKind
+from engine.kinds import Context
+from engine.metrics import RowsOf, Sampling, Slices
+from tests.fixtures.leakage import LEAKAGE, TYPES, ask, leakage, row, setting_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -21,54 +21,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 
 SAMPLING = Sampling(weighted=False, clustered=False, rows_per_cluster=1.0)
-LEAKAGE = KINDS.get("leakage")
-TYPES = {
-    "id": "bigint", "who": "string", "a": "double", "b": "string", "c": "boolean",
-    "day": "date", "label": "int",
-}  # fmt: skip
-SCHEMA = ", ".join(f"`{name}` {kind}" for name, kind in TYPES.items())
-
-
-def leakage(check: str, setting: Setting, **more: Any) -> ModelTest:
-    file = LEAKAGE.file().model_validate({"leakage": check, **more})
-    fields = LEAKAGE.read(file, lambda name: name)
-    (test,) = LEAKAGE.expand(ModelTest("leak", kind="leakage", **fields), setting)
-    return test
-
-
-def setting_of(
-    task: TaskKind = TaskKind.BINARY, types: Mapping[str, str] = TYPES, **columns: Any
-) -> Setting:
-    classes = (0, 1) if task is TaskKind.BINARY else ()
-    own = {"key": ("id",), "cluster": "who", **columns}
-    return Setting(Problem(task, classes), (), None, Columns("label", None, **own), types)
-
-
-def ask(
-    spark: SparkSession, test: ModelTest, setting: Setting, rows: list[Any], reference: list[Any],
-    schema: str = SCHEMA,
-) -> dict[str, dict[str, Any]]:  # fmt: skip
-    """What the query finds, by slice: the rows' first letter of `b`, null for none."""
-    query = LEAKAGE.query(test, setting)
-    assert query is not None
-    frames = {
-        name: spark.createDataFrame(given, schema).selectExpr(
-            *[f"`{column}`" for column in query.columns], f"substr(b, 1, 1) AS {SLICE}"
-        )
-        for name, given in (("rows", rows), ("reference", reference))
-    }
-    answer = spark.sql(query.text, **frames).collect()
-    return {row[SLICE]: row.asDict() for row in answer}
-
-
-DAY = pd.Timestamp("2024-03-01").date()
-
-
-def row(n: int, **over: Any) -> dict[str, Any]:
-    return {
-        "id": n, "who": f"w{n // 2}", "a": float(n), "b": "x", "c": n % 2 == 0, "day": DAY,
-        "label": n % 2, **over,
-    }  # fmt: skip
 
 
 def test_rows_are_the_same_only_where_all_values_are(spark: SparkSession) -> None:
@@ -212,6 +164,7 @@ def test_a_key_in_disguise_says_nothing(spark: SparkSession) -> None:
         ("keys", {}, {"key": ()}, "says no `key`"),
         ("entities", {}, {"cluster": None}, "says no `cluster`"),
         ("dates", {"column": "a"}, {}, "'a' is double; expected dates"),
+        ("rows", {"near": 0.8}, {"types": {"a": "array<double>", "label": "int"}}, "no column of"),
     ],
 )
 def test_what_makes_no_sense_is_told_before_the_scan(
@@ -227,6 +180,7 @@ def test_what_makes_no_sense_is_told_before_the_scan(
     [
         ({"leakage": "dates"}, "found dates without column"),
         ({"leakage": "rows", "column": "day"}, "expected it beside dates only"),
+        ({"leakage": "keys", "near": 0.8}, "found near beside keys, expected it beside rows only"),
         ({"leakage": "target", "max_rows": 0}, "expected max"),
         ({"leakage": "rows", "max": 0.1}, "expected max_rows"),
     ],
@@ -246,6 +200,8 @@ def test_columns_of_any_name_and_of_odd_types() -> None:
 
 def test_a_test_is_written_as_it_was_read() -> None:
     setting = setting_of()
-    for check, column in (("target", None), ("dates", "day")):
-        written = LEAKAGE.write(leakage(check, setting, column=column))
-        assert written == {"leakage": check, "column": column}
+    for check, column, near in (
+        ("target", None, None), ("dates", "day", None), ("rows", None, None), ("rows", None, 0.8),
+    ):  # fmt: skip
+        written = LEAKAGE.write(leakage(check, setting, column=column, near=near))
+        assert written == {"leakage": check, "column": column, "near": near}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.kinds import KINDS
+from engine.kinds.leakage.checks import CHECKS
 
 # What others bring for their own tests is registered for these tests' time only.
 SHIPPED = [kind.key for kind in KINDS if type(kind).__module__.startswith("engine.kinds")]
@@ -23,7 +24,7 @@ def rates(root: Path) -> Iterator[Any]:
     sys.path.insert(0, folder)
     yield importlib.import_module("rates")
     sys.path.remove(folder)
-    for name in ("rates", "planted", "one_process"):
+    for name in ("rates", "planted", "planted_leaks", "one_process"):
         sys.modules.pop(name, None)
 
 
@@ -52,6 +53,17 @@ def test_the_page_has_a_line_for_each(rates: Any, page: str) -> None:
         for case in (case for kind in kinds for case in rates.CASES[kind]):
             text = f"`speed: {case.test['speed']}`" if speed else f"`{rates.case_text(case)}`"
             assert sum(line.startswith(f"| {text} |") for line in lines) == 1, text
+
+
+def test_each_check_of_leakage_has_a_planted_defect(rates: Any, root: Path) -> None:
+    leaks = importlib.import_module("planted_leaks")
+    tried = {(test["leakage"], "near" in test) for test, _, _ in leaks.LEAKS}
+    assert tried == {("rows", True), *((check, False) for check in CHECKS)}
+    page = (root / "docs" / "kinds" / "leakage.md").read_text(encoding="utf-8")
+    head, rule, *lines = page.partition(leaks.BEGIN)[2].partition(rates.END)[0].strip().split("\n")
+    assert head == rates.line(leaks.COLUMNS) and rule.count("---") == len(leaks.COLUMNS)
+    for (test, text, _), written in zip(leaks.LEAKS, lines, strict=True):
+        assert written.startswith(f"| {leaks.test_text(test)} | {text} |")
 
 
 def test_a_case_is_tried_and_counted(rates: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from engine.core.vocabulary import TaskKind
-from engine.kinds.questions import COUNT, SLICE, column_sql
+from engine.kinds.questions import COUNT, SLICE, Query, column_sql
 from engine.kinds.setting import Setting
 
 LEAKED = "leaked"
@@ -36,10 +36,11 @@ _TIMES = r"date|timestamp.*"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a test asks: the task and the columns, and a column of its own where it names one."""
+    """What a test asks: the task and the columns, a column of its own, how near is near."""
 
     setting: Setting
     column: str | None = None
+    near: float | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -83,6 +84,14 @@ class LeakageCheck(ABC):
     def text(self, asked: Asked) -> str:
         """The query: a row for each slice with `n`, and what was found of it."""
 
+    def query(self, asked: Asked) -> Query:
+        return Query(self.text(asked), tuple(self.columns(asked)))
+
+
+def _lacks_inputs(asked: Asked) -> Iterator[str]:
+    if not asked.inputs:
+        yield "the dataset has no column of numbers, text, dates or truth values to look at"
+
 
 class _InBoth(LeakageCheck):
     """Rows of which some columns have values that a row of the reference has."""
@@ -117,8 +126,7 @@ class Rows(_InBoth):
         return [*asked.inputs, asked.setting.columns.label]
 
     def misfits(self, asked: Asked) -> Iterator[str]:
-        if not asked.inputs:
-            yield "the dataset has no column of numbers, text, dates or truth values to compare by"
+        return _lacks_inputs(asked)
 
 
 class Keys(_InBoth):
@@ -197,8 +205,7 @@ class Target(LeakageCheck):
         return [*asked.inputs, asked.setting.columns.label]
 
     def misfits(self, asked: Asked) -> Iterator[str]:
-        if not asked.inputs:
-            yield "the dataset has no column of numbers, text, dates or truth values to look at"
+        yield from _lacks_inputs(asked)
         task = asked.setting.problem.task
         if task not in (TaskKind.BINARY, TaskKind.MULTICLASS, TaskKind.REGRESSION):
             yield f"it is of a label or a number for each row; the task is {task.value}"

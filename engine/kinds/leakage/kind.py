@@ -15,12 +15,14 @@ from engine.fields.values import Text
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.leakage.checks import CHECKS, LEAKED, POWER, Asked, LeakageCheck
+from engine.kinds.leakage.minhash import recall
+from engine.kinds.leakage.near import CROWDED, NearRows
 from engine.kinds.questions import COUNT, Query, figure
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Slices
 
 MAX_ROWS = "max_rows"
-COLUMN = "column"
+COLUMN, NEAR = "column", "near"
 INPUTS = "inputs"
 
 CONDITIONS.add(
@@ -34,6 +36,7 @@ CONDITIONS.add(
 )
 
 Check = Literal["rows", "keys", "entities", "dates", "target"]
+Nearness = Annotated[float, Field(strict=True, gt=0, le=1)]
 
 
 class LeakageKind(Kind):
@@ -53,19 +56,22 @@ class LeakageKind(Kind):
     def keys(self) -> Mapping[str, Any]:
         told = "; ".join(f"{key}: {check.description}" for key, check in CHECKS.items())
         column = "The column of the rows' dates, of `dates`."
+        near = "Beside `rows`: the Jaccard similarity from which on a row is nearly the same."
         return {
             self.key: (Check, Field(description=f"What is looked for: {told}.")),
             COLUMN: (Text | None, Field(None, description=column)),
+            NEAR: (Nearness | None, Field(None, description=near)),
         }
 
     def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
-        asked, is_dates = test.get(self.key), test.get(self.key) == "dates"
+        asked = test.get(self.key)
         if asked not in CHECKS:
             return
-        if is_dates and test.get(COLUMN) is None:
+        if asked == "dates" and test.get(COLUMN) is None:
             yield (self.key,), "found dates without column, expected the column of the rows' dates"
-        if not is_dates and test.get(COLUMN) is not None:
-            yield (COLUMN,), f"found column beside {asked}, expected it beside dates only"
+        for key, only in ((COLUMN, "dates"), (NEAR, "rows")):
+            if asked != only and test.get(key) is not None:
+                yield (key,), f"found {key} beside {asked}, expected it beside {only} only"
         counts = CHECKS[str(asked)].counts
         wrong, right = ("max", MAX_ROWS) if counts else (MAX_ROWS, "max")
         if test.get(wrong) is not None:
@@ -73,19 +79,20 @@ class LeakageKind(Kind):
             yield (wrong,), f"found {wrong} of {asked}, which {what}; expected {right}"
 
     def read(self, file: Any, canonical: Callable[[str], str]) -> dict[str, Any]:
-        asked = {"check": getattr(file, self.key), COLUMN: file.column}
+        asked = {"check": getattr(file, self.key), COLUMN: file.column, NEAR: file.near}
         given = {key: value for key, value in asked.items() if value is not None}
-        check = CHECKS[given["check"]]
-        return {"metric": check.metric, "parameters": parameters_text(given)}
+        return {"metric": _check_of(given).metric, "parameters": parameters_text(given)}
 
     def write(self, test: ModelTest) -> dict[str, Any]:
         parameters = json.loads(test.parameters)
-        return {self.key: parameters["check"], COLUMN: parameters.get(COLUMN)}
+        own = {key: parameters.get(key) for key in (COLUMN, NEAR)}
+        return {self.key: parameters["check"], **own}
 
     def title(self, test: ModelTest) -> str:
         parameters = json.loads(test.parameters)
         column = f"({parameters[COLUMN]})" if COLUMN in parameters else ""
-        return f"leakage {parameters['check']}{column}"
+        near = f" near {parameters[NEAR]:g}" if NEAR in parameters else ""
+        return f"leakage {parameters['check']}{column}{near}"
 
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
         """The test with the columns that it looks at, whose places its answer tells."""
@@ -99,10 +106,7 @@ class LeakageKind(Kind):
 
     def query(self, test: ModelTest, setting: Setting) -> Query | None:
         check, asked = _check(test), _question(test, setting)
-        columns = tuple(check.columns(asked))
-        if not columns or any(check.misfits(asked)):
-            return None
-        return Query(check.text(asked), columns)
+        return None if any(check.misfits(asked)) else check.query(asked)
 
     def metric(self, test: ModelTest) -> Metric:
         bounds = (0.0, float("inf")) if _check(test).counts else (0.0, 1.0)
@@ -110,7 +114,8 @@ class LeakageKind(Kind):
 
     def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
         if _check(test).counts:
-            return SliceEstimates.of_values([_count_value(answer) for answer in on.answers])
+            near = json.loads(test.parameters).get(NEAR)
+            return SliceEstimates.of_values([_count_value(answer, near) for answer in on.answers])
         inputs = json.loads(test.parameters)[INPUTS]
         return SliceEstimates.of_values([_power_value(answer, inputs) for answer in on.answers])
 
@@ -130,19 +135,30 @@ class LeakageKind(Kind):
         return Section("Leakage", lead, columns, rows) if rows else None
 
 
+def _check_of(parameters: Mapping[str, Any]) -> LeakageCheck:
+    return NearRows() if NEAR in parameters else CHECKS[parameters["check"]]
+
+
 def _check(test: ModelTest) -> LeakageCheck:
-    return CHECKS[json.loads(test.parameters)["check"]]
+    return _check_of(json.loads(test.parameters))
 
 
 def _question(test: ModelTest, setting: Setting) -> Asked:
-    return Asked(setting, json.loads(test.parameters).get(COLUMN))
+    parameters = json.loads(test.parameters)
+    return Asked(setting, parameters.get(COLUMN), parameters.get(NEAR))
 
 
-def _count_value(answer: Numbers) -> MetricValue:
+def _count_value(answer: Numbers, near: float | None) -> MetricValue:
     rows, leaked = answer[COUNT], answer[LEAKED]
     assert rows is not None and leaked is not None, "counts are numbers"
-    share = f"{leaked / rows:.2%} of the rows" if rows else None
-    return MetricValue(leaked, detail=share)
+    if not rows:
+        return MetricValue(leaked)
+    told = [f"{leaked / rows:.2%} of the rows"]
+    if near is not None:
+        told.append(f"of rows as near as {near:g} {recall(near):.2%} are found")
+    if answer.get(CROWDED):
+        told.append(f"{answer[CROWDED]:,.0f} more were compared with some of their like only")
+    return MetricValue(leaked, detail="; ".join(told))
 
 
 def _power_value(answer: Numbers, inputs: Sequence[str]) -> MetricValue:

@@ -1,0 +1,171 @@
+"""Rows that have a near duplicate in the reference: found by MinHash, then compared themselves.
+
+A row is the set of what it says: of each input the value, of each text its words, each told apart
+by its column. Rows with all inputs alike are looked at once. Of each distinct row there are 20
+buckets (`minhash`), made by workers; rows that meet in a bucket are candidates, and the likeliest
+of a row are compared by their sets, read anew. So no row is reported that is not near.
+
+All is bounded, whatever the rows are: a bucket compares a row with at most `CROWD` distinct rows of
+the reference, a row with at most `LIKELIEST`. A row that finds most of its buckets more crowded
+than that, and no near duplicate, is counted as crowded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from engine.kinds.leakage.checks import LEAKED, Asked, Rows
+from engine.kinds.leakage.minhash import (
+    BANDS,
+    BITS,
+    NAME,
+    SKETCH_DDL,
+    least_bits,
+    sketch_sets,
+)
+from engine.kinds.questions import COUNT, SKETCH, SLICE, Query, Sketch, column_sql, text_sql
+
+CROWDED = "crowded"
+CROWD, LIKELIEST = 32, 4
+# A row's number within 56 bits leaves room, above it, for how many of 64 bits two rows share. A
+# second one of 64 bits tells rows apart where the first does not.
+_NUMBER = (1 << 56) - 1
+_TEXTS = r"(string|varchar|char)\b.*"
+_FLOATS = "float|double"
+_WORD = r"[^\s\p{Z}]+"
+
+
+class NearRows(Rows):
+    """Rows of which the reference has one with much the same inputs."""
+
+    description = "rows of which the reference has a near duplicate"
+    metric = "near_rows"
+
+    def columns(self, asked: Asked) -> Sequence[str]:
+        # A copy with another label is one as well.
+        return asked.inputs
+
+    def query(self, asked: Asked) -> Query:
+        names = [column_sql(name) for name in asked.inputs]
+        hashes = f"transform({_tokens_sql(asked, names)}, token -> xxhash64(token))"
+        buckets = Sketch(_number_sql(names), hashes, NAME, SKETCH_DDL, sketch_sets)
+        return replace(super().query(asked), sketch=buckets)
+
+    def text(self, asked: Asked) -> str:
+        assert asked.near is not None, "a test of near duplicates says how near"
+        names = [column_sql(name) for name in asked.inputs]
+        ours, theirs = (
+            _tokens_sql(asked, [f"{side}.cells.c{n}" for n in range(len(names))]) for side in "rt"
+        )
+        # Of each bucket some rows of the reference, others in another bucket.
+        some = "row_number() OVER (PARTITION BY bucket ORDER BY id ^ bucket, id)"
+        bits = "bit_count(r.bits ^ t.bits)"
+        likely = f"t.place <= {CROWD} AND {bits} <= {BITS - least_bits(asked.near)}"
+        likeness = f"shiftleft(CAST({BITS} - {bits} AS BIGINT), 56) + t.id"
+        alike = "size(array_intersect(ours, theirs)) / nullif(size(array_union(ours, theirs)), 0)"
+        return f"""
+            WITH crowds AS (
+                SELECT * FROM (
+                    SELECT *, {some} AS place FROM ({_buckets_sql("sketched_reference")})
+                ) WHERE place - 1 <= {CROWD}
+            ),
+            met AS (
+                SELECT /*+ MERGE(t) */ r.bucket, r.id,
+                    max(CASE WHEN {likely} THEN {likeness} END) AS likeliest,
+                    max(int(t.place > {CROWD})) AS is_crowded
+                FROM ({_buckets_sql("sketched")}) r JOIN crowds t ON r.bucket = t.bucket
+                GROUP BY r.bucket, r.id
+            ),
+            candidates AS (
+                SELECT id, sum(is_crowded) AS crowded,
+                    slice(sort_array(collect_set(likeliest), FALSE), 1, {LIKELIEST}) AS likeliest
+                FROM met GROUP BY id
+            ),
+            pairs AS (
+                SELECT id, crowded, likely & {_NUMBER} AS other
+                FROM candidates LATERAL VIEW OUTER explode(likeliest) AS likely
+            ),
+            judged AS (
+                SELECT id, second,
+                    max(coalesce({alike}, 1) >= {asked.near!r}D AND other_is_known) AS is_near,
+                    max(crowded) > {BANDS} / 2 AS is_crowded
+                FROM (
+                    SELECT r.id, r.second, p.crowded, t.id IS NOT NULL AS other_is_known,
+                        {ours} AS ours, {theirs} AS theirs
+                    FROM ({_distinct_sql("rows", names)}) r JOIN pairs p ON r.id = p.id
+                    LEFT JOIN ({_distinct_sql("reference", names)}) t ON p.other = t.id
+                ) GROUP BY id, second
+            )
+            SELECT r.{SLICE}, count(*) AS {COUNT}, count_if(j.is_near) AS {LEAKED},
+                count_if(NOT j.is_near AND j.is_crowded) AS {CROWDED}
+            FROM (
+                SELECT {SLICE}, {_number_sql(names)} AS id, {_second_sql(names)} AS second
+                FROM {{rows}}
+            ) r LEFT JOIN judged j ON r.id = j.id AND r.second = j.second
+            GROUP BY r.{SLICE}
+        """
+
+
+def _buckets_sql(sketched: str) -> str:
+    """The buckets of each distinct row, a line each."""
+    distinct = f"SELECT DISTINCT id, {SKETCH} FROM {{{sketched}}}"
+    return (
+        f"SELECT id, {SKETCH}.bits AS bits, explode({SKETCH}.buckets) AS bucket FROM ({distinct})"
+    )
+
+
+def _distinct_sql(rows: str, names: Sequence[str]) -> str:
+    """Each distinct row once, in the order of its number."""
+    cells = ", ".join(f"{name} AS c{n}" for n, name in enumerate(names))
+    return f"""
+        SELECT id, second, first(cells) AS cells FROM (
+            SELECT /*+ REPARTITION(id) */ * FROM (
+                SELECT {_number_sql(names)} AS id, {_second_sql(names)} AS second,
+                    struct({cells}) AS cells
+                FROM {{{rows}}}
+            )
+        ) GROUP BY id, second
+    """
+
+
+def _number_sql(names: Sequence[str]) -> str:
+    return f"(xxhash64(1, {_row_sql(names)}) & {_NUMBER})"
+
+
+def _second_sql(names: Sequence[str]) -> str:
+    return f"xxhash64(2, {_row_sql(names)})"
+
+
+def _row_sql(names: Sequence[str]) -> str:
+    """All that tells rows apart: Spark's hashes skip null, so they are told where it is."""
+    return ", ".join(f"{name} IS NULL, {name}" for name in names)
+
+
+def _tokens_sql(asked: Asked, names: Sequence[str]) -> str:
+    """The set of a row, from its inputs under these names; null says nothing."""
+    types = [asked.setting.types[name] for name in asked.inputs]
+    values = [
+        _token_sql(place, kind, name)
+        for place, (kind, name) in enumerate(zip(types, names, strict=True))
+        if not re.fullmatch(_TEXTS, kind)
+    ]
+    texts = [
+        f"coalesce({_words_sql(place, name)}, array())"
+        for place, (kind, name) in enumerate(zip(types, names, strict=True))
+        if re.fullmatch(_TEXTS, kind)
+    ]
+    arrays = ([f"array_compact(array({', '.join(values)}))"] if values else []) + texts
+    return arrays[0] if len(arrays) == 1 else f"concat({', '.join(arrays)})"
+
+
+def _token_sql(place: int, kind: str, name: str) -> str:
+    # A sum with 0 makes -0 to 0.
+    value = f"CAST({name} AS DOUBLE) + 0D" if re.fullmatch(_FLOATS, kind) else name
+    return f"'{place}:' || CAST({value} AS STRING)"
+
+
+def _words_sql(place: int, name: str) -> str:
+    words = f"regexp_extract_all(lower({name}), {text_sql(_WORD)}, 0)"
+    return f"transform({words}, word -> '{place}:' || word)"
