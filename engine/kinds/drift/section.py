@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from engine.core.vocabulary import Cell
 from engine.kinds.drift.distances import DISTANCES
+from engine.kinds.drift.domain import DOMAIN_METRIC, DOMAIN_TITLE
 from engine.kinds.setting import Section
 
 # A report has room for so many lines of each test.
@@ -15,6 +16,11 @@ LEAD = (
     "How far columns, the label and predictions have moved from the reference, on all rows; the "
     "worst first. The interval is of the true distance: chance alone makes the figure of two "
     "samples larger than that. The last column is where it surely is the greatest."
+)
+DOMAIN_LEAD = (
+    " A classifier of all columns together is asked about rows that it has not seen: its area is "
+    "0.5 where nothing tells the dataset from the reference, and beside it stands how much of it "
+    "is lost where the values of a column are put in any order."
 )
 COLUMNS = ("of", "distance", "value", "interval", "verdict", "moved the most", "worst in")
 
@@ -35,7 +41,7 @@ def drift_section(cells: Sequence[Cell]) -> Section | None:
         interval = "–" if None in ends else f"{ends[0]:.4g} to {ends[1]:.4g}"
         rows.append(
             [
-                _subject(cell), DISTANCES[cell.test.metric].title, f"{measured.value:.4g}",
+                _subject(cell), _title(cell.test.metric), f"{measured.value:.4g}",
                 interval, cell.verdict.value, measured.detail or "–",
                 worst.get((cell.test.name, cell.model.name), "–"),
             ]
@@ -44,7 +50,12 @@ def drift_section(cells: Sequence[Cell]) -> Section | None:
         return None
     more = sum(max(count - MOST_ROWS, 0) for count in counts.values())
     told = f" {more} more are in the results." if more else ""
+    told += DOMAIN_LEAD if counts.get(DOMAIN_METRIC) else ""
     return Section("Drift", LEAD + told, list(COLUMNS), rows)
+
+
+def _title(metric: str) -> str:
+    return DOMAIN_TITLE if metric == DOMAIN_METRIC else DISTANCES[metric].title
 
 
 def _subject(cell: Cell) -> str:
