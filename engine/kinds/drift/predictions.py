@@ -1,7 +1,8 @@
 """`prediction_drift`: does a model predict as it did on the reference?
 
-The model predicts the rows of both; its scores, or the classes that it predicts, are counted over
-fine bins that no data choose, which are put together to ten parts of the reference's rows.
+The model predicts the rows of both; its scores or values, or the classes that it predicts, are
+counted over fine bins that no data choose, which are put together to ten parts of the reference's
+rows.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from engine.core.vocabulary import Cell, ModelTest, Output, TaskKind
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
-from engine.kinds.drift.bins import BINS
 from engine.kinds.drift.distances import DISTANCES
 from engine.kinds.drift.estimate import (
     Samples,
@@ -25,12 +24,13 @@ from engine.kinds.drift.estimate import (
     sums_of,
 )
 from engine.kinds.drift.kind import DistanceField, limit_mistakes
+from engine.kinds.drift.predicted_values import estimate_values, put_together
 from engine.kinds.drift.section import drift_section
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.questions import figure
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Problem, Slices, label_text
-from engine.states import SCORE_EDGES, Family, PredictionCounts
+from engine.states import SCORE_EDGES, Family, PredictedValues, PredictionCounts
 
 
 class PredictionDriftKind(Kind):
@@ -60,15 +60,17 @@ class PredictionDriftKind(Kind):
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
         task, distance = setting.problem.task, _distance(test)
+        if task is TaskKind.REGRESSION:
+            return
         if task not in (TaskKind.BINARY, TaskKind.MULTICLASS):
             yield (
-                f"drift of predictions is of scores or classes, of a binary or multiclass task; "
-                f"found a {task.value} task"
+                "drift of predictions is of scores, classes or values, of a binary, multiclass or "
+                f"regression task; found a {task.value} task"
             )
         elif distance == "wasserstein":
             yield (
-                "found wasserstein of predictions, which are counted over bins; expected another "
-                "distance, such as psi or ks"
+                f"found wasserstein of the predictions of a {task.value} task, which are counted "
+                "over bins; expected another distance, such as psi or ks"
             )
         elif distance == "ks" and task is TaskKind.MULTICLASS:
             yield "ks is of scores, found a multiclass task; expected another distance, such as psi"
@@ -78,6 +80,8 @@ class PredictionDriftKind(Kind):
                 yield f"ks is of scores, and {', '.join(map(repr, of_labels))} return labels only"
 
     def families(self, test: ModelTest, problem: Problem) -> Sequence[Family]:
+        if problem.task is TaskKind.REGRESSION:
+            return [PredictedValues()]
         label = problem.positive if problem.task is TaskKind.BINARY else None
         return [PredictionCounts(problem.n_classes, label)]
 
@@ -91,6 +95,8 @@ class PredictionDriftKind(Kind):
             return SliceEstimates.repeat_failure(len(on), reason)
         distance, problem = DISTANCES[_distance(test)], context.problem
         (family,) = self.families(test, problem)
+        if problem.task is TaskKind.REGRESSION:
+            return estimate_values(distance, on, family.key, context.level)
         counts = [sums_of(side, family.key) for side in (on.reference, on)]
         samples = Samples(counts[0], counts[1], on.sampling.clustered)
         if distance.key == "ks":
@@ -105,23 +111,6 @@ class PredictionDriftKind(Kind):
     def section(self, cells: Sequence[Cell]) -> Section | None:
         section = drift_section(cells)
         return None if section is None else replace(section, title="Drift of predictions")
-
-
-def put_together(samples: Samples) -> Samples:
-    """Counts over about equal parts of the reference's rows on each slice."""
-    before = samples.reference.sum(axis=1)
-    count = len(before)
-    parts = [
-        np.zeros((count, side.shape[1], BINS)) for side in (samples.reference, samples.current)
-    ]
-    for at, fine in enumerate(before):
-        total = fine.sum()
-        # By where the middle of a bin's rows is: what has most of them is a part by itself.
-        middle = (np.cumsum(fine) - fine / 2) / total if total else np.zeros(len(fine))
-        part = np.minimum((BINS * middle).astype(np.int64), BINS - 1)
-        for into, side in zip(parts, (samples.reference, samples.current), strict=True):
-            np.add.at(into[at].T, part, side[at].T)
-    return replace(samples, reference=parts[0], current=parts[1])
 
 
 def _distance(test: ModelTest) -> str:
