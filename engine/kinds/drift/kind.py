@@ -105,7 +105,7 @@ class DriftKind(Kind):
     """The distance of a column's distribution from that of the reference."""
 
     key = "drift"
-    description = "How far columns and the label have moved from the reference, by a distance."
+    description = "How far columns and the label have moved from the reference, alone or together."
     conditions = ("max",)
     measures_data = True
     reads_reference = True
