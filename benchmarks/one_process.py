@@ -30,11 +30,13 @@ from engine.core.vocabulary import (
     TaskKind,
 )
 from engine.evaluation.measure import Beside, measure
+from engine.execution.kernel.contrasts import SIDE, UNIT, ContrastTask, contrast
 from engine.execution.kernel.merge import merge
 from engine.execution.kernel.probes import ORDER, probe_tasks
 from engine.execution.kernel.probes import probe as try_probe
 from engine.execution.kernel.scan import scan
-from engine.kinds import Probe, kind_of, pin_test
+from engine.kinds import Contrast, Probe, kind_of, pin_bins, pin_test
+from engine.kinds.drift import PARTS, bins_of_numbers
 from engine.metrics import Problem
 from engine.models import ModelRequest, resolve
 from engine.models.load import load
@@ -116,6 +118,7 @@ class Bench:
         pinned = [_pinned(test, self.rows) for test in expand_tests(tests, plan.setting)]
         plan = replace(plan, tests=tuple(pinned))
         if self.reference is not None:
+            plan = replace(plan, tests=_binned(plan.tests, self.reference))
             plan = plan.beside(_version("reference", self.reference))
         check_fit(plan)
         return plan
@@ -126,7 +129,8 @@ class Bench:
         reference: list[StateRow] = []
         if plan.reference is not None and self.reference is not None:
             reference = added(scanned(plan.reference, scan_table(self.reference, seed + 1)))
-        beside = Beside(reference=reference, answers=_answers(plan, self.rows))
+        answers = _answers(plan, self.rows) | _contrasts(plan, self.rows, self.reference, seed)
+        beside = Beside(reference=reference, answers=answers)
         states = added(scanned(plan, scan_table(self.rows, seed)))
         result = measure(plan, states, beside=beside)
         wanted = {"", self.models[-1].name}
@@ -153,6 +157,8 @@ def read_tests(
 
 
 def _task(classes: Sequence[Any]) -> TaskKind:
+    if not len(classes):
+        return TaskKind.REGRESSION
     return TaskKind.BINARY if len(classes) == 2 else TaskKind.MULTICLASS
 
 
@@ -179,6 +185,15 @@ def _pinned(test: ModelTest, rows: pd.DataFrame) -> ModelTest:
         for name in kind.values(test)
     }
     return pin_test(test, spreads, values, ranges)
+
+
+def _binned(tests: Sequence[ModelTest], reference: pd.DataFrame) -> tuple[ModelTest, ...]:
+    """Tests with the bins of a reference's numbers, by pandas."""
+    bins = {}
+    for name in {name for test in tests for name in kind_of(test).bins(test)}:
+        cuts = reference[name].quantile(np.linspace(0, 1, PARTS + 1), interpolation="lower")
+        bins[name] = bins_of_numbers(cuts.tolist(), float(reference[name].std()))
+    return tuple(pin_bins(tests, bins)[0])
 
 
 def scan_table(rows: pd.DataFrame, seed: int) -> pa.Table:
@@ -211,6 +226,8 @@ def _answers(plan: EvaluationPlan, rows: pd.DataFrame) -> dict[Any, Answer]:
     answers, alone = {}, []
     for question in distinct_questions(plan):
         probe, model = question.content, question.subject.model
+        if isinstance(probe, Contrast):
+            continue
         assert isinstance(probe, Probe), "without Spark nothing is asked in SQL"
         assert model is not None, "a probe is of a model"
         if probe.alone:
@@ -227,4 +244,25 @@ def _answers(plan: EvaluationPlan, rows: pd.DataFrame) -> dict[Any, Answer]:
         for found in try_probe(sample.combine_chunks().to_batches(), task):
             for row in found.to_pylist():
                 answers[tuple(json.loads(row["place"]))] = Answer.decode(row["payload"])
+    return answers
+
+
+def _contrasts(
+    plan: EvaluationPlan, rows: pd.DataFrame, reference: pd.DataFrame | None, seed: int
+) -> dict[Any, Answer]:
+    """What contrasts find of both tables, whose rows have hashes by chance."""
+    answers = {}
+    for question in distinct_questions(plan):
+        if not isinstance(question.content, Contrast):
+            continue
+        assert reference is not None, "a contrast is of two tables"
+        sides = []
+        for side, frame in enumerate((rows, reference)):
+            rng = np.random.default_rng([20_261_130, seed, side])
+            own = frame[list(question.content.columns)].head(question.content.rows)
+            hashes = {name: rng.integers(-(2**63), 2**63 - 1, len(own)) for name in (UNIT, *ORDER)}
+            sides.append(own.assign(**{SIDE: side == 1, **hashes}))
+        both = pa.Table.from_pandas(pd.concat(sides), preserve_index=False)
+        (found,) = contrast(both.to_batches(), ContrastTask(question.content))
+        answers[question.place] = Answer.decode(found["payload"][0].as_py())
     return answers

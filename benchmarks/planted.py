@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 from one_process import LABEL, Bench, Lab
+from planted_drift import DRIFT
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
@@ -439,12 +440,7 @@ def on_forests(rows: int) -> Callable[[Lab, bool, int], Bench]:
 
 
 # Kinds that are tried elsewhere, most of which ask in SQL: the pages that say what they find.
-ELSEWHERE = {
-    "discover": "discover.md",
-    "drift": "drift.md",
-    "leakage": "leakage.md",
-    "prediction_drift": "prediction_drift.md",
-}
+ELSEWHERE = {"discover": "discover.md", "leakage": "leakage.md"}
 
 # The cases.
 
@@ -573,3 +569,4 @@ CASES: dict[str, list[Case]] = {
         ),
     ],
 }  # fmt: skip
+CASES |= {kind: [Case(*given) for given in cases] for kind, cases in DRIFT.items()}

@@ -40,7 +40,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "metrics": frozenset({"numpy"}),
     "fields": frozenset({"pydantic", "pydantic_core"}),
     "conditions": frozenset({"numpy", "pydantic"}),
-    "kinds": frozenset({"numpy", "pyarrow", "pydantic"}),
+    "kinds": frozenset({"numpy", "pyarrow", "pydantic", "sklearn", "threadpoolctl"}),
     "spark": SPARK | ARRAYS,
     "models": ARRAYS | FRAMEWORKS | {"cloudpickle", "mlflow", "scipy", "skops", "yaml"},
     "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),
@@ -69,6 +69,7 @@ STRICTER: dict[str, frozenset[str]] = {
 
 # What a package may import inside a function: what not every user has, or what is slow to import.
 LAZY: dict[str, frozenset[str]] = {
+    "kinds": frozenset({"sklearn", "threadpoolctl"}),
     "models": FRAMEWORKS | {"engine", "mlflow", "skops"},
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},

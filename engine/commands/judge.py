@@ -18,6 +18,7 @@ from engine.errors import InputError
 from engine.evaluation.measure import measure
 from engine.evaluation.stored import beside, budget_of
 from engine.kinds import (
+    Contrast,
     Query,
     kind_of,
     known_bins,
@@ -173,8 +174,9 @@ def _catalog(replay: Replay, stored: EvaluationPlan, plan: EvaluationPlan) -> St
 
 
 def _asked_text(question: Question) -> str:
-    what = "the query" if isinstance(question.content, Query) else "the probe"
-    return f"the answer to {what} on the slices by {question.slice_set.name!r}"
+    what = type(question.content)
+    word = "query" if what is Query else "contrast" if issubclass(what, Contrast) else "probe"
+    return f"the answer to the {word} on the slices by {question.slice_set.name!r}"
 
 
 def unmet_needs(plan: EvaluationPlan, absent: Sequence[Need]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from engine.core.vocabulary import MetricValue
 
 REASONS = {
     "empty": "the slice has no labelled rows",
+    "few_rows": "there are too few rows",
     "zero_weight": "all weights of the slice are 0",
     "one_class": "the slice lacks rows of a class that the metric needs",
     "no_predicted_positive": "the model predicts the class for no row of the slice",

@@ -1,6 +1,6 @@
-"""Finds what an evaluation asks beside its scan: queries by Spark SQL, probes on the workers.
+"""Finds what an evaluation asks beside its scan: queries by Spark SQL, the rest on the workers.
 
-A query gives a row for each slice, a probe a few numbers: nothing else comes to the driver. What a
+A query gives a row for each slice, others a few numbers: nothing else comes to the driver. What a
 question finds is written as soon as it is known, so that a run that is killed keeps it.
 """
 
@@ -24,6 +24,7 @@ from pyspark.sql.types import BooleanType, StructField, StructType
 from engine.core.disk_errors import Kind, disk_error_of
 from engine.core.vocabulary import SliceSet, plain_numbers
 from engine.errors import EvalMatrixError, InputError
+from engine.execution.contrasts import answer_contrast
 from engine.execution.kernel.probes import (
     ORDER,
     PROBED_DDL,
@@ -32,7 +33,17 @@ from engine.execution.kernel.probes import (
     probe_tasks,
     sample_columns,
 )
-from engine.kinds import COUNT, MARK, SKETCH, SKETCHED, SKETCHED_REFERENCE, SLICE, Query, Sketch
+from engine.kinds import (
+    COUNT,
+    MARK,
+    SKETCH,
+    SKETCHED,
+    SKETCHED_REFERENCE,
+    SLICE,
+    Contrast,
+    Query,
+    Sketch,
+)
 from engine.models.isolation.limits import die_first
 from engine.planning import EvaluationPlan, Question, QuestionPlace
 from engine.planning.projection import sample_rows, slice_column
@@ -75,6 +86,13 @@ def answer_questions(
         if isinstance(question.content, Query):
             with job_description(spark, f"{plan.name}: the query of {question.test.name}"):
                 keep([(question, _answer_query(spark, plan, question, frames))])
+        elif isinstance(question.content, Contrast):
+            with job_description(spark, f"{plan.name}: the contrast of {question.test.name}"):
+                try:
+                    answer = answer_contrast(plan, question, frames)
+                except Exception as error:
+                    raise _read_error(error, plan) from error
+                keep([(question, answer)])
     by_place = {question.place: question for question in asked}
     tasks = probe_tasks(plan, asked)
     if not tasks:

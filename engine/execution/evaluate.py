@@ -22,7 +22,7 @@ from engine.execution.incremental import StatePlan, base_note, plan_states
 from engine.execution.retry import scan_with_retry
 from engine.execution.shipping import ship
 from engine.execution.workers import check_cluster
-from engine.kinds import Query
+from engine.kinds import Contrast, Probe, Query
 from engine.models import Guard
 from engine.planning import EvaluationPlan, Question, questions
 from engine.planning.projection import select_columns
@@ -126,10 +126,13 @@ def _answer(computation: Computation, catalog: StateCatalog) -> None:
 
 
 def _count_text(asked: Sequence[Question]) -> str:
-    """How many queries and probes there are."""
-    queries = sum(isinstance(question.content, Query) for question in asked)
-    counts = {"query": queries, "probe": len(asked) - queries}
-    plural = {"query": "queries", "probe": "probes"}
+    """How many questions of each sort there are."""
+    sorts = {"query": Query, "contrast": Contrast, "probe": Probe}
+    counts = {
+        word: sum(isinstance(question.content, sort) for question in asked)
+        for word, sort in sorts.items()
+    }
+    plural = {"query": "queries", "contrast": "contrasts", "probe": "probes"}
     told = [f"{n} {word if n == 1 else plural[word]}" for word, n in counts.items() if n]
     return f"asking {' and '.join(told)}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -34,7 +34,7 @@ from engine.kinds.column_facts import ColumnFacts
 from engine.kinds.estimates import SliceEstimates, estimate_metric
 from engine.kinds.finds import Find
 from engine.kinds.pictures import KindPicture
-from engine.kinds.questions import Probe, Query
+from engine.kinds.questions import Contrast, Probe, Query
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Problem, Slices
 from engine.states import ColumnFamily, Family, PairFamily
@@ -77,7 +77,8 @@ class Kind(ColumnFacts, ABC):
         measures_data: whether it measures the data, without a model.
         reads_reference: whether it needs the same states of the evaluation's reference dataset, or
             looks at its rows in a query.
-        on_slices: whether a test that names no slices is on all of them; else it is on `overall`.
+        on_slices: whether a test that names no slices is on all of them; else it is on `overall`
+            (`is_on_slices` where that depends on what it asks).
         is_told_by_name: whether tests of different things measure one metric, so that a table calls
             their cells by the test and not by the metric; so it is of all that measure the data.
         looks_back: whether its part of the report shows what earlier runs found, by `history`.
@@ -142,6 +143,10 @@ class Kind(ColumnFacts, ABC):
     def mistakes(self, test: Mapping[str, Any]) -> Mistakes:
         """What is wrong in a test of the suite whose keys have any values: key path, sentence."""
         return iter(())
+
+    def is_on_slices(self, file: Any) -> bool:
+        """Whether this test of the suite, which names no slices, is on all of them."""
+        return self.on_slices
 
     # What is known once data and models are.
 
@@ -221,6 +226,14 @@ class Kind(ColumnFacts, ABC):
         """
         return None
 
+    def contrast(self, test: ModelTest, setting: Setting) -> Contrast | None:
+        """What a test of a kind that measures the data computes of samples of both tables.
+
+        Such a test has no states, reads the reference, and is on all rows only: what was found is
+        in `on.answers` and `on.texts` when it is measured.
+        """
+        return None
+
     # What comes out.
 
     @abstractmethod
@@ -254,6 +267,9 @@ class Kind(ColumnFacts, ABC):
         if query_of(test, setting) is not None:
             count = len(test.slice_sets)
             return "a query" if count == 1 else f"a query on each of {count} slice sets"
+        contrast = contrast_of(test, setting)
+        if contrast is not None:
+            return f"a sample of {contrast.rows:,} rows of both tables"
         probe = probe_of(test, setting)
         if probe is None:
             return ""
@@ -303,45 +319,45 @@ def query_of(test: ModelTest, setting: Setting) -> Query | None:
     Raises:
         InputError: when the kind fails to say it, or gives something else.
     """
-    kind = kind_of(test)
-    if not kind.measures_data:
-        return None
-    query = _ask(test, lambda: kind.query(test, setting))
-    if query is not None and not isinstance(query, Query):
-        raise _no_question(test, "query", query, "a Query")
+    of_data = kind_of(test).measures_data
+    query: Query | None = _ask(test, setting, "query", Query) if of_data else None
     return query
 
 
-def probe_of(test: ModelTest, setting: Setting) -> Probe | None:
-    """The probe of a test of models.
+def contrast_of(test: ModelTest, setting: Setting) -> Contrast | None:
+    """The contrast of a test that measures the data; raises as `query_of` does."""
+    of_data = kind_of(test).measures_data
+    contrast: Contrast | None = _ask(test, setting, "contrast", Contrast) if of_data else None
+    return contrast
 
-    Raises:
-        InputError: when the kind fails to say it, or gives something else.
-    """
-    kind = kind_of(test)
-    if kind.measures_data:
-        return None
-    probe = _ask(test, lambda: kind.probe(test, setting))
-    if probe is not None and not isinstance(probe, Probe):
-        raise _no_question(test, "probe", probe, "a Probe")
+
+def probe_of(test: ModelTest, setting: Setting) -> Probe | None:
+    """The probe of a test of models; raises as `query_of` does."""
+    of_data = kind_of(test).measures_data
+    probe: Probe | None = None if of_data else _ask(test, setting, "probe", Probe)
     return probe
 
 
-def _ask(test: ModelTest, ask: Callable[[], Any]) -> Any:
+def asks_beside(test: ModelTest, setting: Setting) -> bool:
+    """Whether a test asks beside the scan, and so has no states."""
+    return any(ask(test, setting) is not None for ask in (query_of, contrast_of, probe_of))
+
+
+def _ask(test: ModelTest, setting: Setting, method: str, content: type[Any]) -> Any:
+    """What a kind asks by one of its methods."""
     try:
-        return ask()
+        asked = getattr(kind_of(test), method)(test, setting)
     except EvalMatrixError:
         raise
     except Exception as error:
         raise InputError(
             f"the kind {test.kind!r} could not say what it asks: {redacted_message(error)}"
         ) from error
-
-
-def _no_question(test: ModelTest, method: str, given: object, expected: str) -> InputError:
-    return InputError(
-        f"{method!r} of the kind {test.kind!r} gave a value of type {type(given).__name__}, "
-        f"expected {expected} or None"
+    if asked is None or isinstance(asked, content):
+        return asked
+    raise InputError(
+        f"{method!r} of the kind {test.kind!r} gave a value of type {type(asked).__name__}, "
+        f"expected a {content.__name__} or None"
     )
 
 

@@ -1,6 +1,6 @@
-"""What a kind may ask beside the scan: a query of the rows, a probe of a loaded model.
+"""What a kind may ask beside the scan: a query of the rows, a probe of a loaded model, a contrast.
 
-Neither adds up as states do. What each found is an *answer*, a few numbers by name, which is kept
+None adds up as states do. What each found is an *answer*, a few numbers by name, which is kept
 for the model, the dataset version and all that was asked, and made anew for another version.
 """
 
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from engine.core.vocabulary import ModelVersion, Numbers, TaskKind
 from engine.errors import InputError
@@ -30,6 +31,8 @@ SKETCH = "_sketch"
 SKETCHED, SKETCHED_REFERENCE = "sketched", "sketched_reference"
 
 MOST_SAMPLE_ROWS = 10_000
+# Of a text in the sample of a contrast so many characters are read.
+MOST_CHARACTERS = 1_000
 
 
 class Predictor(Protocol):
@@ -198,11 +201,65 @@ class Probe(ABC):
 
     def mistake(self) -> str | None:
         """What is wrong with it before anybody runs it; None where nothing is."""
-        if isinstance(self.rows, bool) or not isinstance(self.rows, int):
-            return f"its probe wants {self.rows!r} rows, expected a whole number"
-        if not 1 <= self.rows <= MOST_SAMPLE_ROWS:
-            return f"its probe wants {self.rows:,} rows, expected 1 to {MOST_SAMPLE_ROWS:,}"
-        return None
+        return _rows_mistake("probe", self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRows:
+    """A sample of a table's rows, in an order that is the same on any partitioning.
+
+    `units` are hashes of what each row belongs to: its cluster, its query, else its key. Those of
+    one unit have one hash in both tables.
+    """
+
+    table: pa.Table
+    units: NDArray[np.int64]
+
+
+class Contrast(ABC):
+    """Something that is computed of a sample of the dataset's rows beside one of the reference's.
+
+    It runs in a worker, on all rows only, and is pickled, so its class stands at the top of a
+    module that workers can import.
+
+    Attributes:
+        rows: how many rows it wants of either table, 1 to 10,000: those with the smallest hash of
+            the key, which are the same on any partitioning.
+        columns: those that it reads, of one type in both tables; of texts the first 1,000
+            characters.
+    """
+
+    rows: int = MOST_SAMPLE_ROWS
+    columns: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def key(self) -> str:
+        """Its name with all that its answer depends on, but for its columns and the data."""
+
+    @abstractmethod
+    def run(
+        self, rows: SampleRows, reference: SampleRows
+    ) -> tuple[Numbers, Mapping[str, str | None]]:
+        """Gives finite numbers by name, None where one is not defined, and texts.
+
+        `n` are the rows that its cells show; by itself it is those of the dataset's sample. The
+        texts are kept in the store, so nothing sensitive stands in them.
+        """
+
+    def mistake(self) -> str | None:
+        """What is wrong with it before anybody runs it; None where nothing is."""
+        if not self.columns:
+            return "its contrast reads no columns, expected one or more"
+        return _rows_mistake("contrast", self.rows)
+
+
+def _rows_mistake(what: str, rows: Any) -> str | None:
+    if isinstance(rows, bool) or not isinstance(rows, int):
+        return f"its {what} wants {rows!r} rows, expected a whole number"
+    if not 1 <= rows <= MOST_SAMPLE_ROWS:
+        return f"its {what} wants {rows:,} rows, expected 1 to {MOST_SAMPLE_ROWS:,}"
+    return None
 
 
 def column_sql(column: str) -> str:
@@ -228,7 +285,7 @@ def figure(
     intervals: bool = False,
     any_rows: bool = False,
 ) -> Metric:
-    """What a test with a query or a probe measures: a metric that reads no states."""
+    """What a test with a question measures: a metric that reads no states."""
 
     def refuse(problem: Any) -> Any:
         raise InputError(f"{name!r} is read from an answer, by its kind's `estimate`")

@@ -10,9 +10,11 @@ from engine.core.registry import did_you_mean
 from engine.core.vocabulary import ModelTest
 from engine.errors import InputError
 from engine.kinds import (
+    Contrast,
     Probe,
     Query,
     Setting,
+    contrast_of,
     kind_of,
     loss_columns,
     probe_of,
@@ -54,11 +56,14 @@ def _misfits(plan: EvaluationPlan, test: ModelTest, setting: Setting) -> Iterato
         yield from _loss_misfits(test, setting)
     try:
         query, probe = query_of(test, setting), probe_of(test, setting)
+        contrast = contrast_of(test, setting)
     except InputError as error:
         yield str(error)
         return
     if query is not None:
         yield from _query_misfits(query, test, setting)
+    if contrast is not None:
+        yield from _contrast_misfits(contrast, plan, test)
     if probe is not None:
         yield from _probe_misfits(probe, plan, test)
     behind = any(variant is not None for variant in variants_of(test))
@@ -119,13 +124,35 @@ def _probe_misfits(probe: Probe, plan: EvaluationPlan, test: ModelTest) -> Itera
     mistake = probe.mistake()
     if mistake is not None:
         yield mistake
+    yield from _unsent("probe", probe)
+    yield from _on_all_rows("of a model on all rows", plan, test)
+
+
+def _contrast_misfits(contrast: Contrast, plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
+    mistake = contrast.mistake()
+    if mistake is not None:
+        yield mistake
+        return
+    yield from _missing_columns(contrast.columns, plan.setting)
+    if not kind_of(test).reads_reference:
+        yield f"it has a contrast, expected `reads_reference` in the kind {test.kind!r}"
+    yield from _unsent("contrast", contrast)
+    yield from _on_all_rows("of a sample of all rows", plan, test)
+
+
+def _unsent(what: str, question: object) -> Iterator[str]:
+    """Why a question cannot go to a worker."""
     try:
-        pickle.dumps(probe)
+        pickle.dumps(question)
     except Exception as error:  # a user's class may raise anything
         told = redacted_message(error)
-        yield f"its probe cannot be sent to a worker: {told}; expected what can be pickled"
+        yield f"its {what} cannot be sent to a worker: {told}; expected what can be pickled"
+
+
+def _on_all_rows(what: str, plan: EvaluationPlan, test: ModelTest) -> Iterator[str]:
+    """The slices of a test that can have none."""
     sets = plan.sets_by_name
     sliced = [name for name in test.slice_sets if sets[name].kind != "overall"]
     if sliced:
         named = ", ".join(map(repr, sliced))
-        yield f"it is of a model on all rows, found the slices {named}, expected [overall]"
+        yield f"it is {what}, found the slices {named}, expected [overall]"

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from engine.core.vocabulary import ModelVersion, SliceSet, Variant, plain
-from engine.kinds import probe_of
+from engine.kinds import contrast_of, probe_of
 from engine.kinds.perturbations import PERTURBATIONS
 from engine.planning.plan import AnyFamily, EvaluationPlan
 from engine.planning.subjects import Subject
@@ -123,8 +123,9 @@ def code_of(plan: EvaluationPlan) -> tuple[tuple[str, str | None], ...]:
     }
     done = (variant for variant in plan.variants if not variant.members)
     modules |= {perturbation_module(variant) for variant in done}
-    probes = (probe_of(test, plan.setting) for test in plan.tests)
-    modules |= {type(probe).__module__ for probe in probes if probe is not None}
+    for ask in (probe_of, contrast_of):
+        asked = (ask(test, plan.setting) for test in plan.tests)
+        modules |= {type(question).__module__ for question in asked if question is not None}
     own = sorted(name for name in modules if name.split(".")[0] != "engine")
     return tuple((name, _source(name)) for name in own)
 

@@ -26,7 +26,7 @@ from engine.core.vocabulary import (
     plain,
 )
 from engine.errors import DataError
-from engine.kinds import Setting, kind_of, probe_of, query_of, trivial_of, variants_of
+from engine.kinds import Setting, asks_beside, kind_of, trivial_of, variants_of
 from engine.kinds.metric import ANY_THRESHOLD
 from engine.metrics import Problem, Sampling
 from engine.planning.subjects import Subject
@@ -88,15 +88,11 @@ class EvaluationPlan:
         asking = [test for test in self.tests if kind_of(test).reads_reference]
         if not asking:
             return replace(self, reference=None)
-        # A query reads the rows themselves, a probe is of a model, a trivial model is fitted by
-        # then: none of them asks for states of the rows.
+        # A query and a contrast read the rows themselves, a probe is of a model, a trivial model is
+        # fitted by then: none of them asks for states of the rows.
         setting = self.setting
         tests = tuple(
-            test
-            for test in asking
-            if query_of(test, setting) is None
-            and probe_of(test, setting) is None
-            and not trivial_of(test)
+            test for test in asking if not asks_beside(test, setting) and not trivial_of(test)
         )
         # No suite can write such a name.
         reference = replace(

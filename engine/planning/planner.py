@@ -35,6 +35,9 @@ from engine.data.source import Source, pin_source
 from engine.errors import DataError, EvalMatrixError, InputError
 from engine.kinds import (
     Bins,
+    Contrast,
+    Query,
+    contrast_of,
     kind_of,
     loss_columns,
     pin_bins,
@@ -215,8 +218,10 @@ def _with_reference(
     types, wanted = dict(plan.dataset.schema), dict.fromkeys(fitted_on)
     reading = [test for test in plan.tests if kind_of(test).reads_reference]
     reading = [test for test in reading if not trivial_of(test)]
-    queries = [query_of(test, plan.setting) for test in reading]
-    if not all(queries):
+    asked: list[Query | Contrast | None] = [
+        query_of(test, plan.setting) or contrast_of(test, plan.setting) for test in reading
+    ]
+    if not all(asked):
         # A scan of it reads what models and tests read.
         for model in plan.models:
             if model.table is None:
@@ -224,8 +229,8 @@ def _with_reference(
         for test in plan.tests:
             wanted.update({family.column: None for family in kind_of(test).column_families(test)})
             wanted.update(dict.fromkeys(loss_columns(test, plan.problem)))
-    for query in filter(None, queries):
-        wanted.update(dict.fromkeys(query.columns))
+    for question in asked:
+        wanted.update(dict.fromkeys(() if question is None else question.columns))
     there = dict(source.schema)
     missing = [column for column in wanted if column not in there]
     if missing:
@@ -245,9 +250,9 @@ def _with_reference(
         seen = _count_rows(look)
         keep_profile(store, look.digest, seen)
     dataset = source.dataset(name, seen.rows)
-    asked = {column for test in reading for column in kind_of(test).bins(test)}
-    if asked:
-        bins = reference_bins(store, source, name, look.digest, asked)
+    binned = {column for test in reading for column in kind_of(test).bins(test)}
+    if binned:
+        bins = reference_bins(store, source, name, look.digest, binned)
         plan = _with_bins(plan, bins, say)
     return plan.beside(dataset)
 

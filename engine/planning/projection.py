@@ -110,18 +110,33 @@ def _join_predictions(frame: DataFrame, own: Sequence[Column], plan: EvaluationP
 
 
 def sample_rows(
-    frame: DataFrame, plan: EvaluationPlan, names: Sequence[str], rows: int
+    frame: DataFrame,
+    plan: EvaluationPlan,
+    names: Sequence[str],
+    rows: int,
+    more: Sequence[Column] = (),
 ) -> DataFrame:
     """The rows with the smallest hash of the key, the same on any partitioning, in no order.
 
-    They have the columns `names` as `c0`, `c1`, ... and two hashes more by which they are ordered:
-    of the key, and where keys are equal of these columns.
+    They have the columns `names` and those in `more` as `c0`, `c1`, ... and two hashes more by
+    which they are ordered: of the key, and where keys are equal of the columns `names`.
     """
-    chosen = [F.col(column(name)).alias(f"c{place}") for place, name in enumerate(names)]
+    chosen = [F.col(column(name)) for name in names]
     rest = F.xxhash64(*[hashable(frame.schema[name]) for name in names])
-    order = [_row(frame, plan).alias(f"c{len(names)}"), rest.alias(f"c{len(names) + 1}")]
-    sample = frame.select(*chosen, *order)
+    every = [*chosen, *more, _row(frame, plan), rest]
+    sample = frame.select(*[value.alias(f"c{place}") for place, value in enumerate(every)])
     return sample.orderBy(*sample.columns[-2:]).limit(rows)
+
+
+def unit_hash(frame: DataFrame, plan: EvaluationPlan, names: Sequence[str]) -> Column:
+    """A hash of what a row belongs to: its cluster, its query, its key; else of these columns.
+
+    Of texts, so that whole numbers of another size are the same in another table.
+    """
+    columns = plan.columns
+    single = columns.cluster or columns.query
+    unit = columns.key or names if single is None else (single,)
+    return F.xxhash64(*[hashable(frame.schema[name]).cast("string") for name in unit])
 
 
 def slice_column(frame: DataFrame, slice_set: SliceSet) -> Column:

@@ -1,4 +1,4 @@
-"""What an evaluation asks beside its scan: the queries of its rows, the probes of its models.
+"""What an evaluation asks beside its scan: queries and contrasts of its rows, probes of its models.
 
 Each has a name that says all that its answer depends on but the dataset's version, as states have
 (`engine.planning.needs`): so what one run asked another need not ask again.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from engine._version import __version__
 from engine.core.vocabulary import ModelTest, SliceSet
-from engine.kinds import Probe, Query, probe_of, query_of
+from engine.kinds import Contrast, Probe, Query, contrast_of, probe_of, query_of
 from engine.planning.needs import name_of, subject_parts
 from engine.planning.plan import EvaluationPlan
 from engine.planning.subjects import Subject
@@ -22,9 +22,12 @@ from engine.states.rows import STATES_VERSION
 QuestionPlace = tuple[int, str, str]
 
 
+Content = Query | Probe | Contrast
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query on a slice set, or a probe of a model.
+    """A query on a slice set, a contrast of samples, or a probe of a model.
 
     Attributes:
         test: the first test that asks it.
@@ -39,7 +42,7 @@ class Question:
     test: ModelTest
     subject: Subject
     slice_set: SliceSet
-    content: Query | Probe
+    content: Content
     key: str
     name: str | None
 
@@ -70,7 +73,8 @@ def distinct_questions(plan: EvaluationPlan) -> tuple[Question, ...]:
 
 def _of_test(plan: EvaluationPlan, test: ModelTest) -> Iterator[Question]:
     setting = plan.setting
-    content: Query | Probe | None = query_of(test, setting) or probe_of(test, setting)
+    content: Content | None = query_of(test, setting) or contrast_of(test, setting)
+    content = content or probe_of(test, setting)
     if content is None:
         return
     sets = plan.sets_by_name
@@ -85,7 +89,7 @@ def _question(
     test: ModelTest,
     subject: Subject,
     slice_set: SliceSet,
-    content: Query | Probe,
+    content: Content,
 ) -> Question:
     types = dict(plan.dataset.schema)
     about: list[object] = [STATES_VERSION, plan.dataset.table_id or plan.dataset.uri]
@@ -95,12 +99,19 @@ def _question(
         key = f"query {_digest(chr(0).join([content.text, *functions]))}"
         about += ["query", content.text, columns, slice_set.dimensions, slice_set.where]
         about += functions
-        if content.reads_reference and plan.reference is not None:
-            other = plan.reference.dataset
-            about += [other.table_id or other.uri, other.version]
+        if content.reads_reference:
+            about += _reference_parts(plan)
         return Question(test, subject, slice_set, content, key, name_of(about))
     module = type(content).__module__
     code = dict(plan.code).get(module, __version__)
+    if isinstance(content, Contrast):
+        columns = [[name, types.get(name)] for name in content.columns]
+        own = f"{content.rows} {content.key} {_digest(repr(columns))}"
+        key = f"contrast {module}.{type(content).__qualname__} {own}"
+        about += ["contrast", key, code, columns, *_reference_parts(plan)]
+        about += [plan.columns.key, plan.bucket_columns if plan.data_sampling.clustered else []]
+        name = None if code is None else name_of(about)
+        return Question(test, subject, slice_set, content, key, name)
     key = f"probe {module}.{type(content).__qualname__} {content.rows} {content.key}"
     about += ["probe", key, code, subject_parts(plan, subject)]
     about += [[[name, types.get(name)] for name in plan.row_columns]]
@@ -117,6 +128,14 @@ def _functions_of(query: Query) -> list[str]:
     if sketch is not None:
         texts += [sketch.key, sketch.given, sketch.name, sketch.ddl]
     return texts
+
+
+def _reference_parts(plan: EvaluationPlan) -> list[object]:
+    """What an answer depends on that looks at the reference's rows."""
+    if plan.reference is None:
+        return []
+    other = plan.reference.dataset
+    return [other.table_id or other.uri, other.version]
 
 
 def _digest(text: str) -> str:

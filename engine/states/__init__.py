@@ -76,7 +76,14 @@ from engine.states.score_pairs import PairedScores, ScorePairs, ScorePairsView
 from engine.states.score_views import ScoreBlock, ScoresView, score_blocks
 from engine.states.tally import Confusion, ConfusionView, Tally
 from engine.states.value_counts import ColumnValues, ValueCounts
-from engine.states.value_histogram import ValueHistogram, Values, ValuesView
+from engine.states.value_histogram import (
+    PredictedValues,
+    PredictionHistogram,
+    ValueHistogram,
+    Values,
+    ValuesView,
+    relative_bins,
+)
 
 __all__ = [
     "BUCKETS",
@@ -121,7 +128,9 @@ __all__ = [
     "PairedQueryMean",
     "PairedScores",
     "PairedView",
+    "PredictedValues",
     "PredictionCounts",
+    "PredictionHistogram",
     "Queries",
     "QueryMean",
     "RankPairs",
@@ -148,6 +157,7 @@ __all__ = [
     "column_nulls",
     "column_tuple",
     "decode",
+    "relative_bins",
     "rows_of",
     "score_blocks",
     "sum_by_key",
@@ -170,6 +180,7 @@ _KINDS: Mapping[str, Any] = {
         ScorePairs,
         RankPairs,
         ValueHistogram,
+        PredictionHistogram,
         ValueCounts,
     )
 }

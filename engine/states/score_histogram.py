@@ -176,12 +176,12 @@ class ScoreHistogram(States):
             "weights": codec.small(entries.weight),
             **self.seen.arrays(),
         }
-        return codec.encode(self.kind, {"grid": _grid()}, arrays)
+        return codec.encode(self.kind, {"grid": self._steps()}, arrays)
 
     @classmethod
     def from_arrays(cls, params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
-        grid = params.get("grid")
-        codec.refuse_unless(grid == _grid(), f"grid is {grid}, expected {_grid()}")
+        grid, steps = params.get("grid"), cls._steps()
+        codec.refuse_unless(grid == steps, f"grid is {grid}, expected {steps}")
         gridded = codec.array_of(arrays, "gridded", np.bool_)
         scores = codec.array_of(arrays, "scores", np.float64)
         keys = codec.keys_of(arrays, "steps", len(gridded) * CELLS * len(scores))
@@ -190,9 +190,10 @@ class ScoreHistogram(States):
         codec.refuse_unless(not bool((scores[1:] <= scores[:-1]).any()), "scores are out of order")
         return cls(of_keys(scores, keys, weights), gridded, Seen.from_arrays(arrays, len(gridded)))
 
-
-def _grid() -> list[int]:
-    return [EXACT_SCORES, FINE_BITS, COARSE_BITS]
+    @classmethod
+    def _steps(cls) -> list[int]:
+        rule = cls.rule()
+        return [rule.cap, rule.fine, rule.coarse]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from engine.states import score_histogram
 from engine.states.base import BUCKETS, Family, Floats, Ints, Scored, sums_by_cell, with_left_out
 from engine.states.dense import losses_of
 from engine.states.histogram_build import Ranked, histogram_of
-from engine.states.histogram_entries import CELLS, EVERYBODY, Entries, Grid
+from engine.states.histogram_entries import CELLS, EVERYBODY, Entries, Grid, Rule
 from engine.states.row_columns import key_part
 from engine.states.score_histogram import ScoreHistogram
 
@@ -45,6 +45,12 @@ def bins_of(rounded: Floats, bits: int) -> tuple[Floats, Floats]:
     away = np.where(np.isfinite(size) & (size > 0), away, size)
     low = np.where(rounded < 0, -away, rounded)
     return low, np.where(rounded > 0, away, rounded)
+
+
+def relative_bins(values: Floats) -> tuple[Floats, Floats, Floats]:
+    """The fine grid's number of each value, ascending as they do, and the ends of its bin."""
+    rounded = relative_grid(values, score_histogram.FINE_BITS)
+    return (rounded, *bins_of(rounded, score_histogram.FINE_BITS))
 
 
 class ValueHistogram(ScoreHistogram):
@@ -82,6 +88,58 @@ class Values(Family):
             2 * batch.bucket,
             None if batch.unweighted else batch.weight,
         )
+
+
+class PredictionHistogram(ScoreHistogram):
+    """Rows by predicted value and bucket, whatever they weigh; by bucket on the fine grid too."""
+
+    kind = "predictions"
+    grid: ClassVar[Grid] = staticmethod(relative_grid)
+
+    @classmethod
+    def rule(cls) -> Rule:
+        return Rule(
+            cls.grid, score_histogram.EXACT_SCORES, score_histogram.FINE_BITS,
+            score_histogram.FINE_BITS, cls.squares,
+        )  # fmt: skip
+
+    def by_value(self, group: int) -> tuple[Floats, Floats]:
+        """The distinct values of a group, ascending, and the rows of each: [bucket, value].
+
+        Of a gridded one they are those that `relative_grid` makes.
+        """
+        first = group * CELLS
+        entries = self.entries.between(first, first + EVERYBODY).drop_unused()
+        count = len(entries.scores)
+        cells = entries.place // 2 * count + entries.rank
+        rows = sums_by_cell(cells, entries.weight, BUCKETS * count)
+        return entries.scores, rows.reshape(BUCKETS, count)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedValues(Family):
+    """The histogram of a regression's predictions."""
+
+    columns: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return "predicted values"
+
+    def zero(self, n_groups: int = 0) -> PredictionHistogram:
+        return PredictionHistogram.none(n_groups)
+
+    def of(self, batch: Scored, groups: Ints, n_groups: int) -> PredictionHistogram:
+        if len(batch) == 0:
+            return self.zero(n_groups)
+        rule = PredictionHistogram.rule()
+        return PredictionHistogram(
+            *histogram_of(batch.once(self.key, lambda: self._rank(batch)), rule, groups, n_groups)
+        )
+
+    def _rank(self, batch: Scored) -> Ranked:
+        assert batch.scores is not None, "a regression predicts values"
+        return Ranked.of(batch.scores, 2 * batch.bucket, None)
 
 
 @dataclass(frozen=True, slots=True)

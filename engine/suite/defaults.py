@@ -173,7 +173,7 @@ def _test(file: KindFile, metric: Callable[[str], str], all_slices: tuple[str, .
     kind = KINDS.get(file.kind)
     values = ((CONDITIONS.get(name), getattr(file, name)) for name in kind.conditions)
     conditions = (rule.read(value) for rule, value in values)
-    usual_slices = all_slices if kind.on_slices else (OVERALL,)
+    usual_slices = all_slices if kind.is_on_slices(file) else (OVERALL,)
     test = ModelTest(
         name="",
         conditions=tuple(condition for condition in conditions if condition is not None),

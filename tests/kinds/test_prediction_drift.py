@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from engine.core.vocabulary import (
     Cell,
@@ -28,10 +28,11 @@ from engine.kinds import KINDS, BinShares, parameters_text
 from engine.kinds.drift import DISTANCES
 from engine.kinds.drift.bin_rows import BinRows
 from engine.planning import EvaluationPlan, check_fit, expand_tests
+from engine.states import score_histogram
 from tests.fixtures.kernel import BY_COUNTRY, OVERALL, Models, merged, plan_of, rows_of, scanned
 
 TYPES = (("a", "double"), ("b", "double"), ("label", "int"), ("country", "string"))
-MULTI, BINARY = TaskKind.MULTICLASS, TaskKind.BINARY
+MULTI, BINARY, VALUES = TaskKind.MULTICLASS, TaskKind.BINARY, TaskKind.REGRESSION
 
 
 def drift(
@@ -70,6 +71,8 @@ def rows(seed: int, shift: float = 0.0, task: TaskKind = BINARY) -> pa.Table:
 
 def fit(task: TaskKind) -> Any:
     frame = rows(99, task=task).to_pandas().dropna(subset=["label"])
+    if task is VALUES:
+        return LinearRegression().fit(frame[["a", "b"]], frame["label"])
     label = frame["label"] if task is MULTI else frame["label"].astype(int)
     return LogisticRegression().fit(frame[["a", "b"]], label)
 
@@ -162,9 +165,9 @@ def test_classes_are_counted_where_there_are_many(models: Models) -> None:
 @pytest.mark.parametrize(
     ("task", "distance", "message"),
     [
-        (BINARY, "wasserstein", "found wasserstein of predictions, which are counted over bins"),
+        (BINARY, "wasserstein", "found wasserstein of the predictions of a binary task, which are"),
         (MULTI, "ks", "ks is of scores, found a multiclass task"),
-        (TaskKind.REGRESSION, "psi", "found a regression task"),
+        (TaskKind.RANKING, "psi", "found a ranking task"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -191,3 +194,96 @@ def test_a_model_of_labels_has_classes_and_no_gap_of_scores(line: Any) -> None:
     assert [list(kept.reference), list(kept.current)] == [
         [(one == label).sum() for label in (0, 1)] for one in said
     ]
+
+
+@pytest.fixture(scope="module")
+def slope(models: Models) -> Any:
+    return models.of("slope", fit(VALUES), VALUES)
+
+
+def values_of(side: pa.Table, cell: Cell) -> np.ndarray:
+    """What the regression predicts of the labelled rows of a slice."""
+    frame = side.to_pandas().dropna(subset=["label"])
+    if cell.slice.kind != "overall":
+        value = cell.slice.columns["country"]
+        frame = frame[frame["country"].isna() if value is None else frame["country"] == value]
+    return np.asarray(fit(VALUES).predict(frame[["a", "b"]])) if len(frame) else np.zeros(0)
+
+
+def parts(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The shares of ten parts of the reference's rows, by the ranks that values have in it."""
+    below, up_to = (
+        np.searchsorted(np.sort(reference), values, side=side) for side in ("left", "right")
+    )
+    at = np.minimum((10 * (below + up_to) / (2 * len(reference))).astype(int), 9)
+    return np.bincount(at, minlength=10) / len(values)
+
+
+@pytest.mark.parametrize("cap", [score_histogram.EXACT_SCORES, 20])
+@pytest.mark.parametrize("shift", [0.0, 0.4])
+def test_predicted_values_have_the_distances_of_scipy(
+    slope: Any, shift: float, cap: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score_histogram, "EXACT_SCORES", cap)
+    sides = rows(2, task=VALUES), rows(3, shift, VALUES)
+    sets = (OVERALL, BY_COUNTRY)
+    asked = [drift(name, None, sets) for name in ("ks", "wasserstein", "total_variation", "psi")]
+    plan = plan_for([slope], *asked, task=VALUES)
+    check_fit(plan)
+    for cell in cells_of(plan, *sides):
+        before, now = (values_of(side, cell) for side in sides)
+        value, bound = cell.measured.value, cell.measured.error_bound
+        if not len(before) or not len(now):
+            assert value is None and "in the reference" in cell.reason
+            continue
+        metric = cell.test.metric
+        if metric in ("ks", "wasserstein"):
+            exact = stats.ks_2samp(before, now).statistic
+            if metric == "wasserstein":
+                if len(before) < 2:
+                    continue
+                exact = stats.wasserstein_distance(before, now) / np.std(before, ddof=1)
+            few = max(len(before), len(now)) <= cap
+            assert abs(value - exact) <= (1e-9 if few else bound + 1e-9)
+            least = min(len(before), len(now))
+            assert bound <= (1e-12 if few else 0.005 + 2 / least), (metric, bound, least)
+        else:
+            p, q = parts(before, before), parts(before, now)
+            near = 1e-9 if max(len(before), len(now)) <= cap else 0.03
+            if metric == "total_variation":
+                assert value == pytest.approx(np.abs(p - q).sum() / 2, abs=near)
+        low, high = cell.measured.ci_low, cell.measured.ci_high
+        assert low is None or 0 <= low <= high
+        assert (cell.model.name, cell.counts.n) == ("slope", len(now))
+
+
+def test_moved_values_are_found_and_others_are_not(slope: Any) -> None:
+    tests = [drift("psi", 0.1), drift("ks", 0.15), drift("wasserstein", 0.2)]
+    plan = plan_for([slope], *tests, task=VALUES)
+    for seed in range(10):
+        same = cells_of(plan, rows(2 * seed, task=VALUES), rows(2 * seed + 1, task=VALUES))
+        assert {cell.verdict for cell in same} == {Verdict.PASS}, [c.reason for c in same]
+    for seed in range(3):
+        moved = cells_of(plan, rows(seed, task=VALUES), rows(50 + seed, 1.0, VALUES))
+        assert {cell.verdict for cell in moved} == {Verdict.FAIL}
+    (told,) = [cell.measured.detail for cell in moved if cell.test.metric == "psi"]
+    assert told is not None and " to " in told and "%" in told
+
+
+def test_values_far_from_0_and_constant_ones(models: Models) -> None:
+    far = fit(VALUES)
+    far.intercept_ += 1000.0
+    plan = plan_for(
+        [models.of("far", far, VALUES)], drift("wasserstein", 0.3), drift("ks"), task=VALUES
+    )
+    for cell in cells_of(plan, rows(4, task=VALUES), rows(5, 1.0, VALUES)):
+        assert cell.verdict is Verdict.FAIL
+    flat = fit(VALUES)
+    flat.coef_ *= 0
+    plan = plan_for(
+        [models.of("flat", flat, VALUES)], drift("wasserstein"), drift("ks"), drift("psi"),
+        task=VALUES,
+    )  # fmt: skip
+    constant, *others = cells_of(plan, rows(4, task=VALUES), rows(5, 1.0, VALUES))
+    assert constant.measured.value is None and "in the reference" in constant.reason
+    assert [cell.measured.value for cell in others] == pytest.approx([0, 0], abs=1e-3)

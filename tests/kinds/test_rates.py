@@ -24,7 +24,7 @@ def rates(root: Path) -> Iterator[Any]:
     sys.path.insert(0, folder)
     yield importlib.import_module("rates")
     sys.path.remove(folder)
-    for name in ("rates", "planted", "planted_leaks", "one_process"):
+    for name in ("rates", "planted", "planted_leaks", "planted_drift", "one_process"):
         sys.modules.pop(name, None)
 
 

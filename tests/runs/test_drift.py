@@ -12,6 +12,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 from engine.errors import DataError, InputError
+from engine.execution import answers
+from tests.fixtures.domain_trees import domain_area
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,6 +175,46 @@ def test_judged_again_by_another_limit_and_distance(desk: Desk, first: RunResult
         judge("first", suite=desk.world.write("other", other), store=store)
 
 
+def test_a_classifier_is_asked_once_for_rows_in_any_order(
+    desk: Desk, first: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, original = [], answers.answer_contrast
+
+    def counted(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(answers, "answer_contrast", counted)
+    names, rows = ["f0", "f1", "age", "device"], desk.world.rows[300:900]
+    table = str(desk.folder / "other")
+    desk.write(rows, table)
+    test = {"drift": "domain_classifier", "columns": names, "max": 0.6}
+    suite = desk.suite(test)
+    suite["evaluations"][0]["dataset"]["delta"] = table
+    told = desk.run(suite, "desk", run_id="told")
+    cell = cells_of(told).loc["drift domain_classifier(f0,f1,age,device)", "overall"]
+    sides, units = [], []
+    for where in (table, desk.train):
+        frame = desk.spark.read.format("delta").load(where)
+        hashes = ["xxhash64(id) AS h", "xxhash64(CAST(id AS STRING)) AS u"]
+        side = frame.selectExpr("*", *hashes).toPandas().sort_values("h")
+        sides.append(side[names])
+        units.append(side["u"].to_numpy())
+    by_hand = domain_area(sides, units, ["device"])
+    assert cell["value"] == pytest.approx(by_hand, abs=1e-9)
+    assert cell["n"] == 600 and cell["verdict"] == "PASS", cell["reason"]
+    same(desk.run(suite, "desk", run_id="kept"), told)
+    assert len(asked) == 1, "kept for the versions of both tables"
+    # The same rows in other files, at another version.
+    frame = desk.spark.read.format("delta").load(table)
+    frame.orderBy("f0").repartition(7).write.format("delta").mode("overwrite").save(table)
+    same(desk.run(suite, "desk", run_id="moved"), told)
+    assert len(asked) == 2
+    desk.write(rows.assign(f1=-rows["f0"]), table, "overwrite")
+    (cell,) = cells_of(desk.run(suite, "desk", run_id="shifted")).to_dict("records")
+    assert cell["verdict"] == "FAIL" and "lost without a column: f" in cell["reason"]
+
+
 def test_references_that_do_not_fit_are_refused_before_the_scan(desk: Desk) -> None:
     rows = desk.world.rows[:50]
     for name, frame, message in (
@@ -182,8 +224,10 @@ def test_references_that_do_not_fit_are_refused_before_the_scan(desk: Desk) -> N
     ):
         table = str(desk.folder / name)
         desk.write(frame, table)
-        with pytest.raises(DataError, match=message):
-            desk.run(desk.suite({"drift": "psi", "columns": ["age"]}, reference=table), "wrong")
+        for asked in ("psi", "domain_classifier"):
+            suite = desk.suite({"drift": asked, "columns": ["age"]}, reference=table)
+            with pytest.raises(DataError, match=message):
+                desk.run(suite, "wrong")
     rare = str(desk.folder / "rare")
     desk.write(desk.world.rows.assign(device=[f"d{n}" for n in range(len(desk.world.rows))]), rare)
     with pytest.raises(InputError, match="the column 'device' cannot be binned: most rows"):

@@ -33,6 +33,7 @@ from engine.states import (
     PairFamily,
     PairMean,
     PairScores,
+    PredictedValues,
     Queries,
     QueryMean,
     Ranks,
@@ -79,7 +80,7 @@ def parts(states: States) -> dict[str, Any]:
             "keys": states.keys,
             "weights": states.weights,
         }
-    if states.kind in ("scores", "values"):
+    if states.kind in ("scores", "values", "predictions"):
         entries = states.entries
         return {
             "gridded": states.gridded,
@@ -225,7 +226,14 @@ def weights_of(states: States) -> dict[str, Any]:
     return {"score": entries.score[first], "weight": entries.weight[first]}
 
 
+def predictions_of(batch: Scored, groups: np.ndarray, n_groups: int) -> States:
+    """The values of a regression on both sides of 0, which count whatever a row weighs."""
+    predicted = (batch.scores[:, 0] - 0.3) * np.array([1e-3, 1.0, 1e3])[batch.truth]
+    return PREDICTED.of(replace(batch, scores=predicted, predicted=None), groups, n_groups)
+
+
 LABELS = Labels(CLASSES)
+PREDICTED = PredictedValues()
 QUERIES, PAIRED_QUERIES = QueryMean("r", relevance), PairedQueryMean("r", relevance)
 # A table, since a power may differ in its last digit from one place in a batch to another.
 VALUES = Values(
@@ -261,6 +269,14 @@ LAWS = [
         PAIRED_QUERIES.zero,
         twice=lambda s: s.values,
         unit=lambda batch: batch.predicted,
+    ),
+    Law("predicted values", predictions_of, PREDICTED.zero, twice=lambda s: s.gridded[:0]),
+    Law(
+        "predictions beyond the cap",
+        predictions_of,
+        PREDICTED.zero,
+        cap=4,
+        twice=lambda s: s.gridded[:0],
     ),
     Law("values", VALUES.of, VALUES.zero, twice=weights_of),
     Law("values beyond the cap", VALUES.of, VALUES.zero, cap=4, twice=weights_of),

@@ -2,7 +2,8 @@
 
 The reference is the training data, an older version of the table, or another table. Bins come from
 it alone; both samples are counted over them, and the size of the difference is held against its
-limit, with an interval that knows how many rows and clusters both have.
+limit, with an interval that knows how many rows and clusters both have. All columns together are
+looked at by a classifier (`domain.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ from engine.kinds.drift.bins import (
     short_texts,
     sums_family,
 )
-from engine.kinds.drift.distances import DISTANCES, Distance, column_class, fits
+from engine.kinds.drift.distances import DISTANCES, column_class, fits
+from engine.kinds.drift.domain import (
+    DOMAIN,
+    DOMAIN_METRIC,
+    domain_contrast,
+    domain_limit_mistake,
+    domain_metric,
+    domain_misfits,
+    estimate_domain,
+    is_domain,
+)
 from engine.kinds.drift.estimate import (
     NO_REFERENCE,
     Samples,
@@ -42,7 +53,7 @@ from engine.kinds.drift.pictures import night_lines
 from engine.kinds.drift.section import drift_section
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.pictures import KindPicture
-from engine.kinds.questions import figure
+from engine.kinds.questions import Contrast, figure
 from engine.kinds.setting import Bins, Context, Section, Setting
 from engine.metrics import Metric, Slices
 from engine.states import ColumnFamily
@@ -64,12 +75,29 @@ DistanceField = Annotated[
 ]
 
 
+def choose_asked(value: Any) -> str:
+    """The key of a distance, or of the classifier."""
+    if isinstance(value, str) and value in ASKED:
+        return value
+    raise expected(f"a distance, {suggestion(value, ASKED)}")
+
+
+ASKED = [*DISTANCES, DOMAIN]
+AskedField = Annotated[
+    str,
+    BeforeValidator(choose_asked),
+    WithJsonSchema({"type": "string", "enum": ASKED}),
+]
+
+
 def limit_mistakes(kind: str, test: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Why no value of a distance is on one side of a limit."""
     distance, limit = test.get(kind), test.get("max")
-    if not isinstance(distance, str) or distance not in DISTANCES:
-        return
     if not isinstance(limit, int | float) or isinstance(limit, bool):
+        return
+    if distance == DOMAIN and (mistake := domain_limit_mistake(limit)):
+        yield "max", mistake
+    if not isinstance(distance, str) or distance not in DISTANCES:
         return
     most = DISTANCES[distance].most
     if not limit >= 0 or limit > most:
@@ -81,7 +109,7 @@ class DriftKind(Kind):
     """The distance of a column's distribution from that of the reference."""
 
     key = "drift"
-    description = "How far columns and the label have moved from the reference, by a distance."
+    description = "How far columns and the label have moved from the reference, alone or together."
     conditions = ("max",)
     measures_data = True
     reads_reference = True
@@ -90,7 +118,7 @@ class DriftKind(Kind):
     def keys(self) -> Mapping[str, Any]:
         columns = Field(ALL, description="all, a column or a list of columns; default: all.")
         return {
-            self.key: (DistanceField, Field(description=self.description)),
+            self.key: (AskedField, Field(description=self.description)),
             "columns": (Literal["all"] | Columns, columns),
         }
 
@@ -101,7 +129,11 @@ class DriftKind(Kind):
     def read(self, file: Any, canonical: Callable[[str], str]) -> dict[str, Any]:
         columns = None if file.columns == ALL else list(file.columns)
         parameters = {"distance": file.drift, "columns": columns}
-        return {"metric": file.drift, "parameters": parameters_text(parameters)}
+        metric = DOMAIN_METRIC if file.drift == DOMAIN else file.drift
+        return {"metric": metric, "parameters": parameters_text(parameters)}
+
+    def is_on_slices(self, file: Any) -> bool:
+        return bool(file.drift != DOMAIN)
 
     def write(self, test: ModelTest) -> dict[str, Any]:
         parameters = json.loads(test.parameters)
@@ -116,11 +148,16 @@ class DriftKind(Kind):
         return f"{self.key} {parameters['distance']}({','.join(columns)})"
 
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
-        """A test for each column, all of which are corrected together."""
+        """A test for each column, all of which are corrected together; of the classifier one."""
         parameters = json.loads(test.parameters)
+        if is_domain(test):
+            columns = parameters["columns"]
+            every = usual_columns(setting) if columns is None else columns
+            return (replace(test, parameters=parameters_text({**parameters, "columns": every})),)
         named, title, expanded = parameters["columns"], self.title(test), []
         distance = DISTANCES[parameters["distance"]]
-        for column in _usual_columns(distance, setting) if named is None else named:
+        usual = [name for name in usual_columns(setting) if fits(distance, setting.types[name])]
+        for column in usual if named is None else named:
             kind = setting.types.get(column, "")
             about = {
                 **parameters, "columns": [column], "type": kind, "named": named is not None,
@@ -131,6 +168,9 @@ class DriftKind(Kind):
         return expanded or (test,)
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
+        if is_domain(test):
+            yield from domain_misfits(test, setting)
+            return
         parameters = json.loads(test.parameters)
         distance = DISTANCES[parameters["distance"]]
         if parameters["columns"] is None:
@@ -157,9 +197,11 @@ class DriftKind(Kind):
             )
 
     def bins(self, test: ModelTest) -> Sequence[str]:
-        return json.loads(test.parameters)["columns"] or ()
+        return () if is_domain(test) else json.loads(test.parameters)["columns"] or ()
 
     def pin_bins(self, test: ModelTest, bins: Mapping[str, Bins]) -> ModelTest | None:
+        if is_domain(test):
+            return test
         parameters = json.loads(test.parameters)
         distance = DISTANCES[parameters["distance"]]
         (column,) = parameters["columns"] or [None]
@@ -187,17 +229,26 @@ class DriftKind(Kind):
         return {parameters["columns"][0]: parameters["bins"]}
 
     def column_families(self, test: ModelTest) -> Sequence[ColumnFamily]:
+        if is_domain(test):
+            return ()
         parameters = json.loads(test.parameters)
         columns, bins = parameters["columns"] or (), parameters.get("bins", {})
         family = sums_family if DISTANCES[parameters["distance"]].of_order else bins_family
         return [family(column, bins) for column in columns]
 
+    def contrast(self, test: ModelTest, setting: Setting) -> Contrast | None:
+        return domain_contrast(test) if is_domain(test) else None
+
     def metric(self, test: ModelTest) -> Metric:
+        if is_domain(test):
+            return domain_metric()
         distance = DISTANCES[json.loads(test.parameters)["distance"]]
         bounds = (0.0, distance.most)
         return figure(test.metric, higher_is_better=False, bounds=bounds, intervals=True)
 
     def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
+        if is_domain(test):
+            return estimate_domain(on, context)
         if on.reference is None:
             return SliceEstimates.repeat_value(len(on), NO_REFERENCE)
         parameters = json.loads(test.parameters)
@@ -222,7 +273,7 @@ class DriftKind(Kind):
         return with_rows(estimates, fine_rows(samples, edges, parameters["type"]))
 
     def cost(self, test: ModelTest, setting: Setting) -> str:
-        return ""
+        return super().cost(test, setting) if is_domain(test) else ""
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         return drift_section(cells)
@@ -231,7 +282,7 @@ class DriftKind(Kind):
         return night_lines(cells, nights)
 
 
-def _usual_columns(distance: Distance, setting: Setting) -> list[str]:
+def usual_columns(setting: Setting) -> list[str]:
     """All columns that say something of the population, those of dates and times left out."""
     columns = setting.columns
     single = (columns.weight, columns.cluster, columns.query)
@@ -242,7 +293,7 @@ def _usual_columns(distance: Distance, setting: Setting) -> list[str]:
     return [
         name
         for name, kind in setting.types.items()
-        if name not in others and fits(distance, kind) and column_class(kind) != "time"
+        if name not in others and column_class(kind) not in (None, "time")
     ]
 
 

@@ -10,6 +10,7 @@ from engine.conditions import Limit
 from engine.core.vocabulary import Cell, Night, Verdict
 from engine.kinds.drift.bin_rows import BinRows
 from engine.kinds.drift.distances import DISTANCES
+from engine.kinds.drift.domain import metric_title
 from engine.kinds.pictures import BinShares, Intervals, NightLines, Point, Sample, value_limits
 
 # Columns whose distributions stand side by side, and that have a line night by night.
@@ -26,14 +27,15 @@ def glances(cells: Sequence[Cell]) -> list[Intervals]:
             [Point.of(cell) for cell in group], _limits(group), start=0.0, end=_end(group),
             is_wide=True,
         )
-        for group in _groups(cells)
+        for group in _groups([cell for cell in cells if cell.test.metric in DISTANCES])
     ]  # fmt: skip
 
 
 def distributions(cells: Sequence[Cell]) -> list[BinShares]:
     """Both samples by bin: what did not pass, then what is nearest to its limit."""
     pictures: dict[str, BinShares] = {}
-    for cell in sorted(_measured_cells(cells), key=_gravity):
+    of_bins = [cell for cell in _measured_cells(cells) if cell.test.metric in DISTANCES]
+    for cell in sorted(of_bins, key=_gravity):
         rows, name = BinRows.of(cell.measured.numbers), _subject(cell)
         if rows is None or name in pictures:
             continue
@@ -56,7 +58,7 @@ def night_lines(cells: Sequence[Cell], nights: Sequence[Night]) -> list[NightLin
         old = [cell for cell, known in zip(group, seen, strict=True) if known]
         if old:
             title = f"{_title(group)}, night by night"
-            up = DISTANCES[group[0].test.metric].title
+            up = metric_title(group[0].test.metric)
             pictures.append(NightLines(title, up, nights, _names(old), old, _limits(group)))
     return pictures
 
@@ -85,7 +87,7 @@ def _value(cell: Cell) -> float:
 
 
 def _title(group: Sequence[Cell]) -> str:
-    title = DISTANCES[group[0].test.metric].title
+    title = metric_title(group[0].test.metric)
     return title[0].upper() + title[1:]
 
 

@@ -1,7 +1,8 @@
 """`prediction_drift`: does a model predict as it did on the reference?
 
-The model predicts the rows of both; its scores, or the classes that it predicts, are counted over
-fine bins that no data choose, which are put together to ten parts of the reference's rows.
+The model predicts the rows of both; its scores or values, or the classes that it predicts, are
+counted over fine bins that no data choose, which are put together to ten parts of the reference's
+rows.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from engine.core.vocabulary import Cell, ModelTest, Night, Output, TaskKind
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
 from engine.kinds.drift.bin_rows import BinRows, bin_rows, fine_rows, with_rows
-from engine.kinds.drift.bins import BINS, equal_parts
 from engine.kinds.drift.distances import DISTANCES
 from engine.kinds.drift.estimate import (
     Samples,
@@ -27,13 +26,14 @@ from engine.kinds.drift.estimate import (
 )
 from engine.kinds.drift.kind import DistanceField, limit_mistakes
 from engine.kinds.drift.pictures import night_lines
+from engine.kinds.drift.predicted_values import estimate_values, put_together, value_rows
 from engine.kinds.drift.section import drift_section
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.pictures import KindPicture
 from engine.kinds.questions import figure
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Problem, Slices, label_text
-from engine.states import SCORE_EDGES, Family, PredictionCounts
+from engine.states import SCORE_EDGES, Family, PredictedValues, PredictionCounts
 
 
 class PredictionDriftKind(Kind):
@@ -64,15 +64,17 @@ class PredictionDriftKind(Kind):
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
         task, distance = setting.problem.task, _distance(test)
+        if task is TaskKind.REGRESSION:
+            return
         if task not in (TaskKind.BINARY, TaskKind.MULTICLASS):
             yield (
-                f"drift of predictions is of scores or classes, of a binary or multiclass task; "
-                f"found a {task.value} task"
+                "drift of predictions is of scores, classes or values, of a binary, multiclass or "
+                f"regression task; found a {task.value} task"
             )
         elif distance == "wasserstein":
             yield (
-                "found wasserstein of predictions, which are counted over bins; expected another "
-                "distance, such as psi or ks"
+                f"found wasserstein of the predictions of a {task.value} task, which are counted "
+                "over bins; expected another distance, such as psi or ks"
             )
         elif distance == "ks" and task is TaskKind.MULTICLASS:
             yield "ks is of scores, found a multiclass task; expected another distance, such as psi"
@@ -82,6 +84,8 @@ class PredictionDriftKind(Kind):
                 yield f"ks is of scores, and {', '.join(map(repr, of_labels))} return labels only"
 
     def families(self, test: ModelTest, problem: Problem) -> Sequence[Family]:
+        if problem.task is TaskKind.REGRESSION:
+            return [PredictedValues()]
         label = problem.positive if problem.task is TaskKind.BINARY else None
         return [PredictionCounts(problem.n_classes, label)]
 
@@ -95,6 +99,11 @@ class PredictionDriftKind(Kind):
             return SliceEstimates.repeat_failure(len(on), reason)
         distance, problem = DISTANCES[_distance(test)], context.problem
         (family,) = self.families(test, problem)
+        if problem.task is TaskKind.REGRESSION:
+            estimates = estimate_values(distance, on, family.key, context.level)
+            if not context.is_overall:
+                return estimates
+            return with_rows(estimates, value_rows(on, family.key))
         counts = [sums_of(side, family.key) for side in (on.reference, on)]
         samples = Samples(counts[0], counts[1], on.sampling.clustered)
         if distance.key == "ks":
@@ -124,20 +133,6 @@ def _rows(samples: Samples, context: Context) -> BinRows:
         return fine_rows(samples, SCORE_EDGES)
     counts = [side[..., : len(classes)] for side in (samples.reference, samples.current)]
     return bin_rows(replace(samples, reference=counts[0], current=counts[1], names=classes))
-
-
-def put_together(samples: Samples) -> Samples:
-    """Counts over about equal parts of the reference's rows on each slice."""
-    before = samples.reference.sum(axis=1)
-    count = len(before)
-    parts = [
-        np.zeros((count, side.shape[1], BINS)) for side in (samples.reference, samples.current)
-    ]
-    for at, fine in enumerate(before):
-        part = equal_parts(fine)
-        for into, side in zip(parts, (samples.reference, samples.current), strict=True):
-            np.add.at(into[at].T, part, side[at].T)
-    return replace(samples, reference=parts[0], current=parts[1])
 
 
 def _distance(test: ModelTest) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.core.vocabulary import Cell
-from engine.kinds.drift.distances import DISTANCES
+from engine.kinds.drift.domain import DOMAIN_METRIC, metric_title
 from engine.kinds.drift.pictures import distributions, glances
 from engine.kinds.pictures import KindPicture
 from engine.kinds.setting import Section
@@ -17,6 +17,11 @@ LEAD = (
     "How far columns, the label and predictions have moved from the reference, on all rows; the "
     "worst first. The interval is of the true distance: chance alone makes the figure of two "
     "samples larger than that. The last column is where it surely is the greatest."
+)
+DOMAIN_LEAD = (
+    " A classifier of all columns together is asked about rows that it has not seen: its area is "
+    "0.5 where nothing tells the dataset from the reference, and beside it stands how much of it "
+    "is lost where the values of a column are put in any order."
 )
 COLUMNS = ("of", "distance", "value", "interval", "moved the most", "worst in")
 
@@ -38,7 +43,7 @@ def drift_section(cells: Sequence[Cell]) -> Section | None:
         interval = "–" if None in ends else f"{ends[0]:.4g} to {ends[1]:.4g}"
         rows.append(
             [
-                _subject(cell), DISTANCES[cell.test.metric].title, f"{measured.value:.4g}",
+                _subject(cell), metric_title(cell.test.metric), f"{measured.value:.4g}",
                 interval, measured.detail or "–",
                 worst.get((cell.test.name, cell.model.name), "–"),
             ]
@@ -47,6 +52,7 @@ def drift_section(cells: Sequence[Cell]) -> Section | None:
         return None
     more = sum(max(count - MOST_ROWS, 0) for count in counts.values())
     told = f" {more} more are in the results." if more else ""
+    told += DOMAIN_LEAD if counts.get(DOMAIN_METRIC) else ""
     pictures: list[KindPicture] = [*glances(cells), *distributions(cells)]
     return Section(
         "Drift",
