@@ -109,7 +109,7 @@ def estimate_values(distance: Distance, on: Slices, key: str, level: float) -> S
 
 
 def value_rows(on: Slices, key: str) -> BinRows:
-    """The rows of both samples of the first slice by about equal parts of the reference's values."""
+    """The rows of both samples of the first slice, by ten parts of the reference's values."""
     assert on.reference is not None, "it has a reference"
     states = [side.families[key] for side in (on.reference, on)]
     assert all(isinstance(state, PredictionHistogram) for state in states), "its own states"
