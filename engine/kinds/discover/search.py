@@ -11,8 +11,9 @@ slice's excess is taken away, and what is left must stand out by itself, on both
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
+from math import prod
 
 import numpy as np
 
@@ -73,11 +74,12 @@ class Tested:
     q: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Halves:
     """A lattice by its two halves; each has the same parts of the rows' buckets."""
 
     view: LatticeView
+    _weights: dict[Conditions, float | None] = field(default_factory=dict, repr=False)
 
     @property
     def parts(self) -> int:
@@ -88,6 +90,15 @@ class Halves:
         """The sums on the half that finds."""
         total: Floats = sums[: self.parts].sum(axis=0)
         return total
+
+    def weight(self, conditions: Conditions) -> float | None:
+        """The weight of the rows at some places on the half that finds; None beyond the depth."""
+        if conditions not in self._weights:
+            sums = self.view.at(tuple(sorted(set(conditions))))
+            self._weights[conditions] = (
+                None if sums is None else float(self.first_sums(sums)[WEIGHT])
+            )
+        return self._weights[conditions]
 
     def second_half(self, sums: Floats) -> Floats:
         """The sums on the half that confirms, by its parts."""
@@ -213,25 +224,16 @@ def _overlap(halves: Halves, one: Candidate, other: Candidate) -> float:
     ours, theirs = dict(one.conditions), dict(other.conditions)
     if any(ours[axis] != theirs[axis] for axis in ours.keys() & theirs.keys()):
         return 0.0
-    known = _weight(halves, {**ours, **theirs})
+    known = halves.weight(one.conditions + other.conditions)
     if known is not None:
         return known
     beyond = [place for place in other.conditions if place not in one.conditions]
     chances = [_chance(halves, place, one.conditions) for place in beyond]
     # Two conditions hold together as often here as they do elsewhere.
-    together = _weight(halves, dict(beyond)) or 0.0
-    apart, whole = 1.0, _weight(halves, {}) or 1.0
-    for place in beyond:
-        apart *= (_weight(halves, dict([place])) or 0.0) / whole
-    lift = together / whole / apart if apart else 1.0
-    chance = min(float(np.prod(chances)) * lift, *chances, 1.0)
-    return float(one.sums[WEIGHT]) * chance
-
-
-def _weight(halves: Halves, conditions: dict[int, int]) -> float | None:
-    """The weight of the rows at some places on the half that finds; None beyond the depth."""
-    sums = halves.view.at(tuple(sorted(conditions.items())))
-    return None if sums is None else float(halves.first_sums(sums)[WEIGHT])
+    whole = halves.weight(()) or 1.0
+    apart = prod((halves.weight((place,)) or 0.0) / whole for place in beyond)
+    lift = (halves.weight(tuple(beyond)) or 0.0) / whole / apart if apart else 1.0
+    return float(one.sums[WEIGHT]) * min(prod(chances) * lift, *chances, 1.0)
 
 
 def _chance(halves: Halves, place: Place, given: Conditions) -> float:
@@ -240,14 +242,14 @@ def _chance(halves: Halves, place: Place, given: Conditions) -> float:
     From what each of the slice's conditions says of that by itself, as naive Bayes has it: exact
     where one of them settles it, as in a column that says the same as another.
     """
-    whole, own = _weight(halves, {}) or 0.0, _weight(halves, dict([place])) or 0.0
+    whole, own = halves.weight(()) or 0.0, halves.weight((place,)) or 0.0
     inside, outside = own, whole - own
     for condition in given:
-        both = _weight(halves, dict([condition, place]))
+        both = halves.weight((condition, place))
         if both is None or not own or own == whole:
             continue
         inside *= both / own
-        outside *= ((_weight(halves, dict([condition])) or 0.0) - both) / (whole - own)
+        outside *= ((halves.weight((condition,)) or 0.0) - both) / (whole - own)
     return inside / (inside + outside) if inside + outside > 0 else 0.0
 
 
