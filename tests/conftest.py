@@ -50,6 +50,7 @@ SECONDS = {
     "runs/test_kinds_of_models.py": 70,
     "kinds/test_direction.py": 25,
     "sinks/report/test_kind_pictures.py": 20,
+    "sinks/report/test_drift_pictures.py": 15,
     "kinds/test_baseline_models.py": 40,
     "planning/test_trivial.py": 25,
     "kinds/test_rates.py": 15,
