@@ -244,6 +244,7 @@ def test_leaked_rows_are_counted_once_for_a_version(desk: Desk) -> None:
     tests = [
         {"leakage": "keys", "max_rows": 0, "slices": ["overall", "device"]},
         {"leakage": "rows", "max_rows": 1000},
+        {"leakage": "rows", "near": 1.0, "max_rows": 1000},
         {"leakage": "target", "max": 0.9},
     ]
     suite = desk.suite()
@@ -257,5 +258,8 @@ def test_leaked_rows_are_counted_once_for_a_version(desk: Desk) -> None:
     assert of_keys.drop("overall")["value"].sum() == 400
     (rows,) = cells[cells["test"] == "leakage rows"]["value"]
     assert rows >= 400
+    # Copies with another label are near as well.
+    (near,) = cells[cells["test"] == "leakage rows near 1"]["value"]
+    assert near >= rows
     again = desk.run(suite, "desk", run_id="leaks-again")
     same(first, again)

@@ -13,7 +13,7 @@ than that, and no near duplicate, is counted as crowded.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from engine.kinds.leakage.checks import LEAKED, Asked, Rows
@@ -34,7 +34,9 @@ CROWD, LIKELIEST = 32, 4
 _NUMBER = (1 << 56) - 1
 _TEXTS = r"(string|varchar|char)\b.*"
 _FLOATS = "float|double"
-_WORD = r"[^\s\p{Z}]+"
+_SPACE = r"[\s\p{Z}]+"
+# What stands in SQL for a value of the column at a place.
+Token = Callable[[int, str], str]
 
 
 class NearRows(Rows):
@@ -49,7 +51,7 @@ class NearRows(Rows):
 
     def query(self, asked: Asked) -> Query:
         names = [column_sql(name) for name in asked.inputs]
-        hashes = f"transform({_tokens_sql(asked, names)}, token -> xxhash64(token))"
+        hashes = _set_sql(asked, names, _hash_sql)
         buckets = Sketch(_number_sql(names), hashes, NAME, SKETCH_DDL, sketch_sets)
         return replace(super().query(asked), sketch=buckets)
 
@@ -57,7 +59,8 @@ class NearRows(Rows):
         assert asked.near is not None, "a test of near duplicates says how near"
         names = [column_sql(name) for name in asked.inputs]
         ours, theirs = (
-            _tokens_sql(asked, [f"{side}.cells.c{n}" for n in range(len(names))]) for side in "rt"
+            _set_sql(asked, [f"{side}.cells.c{n}" for n in range(len(names))], _token_sql)
+            for side in "rt"
         )
         # Of each bucket some rows of the reference, others in another bucket.
         some = "row_number() OVER (PARTITION BY bucket ORDER BY id ^ bucket, id)"
@@ -143,29 +146,41 @@ def _row_sql(names: Sequence[str]) -> str:
     return ", ".join(f"{name} IS NULL, {name}" for name in names)
 
 
-def _tokens_sql(asked: Asked, names: Sequence[str]) -> str:
+def _set_sql(asked: Asked, names: Sequence[str], token: Token) -> str:
     """The set of a row, from its inputs under these names; null says nothing."""
-    types = [asked.setting.types[name] for name in asked.inputs]
+    cells = [
+        (place, asked.setting.types[column], name)
+        for place, (column, name) in enumerate(zip(asked.inputs, names, strict=True))
+    ]
+    texts = [(place, name) for place, kind, name in cells if re.fullmatch(_TEXTS, kind)]
     values = [
-        _token_sql(place, kind, name)
-        for place, (kind, name) in enumerate(zip(types, names, strict=True))
+        f"CASE WHEN {name} IS NOT NULL THEN {token(place, _value_sql(kind, name))} END"
+        for place, kind, name in cells
         if not re.fullmatch(_TEXTS, kind)
     ]
-    texts = [
-        f"coalesce({_words_sql(place, name)}, array())"
-        for place, (kind, name) in enumerate(zip(types, names, strict=True))
-        if re.fullmatch(_TEXTS, kind)
+    arrays = [
+        f"array_compact(array({', '.join(values)}))",
+        *(
+            f"coalesce(transform({_words_sql(name)}, word -> {token(place, 'word')}), array())"
+            for place, name in texts
+        ),
     ]
-    arrays = ([f"array_compact(array({', '.join(values)}))"] if values else []) + texts
-    return arrays[0] if len(arrays) == 1 else f"concat({', '.join(arrays)})"
+    return f"concat({', '.join(arrays if values else arrays[1:])})"
 
 
-def _token_sql(place: int, kind: str, name: str) -> str:
-    # A sum with 0 makes -0 to 0.
-    value = f"CAST({name} AS DOUBLE) + 0D" if re.fullmatch(_FLOATS, kind) else name
+def _value_sql(kind: str, name: str) -> str:
+    """A value of which -0 is 0, as a sum with 0 makes it."""
+    return f"(CAST({name} AS DOUBLE) + 0D)" if re.fullmatch(_FLOATS, kind) else name
+
+
+def _words_sql(name: str) -> str:
+    return f"array_remove(split(lower({name}), {text_sql(_SPACE)}), '')"
+
+
+def _token_sql(place: int, value: str) -> str:
     return f"'{place}:' || CAST({value} AS STRING)"
 
 
-def _words_sql(place: int, name: str) -> str:
-    words = f"regexp_extract_all(lower({name}), {text_sql(_WORD)}, 0)"
-    return f"transform({words}, word -> '{place}:' || word)"
+def _hash_sql(place: int, value: str) -> str:
+    """A token's hash, which takes a tenth of the time that its text does."""
+    return f"xxhash64({place}, {value})"
