@@ -32,6 +32,12 @@ nightly: java setup warm ## the main job: data, models, the whole matrix, result
 test: java setup browser warm ## all tests: unit, Spark, frameworks
 	@$(PY) -m pytest -m "not soak" -n $(PYTEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
+.PHONY: costs
+costs: ## all tests, and the CPU seconds, seconds and processes of each file of them: build/costs.txt
+	@mkdir -p build && rm -f build/costs.txt
+	@EVALMATRIX_TEST_COSTS=build/costs.txt $(MAKE) --no-print-directory test || true
+	@sort -rn -o build/costs.txt build/costs.txt && head -40 build/costs.txt
+
 .PHONY: soak
 soak: java setup warm ## the long tests: runs killed at thirty moments, properties searched (hours)
 	@$(PY) -m pytest -m soak $(PYTEST_ARGS)

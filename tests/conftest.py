@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 # Seconds that files of tests take, about, where it is many. Two processes take whole files from one
-# list, so the longest come first: at the end none of them waits for the other.
+# list, so the longest come first: at the end none of them waits for the other. Of the first two one
+# takes the world of `runs/conftest.py`, which it makes, and one does without.
 SECONDS = {
     "runs/test_cluster.py": 175,
-    "runs/test_canaries.py": 150,
+    "runs/test_canaries.py": 170,
     "stores/test_kept_stores.py": 100,
     "runs/test_reuse.py": 100,
     "data/changes/test_changes.py": 100,
@@ -78,13 +79,13 @@ SECONDS = {
     "runs/test_blocks.py": 10,
 }
 
-# What outcomes of runs look like, for the sinks and the tables of the store.
-pytest_plugins = ["tests.fixtures.outcomes"]
+# What outcomes of runs look like, for the sinks and the tables of the store; and what tests cost.
+pytest_plugins = ["tests.fixtures.outcomes", "tests.fixtures.costs"]
 
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each
-# time, so that a commit is judged by what it changed; "dev" goes on searching, and "search" does so
-# for long (`make soak`).
-settings.register_profile("ci", derandomize=True, deadline=None, max_examples=40)
+# time, so that a commit is judged by what it changed; more of them would find the same each time.
+# "dev" goes on searching, and "search" does so for long (`make soak`).
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=24)
 settings.register_profile("dev", deadline=None, max_examples=40)
 settings.register_profile("search", deadline=None, max_examples=400)
 settings.load_profile(
@@ -93,13 +94,20 @@ settings.load_profile(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives each of several processes a folder of its own for temporary files, which it counts."""
+    """Gives each of several processes a folder of its own for temporary files, which it counts.
+
+    The journals of scripted models (`runs/conftest.py`) have theirs before any process is started
+    that is to know of it.
+    """
     name = os.environ.get("PYTEST_XDIST_WORKER")
     if name is not None:
         tempfile.tempdir = None
         os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=f"evalmatrix-tests-{name}-")
         tempfile.tempdir = None
         config.add_cleanup(partial(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True))
+    journals = tempfile.mkdtemp(prefix="evalmatrix-journals-")
+    os.environ["EVALMATRIX_TEST_JOURNALS"] = journals
+    config.add_cleanup(partial(shutil.rmtree, journals, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -151,7 +159,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         log_file=folder / "spark.log",
         extra={
             "spark.master": "local[2]",
-            "spark.sql.shuffle.partitions": "4",
+            "spark.sql.shuffle.partitions": "2",
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
             "spark.ui.enabled": "false",
         },

@@ -259,8 +259,10 @@ def _mark_rows(
 
 def make_sketches(sketch: Sketch, given: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
     """What a sketch makes of the rows, and of the reference's where they are read."""
-    of = {"rows": SKETCHED, "reference": SKETCHED_REFERENCE}
-    return {of[name]: _sketch_frame(sketch, frame) for name, frame in given.items() if name in of}
+    names = {"rows": SKETCHED, "reference": SKETCHED_REFERENCE}
+    return {
+        names[name]: _sketch_frame(sketch, frame) for name, frame in given.items() if name in names
+    }
 
 
 def _sketch_frame(sketch: Sketch, rows: DataFrame) -> DataFrame:

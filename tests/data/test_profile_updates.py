@@ -15,6 +15,7 @@ from engine.data.profile import aggregate, make_profile
 from engine.data.profile_updates import add_stats, updated_stats
 from engine.planning.suites import read_suite
 from engine.suite import Evaluation
+from tests.fixtures.tables import write_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -58,10 +59,7 @@ def append(tmp_path: Path, spark: SparkSession) -> Callable[[pd.DataFrame], Data
     table = str(tmp_path / "table")
 
     def write(frame: pd.DataFrame) -> DataFrame:
-        path = tmp_path / "rows.parquet"
-        frame.to_parquet(path, index=False)
-        new = spark.read.parquet(str(path)).coalesce(1)
-        new.write.format("delta").mode("append").save(table)
+        write_rows(table, frame)
         return spark.read.format("delta").load(table)
 
     return write

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import importlib.util
+import os
+import pickle
 import shutil
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +63,8 @@ class World:
     rows: pd.DataFrame
     few: pd.DataFrame
     fitted: dict[str, Any] = field(default_factory=dict)
+    # The scripted models look for it in the environment, in whatever process they predict.
+    journals: Path = field(default_factory=lambda: Path(os.environ["EVALMATRIX_TEST_JOURNALS"]))
 
     @property
     def store(self) -> Path:
@@ -78,7 +83,7 @@ class World:
 
     def journal(self, name: str) -> list[int]:
         """The sizes of the batches that a scripted model has predicted."""
-        path = self.folder / "journals" / name
+        path = self.journals / name
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
     def make_store(self, folder: Path) -> Path:
@@ -96,11 +101,11 @@ class World:
             shutil.copytree(seen, store / "cache" / "decisions", dirs_exist_ok=True)
 
     def forget(self, name: str) -> None:
-        (self.folder / "journals" / name).unlink(missing_ok=True)
+        (self.journals / name).unlink(missing_ok=True)
 
     def hook(self, name: str, command: str) -> None:
         """Lets a scripted model run a shell command when it is asked next."""
-        (self.folder / "journals" / f"{name}.hook").write_text(command)
+        (self.journals / f"{name}.hook").write_text(command)
 
     def write(self, name: str, suite: Mapping[str, Any]) -> Path:
         path = self.folder / "suites" / f"{name}.yml"
@@ -164,15 +169,12 @@ def _script(world: World, code: Path) -> None:
     from mlflow.models import infer_signature
 
     module = loaded("scripted_models")
-    (world.folder / "journals").mkdir()
     x = world.few[["f0", "f1"]]
     alike = ("good", "other", "third")
     scripts = {"nan": 2.0, "raise": 2.5, "slow": 1e9, "cautious": 1e9, **dict.fromkeys(alike, 1e9)}
     for name, limit in scripts.items():
         behaviour = "good" if name in alike else name
-        model = module.Scripted(str(world.folder / "journals" / name), behaviour, limit).fit(
-            x, None
-        )
+        model = module.Scripted(name, behaviour, limit).fit(x, None)
         mlflow.sklearn.save_model(
             model,
             world.model(name),
@@ -189,7 +191,7 @@ def _look_at_scripts(world: World, spark: SparkSession) -> None:
     from engine import plan
 
     names = ("good", "other", "third", "cautious", "slow")
-    quick = world.folder / "journals" / "slow.quick"
+    quick = world.journals / "slow.quick"
     quick.touch()
     evaluation = {
         "name": "scripts",
@@ -204,25 +206,54 @@ def _look_at_scripts(world: World, spark: SparkSession) -> None:
         world.forget(name)
 
 
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("world")
-    world = World(folder, make_rows(ROWS), make_rows(400, seed=3))
+def _make(world: World, spark: SparkSession) -> None:
+    """Fits and saves the models, and writes the tables."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _fit(world)
         _script(world, Path(__file__).with_name("scripted_models.py"))
-    path = folder / "rows.parquet"
+    path = world.folder / "rows.parquet"
     world.rows.to_parquet(path, index=False)
     frame = spark.read.parquet(str(path))
     frame.coalesce(1).write.format("delta").save(world.table("claims"))
     frame.repartition(7).write.format("delta").save(world.table("claims7"))
     for part in (world.few[:100], world.few[100:]):
-        part.to_parquet(folder / "few.parquet", index=False)
-        few = spark.read.parquet(str(folder / "few.parquet"))
+        part.to_parquet(world.folder / "few.parquet", index=False)
+        few = spark.read.parquet(str(world.folder / "few.parquet"))
         few.write.format("delta").mode("append").save(world.table("few"))
     _look_at_scripts(world, spark)
-    yield world
+    (world.folder / "fitted").write_bytes(pickle.dumps(world.fitted))
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Keeps the other processes of the tests waiting."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[World]:
+    """A copy of the world that the first process has made for all of them."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    template = World(shared / "world", make_rows(ROWS), make_rows(400, seed=3))
+    with _alone(shared / "world.lock"):
+        if not (template.folder / "fitted").exists():
+            shutil.rmtree(template.folder, ignore_errors=True)
+            template.folder.mkdir()
+            _make(template, spark)
+    folder = tmp_path_factory.mktemp("world")
+    # The registry goes on naming the artifacts of the first one.
+    left_out = shutil.ignore_patterns("artifacts")
+    shutil.copytree(template.folder / "store", folder / "store", ignore=left_out)
+    for name in ("models", "tables"):
+        shutil.copytree(template.folder / name, folder / name)
+    shutil.copy(template.folder / "new.db", folder)
+    fitted = pickle.loads((template.folder / "fitted").read_bytes())
+    loaded("scripted_models")
+    yield replace(template, folder=folder, fitted=fitted)
     sys.modules.pop("scripted_models", None)
 
 
@@ -262,6 +293,9 @@ def evaluated(world: World, spark: SparkSession) -> Callable[..., RunResult]:
     from engine.commands.run import run
 
     def go(suite: Mapping[str, Any], name: str = "any", **options: Any) -> RunResult:
+        store = Path(suite["store"])
+        if not (store / "mlflow.db").exists():
+            world.make_store(store)
         return run(world.write(name, suite), spark=spark, **options)
 
     return go

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -17,7 +18,8 @@ SCALE = 1.5
 class Scripted(ClassifierMixin, BaseEstimator):
     """Scores by `f0` alone; `behaviour` says what goes wrong where `f1` is above `limit`.
 
-    A command in a file beside the journal is run once, in the middle of a scan.
+    The journal is a file of the folder EVALMATRIX_TEST_JOURNALS. A command in a file beside it is
+    run once, in the middle of a scan.
     """
 
     def __init__(self, journal: str, behaviour: str = "good", limit: float = 1e9) -> None:
@@ -32,14 +34,15 @@ class Scripted(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:  # noqa: N803
-        with Path(self.journal).open("a") as file:
+        journal = Path(os.environ["EVALMATRIX_TEST_JOURNALS"], self.journal)
+        with journal.open("a") as file:
             file.write(f"{len(X)}\n")
-        hook = Path(f"{self.journal}.hook")
+        hook = journal.with_suffix(".hook")
         if hook.exists():
             command = hook.read_text()
             hook.unlink()
             subprocess.run(["sh", "-c", command], check=False)
-        if self.behaviour == "slow" and not Path(f"{self.journal}.quick").exists():
+        if self.behaviour == "slow" and not journal.with_suffix(".quick").exists():
             time.sleep(120)
         score = 1 / (1 + np.exp(-SCALE * X["f0"].to_numpy(dtype=float)))
         beyond = X["f1"].to_numpy(dtype=float) > self.limit

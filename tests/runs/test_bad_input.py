@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
+from tests.fixtures.tables import read_rows, write_rows
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -72,10 +74,10 @@ def test_a_model_that_does_not_exist(
 
 
 def test_a_model_that_wants_a_column_that_the_data_lack(
-    world: Any, small: Suites, refused: Refused, spark: SparkSession
+    world: Any, small: Suites, refused: Refused
 ) -> None:
-    frame = spark.read.format("delta").load(world.table("few")).drop("f1")
-    frame.withColumnRenamed("f2", "f1_new").write.format("delta").save(world.table("lacking"))
+    lacking = world.few.drop(columns="f1").rename(columns={"f2": "f1_new"})
+    write_rows(world.table("lacking"), lacking)
     suite = small(dataset={"delta": world.table("lacking"), "version": 0})
     has(
         refused(suite),
@@ -162,21 +164,17 @@ def test_a_drop_of_what_should_be_low(world: Any, small: Suites, refused: Refuse
     has(refused(suite), ["better when lower", "max_rise"])
 
 
-def test_an_empty_dataset(world: Any, small: Suites, refused: Refused, spark: SparkSession) -> None:
-    frame = spark.read.format("delta").load(world.table("few"))
-    frame.where("id < 0").write.format("delta").save(world.table("empty"))
-    frame.selectExpr("* EXCEPT (fraud)", "CAST(NULL AS BIGINT) AS fraud").write.format(
-        "delta"
-    ).save(world.table("unlabelled"))
+def test_an_empty_dataset(world: Any, small: Suites, refused: Refused) -> None:
+    write_rows(world.table("empty"), world.few[:0])
+    unknown = pd.array([None] * len(world.few), dtype="Int64")
+    write_rows(world.table("unlabelled"), world.few.assign(fraud=unknown))
     empty = small(dataset={"delta": world.table("empty"), "version": 0})
     has(refused(empty), ["evaluation 'few': the dataset 'empty' has no rows at this version"])
     unlabelled = small(dataset={"delta": world.table("unlabelled"), "version": 0})
     has(refused(unlabelled), ["has no label in 400 rows of 'fraud'"])
 
 
-def test_a_version_whose_files_were_removed(
-    world: Any, small: Suites, refused: Refused, spark: SparkSession
-) -> None:
+def test_a_version_whose_files_were_removed(world: Any, small: Suites, refused: Refused) -> None:
     table = world.table("vacuumed")
     shutil.copytree(world.table("few"), table)
     for file in Path(table).glob("*.parquet"):
@@ -245,7 +243,6 @@ def test_a_tracking_server_that_is_down_at_the_end_costs_no_result(
     small: Suites,
     command: Callable[..., Any],
     closed_port: int,
-    spark: SparkSession,
 ) -> None:
     uri = f"http://127.0.0.1:{closed_port}"
     suite = small(mlflow={"tracking_uri": uri}, tests=[{"metric": "accuracy", "min": 0.1}])
@@ -254,12 +251,9 @@ def test_a_tracking_server_that_is_down_at_the_end_costs_no_result(
     assert result.exit_code == 4
     has(result.stderr, [uri, "did not take the run", "tables", "complete", "--resume down-1"])
     assert "GATE PASSED" in result.stdout
-    table = spark.read.format("delta").load(str(world.store / "results"))
-    assert table.where("run_id = 'down-1'").count() == 1
+    assert len(read_rows(world.store / "results", run="down-1")) == 1
     assert (world.store / "reports" / "down-1" / "index.html").exists()
-    runs = spark.read.format("delta").load(str(world.store / "runs"))
-    row = runs.where("run_id = 'down-1'").first()
-    assert row is not None
+    ((_, row),) = read_rows(world.store / "runs", run="down-1").iterrows()
     assert (row["status"], row["gate"], row["exit_code"]) == ("finished", "passed", 4)
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from mlflow.models import infer_signature
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from tests.fixtures.tables import write_rows
 
+if TYPE_CHECKING:
     from engine.commands.run_result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
@@ -165,13 +165,9 @@ def test_what_a_model_said_that_is_not_deterministic_is_not_taken_for_another_ru
         assert "is not deterministic: asked again for 16 rows" in told
 
 
-def test_models_that_end_their_worker_or_hang(
-    world: Any, evaluate: Evaluate, spark: SparkSession
-) -> None:
+def test_models_that_end_their_worker_or_hang(world: Any, evaluate: Evaluate) -> None:
     """On rows of one partition: at the end each model has a process of its own for each."""
-    world.rows[:2_000].to_parquet(world.folder / "some.parquet", index=False)
-    rows = spark.read.parquet(str(world.folder / "some.parquet"))
-    rows.write.format("delta").save(world.table("some"))
+    write_rows(world.table("some"), world.rows[:2_000])
     undisturbed = evaluate("tame-some", table="some")
     result = evaluate("killers", *KILLERS, "raises", table="some", timeout=5)
     assert figures(result) == figures(undisturbed)

@@ -12,6 +12,7 @@ import pytest
 from engine.errors import WorkerDiedError
 from engine.execution import checkpoints, evaluate
 from engine.store.state_writer import store_states, write_rows
+from tests.fixtures import tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,15 +33,13 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def parts(world: Any, spark: SparkSession, tmp_path: Any) -> Callable[..., str]:
+def parts(world: Any, tmp_path: Any) -> Callable[..., str]:
     """A table of some rows in files of the sizes that are told, a version for each."""
 
     def make(*sizes: int, name: str = "parts") -> str:
         start = 0
         for size in sizes:
-            world.rows[start : start + size].to_parquet(tmp_path / "rows.parquet", index=False)
-            rows = spark.read.parquet(str(tmp_path / "rows.parquet"))
-            rows.coalesce(1).write.format("delta").mode("append").save(str(tmp_path / name))
+            tables.write_rows(tmp_path / name, world.rows[start : start + size])
             start += size
         return str(tmp_path / name)
 
@@ -119,7 +118,6 @@ def test_a_killed_scan_goes_on_after_its_last_chunk(
     suite: Callable[..., dict[str, Any]],
     evaluated: Runs,
     monkeypatch: pytest.MonkeyPatch,
-    spark: SparkSession,
     sizes: tuple[int, ...],
 ) -> None:
     table = parts(*sizes)
@@ -135,16 +133,15 @@ def test_a_killed_scan_goes_on_after_its_last_chunk(
     assert [step[:9] for step in steps[:2]] == ["part 1 of", "part 2 of"]
     done = sum(world.journal("good"))
     assert 0 < done < labelled(world, 900)
-    states = spark.read.format("delta").load(f"{made['store']}/states")
-    assert states.where("run_id = 'killed'").count() == 0, "chunks are nobody's results"
+    states = tables.read_rows(f"{made['store']}/states", run="killed")
+    assert states.empty, "chunks are nobody's results"
 
     again = evaluated(made, "chunks", resume="killed")
 
     for name in ("good", "other"):
         assert sum(world.journal(name)) == labelled(world, 900), "each row was predicted once"
     same(figures(again), figures(whole))
-    checkpoints = spark.read.format("delta").load(f"{made['store']}/chunks")
-    assert checkpoints.count() == 0
+    assert tables.read_rows(f"{made['store']}/chunks").empty
 
 
 def test_a_run_that_is_killed_between_its_states_and_its_chunks_leaves_none(
@@ -153,7 +150,6 @@ def test_a_run_that_is_killed_between_its_states_and_its_chunks_leaves_none(
     suite: Callable[..., dict[str, Any]],
     evaluated: Runs,
     monkeypatch: pytest.MonkeyPatch,
-    spark: SparkSession,
 ) -> None:
     def die(*_: Any, **__: Any) -> None:
         raise Killed("gone")
@@ -164,11 +160,10 @@ def test_a_run_that_is_killed_between_its_states_and_its_chunks_leaves_none(
         with pytest.raises(Killed):
             evaluated(made, "left", run_id="left")
     world.forget("good")
-    left = spark.read.format("delta").load(f"{made['store']}/chunks")
-    assert left.count() > 0
+    assert not tables.read_rows(f"{made['store']}/chunks").empty
     evaluated(made, "left", resume="left")
     assert not world.journal("good"), "what was finished is not predicted again"
-    assert spark.read.format("delta").load(f"{made['store']}/chunks").count() == 0
+    assert tables.read_rows(f"{made['store']}/chunks").empty
 
 
 @pytest.mark.soak

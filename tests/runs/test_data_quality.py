@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +11,9 @@ import pandas as pd
 import pytest
 
 from engine.execution import evaluate
+from tests.fixtures.desk import Desk
+from tests.fixtures.desk import cells_of as cells_by
+from tests.fixtures.tables import delete_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,49 +40,12 @@ ASKED: dict[str, Any] = {
 KEY = ["test", "slice"]
 
 
-@dataclass
-class Desk:
-    """A table, the suite on it, and what runs it."""
-
-    world: Any
-    spark: SparkSession
-    folder: Path
-    evaluated: Callable[..., RunResult]
-
-    @property
-    def table(self) -> str:
-        return str(self.folder / "table")
-
-    def suite(self, **over: Any) -> dict[str, Any]:
-        evaluation = {
-            "name": "desk",
-            "dataset": {"delta": self.table, "task": "binary", "label": "fraud", "key": ["id"]},
-            "models": [{"uri": self.world.model("good")}],
-            "slices": ["overall", {"by": ["device"]}],
-            "tests": [
-                {"data_quality": SCANNED, "max_share": 0.05, "name": "quality"},
-                {"data_quality": ASKED, "max_share": 0.05, "name": "rows", "slices": ["overall"]},
-            ],
-        }
-        return {"name": "desk", "store": str(self.folder / "store"), **over,
-                "evaluations": [evaluation]}  # fmt: skip
-
-    def run(self, suite: dict[str, Any], **how: Any) -> RunResult:
-        return self.evaluated(suite, **how)
-
-    def append(self, rows: pd.DataFrame) -> None:
-        path = self.folder / "rows.parquet"
-        rows.assign(at=pd.Timestamp("2026-03-01", tz="UTC")).to_parquet(
-            path, index=False, coerce_timestamps="us"
-        )
-        frame = self.spark.read.parquet(str(path))
-        frame.write.format("delta").mode("append").save(self.table)
+def append(desk: Desk, rows: pd.DataFrame) -> None:
+    desk.append(rows.assign(at=pd.Timestamp("2026-03-01", tz="UTC")))
 
 
 def cells_of(result: RunResult) -> pd.DataFrame:
-    frame: pd.DataFrame = result.table.to_pandas().set_index(KEY).sort_index()
-    assert not frame.index.duplicated().any()
-    return frame
+    return cells_by(result, KEY)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +55,13 @@ def desk(
     evaluated: Callable[..., RunResult],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Desk:
+    tests = [
+        {"data_quality": SCANNED, "max_share": 0.05, "name": "quality"},
+        {"data_quality": ASKED, "max_share": 0.05, "name": "rows", "slices": ["overall"]},
+    ]
     folder = tmp_path_factory.mktemp("quality")
-    desk = Desk(world, spark, folder, evaluated)
-    desk.world.know_scripts(folder / "store")
-    desk.append(world.rows[:400])
+    desk = Desk(world, spark, folder, evaluated, {"tests": tests})
+    append(desk, world.rows[:400])
     return desk
 
 
@@ -177,8 +144,8 @@ def test_a_run_is_judged_again_by_its_own_clock(desk: Desk, first: RunResult) ->
 
 
 def test_rows_that_came_and_went_give_what_all_rows_give(desk: Desk, first: RunResult) -> None:
-    desk.append(desk.world.rows[380:430])
-    desk.spark.sql(f"DELETE FROM delta.`{desk.table}` WHERE id < 40")
+    append(desk, desk.world.rows[380:430])
+    delete_rows(desk.table, "id < 40")
     night = desk.run(desk.suite(), run_id="night")
     anew = desk.run(desk.suite(reuse=False), run_id="anew")
     ours, theirs = cells_of(night), cells_of(anew)

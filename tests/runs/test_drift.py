@@ -13,7 +13,10 @@ from bs4 import BeautifulSoup
 
 from engine.errors import DataError, InputError
 from engine.execution import answers
+from tests.fixtures.desk import Desk, check_same
+from tests.fixtures.desk import cells_of as cells_by
 from tests.fixtures.domain_trees import domain_area
+from tests.fixtures.tables import write_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,40 +36,6 @@ TESTS = [
 ]
 
 
-class Desk:
-    """A table, its reference, the suite on both, and what runs it."""
-
-    def __init__(self, world: Any, spark: SparkSession, folder: Path, run: Any) -> None:
-        self.world, self.spark, self.folder, self.run = world, spark, folder, run
-        self.table, self.train = str(folder / "table"), str(folder / "train")
-
-    def suite(self, *tests: dict[str, Any], reference: str = "", **over: Any) -> dict[str, Any]:
-        evaluation = {
-            "name": "desk",
-            "dataset": {
-                "delta": self.table, "task": "binary", "label": "fraud", "key": ["id"],
-            },
-            "reference": {"delta": reference or self.train},
-            "models": [{"uri": self.world.model("good")}],
-            "slices": ["overall", {"by": ["device"]}],
-            "tests": list(tests or TESTS),
-        }  # fmt: skip
-        return {"name": "desk", "store": str(self.folder / "store"), **over,
-                "evaluations": [evaluation]}  # fmt: skip
-
-    def write(self, rows: pd.DataFrame, table: str, mode: str = "append") -> None:
-        path = self.folder / "rows.parquet"
-        rows.to_parquet(path, index=False)
-        frame = self.spark.read.parquet(str(path))
-        frame.write.format("delta").mode(mode).save(table)
-
-    def plan(self, suite: dict[str, Any]) -> Any:
-        from engine import plan
-
-        (planned,) = plan(self.world.write("desk", suite), spark=self.spark)
-        return planned
-
-
 @pytest.fixture(scope="module")
 def desk(
     world: Any,
@@ -74,10 +43,21 @@ def desk(
     evaluated: Callable[..., RunResult],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Desk:
-    desk = Desk(world, spark, tmp_path_factory.mktemp("drift"), evaluated)
-    desk.write(world.rows[1000:1800], desk.train)
-    desk.write(world.rows[:600].assign(f0=lambda rows: rows["f0"] + 2), desk.table)
+    folder = tmp_path_factory.mktemp("drift")
+    keys = {"reference": {"delta": str(folder / "train")}, "tests": TESTS}
+    desk = Desk(world, spark, folder, evaluated, keys)
+    desk.append(world.rows[1000:1800], folder / "train")
+    desk.append(world.rows[:600].assign(f0=lambda rows: rows["f0"] + 2))
     return desk
+
+
+def suite_of(desk: Desk, *tests: dict[str, Any], reference: str = "") -> dict[str, Any]:
+    """The desk's suite with other tests, against another table."""
+    suite = desk.suite()
+    suite["evaluations"][0]["tests"] = [*tests]
+    if reference:
+        suite["evaluations"][0]["reference"] = {"delta": reference}
+    return suite
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +71,11 @@ def pictures(page: Path, which: str = "figure.nights, figure.sides") -> list[str
 
 
 def cells_of(result: RunResult) -> pd.DataFrame:
-    return result.table.to_pandas().set_index(["test", "slice"]).sort_index()
+    return cells_by(result, ["test", "slice"])
 
 
 def same(one: RunResult, other: RunResult) -> None:
-    ours, theirs = cells_of(one), cells_of(other)
-    assert ours.index.equals(theirs.index)
-    for name in FIGURES:
-        left, right = (frame[name].to_numpy(float) for frame in (ours, theirs))
-        assert left == pytest.approx(right, rel=1e-9, abs=1e-12, nan_ok=True), name
+    check_same(cells_of(one), cells_of(other), FIGURES)
 
 
 def test_columns_are_held_against_the_reference(desk: Desk, first: RunResult) -> None:
@@ -153,7 +129,7 @@ def test_a_night_with_nothing_new_scans_nothing(desk: Desk, first: RunResult) ->
 
 
 def test_rows_that_came_are_all_that_is_read(desk: Desk, first: RunResult) -> None:
-    desk.write(desk.world.rows[600:630], desk.table)
+    desk.append(desk.world.rows[600:630])
     planned = desk.plan(desk.suite())
     assert planned.rows == 30 and planned.predictions <= 30
     night = desk.run(desk.suite(), "desk", run_id="night")
@@ -165,12 +141,12 @@ def test_judged_again_by_another_limit_and_distance(desk: Desk, first: RunResult
     from engine import judge
 
     store = str(desk.folder / "store")
-    suite = desk.suite({"drift": "psi", "max": 20}, {"drift": "js_distance", "columns": ["f0"]})
+    suite = suite_of(desk, {"drift": "psi", "max": 20}, {"drift": "js_distance", "columns": ["f0"]})
     judged = judge("first", suite=desk.world.write("loose", suite), store=store)
     cells = cells_of(judged)
     assert judged.gate.outcome.value == "passed"
     assert 0 < cells.loc[("drift js_distance(f0)", "overall"), "value"] < 1
-    other = desk.suite({"drift": "ks", "columns": ["f1"]})
+    other = suite_of(desk, {"drift": "ks", "columns": ["f1"]})
     with pytest.raises(InputError, match="did not keep the states for test"):
         judge("first", suite=desk.world.write("other", other), store=store)
 
@@ -187,14 +163,14 @@ def test_a_classifier_is_asked_once_for_rows_in_any_order(
     monkeypatch.setattr(answers, "answer_contrast", counted)
     names, rows = ["f0", "f1", "age", "device"], desk.world.rows[300:900]
     table = str(desk.folder / "other")
-    desk.write(rows, table)
+    desk.append(rows, table)
     test = {"drift": "domain_classifier", "columns": names, "max": 0.6}
-    suite = desk.suite(test)
+    suite = suite_of(desk, test)
     suite["evaluations"][0]["dataset"]["delta"] = table
     told = desk.run(suite, "desk", run_id="told")
     cell = cells_of(told).loc["drift domain_classifier(f0,f1,age,device)", "overall"]
     sides, units = [], []
-    for where in (table, desk.train):
+    for where in (table, str(desk.folder / "train")):
         frame = desk.spark.read.format("delta").load(where)
         hashes = ["xxhash64(id) AS h", "xxhash64(CAST(id AS STRING)) AS u"]
         side = frame.selectExpr("*", *hashes).toPandas().sort_values("h")
@@ -210,7 +186,7 @@ def test_a_classifier_is_asked_once_for_rows_in_any_order(
     frame.orderBy("f0").repartition(7).write.format("delta").mode("overwrite").save(table)
     same(desk.run(suite, "desk", run_id="moved"), told)
     assert len(asked) == 2
-    desk.write(rows.assign(f1=-rows["f0"]), table, "overwrite")
+    write_rows(table, rows.assign(f1=-rows["f0"]), "overwrite")
     (cell,) = cells_of(desk.run(suite, "desk", run_id="shifted")).to_dict("records")
     assert cell["verdict"] == "FAIL" and "lost without a column: f" in cell["reason"]
 
@@ -223,12 +199,12 @@ def test_references_that_do_not_fit_are_refused_before_the_scan(desk: Desk) -> N
         ("typed", rows.assign(age="old"), "the column 'age' is string in the reference 'typed'"),
     ):
         table = str(desk.folder / name)
-        desk.write(frame, table)
+        desk.append(frame, table)
         for asked in ("psi", "domain_classifier"):
-            suite = desk.suite({"drift": asked, "columns": ["age"]}, reference=table)
+            suite = suite_of(desk, {"drift": asked, "columns": ["age"]}, reference=table)
             with pytest.raises(DataError, match=message):
                 desk.run(suite, "wrong")
     rare = str(desk.folder / "rare")
-    desk.write(desk.world.rows.assign(device=[f"d{n}" for n in range(len(desk.world.rows))]), rare)
+    desk.append(desk.world.rows.assign(device=[f"d{n}" for n in range(len(desk.world.rows))]), rare)
     with pytest.raises(InputError, match="the column 'device' cannot be binned: most rows"):
-        desk.run(desk.suite({"drift": "psi", "columns": ["device"]}, reference=rare), "wrong")
+        desk.run(suite_of(desk, {"drift": "psi", "columns": ["device"]}, reference=rare), "wrong")

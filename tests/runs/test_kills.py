@@ -20,9 +20,9 @@ import pandas as pd
 import pytest
 import yaml
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from tests.fixtures.tables import read_rows
 
+if TYPE_CHECKING:
     from engine.commands.run_result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -39,7 +39,6 @@ class Shop:
     """A suite of three evaluations, each scanned in chunks, with a store of its own."""
 
     world: Any
-    spark: SparkSession
     suite: Path
     store: Path
     root: Path
@@ -66,8 +65,7 @@ class Shop:
         path = self.store / table
         if not (path / "_delta_log").exists():
             return pd.DataFrame(columns=["evaluation", "step", *KEY])
-        frame = self.spark.read.format("delta").load(str(path))
-        return frame.where(frame["run_id"] == run_id).toPandas()
+        return read_rows(path, run=run_id)
 
     def predicted(self) -> dict[str, int]:
         return {name: sum(self.world.journal(name)) for name in MODELS}
@@ -77,7 +75,6 @@ class Shop:
 def shop(
     world: Any,
     small: Callable[..., dict[str, Any]],
-    spark: SparkSession,
     tmp_path_factory: pytest.TempPathFactory,
     root: Path,
     all_gone: Callable[[int], None],
@@ -86,7 +83,7 @@ def shop(
     parts = [small(name=f"{name}s", models=[{"uri": world.model(name)}]) for name in MODELS]
     evaluations = [part["evaluations"][0] for part in parts]
     made = parts[0] | {"evaluations": evaluations, "store": str(store), "checkpoint_rows": 200}
-    return Shop(world, spark, world.write("kills", made), store, root, all_gone)
+    return Shop(world, world.write("kills", made), store, root, all_gone)
 
 
 @pytest.fixture(scope="module")

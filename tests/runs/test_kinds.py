@@ -12,7 +12,6 @@ import shutil
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,9 @@ from engine.execution import evaluate
 from engine.kinds import KINDS
 from engine.metrics import METRICS
 from engine.store.state_writer import store_states
+from tests.fixtures.desk import Desk, check_same
+from tests.fixtures.desk import cells_of as cells_by
+from tests.fixtures.tables import delete_rows, read_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,61 +52,12 @@ TESTS = [
 ]
 
 
-@dataclass
-class Desk:
-    """A table, the suite on it, and what runs it."""
-
-    world: Any
-    spark: SparkSession
-    folder: Path
-    run: Callable[..., RunResult]
-
-    @property
-    def table(self) -> str:
-        return str(self.folder / "table")
-
-    def suite(self, **over: Any) -> dict[str, Any]:
-        evaluation = {
-            "name": "desk",
-            "dataset": {
-                "delta": self.table, "task": "binary", "label": "fraud", "key": ["id"],
-            },
-            "models": [{"uri": self.world.model(name)} for name in ("good", "other")],
-            "baseline": "good",
-            "slices": ["overall", {"by": ["device"]}],
-            "tests": TESTS,
-        }  # fmt: skip
-        self.world.know_scripts(self.folder / "store")
-        top = {"store": str(self.folder / "store"), "plugins": ["my_kinds"], **over}
-        return {"name": "desk", **top, "evaluations": [evaluation]}
-
-    def append(self, rows: pd.DataFrame) -> None:
-        path = self.folder / "rows.parquet"
-        rows.to_parquet(path, index=False)
-        frame = self.spark.read.parquet(str(path))
-        frame.write.format("delta").mode("append").save(self.table)
-
-    def predicted(self) -> int:
-        """How many rows the models have predicted since this was asked last."""
-        count = sum(sum(self.world.journal(name)) for name in ("good", "other"))
-        for name in ("good", "other"):
-            self.world.forget(name)
-        return count
-
-
 def cells_of(result: RunResult) -> pd.DataFrame:
-    frame: pd.DataFrame = result.table.to_pandas().set_index(KEY).sort_index()
-    assert not frame.index.duplicated().any()
-    return frame
+    return cells_by(result, KEY)
 
 
 def same(one: RunResult, other: RunResult) -> None:
-    ours, theirs = cells_of(one), cells_of(other)
-    assert ours.index.equals(theirs.index)
-    for name in FIGURES:
-        left, right = (frame[name].to_numpy(float) for frame in (ours, theirs))
-        assert left == pytest.approx(right, rel=1e-9, abs=1e-12, nan_ok=True), name
-    assert (ours["verdict"] == theirs["verdict"]).all()
+    check_same(cells_of(one), cells_of(other), FIGURES)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +91,8 @@ def desk(
     for module in own_kinds.glob("*.py"):
         spark.sparkContext.addPyFile(str(module))
     folder = tmp_path_factory.mktemp("desk")
-    desk = Desk(world, spark, folder, evaluated)
+    desk = Desk(world, spark, folder, evaluated, top={"plugins": ["my_kinds"]})
+    desk.keys = {"models": desk.models("good", "other"), "baseline": "good", "tests": TESTS}
     desk.append(world.rows[:600])
     return desk
 
@@ -239,10 +193,9 @@ def test_other_tests_judge_the_states_that_were_written(desk: Desk, first: RunRe
 
 
 def test_plan_tells_what_variants_cost(desk: Desk, first: RunResult) -> None:
-    from engine import plan
     from engine.sinks.listing import plan_table, wide
 
-    (planned,) = plan(desk.world.write("desk", desk.suite()), spark=desk.spark)
+    planned = desk.plan(desk.suite())
     assert planned.predictions == 0
     assert planned.costs == [
         ("noise", "2 variants: each model predicts each row 2 times more"),
@@ -255,7 +208,7 @@ def test_plan_tells_what_variants_cost(desk: Desk, first: RunResult) -> None:
 
 def test_rows_that_came_and_went_are_all_that_is_predicted(desk: Desk, first: RunResult) -> None:
     desk.append(desk.world.rows[600:630])
-    desk.spark.sql(f"DELETE FROM delta.`{desk.table}` WHERE id < 5")
+    delete_rows(desk.table, "id < 5")
     desk.predicted()
     night = desk.run(desk.suite(), "desk", run_id="night")
     moved = pd.concat([desk.world.rows[600:630], desk.world.rows[:5]]).dropna(subset=["fraud"])
@@ -270,7 +223,7 @@ def test_a_reference_is_pinned_scanned_and_kept_like_the_dataset(
     desk: Desk, first: RunResult
 ) -> None:
     """The first version of the table beside one whose web rows have lost ages."""
-    from engine import judge, plan, report
+    from engine import judge, report
 
     suite = desk.suite(plugins=["own_reference_kind"], store=str(desk.folder / "beside"))
     (evaluation,) = suite["evaluations"]
@@ -282,7 +235,7 @@ def test_a_reference_is_pinned_scanned_and_kept_like_the_dataset(
     result = desk.run(suite, "beside", run_id="one")
     cells = result.table.to_pandas().set_index("slice")
     then = desk.world.rows[:600]
-    now = desk.spark.read.format("delta").load(desk.table).toPandas()
+    now = read_rows(desk.table)
     for name in ("overall", "device=web", "device=ios"):
         own, other = (
             frame if name == "overall" else frame[frame["device"] == name[7:]]
@@ -294,7 +247,7 @@ def test_a_reference_is_pinned_scanned_and_kept_like_the_dataset(
         "overall": "FAIL", "device=web": "FAIL", "device=ios": "PASS",
     }  # fmt: skip
     assert desk.predicted() == 0, "no model predicts where only the data are measured"
-    (planned,) = plan(desk.world.write("beside", suite), spark=desk.spark)
+    planned = desk.plan(suite)
     assert planned.plan.reference is not None and planned.plan.reference.dataset.version == 0
     assert planned.steps.nothing_to_do
     again = desk.run(suite, "beside", run_id="two")
@@ -313,7 +266,7 @@ def test_a_reference_is_pinned_scanned_and_kept_like_the_dataset(
         desk.run(suite, "wrong")
     # A reference whose rows lack what is asked of them.
     poor = str(desk.folder / "poor")
-    desk.spark.read.format("delta").load(desk.table).drop("age").write.format("delta").save(poor)
+    desk.append(desk.world.rows[:600].drop(columns="age"), poor)
     evaluation["reference"] = {"delta": poor}
     evaluation["tests"] = [{"null_rise": "age", "max": 0.1}]
     with pytest.raises(DataError, match=r"the reference 'poor' lacks the columns \['age'\]"):
@@ -383,7 +336,6 @@ def test_values_of_columns_are_pinned_and_variants_kept(desk: Desk) -> None:
     from engine import judge
 
     suite = desk.suite(store=str(desk.folder / "shuffled"))
-    desk.world.know_scripts(desk.folder / "shuffled")
     (evaluation,) = suite["evaluations"]
     evaluation["tests"] = [
         {"invariance": {"shuffle": "f1"}, "tolerance": 0.1, "max_flips": 0.9, "name": "stays"},
@@ -394,7 +346,7 @@ def test_values_of_columns_are_pinned_and_variants_kept(desk: Desk) -> None:
     ]  # fmt: skip
     desk.predicted()
     one = desk.run(suite, "shuffled", run_id="one")
-    rows = desk.spark.read.format("delta").load(desk.table).toPandas().dropna(subset=["fraud"])
+    rows = read_rows(desk.table).dropna(subset=["fraud"])
     assert desk.predicted() == 2 * 3 * len(rows)
     cells = cells_of(one)
     assert {index[2:] for index in cells.index} == {
@@ -443,13 +395,10 @@ def test_variants_and_probes_that_were_stopped_and_that_grow_have_the_figures_of
 
     def append(first: int, end: int) -> int:
         rows = desk.world.rows[first:end]
-        rows.to_parquet(desk.folder / "mixed.parquet", index=False)
-        frame = desk.spark.read.parquet(str(desk.folder / "mixed.parquet"))
-        frame.write.format("delta").mode("append").save(table)
+        desk.append(rows, table)
         return int(rows["fraud"].notna().sum())
 
     suite = desk.suite(store=str(desk.folder / "mixed-store"), checkpoint_rows=100, plugins=[])
-    desk.world.know_scripts(desk.folder / "mixed-store")
     (evaluation,) = suite["evaluations"]
     evaluation["dataset"]["delta"] = table
     evaluation["tests"] = MIXED
@@ -474,7 +423,6 @@ def test_variants_and_probes_that_were_stopped_and_that_grow_have_the_figures_of
     # Four predictions of each row: as it is, and behind noise, a shuffle and a step.
     assert 0 < again < 2 * 4 * labelled, "a part was there, and a part was not"
     apart = {**suite, "reuse": False, "store": str(desk.folder / "mixed-whole")}
-    desk.world.know_scripts(desk.folder / "mixed-whole")
     del apart["checkpoint_rows"]
     whole = desk.run(apart, "whole", run_id="whole")
     same(resumed, whole)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +10,8 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataError, InputError
+from tests.fixtures.desk import Desk, check_same
+from tests.fixtures.desk import cells_of as cells_by
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,49 +33,6 @@ TESTS = [
 ]  # fmt: skip
 
 
-@dataclass
-class Desk:
-    """A table, the suite on it, and what runs it."""
-
-    world: Any
-    spark: SparkSession
-    folder: Path
-    run: Callable[..., RunResult]
-
-    @property
-    def table(self) -> str:
-        return str(self.folder / "table")
-
-    def suite(self, **over: Any) -> dict[str, Any]:
-        evaluation = {
-            "name": "desk",
-            "dataset": {
-                "delta": self.table, "task": "binary", "label": "fraud", "key": ["id"],
-            },
-            "reference": {"delta": self.table, "version": 0},
-            "models": [{"uri": self.world.model(name)} for name in ("good", "other")],
-            "baseline": "good",
-            "slices": ["overall", {"by": ["device"]}],
-            "tests": TESTS,
-        }  # fmt: skip
-        self.world.know_scripts(self.folder / "store")
-        top = {"store": str(self.folder / "store"), **over}
-        return {"name": "desk", **top, "evaluations": [evaluation]}
-
-    def append(self, rows: pd.DataFrame) -> None:
-        path = self.folder / "rows.parquet"
-        rows.to_parquet(path, index=False)
-        frame = self.spark.read.parquet(str(path))
-        frame.write.format("delta").mode("append").save(self.table)
-
-    def predicted(self) -> int:
-        """How many rows the models have predicted since this was asked last."""
-        count = sum(sum(self.world.journal(name)) for name in ("good", "other"))
-        for name in ("good", "other"):
-            self.world.forget(name)
-        return count
-
-
 @pytest.fixture(scope="module")
 def desk(
     world: Any,
@@ -84,15 +41,17 @@ def desk(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Desk:
     desk = Desk(world, spark, tmp_path_factory.mktemp("desk"), evaluated)
+    desk.keys = {
+        "reference": {"delta": desk.table, "version": 0}, "baseline": "good", "tests": TESTS,
+        "models": desk.models("good", "other"),
+    }  # fmt: skip
     desk.append(world.rows[:400])
     desk.append(world.rows[400:700])
     return desk
 
 
 def cells_of(result: RunResult) -> pd.DataFrame:
-    frame: pd.DataFrame = result.table.to_pandas().set_index(KEY).sort_index()
-    assert not frame.index.duplicated().any()
-    return frame
+    return cells_by(result, KEY)
 
 
 def trivial_answers(train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -117,16 +76,11 @@ def trivial_answers(train: pd.DataFrame, rows: pd.DataFrame) -> dict[str, np.nda
 
 
 def same(one: RunResult, other: RunResult) -> None:
-    ours, theirs = cells_of(one), cells_of(other)
-    assert ours.index.equals(theirs.index)
-    for name in FIGURES:
-        left, right = (frame[name].to_numpy(float) for frame in (ours, theirs))
-        assert left == pytest.approx(right, rel=1e-9, abs=1e-12, nan_ok=True), name
-    assert (ours["verdict"] == theirs["verdict"]).all()
+    check_same(cells_of(one), cells_of(other), FIGURES)
 
 
 def test_they_are_measured_kept_and_brought_up_to_date(desk: Desk) -> None:
-    from engine import judge, plan
+    from engine import judge
 
     desk.predicted()
     world_rows = desk.world.rows
@@ -163,7 +117,7 @@ def test_they_are_measured_kept_and_brought_up_to_date(desk: Desk) -> None:
                  "a decision tree of depth 1", "fitted on"):  # fmt: skip
         assert text in page, text
 
-    (planned,) = plan(desk.world.write("desk", desk.suite()), spark=desk.spark)
+    planned = desk.plan(desk.suite())
     assert planned.steps.nothing_to_do
     assert planned.costs[0] == ("rises", "1 variant: each model predicts each row 1 time more")
     table = "of 'table' at version 0"
@@ -209,19 +163,17 @@ def test_bad_input_is_refused_before_the_scan(desk: Desk) -> None:
     evaluation["tests"] = [TESTS[1]]
     for column in ("f0", "fraud"):
         poor = str(desk.folder / f"poor-{column}")
-        frame = desk.spark.read.format("delta").load(desk.table).drop(column)
-        frame.write.format("delta").save(poor)
+        desk.append(desk.world.rows[:700].drop(columns=column), poor)
         evaluation["reference"] = {"delta": poor}
         with pytest.raises((DataError, InputError), match=f"lacks .*column.*{column}"):
             desk.run(suite, "poor")
     evaluation["tests"] = [TESTS[2]]
     for name, where, message in [
-        ("calm", "fraud = 0", "the reference 'calm' has rows of one class only, 0; expected"),
-        ("dumb", "fraud is null", "the reference 'dumb' has no rows with a label in 'fraud' that"),
+        ("calm", "fraud == 0", "the reference 'calm' has rows of one class only, 0; expected"),
+        ("dumb", "fraud.isna()", "the reference 'dumb' has no rows with a label in 'fraud' that"),
         ("flat", "f0 > 9", "the reference 'flat' has no rows"),
     ]:
-        frame = desk.spark.read.format("delta").load(desk.table).where(where)
-        frame.write.format("delta").save(str(desk.folder / name))
+        desk.append(desk.world.rows[:700].query(where), desk.folder / name)
         evaluation["reference"] = {"delta": str(desk.folder / name)}
         with pytest.raises(DataError) as refused:
             desk.run(suite, "poor")

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fixtures.tables import write_rows
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -112,9 +114,7 @@ def night(
         for number in range(count):
             some = 400 if number == 0 else 20
             start = 0 if number == 0 else 400 + 20 * number
-            world.rows[start : start + some].to_parquet(tmp_path / "rows.parquet", index=False)
-            rows = spark.read.parquet(str(tmp_path / "rows.parquet"))
-            rows.write.format("delta").mode("append").save(str(table))
+            write_rows(table, world.rows[start : start + some])
             result = evaluated(suite, "night", run_id=f"night-{number}")
             assert result.exit_code == 0
             yield held(spark, store)

@@ -10,6 +10,7 @@ import pytest
 from engine.commands import evaluation_run
 from engine.errors import InputError, StoreError
 from engine.execution import distribute
+from tests.fixtures.tables import read_rows
 
 if TYPE_CHECKING:
     from engine.commands.run_result import RunResult
@@ -49,7 +50,6 @@ def test_a_stopped_run_is_completed(
     evaluated: Runs,
     undisturbed: RunResult,
     monkeypatch: pytest.MonkeyPatch,
-    spark: Any,
 ) -> None:
     for name in ("good", "other"):
         world.forget(name)
@@ -60,41 +60,36 @@ def test_a_stopped_run_is_completed(
     assert "--resume stopped" in caught.value.__notes__[0]
     predicted = sum(world.journal("good"))
     assert predicted == int(world.few["fraud"].notna().sum()) and not world.journal("other")
-    runs = spark.read.format("delta").load(str(world.store / "runs"))
-    assert runs.where("run_id = 'stopped'").first()["status"] == "running"
+    assert list(read_rows(world.store / "runs", run="stopped")["status"]) == ["running"]
 
     result = evaluated(two(world, small), "two", resume="stopped")
 
     assert sum(world.journal("good")) == predicted, "what was finished is not predicted again"
     assert sum(world.journal("other")) == predicted
     assert result.run_id == "stopped" and result.exit_code == undisturbed.exit_code
-    table = spark.read.format("delta").load(str(world.store / "results")).toPandas()
     key = ["evaluation", "model", "slice", "test"]
     mine, theirs = (
-        table[table["run_id"] == run].set_index(key).sort_index()
+        read_rows(world.store / "results", run=run).set_index(key).sort_index()
         for run in ("stopped", "undisturbed")
     )
     assert not mine.index.duplicated().any()
     same = ["value", "n", "weight_sum", "error_bound", "verdict", "reason", "dataset_version"]
     assert mine[same].equals(theirs[same])
-    runs = spark.read.format("delta").load(str(world.store / "runs"))
-    rows = runs.where("run_id = 'stopped'").collect()
-    assert len(rows) == 1 and rows[0]["status"] == "finished"
+    assert list(read_rows(world.store / "runs", run="stopped")["status"]) == ["finished"]
 
 
 def test_resuming_a_finished_run_changes_nothing(
-    world: Any, small: Suites, evaluated: Runs, undisturbed: RunResult, spark: Any
+    world: Any, small: Suites, evaluated: Runs, undisturbed: RunResult
 ) -> None:
     from mlflow import MlflowClient
 
     def state() -> tuple[Any, ...]:
-        table = spark.read.format("delta").load(str(world.store / "results"))
         client = MlflowClient(world.tracking_uri)
         experiment = client.get_experiment_by_name("small").experiment_id
         query = "tags.`evalmatrix.run_id` = 'undisturbed'"
         runs = client.search_runs([experiment], query)
         return (
-            table.where("run_id = 'undisturbed'").count(),
+            len(read_rows(world.store / "results", run="undisturbed")),
             sorted(run.info.run_id for run in runs),
             {run.info.run_id: run.data.metrics for run in runs}.keys(),
         )
@@ -114,7 +109,6 @@ def test_a_runs_id_is_a_promise(
     evaluated: Runs,
     undisturbed: RunResult,
     monkeypatch: pytest.MonkeyPatch,
-    spark: Any,
 ) -> None:
     def again(run_id: str) -> RunResult:
         return evaluated(two(world, small), "two", run_id=run_id)
@@ -140,8 +134,8 @@ def test_a_runs_id_is_a_promise(
         with pytest.raises(KeyboardInterrupt):
             again("early")
     assert figures(again("early")) == figures(undisturbed)
-    runs = spark.read.format("delta").load(str(world.store / "runs"))
-    assert runs.where("run_id in ('promised', 'early') and status = 'finished'").count() == 2
+    for run in ("promised", "early"):
+        assert list(read_rows(world.store / "runs", run=run)["status"]) == ["finished"]
     with pytest.raises(InputError, match="begun with another suite; go on with the same"):
         evaluated(small(min_slice_rows=3), "other", run_id="promised")
 

@@ -12,10 +12,9 @@ import pytest
 
 import engine
 from engine.errors import DataError, InputError, ModelError
+from tests.fixtures.tables import write_rows
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
     from engine.commands.run_result import RunResult
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
@@ -25,10 +24,6 @@ TESTS = [
     {"metric": "log_loss", "max_rise": 0.01},
     {"metric": "recall", "no_worse": True},
 ]
-
-
-def append(spark: SparkSession, frame: pd.DataFrame, table: str) -> None:
-    spark.createDataFrame(frame).write.format("delta").mode("append").save(table)
 
 
 def with_scores(world: Any) -> pd.DataFrame:
@@ -61,7 +56,6 @@ def test_columns_a_table_and_the_loaded_model_have_the_same_cells_night_after_ni
     world: Any,
     small: Callable[..., Any],
     evaluated: Callable[..., RunResult],
-    spark: SparkSession,
 ) -> None:
     rows, said = world.table("written"), world.table("said")
     frame = with_scores(world)
@@ -81,8 +75,8 @@ def test_columns_a_table_and_the_loaded_model_have_the_same_cells_night_after_ni
     suite = small(models=models, tests=TESTS, slices=[{"by": "device"}], reuse=True, **over)
     half = len(frame) // 2
     for part in (frame[:half], frame[half:]):
-        append(spark, part, rows)
-        append(spark, answers[answers["id"].isin(part["id"])], said)
+        write_rows(rows, part)
+        write_rows(said, answers[answers["id"].isin(part["id"])])
         result = evaluated(suite, "stored")
         cells = cells_of(result)
         assert {name for name, _, _ in cells} == {"good", "columns", "table"}
@@ -94,7 +88,7 @@ def test_columns_a_table_and_the_loaded_model_have_the_same_cells_night_after_ni
     assert planned.predictions == 0, "the rows that came were all there was to do"
     # Predictions that come to be of a row that was there: all of it is read again, and is right.
     changed = answers.assign(score=lambda a: 1 - a["score"], label=lambda a: 1 - a["label"])
-    spark.createDataFrame(changed).write.format("delta").mode("overwrite").save(said)
+    write_rows(said, changed, mode="overwrite")
     auc = cells_of(evaluated(suite, "stored"))["table", "overall", "roc_auc"].measured.value
     assert auc == pytest.approx(1 - cells["good", "overall", "roc_auc"].measured.value)
 
@@ -103,12 +97,11 @@ def test_what_cannot_be_is_told_before_the_scan(
     world: Any,
     small: Callable[..., Any],
     evaluated: Callable[..., RunResult],
-    spark: SparkSession,
     tmp_path: Path,
 ) -> None:
     rows, frame = world.table("judged"), with_scores(world)
     frame["logit"] = np.log(frame["p"] / (1 - frame["p"]))
-    append(spark, frame, rows)
+    write_rows(rows, frame)
     answers = frame[["id", "p", "logit", "said"]]
 
     def evaluate(model: dict[str, Any], **more: Any) -> RunResult:
@@ -118,7 +111,7 @@ def test_what_cannot_be_is_told_before_the_scan(
 
     def table(name: str, content: pd.DataFrame, **keys: Any) -> dict[str, Any]:
         place = str(tmp_path / name)
-        append(spark, content, place)
+        write_rows(place, content)
         return {"predictions": {"delta": place, "key": "id", "scores": "p", **keys}}
 
     labelled = frame[frame["fraud"].notna()]

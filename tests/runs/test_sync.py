@@ -24,6 +24,7 @@ from engine.core.vocabulary import RunInfo
 from engine.spark.lazy_session import LazySession
 from engine.store.runs import start_run
 from engine.store.tables import StoreTables
+from tests.fixtures.tables import read_rows
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -46,16 +47,14 @@ class Story:
     command: Callable[..., Any]
 
     def row(self, run_id: str) -> Any:
-        runs = self.spark.read.format("delta").load(str(self.store / "runs"))
-        (row,) = runs.where(runs["run_id"] == run_id).collect()
+        ((_, row),) = read_rows(self.store / "runs", run=run_id).iterrows()
         return row
 
     def codes(self, *run_ids: str) -> list[int]:
         return [self.row(run_id)["exit_code"] for run_id in run_ids]
 
     def cells(self, run_id: str) -> int:
-        results = self.spark.read.format("delta").load(str(self.store / "results"))
-        return int(results.where(results["run_id"] == run_id).count())
+        return len(read_rows(self.store / "results", run=run_id))
 
     def sync(self, *args: str | Path) -> Any:
         return self.command("sync", "--store", self.store, *args)
@@ -238,7 +237,7 @@ def test_sync_sends_what_is_missing(story: Story) -> None:
 
 def begin_a_run_that_is_stopped(story: Story) -> None:
 
-    row = story.row("newer").asDict()
+    row = story.row("newer")
     given = ("suite", "started_at", "suite_resolved")
     info = RunInfo("stopped", store="", versions={}, **{name: row[name] for name in given})
     later = row["started_at"].replace(year=row["started_at"].year + 1)
@@ -253,7 +252,7 @@ def check_the_costs(story: Story) -> None:
     experiment = client.get_experiment_by_name("sync").experiment_id
     query = "tags.`evalmatrix.run_id` = 'before' and tags.`evalmatrix.kind` = 'evaluation'"
     (run,) = client.search_runs([experiment], query)
-    timings = story.row("before")["timings"]
+    timings = dict(story.row("before")["timings"])
     assert "few/seconds" in timings
     del timings["seconds"]
     costs = {key.replace("few/", "").replace("/", "_"): each for key, each in timings.items()}

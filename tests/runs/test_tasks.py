@@ -127,12 +127,13 @@ def fit(documents: pd.DataFrame, labelled: pd.DataFrame) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Place:
+def place(world: Any, tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Place:
     import mlflow.sklearn
 
     folder = tmp_path_factory.mktemp("tasks")
     documents, labelled = make_documents(), make_labelled()
     place = Place(folder, documents, labelled, fit(documents, labelled))
+    world.make_store(folder / "store")
     for name, native in place.fitted.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -10,13 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlflow
 import pytest
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from tests.fixtures.tables import read_rows
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(1800)]
 
@@ -28,7 +27,6 @@ TESTS = [{"metric": "accuracy", "min": 0.1}, {"metric": "f1"}]
 def test_runs_that_start_together_all_land(
     world: Any,
     small: Callable[..., dict[str, Any]],
-    spark: SparkSession,
     tmp_path: Path,
     count: int,
 ) -> None:
@@ -60,15 +58,14 @@ def test_runs_that_start_together_all_land(
         check_quiet(out, err)
     assert (store / "logs" / "spark.log").exists()
 
-    results = spark.read.format("delta").load(str(store / "results"))
-    cells = {row["run_id"]: row["cells"] for row in _counted(results)}
+    results = read_rows(store / "results")
+    cells = results.groupby("run_id").size().to_dict()
     assert cells == {f"r{number}": 2 * 6 for number in range(count)}
-    assert results.count() == results.select("run_id", "slice", "test").distinct().count()
-    values = results.select("slice", "test", "value", "n").distinct()
-    assert values.count() == 12
-    rows = spark.read.format("delta").load(str(store / "runs")).collect()
-    assert sorted(row["run_id"] for row in rows) == sorted(cells)
-    assert {row["status"] for row in rows} == {"finished"}
+    assert not results.duplicated(["run_id", "slice", "test"]).any()
+    assert len(results[["slice", "test", "value", "n"]].drop_duplicates()) == 12
+    rows = read_rows(store / "runs")
+    assert sorted(rows["run_id"]) == sorted(cells)
+    assert set(rows["status"]) == {"finished"}
 
     client = mlflow.MlflowClient(f"sqlite:///{store / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("small")
@@ -85,10 +82,3 @@ def check_quiet(out: str, err: str) -> None:
             "waiting for the process ")  # fmt: skip
     assert lines and all(line.startswith(ours) for line in lines), err
     assert out.strip().startswith("GATE PASSED") and "report" in out
-
-
-def _counted(results: Any) -> list[Any]:
-    from pyspark.sql import functions as F
-
-    found: list[Any] = results.groupBy("run_id").agg(F.count("*").alias("cells")).collect()
-    return found

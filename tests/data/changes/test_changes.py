@@ -65,7 +65,8 @@ class Table:
 
     @property
     def version(self) -> int:
-        return int(self.delta.history(1).collect()[0]["version"])
+        log = Path(self.path) / "_delta_log"
+        return max(int(file.stem) for file in log.glob("*.json") if file.stem.isdigit())
 
     def append(self, start: int, stop: int, **options: str) -> Table:
         self.write(self.rows(start, stop), "append", **options)
