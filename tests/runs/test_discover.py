@@ -130,6 +130,9 @@ def test_nights_of_a_search(spark: SparkSession, table: Callable[..., str], tmp_
         night.to_pandas()[FIGURES], fresh.to_pandas()[FIGURES], rtol=1e-9, check_exact=False
     )
 
+    page = (store / "reports" / night.run_id / "index.html").read_text()
+    assert "Weak slices, night by night" in page
+
     # A find is taken into the suite, and tested from then on.
     lines = pin("latest", "1", store=str(store))
     assert "device = 'ios' AND vip = true" in lines

@@ -21,6 +21,7 @@ from engine.core.vocabulary import (
     DecideBy,
     MetricValue,
     ModelTest,
+    Night,
     Verdict,
 )
 from engine.fields.file_model import FileModel
@@ -41,9 +42,10 @@ from engine.kinds.discover.losses import ERROR_RATE, loss_family, usual_loss
 from engine.kinds.discover.misfits import BASELINE, axes_misfits, column_misfits, loss_misfits
 from engine.kinds.discover.outcome import Outcome, names_text, outcome
 from engine.kinds.discover.search import Asked
-from engine.kinds.discover.section import discover_section
+from engine.kinds.discover.section import discover_section, finds_by_night
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.finds import Find
+from engine.kinds.pictures import KindPicture
 from engine.kinds.questions import figure
 from engine.kinds.setting import ColumnValues, Context, Section, Setting
 from engine.metrics import Metric, Problem, Slices
@@ -96,6 +98,7 @@ class DiscoverKind(Kind):
     conditions = (MAX_FINDS,)
     decides_by = DecideBy.POINT
     on_slices = False
+    looks_back = True
 
     def keys(self) -> Mapping[str, Any]:
         columns = Field(ALL, description="all, a column or a list of columns; default: all.")
@@ -272,6 +275,9 @@ class DiscoverKind(Kind):
 
     def section(self, cells: Sequence[Cell]) -> Section | None:
         return discover_section(cells)
+
+    def history(self, cells: Sequence[Cell], nights: Sequence[Night]) -> Sequence[KindPicture]:
+        return finds_by_night(cells, nights)
 
 
 def _search(kind: DiscoverKind, test: ModelTest, on: Slices, context: Context) -> Outcome:

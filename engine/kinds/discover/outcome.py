@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from math import prod
 
 import numpy as np
 
@@ -37,7 +35,7 @@ from engine.statistics import Share, StudentT, simes
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The finds of a search, the worst first, among how many slices, and how sure none is.
+    """The finds of a search, the worst first, among how many slices that have rows enough.
 
     `p` is the p-value of no slice being weak, `power` how often one of the least share that loses
     twice as much is found.
@@ -51,22 +49,14 @@ class Outcome:
 
 def outcome(view: LatticeView, asked: Asked, metric: str) -> Outcome:
     """Searches a lattice."""
-    tested = search(view, asked)
+    tested, slices = search(view, asked)
     alpha = 1 - asked.level
     confirmed = [one for one in tested if one.q <= alpha]
     # Intervals of those that were picked out hold together (Benjamini and Yekutieli 2005).
     level = 1 - alpha * len(confirmed) / len(tested) if confirmed else asked.level
     finds = tuple(_find(view, asked, one, metric, level) for one in confirmed)
-    slices = count_slices(view)
     p = simes([one.p for one in tested]) if tested else 1.0
     return Outcome(finds, slices, p, _power(view, asked, slices))
-
-
-def count_slices(view: LatticeView) -> int:
-    """How many slices there are that can be named."""
-    named = [int(axis.is_named.sum()) for axis in view.lattice.axes]
-    depth = min(view.lattice.depth, len(named))
-    return sum(prod(sizes) for size in range(1, depth + 1) for sizes in combinations(named, size))
 
 
 def _power(view: LatticeView, asked: Asked, slices: int) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -143,39 +144,51 @@ class Against:
             return np.asarray(excess / (self.deviation * np.sqrt(sums[..., SQUARES])))
 
 
-def search(view: LatticeView, asked: Asked) -> list[Tested]:
+class Searched(NamedTuple):
+    """The slices that stand out on one half and what the other half says, among how many."""
+
+    tested: list[Tested]
+    slices: int
+
+
+def search(view: LatticeView, asked: Asked) -> Searched:
     """The slices that stand out on one half, with what the other half says of them."""
     halves = Halves(view)
-    whole = halves.first_sums(view.whole)
-    against = Against.of(whole, asked)
-    if not against.deviation > 0:
-        return []
-    chosen = choose(halves, candidates(halves, against, asked), against, asked.top)
+    against = Against.of(halves.first_sums(view.whole), asked)
+    ranked, slices = candidates(halves, against, asked)
+    chosen = choose(halves, ranked, against, asked.top) if against.deviation > 0 else []
     p = [_p_value(halves, chosen[:place], one, asked) for place, one in enumerate(chosen)]
     q = adjust_p_values(p, "bh").tolist() if p else []
-    return [
+    tested = [
         Tested(one.conditions, one.z, own, corrected)
         for one, own, corrected in zip(chosen, p, q, strict=True)
     ]
+    return Searched(tested, slices)
 
 
-def candidates(halves: Halves, against: Against, asked: Asked) -> list[Candidate]:
-    """The slices that stand out the most, from the most on; of equal ones the shorter first."""
+def candidates(halves: Halves, against: Against, asked: Asked) -> tuple[list[Candidate], int]:
+    """The slices that stand out, the most first, and how many have rows enough.
+
+    Of those that stand out alike the shorter comes first.
+    """
     view, lattice = halves.view, halves.view.lattice
     least = asked.min_share * view.whole[:, ROWS].sum()
     listed: list[tuple[float, Conditions, Floats]] = []
+    slices = 0
     for size in range(1, min(lattice.depth, len(lattice.axes)) + 1):
         for axes in combinations(range(len(lattice.axes)), size):
-            listed += _of_table(halves, axes, against, least)
+            out, count = _of_table(halves, axes, against, least)
+            listed += out
+            slices += count
             if len(listed) > 4 * MOST_CANDIDATES:
                 listed = _best(listed)
-    return [Candidate(conditions, sums, z) for z, conditions, sums in _best(listed)]
+    return [Candidate(conditions, sums, z) for z, conditions, sums in _best(listed)], slices
 
 
 def _of_table(
     halves: Halves, axes: Sequence[int], against: Against, least: float
-) -> list[tuple[float, Conditions, Floats]]:
-    """The slices of a table that have enough rows and stand out."""
+) -> tuple[list[tuple[float, Conditions, Floats]], int]:
+    """The slices of a table that stand out, and how many have enough rows."""
     table = halves.view.table(axes)
     sums, other = halves.first_sums(table), halves.second_half(table).sum(axis=0)
     enough = sums[..., ROWS] + other[..., ROWS] >= least
@@ -185,10 +198,11 @@ def _of_table(
         enough &= named.reshape([-1 if place == at else 1 for place in range(len(axes))])
     z = against.scores(against.excess(sums), sums)
     places = np.argwhere(enough & (z >= LEAST_Z))
-    return [
+    standing_out = [
         (float(z[tuple(place)]), tuple(zip(axes, place.tolist(), strict=True)), sums[tuple(place)])
         for place in places
     ]
+    return standing_out, int(enough.sum())
 
 
 def _best(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.core.vocabulary import Cell
+from engine.core.vocabulary import Cell, Night
 from engine.kinds.finds import DISCOVERED
+from engine.kinds.pictures import NightLines, value_limits
 from engine.kinds.setting import Bar, Card, Section
 
 LEAD = (
@@ -28,6 +29,22 @@ def discover_section(cells: Sequence[Cell]) -> Section | None:
         "Discovered slices", LEAD, ["test", "model", *figures], rows,
         cards=cards, cells=searches, figures=figures,
     )  # fmt: skip
+
+
+def finds_by_night(cells: Sequence[Cell], nights: Sequence[Night]) -> list[NightLines]:
+    """How many weak slices each search found, night by night; nothing of one of one night."""
+    old = [
+        cell
+        for cell in cells
+        if cell.slice.kind != DISCOVERED and cell.measured.value is not None
+        if sum((cell.model.name, cell.test.name) in night.cells for night in nights) > 1
+    ]
+    if not old:
+        return []
+    names = [f"{cell.model.name}, {cell.test.name}" for cell in old]
+    limits = {tuple(value_limits(cell.test)) for cell in old}
+    shared = limits.pop() if len(limits) == 1 else ()
+    return [NightLines("Weak slices, night by night", "weak slices", nights, names, old, shared)]
 
 
 def _figures(cell: Cell) -> list[str]:
