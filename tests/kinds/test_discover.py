@@ -207,7 +207,7 @@ def lattice_view(
 ASKED = Asked(0.01, 10, 0.0, 0.95, exact=True)
 
 
-def tested_by(view: LatticeView, asked: Asked) -> list[Any]:
+def search_view(view: LatticeView, asked: Asked) -> list[Any]:
     return search(view, asked).tested
 
 
@@ -245,11 +245,11 @@ def test_what_is_planted_is_confirmed_and_nothing_else_is_for_sure() -> None:
     confirmed, others, falsely = 0, 0, 0
     for seed in range(20):
         frame, loss = errors(seed, 20_000, plant=True)
-        found = [one for one in tested_by(lattice_view(frame, loss), ASKED) if one.q <= 0.05]
+        found = [one for one in search_view(lattice_view(frame, loss), ASKED) if one.q <= 0.05]
         confirmed += any(one.conditions == PLANTED for one in found)
         others += any(one.conditions != PLANTED for one in found)
         frame, loss = errors(100 + seed, 20_000, plant=False)
-        falsely += any(one.q <= 0.05 for one in tested_by(lattice_view(frame, loss), ASKED))
+        falsely += any(one.q <= 0.05 for one in search_view(lattice_view(frame, loss), ASKED))
     assert confirmed >= 15
     assert others <= 5
     assert falsely <= 3, "about one in 20"
@@ -261,7 +261,7 @@ def test_relatives_of_a_weak_slice_are_told_once() -> None:
     frame, _ = errors(3, 40_000, plant=False, columns=5)
     frame["c4"] = frame["c0"]
     loss = (rng.random(len(frame)) < np.where(frame["c0"] == 0, 0.2, 0.1)).astype(float)
-    found = [one for one in tested_by(lattice_view(frame, loss), ASKED) if one.q <= 0.05]
+    found = [one for one in search_view(lattice_view(frame, loss), ASKED) if one.q <= 0.05]
     assert [one.conditions for one in found] == [((0, 0),)]
 
 
@@ -271,7 +271,7 @@ def test_a_part_that_is_worse_than_its_weak_whole_is_told_besides() -> None:
     weak = frame["c0"] == 0
     rate = np.where(weak, 0.2, 0.1) + np.where(weak & (frame["c1"] == 0), 0.4, 0)
     loss = (rng.random(len(frame)) < rate).astype(float)
-    found = [one for one in tested_by(lattice_view(frame, loss), ASKED) if one.q <= 0.05]
+    found = [one for one in search_view(lattice_view(frame, loss), ASKED) if one.q <= 0.05]
     assert {one.conditions for one in found} == {PLANTED, ((0, 0),)}
 
 
@@ -281,7 +281,7 @@ def test_an_equal_candidate_reports_nothing_and_a_worse_one_where_it_is_worse() 
     for seed in range(20):
         frame, ours = errors(seed, 10_000, plant=False)
         _, theirs = errors(500 + seed, 10_000, plant=False)
-        tested = tested_by(lattice_view(frame, ours, theirs=theirs), asked)
+        tested = search_view(lattice_view(frame, ours, theirs=theirs), asked)
         reported += any(one.q <= 0.05 for one in tested)
     assert reported <= 3
     frame, ours = errors(1, 50_000, plant=True)
@@ -294,14 +294,14 @@ def test_an_equal_candidate_reports_nothing_and_a_worse_one_where_it_is_worse() 
     assert found[0].value.value == pytest.approx(ours[inside].mean())
     assert found[0].baseline_value == pytest.approx(theirs[inside].mean())
     assert found[0].delta == pytest.approx((ours - theirs)[inside].mean())
-    assert tested_by(lattice_view(frame, ours, theirs=ours), asked) == []
+    assert search_view(lattice_view(frame, ours, theirs=ours), asked) == []
 
 
 def test_a_version_that_is_worse_everywhere_is_no_matter_of_slices() -> None:
     rng = np.random.default_rng(8)
     frame, theirs = errors(8, 30_000, plant=False)
     ours = np.maximum(theirs, rng.random(len(frame)) < 0.05)
-    tested = tested_by(lattice_view(frame, ours, theirs=theirs), replace(ASKED, paired=True))
+    tested = search_view(lattice_view(frame, ours, theirs=theirs), replace(ASKED, paired=True))
     assert not any(one.q <= 0.05 for one in tested)
 
 
@@ -317,7 +317,7 @@ def test_rows_of_clusters_are_not_taken_for_rows_of_their_own() -> None:
         bucket = rng.integers(0, BUCKETS, 400)[cluster]
         for parts in falsely:
             view = lattice_view(frame, loss, parts=parts, bucket=bucket)
-            falsely[parts] += any(one.q <= 0.05 for one in tested_by(view, ASKED))
+            falsely[parts] += any(one.q <= 0.05 for one in search_view(view, ASKED))
     assert falsely[BUCKETS] <= 3
     assert falsely[2] >= 5, "taken for rows of their own they report what is not there"
 
@@ -345,9 +345,9 @@ def test_figures_of_a_find_are_of_the_other_half() -> None:
 def test_a_gap_that_is_allowed_is_not_reported() -> None:
     frame, loss = errors(2, 50_000, plant=True)
     view = lattice_view(frame, loss)
-    allowed = [one for one in tested_by(view, replace(ASKED, gap=0.15)) if one.q <= 0.05]
+    allowed = [one for one in search_view(view, replace(ASKED, gap=0.15)) if one.q <= 0.05]
     assert allowed == []
-    assert [one for one in tested_by(view, replace(ASKED, gap=0.03)) if one.q <= 0.05]
+    assert [one for one in search_view(view, replace(ASKED, gap=0.03)) if one.q <= 0.05]
 
 
 def test_the_power_is_about_what_is_found() -> None:
