@@ -2,7 +2,9 @@
 
 Those that at least one in a thousand rows has, the 100 most frequent at most, with their shares; of
 numbers that are not nearly all among these, 20 quantiles. Both are rounded, so that a night's few
-new rows mostly leave them as they are, and with them what is kept of yesterday's variants.
+new rows mostly leave them as they are, and with them what is kept of yesterday's variants. Of large
+tables half a million rows say so, those that a hash of the key chooses: the same whatever the
+partitions, and in bounded memory, which quantiles of all rows are not.
 """
 
 from __future__ import annotations
@@ -13,7 +15,15 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DataType, FractionalType, IntegralType, StringType
+from pyspark.sql.types import (
+    AtomicType,
+    BooleanType,
+    DataType,
+    FractionalType,
+    IntegralType,
+    StringType,
+    VariantType,
+)
 
 from engine.kinds import ALL_COLUMNS, ColumnValues, kind_of
 from engine.spark.tables import column
@@ -25,6 +35,8 @@ MOST, RAREST = 100, 0.001
 # The share of the rows whose values must be frequent ones, where quantiles can stand for them.
 NEARLY_ALL = 0.95
 QUANTILES = 20
+# Of about so many rows the values are those of all.
+SAMPLE_ROWS = 500_000
 # Steps of a share in a doubling, and of the spread between values.
 STEPS, PARTS = 4, 8
 
@@ -38,14 +50,21 @@ def asked_values(evaluation: Evaluation) -> list[str]:
     return sorted(names - set(evaluation.dataset.sensitive))
 
 
-def collect_values(frame: DataFrame, evaluation: Evaluation) -> dict[str, ColumnValues]:
-    """The values of columns of a known type, by `VALUES` and the name; two jobs at most."""
+def collect_values(
+    frame: DataFrame, evaluation: Evaluation, rows: int = 0
+) -> dict[str, ColumnValues]:
+    """The values of columns of a known type, by `VALUES` and the name; two jobs at most.
+
+    `rows` is how many there are, where that is known.
+    """
     types = {field.name: field.dataType for field in frame.schema.fields}
     names = _columns_of(evaluation, list(types))
     if not names:
         return {}
     listed = [name for name in names if _is_listed(types.get(name))]
     numbers = [name for name in names if isinstance(types.get(name), IntegralType | FractionalType)]
+    if rows >= 2 * SAMPLE_ROWS:
+        frame = _sample(frame, [*evaluation.dataset.key, *listed, *numbers], rows)
     frequent = frequent_values(frame, listed)
     quantiles = _quantiles(frame, numbers)
     chosen: dict[str, ColumnValues] = {}
@@ -56,6 +75,18 @@ def collect_values(frame: DataFrame, evaluation: Evaluation) -> dict[str, Column
             [_read(value, types[name]), weight] for value, weight in values
         ]
     return chosen
+
+
+def _sample(frame: DataFrame, names: Sequence[str], rows: int) -> DataFrame:
+    """About `SAMPLE_ROWS` rows, by a hash of their key and of the columns that are asked for."""
+    types = {field.name: field.dataType for field in frame.schema.fields}
+    hashed = [
+        F.col(column(name))
+        for name in dict.fromkeys(names)
+        if isinstance(types.get(name), AtomicType) and not isinstance(types[name], VariantType)
+    ]
+    every = F.lit(rows // SAMPLE_ROWS)
+    return frame.where(F.pmod(F.xxhash64(*hashed), every) == 0) if hashed else frame
 
 
 def _columns_of(evaluation: Evaluation, every: Sequence[str]) -> list[str]:

@@ -126,7 +126,7 @@ def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
     for scores in probability_columns(evaluation):
         sums += scores.faults([F.col(column(name)) for name in scores.names], label.isNotNull())
     stats: dict[str, Any] = frame.agg(*sums).collect()[0].asDict()
-    return {**stats, **collect_values(frame, evaluation)}
+    return {**stats, **collect_values(frame, evaluation, int(stats["rows"]))}
 
 
 def asked_spreads(evaluation: Evaluation) -> list[str]:

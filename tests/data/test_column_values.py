@@ -55,7 +55,7 @@ class Asking:
         asked = parameters_text({"shuffle": list(columns), "severities": [1]})
         test = ModelTest("t", "accuracy", (), ("overall",), kind="robustness", parameters=asked)
         self.tests = [test]
-        self.dataset = SimpleNamespace(sensitive=("hidden",))
+        self.dataset = SimpleNamespace(sensitive=("hidden",), key=("many",))
 
 
 @pytest.mark.spark
@@ -81,6 +81,24 @@ def test_values_of_rows_are_counted_in_spark(spark: Any, monkeypatch: pytest.Mon
         np.testing.assert_allclose(numbers, (np.arange(20) + 0.5) / 20 * top, atol=0.05 * top)
     assert all(isinstance(value, int) for value, _ in values["values of many"])
     assert collect_values(frame, replace_tests(asking)) == {}
+
+
+@pytest.mark.spark
+def test_of_a_large_table_a_part_is_looked_at_whatever_the_partitions(
+    spark: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [("a" if at % 4 else "b", at, float(at % 100)) for at in range(3000)]
+    frame = spark.createDataFrame(rows, "kind string, many bigint, x double")
+    asking = Asking("kind", "x")
+    whole = collect_values(frame, asking, 3000)
+    monkeypatch.setattr(column_values, "SAMPLE_ROWS", 500)
+    part = collect_values(frame, asking, 3000)
+    assert collect_values(frame.orderBy("x").repartition(3), asking, 3000) == part
+    assert [value for value, _ in part["values of kind"]] == ["a", "b"]
+    numbers = [[value for value, _ in side["values of x"]] for side in (whole, part)]
+    np.testing.assert_allclose(numbers[1], numbers[0], atol=10)
+    few = column_values._sample(frame, ["many"], 3000).count()
+    assert 400 <= few <= 600, "about SAMPLE_ROWS of them"
 
 
 def replace_tests(asking: Asking) -> Asking:
