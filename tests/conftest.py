@@ -56,6 +56,8 @@ SECONDS = {
     "planning/test_trivial.py": 25,
     "kinds/test_rates.py": 15,
     "kinds/test_drift.py": 50,
+    "kinds/test_discover.py": 30,
+    "runs/test_discover.py": 50,
     "kinds/test_near.py": 60,
     "kinds/test_prediction_drift.py": 30,
     "kinds/test_domain_classifier.py": 30,

@@ -61,7 +61,7 @@ def _card(number: int, cell: Cell) -> Card:
     metric, value = cell.test.metric, measured.value or 0.0
     sentences = [f"{numbers.get('share') or 0.0:.1%} of the rows ({cell.counts.n:,})"]
     elsewhere = numbers.get("elsewhere") or 0.0
-    bars = [Bar(cell.slice.name, value, measured.ci_low, measured.ci_high)]
+    bars = [Bar("these rows", value, measured.ci_low, measured.ci_high)]
     if cell.delta is None:
         headline = f"{metric} {value:.3g} here, {elsewhere:.3g} elsewhere"
         if elsewhere > 0:
