@@ -19,7 +19,6 @@ from engine.core.vocabulary import (
     DatasetVersion,
     EvaluationResult,
     ModelTest,
-    SliceSet,
     TaskKind,
     Verdict,
 )
@@ -604,8 +603,14 @@ def test_mistakes_in_a_suite(tmp_path: Path, asked: str, told: str) -> None:
 
 
 def test_what_is_known_of_columns_judges_a_run_again(models: Models) -> None:
-    plan = plan_for([models.odd("")], discover())
-    (pinned,) = plan.tests
-    (again,) = expand_tests([discover()], plan.setting)
-    assert pin_test(again, {}, KIND.known_values(pinned)) == pinned
-    assert SliceSet("x", "by").kind == "by"
+    tests = discover(), discover(columns=["age", "vip"]), discover(min_share=0.3)
+    plan = plan_for([models.odd("")], *tests)
+    known = {name: kept for test in plan.tests for name, kept in KIND.known_values(test).items()}
+    again = [pin_test(test, {}, known) for test in expand_tests(tests, plan.setting)]
+    assert tuple(again) == plan.tests
+    (other,) = expand_tests([discover(columns=["country"])], plan.setting)
+    # Of other columns nothing is known: its states are of a name that no run has kept.
+    unknown = pin_test(other, {}, known)
+    (family,) = KIND.families(unknown, plan.problem)
+    kept = {own.key for test in plan.tests for own in KIND.families(test, plan.problem)}
+    assert len(kept) == 3 and family.key not in kept

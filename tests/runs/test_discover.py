@@ -96,7 +96,7 @@ def finds(result: RunResult) -> pd.DataFrame:
 
 
 def test_nights_of_a_search(spark: SparkSession, table: Callable[..., str], tmp_path: Path) -> None:
-    from engine import pin, run
+    from engine import judge, pin, run
 
     path = table(make_rows(12_000, 0, 1), "overwrite")
     suite, store = write_suite(path, tmp_path / "nights"), tmp_path / "nights" / "store"
@@ -132,6 +132,12 @@ def test_nights_of_a_search(spark: SparkSession, table: Callable[..., str], tmp_
 
     page = (store / "reports" / night.run_id / "index.html").read_text()
     assert "Weak slices, night by night" in page
+
+    # Judged again, with another demand, from the states that are kept.
+    judged = judge("latest", store=str(store), overrides=["evaluations.0.tests.1.max_finds=1"])
+    counts = judged.to_pandas().query("metric == 'weak_slices'").set_index(["model", "test"])
+    assert counts.loc[("bad", "discover all"), "verdict"] == "PASS"
+    assert set(finds(judged)["slice"]) == {"device=ios & vip=true"}
 
     # A find is taken into the suite, and tested from then on.
     lines = pin("latest", "1", store=str(store))

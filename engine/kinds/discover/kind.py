@@ -54,8 +54,6 @@ from engine.states import BUCKETS, Family, PairFamily, Sums
 ALL, OVERALL, MAX_FINDS = "all", "overall", "max_finds"
 WEAK_SLICES = "weak_slices"
 HALVES = 2
-# Under this name, which no column has, the axes of an earlier plan are known.
-_AXES = "\0axes"
 # With less power a search that finds nothing has shown nothing.
 LEAST_POWER = 0.5
 _LOSS = "What a row loses, a metric that is a mean of it; default: the error."
@@ -208,18 +206,17 @@ class DiscoverKind(Kind):
 
     def pin_values(self, test: ModelTest, values: Mapping[str, ColumnValues]) -> ModelTest:
         own = json.loads(test.parameters)
-        if "axes" in own or not values:
+        if "axes" in own:
             return test
         # Of a run that is judged again the axes are known themselves.
-        axes = [axis for kept in values.get(_AXES, ()) for axis in load_axes(kept)]
-        axes = [axis for axis in axes if axis.column in own["searched"]]
+        axes = [axis for kept in values.get(_axes_key(own), ()) for axis in load_axes(kept)]
         for name in own["searched"] if not axes else ():
             axis = axis_of(name, values.get(name, ()), own["min_share"])
             axes += [] if axis is None else [axis]
         return replace(test, parameters=parameters_text({**own, "axes": dump_axes(axes)}))
 
     def known_values(self, test: ModelTest) -> Mapping[str, ColumnValues]:
-        return {_AXES: [dump_axes(_axes(test))]}
+        return {_axes_key(json.loads(test.parameters)): [dump_axes(_axes(test))]}
 
     def families(self, test: ModelTest, problem: Problem) -> Sequence[Family]:
         terms = _terms(test, problem)
@@ -311,6 +308,11 @@ def _none_text(searched: Outcome, own: Mapping[str, Any]) -> str:
     return told if searched.power >= LEAST_POWER else f"{told}: more rows or a greater min_share"
 
 
+def _axes_key(own: Mapping[str, Any]) -> str:
+    """The name, which no column has, under which the axes of an earlier plan are known."""
+    return f"\0axes {json.dumps([own['searched'], own['min_share']])}"
+
+
 def _is_paired(test: ModelTest) -> bool:
     return bool(json.loads(test.parameters)["against"] == BASELINE)
 
@@ -320,8 +322,8 @@ def _axes(test: ModelTest) -> tuple[Axis, ...]:
 
 
 def _lattice(test: ModelTest) -> Lattice | None:
-    axes = _axes(test)
-    return Lattice(axes, json.loads(test.parameters)["depth"]) if axes else None
+    own = json.loads(test.parameters)
+    return Lattice(_axes(test), own["depth"]) if "axes" in own else None
 
 
 def _terms(test: ModelTest, problem: Problem) -> LossTerms | None:
