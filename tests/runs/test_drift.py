@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
+from engine.core.vocabulary import Verdict
 from engine.errors import DataError, InputError
 from engine.execution import answers
 from tests.fixtures.desk import Desk, check_same
@@ -187,8 +188,12 @@ def test_a_classifier_is_asked_once_for_rows_in_any_order(
     same(desk.run(suite, "desk", run_id="moved"), told)
     assert len(asked) == 2
     write_rows(table, rows.assign(f1=-rows["f0"]), "overwrite")
-    (cell,) = cells_of(desk.run(suite, "desk", run_id="shifted")).to_dict("records")
-    assert cell["verdict"] == "FAIL" and "lost without a column: f" in cell["reason"]
+    shifted = desk.run(suite, "desk", run_id="shifted")
+    (seen,) = shifted.outcome.cells
+    assert seen.verdict is Verdict.FAIL
+    assert "lost without a column: f" in str(seen.measured.detail)
+    (page,) = (desk.folder / "store" / "reports" / "shifted").glob("*.html")
+    assert "lost without a column: f" in page.read_text(encoding="utf-8")
 
 
 def test_references_that_do_not_fit_are_refused_before_the_scan(desk: Desk) -> None:
