@@ -142,10 +142,15 @@ def _newton(points: Points, fit: Fit, *, slope: bool) -> Fit:
     rest = points.negative * chance - points.positive * against
     weight = (points.positive + points.negative) * chance * against
     total, center, spread = _moments(points.odds, weight)
+    # Of rows that are sure and wrong all but a trace is 1: whole rows cancel by their counts.
+    is_wrong = points.negative * (line > 0) - points.positive * (line < 0)
+    trace = np.where(line > 0, -points.negative * against, points.negative * chance)
+    trace -= np.where(line < 0, -points.positive * chance, points.positive * against)
+    excess = is_wrong.sum(-1) + trace.sum(-1)
     if not slope:
-        return Fit(-rest.sum(-1) / total, np.zeros(len(total)))
+        return Fit(-excess / total, np.zeros(len(total)))
     by_b = -(rest * (points.odds - center[:, None])).sum(-1) / spread
-    return Fit(-rest.sum(-1) / total - center * by_b, by_b)
+    return Fit(-excess / total - center * by_b, by_b)
 
 
 def _moments(odds: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
