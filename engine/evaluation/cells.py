@@ -132,17 +132,22 @@ class Judge:
             for place, test in enumerate(tests):
                 if not self.plan.is_about(test, subject):
                     continue
-                estimates = estimates_of(place, number)
+                estimates, finds = estimates_of(place, number), []
+                column = self._column(test, number)
+                if whole and not any(estimates.failures):
+                    try:
+                        finds = list(self._unlisted_cells(column, test, number, states[number]))
+                    except Exception as error:  # a user's own kind costs its own cells only
+                        reason = f"the kind failed: {redacted_message(error)}"
+                        estimates = SliceEstimates.repeat_failure(len(slices), reason)
                 baseline = None
                 reference = self._comparand(test, number)
                 if reference is not None and reference in states:
                     baseline = estimates_of(place, reference)
-                column = self._column(test, number)
                 counts = states[number].counts
                 cells = self._cells(column, slices, estimates, baseline, counts)
                 columns[place, number] = list(cells)
-                if slices[0].kind == "overall" and not any(estimates.failures):
-                    unlisted += self._unlisted_cells(column, test, number, states[number])
+                unlisted += finds
             states[number].forget_views()
         listed = [
             columns[place, number]
@@ -209,8 +214,7 @@ class Judge:
         if trivial_failure is not None:
             return SliceEstimates.repeat_failure(count, trivial_failure)
         try:
-            context = replace(self._context(test, number), is_overall=whole)
-            return kind.estimate(test, on, context)
+            return kind.estimate(test, on, self._context(test, number, whole=whole))
         except Exception as error:  # a user's own metric costs its own cells only
             if count == 1:
                 return SliceEstimates.repeat_failure(
@@ -243,7 +247,7 @@ class Judge:
             return SliceEstimates.repeat_failure(len(on), reason)
         return estimates
 
-    def _context(self, test: ModelTest, number: int) -> Context:
+    def _context(self, test: ModelTest, number: int, *, whole: bool = False) -> Context:
         return Context(
             self.plan.problem,
             self.plan.confidence,
@@ -252,6 +256,7 @@ class Judge:
             compares=not self._is_comparison_lost(test, number),
             thresholds=self.thresholds,
             started_at=self.plan.started_at,
+            is_overall=whole,
         )
 
     def _is_comparison_lost(self, test: ModelTest, number: int) -> bool:

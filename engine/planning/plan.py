@@ -239,10 +239,7 @@ class EvaluationPlan:
     @property
     def data_sampling(self) -> Sampling:
         """How the rows came, where each counts 1: of the states of columns."""
-        columns = self.columns
-        whole = columns.cluster or columns.query
-        clustered = whole is not None and columns.key != (whole,)
-        return Sampling(False, clustered, self.rows_per_cluster)
+        return Sampling(False, self.columns.are_clustered, self.rows_per_cluster)
 
     def tests_on(self, set_name: str) -> list[ModelTest]:
         """The tests that apply to the slices of a set."""

@@ -24,6 +24,7 @@ from engine.core.vocabulary import (
 )
 from engine.errors import InputError, SuiteError
 from engine.kinds import DISCOVERED, KINDS, parameters_text, pin_test
+from engine.kinds.discover import losses
 from engine.kinds.discover.axes import axis_of, slice_at
 from engine.kinds.discover.lattice import (
     LOSS,
@@ -518,6 +519,36 @@ def test_other_losses_and_weights(models: Models, weak_rows: pa.Table) -> None:
     plan = plan_for([models.odd("")], discover("log_loss"), columns=Columns("label", "w", ("key",)))
     (name,) = {name for _, name in unlisted(evaluated(plan, weak_rows))}
     assert "vip=true" in name
+
+
+def no_number(batch: Scored, problem: Any) -> np.ndarray:
+    return np.full(len(batch), np.nan)
+
+
+def test_a_loss_that_is_no_number_is_no_search_without_finds(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "wrong_label", no_number)
+    plan = plan_for([models.odd("")], discover())
+    (cell,) = evaluated(plan, rows_of(TaskKind.BINARY, rows=600)).cells
+    assert cell.measured.value is None and cell.verdict is Verdict.INCONCLUSIVE
+    assert "not a finite number" in cell.reason
+
+
+def fail(*arguments: Any) -> Any:
+    raise LookupError("of a kind from outside")
+
+
+def test_a_kind_whose_finds_fail_costs_its_own_cells(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_for([models.odd("")], discover())
+    plan = replace(plan, tests=(*plan.tests, ModelTest("accuracy", "accuracy")))
+    monkeypatch.setattr(type(KIND), "finds", fail)
+    cells = {cell.test.name: cell for cell in evaluated(plan, rows_of(TaskKind.BINARY)).cells}
+    assert cells["discover"].verdict is Verdict.ERROR
+    assert "the kind failed: LookupError" in cells["discover"].reason
+    assert cells["accuracy"].measured.value is not None
 
 
 # What is wrong is told before the scan.

@@ -76,3 +76,9 @@ class Columns:
     cluster: str | None = None
     sensitive: tuple[str, ...] = ()
     query: str | None = None
+
+    @property
+    def are_clustered(self) -> bool:
+        """Whether several rows may belong together: a cluster, or a query, that is not the key."""
+        whole = self.cluster or self.query
+        return whole is not None and self.key != (whole,)

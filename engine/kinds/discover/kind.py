@@ -7,6 +7,7 @@ out on one half of the rows, by a hash of the key, are tested on the other.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -132,9 +133,7 @@ class DiscoverKind(Kind):
 
     def read(self, file: Any, canonical: Callable[[str], str]) -> dict[str, Any]:
         asked = getattr(file, self.key)
-        loss = file.metric
-        if loss is not None and loss != ERROR_RATE:
-            loss = canonical(loss)
+        loss = None if file.metric is None else canonical(file.metric)
         parameters = {
             "columns": None if asked.columns == ALL else list(asked.columns),
             "depth": asked.depth,
@@ -169,13 +168,11 @@ class DiscoverKind(Kind):
     def expand(self, test: ModelTest, setting: Setting) -> Sequence[ModelTest]:
         """The test with what it rests on: the columns, the loss, how rows come."""
         own, columns = json.loads(test.parameters), setting.columns
-        whole = columns.cluster or columns.query
-        clustered = whole is not None and columns.key != (whole,)
         about = {
             **own,
             "searched": usual_columns(setting) if own["columns"] is None else own["columns"],
             "loss": own.get("loss") or usual_loss(setting.problem.task),
-            "parts": BUCKETS if clustered else HALVES,
+            "parts": BUCKETS if columns.are_clustered else HALVES,
             "weighted": columns.weight is not None,
         }
         conditions = test.conditions or (Condition(MAX_FINDS, 0),)
@@ -242,6 +239,9 @@ class DiscoverKind(Kind):
             return SliceEstimates.of_values([MetricValue(None, why) for why in on.reasons])
         own = json.loads(test.parameters)
         searched = self._outcome(test, on, context)
+        if not math.isfinite(searched.loss):
+            told = f"{own['loss']} of a row is not a finite number"
+            return SliceEstimates.of_values([MetricValue(None, "nan_input", detail=told)])
         finds = searched.finds
         numbers = {"p": searched.p, "power": searched.power, "slices": float(searched.slices)}
         told = _none_text(searched, own)
@@ -281,10 +281,8 @@ def _search(kind: DiscoverKind, test: ModelTest, on: Slices, context: Context) -
     own, problem = json.loads(test.parameters), context.problem
     terms = _terms(test, problem)
     assert terms is not None, "its columns are known"
-    families: list[Family | PairFamily] = [
-        *kind.families(test, problem), *kind.pair_families(test, problem)
-    ]  # fmt: skip
-    states = on.families[families[0].key]
+    asked_families = kind.pair_families if _is_paired(test) else kind.families
+    states = on.families[asked_families(test, problem)[0].key]
     assert isinstance(states, Sums), "lattices are sums"
     view = LatticeView(terms.lattice, terms.read(states.values[on.first]))
     asked = Asked(

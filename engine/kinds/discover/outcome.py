@@ -38,13 +38,14 @@ class Outcome:
     """The finds of a search, the worst first, among how many slices that have rows enough.
 
     `p` is the p-value of no slice being weak, `power` how often one of the least share that loses
-    twice as much is found.
+    twice as much is found; `loss` is what rows lose on average.
     """
 
     finds: tuple[Find, ...]
     slices: int
     p: float
     power: float
+    loss: float
 
 
 def outcome(view: LatticeView, asked: Asked, metric: str) -> Outcome:
@@ -56,7 +57,8 @@ def outcome(view: LatticeView, asked: Asked, metric: str) -> Outcome:
     level = 1 - alpha * len(confirmed) / len(tested) if confirmed else asked.level
     finds = tuple(_find(view, asked, one, metric, level) for one in confirmed)
     p = simes([one.p for one in tested]) if tested else 1.0
-    return Outcome(finds, slices, p, _power(view, asked, slices))
+    loss = float(mean_of(view.whole.sum(axis=0)))
+    return Outcome(finds, slices, p, _power(view, asked, slices), loss)
 
 
 def _power(view: LatticeView, asked: Asked, slices: int) -> float:
