@@ -32,6 +32,20 @@ class Setting:
     columns: Columns
     types: Mapping[str, str]
 
+    @property
+    def stored_columns(self) -> frozenset[str]:
+        """The columns that are predictions which the dataset has."""
+        return frozenset(
+            name for model in self.models if model.is_stored for name in model.features
+        )
+
+    @property
+    def plain_columns(self) -> list[str]:
+        """The label and the columns without another role, neither sensitive nor predictions."""
+        own = self.columns
+        others = {*own.key, *own.sensitive, own.weight, own.cluster, own.query}
+        return [name for name in self.types if name not in others | self.stored_columns]
+
 
 @dataclass(frozen=True, slots=True)
 class Context:

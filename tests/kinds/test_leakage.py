@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -196,6 +198,15 @@ def test_columns_of_any_name_and_of_odd_types() -> None:
     query = LEAKAGE.query(leakage("rows", setting), setting)
     assert query is not None and query.mistake() is None
     assert query.columns == ("a", "b", "c", "day", "a`b {x}", "label")
+
+
+def test_predictions_that_the_dataset_has_are_no_inputs() -> None:
+    stored = SimpleNamespace(is_stored=True, features=("a",))
+    setting = replace(setting_of(), models=(stored,))
+    for check, more in (("rows", {}), ("rows", {"near": 0.8}), ("target", {})):
+        query = LEAKAGE.query(leakage(check, setting, **more), setting)
+        assert query is not None and {"b", "c", "day"} <= set(query.columns)
+        assert "a" not in query.columns
 
 
 def test_a_test_is_written_as_it_was_read() -> None:

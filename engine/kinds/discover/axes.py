@@ -24,13 +24,8 @@ def is_cut(kind: str) -> bool:
 
 def usual_columns(setting: Setting) -> list[str]:
     """All columns that say something of a row: not its label, weight, key, cluster or query."""
-    columns = setting.columns
-    roles = (columns.label, columns.weight, columns.cluster, columns.query)
-    others = {*columns.key, *columns.sensitive, *(name for name in roles if name is not None)}
-    for model in setting.models:
-        if model.is_stored:
-            others |= set(model.features)
-    return [name for name, kind in setting.types.items() if name not in others and is_cut(kind)]
+    label = setting.columns.label
+    return [name for name in setting.plain_columns if name != label and is_cut(setting.types[name])]
 
 
 def axis_of(column: str, values: ColumnValues, min_share: float) -> Axis | None:

@@ -284,16 +284,10 @@ class DriftKind(Kind):
 
 def usual_columns(setting: Setting) -> list[str]:
     """All columns that say something of the population, those of dates and times left out."""
-    columns = setting.columns
-    single = (columns.weight, columns.cluster, columns.query)
-    others = {*columns.key, *columns.sensitive, *(name for name in single if name is not None)}
-    for model in setting.models:
-        if model.is_stored:
-            others |= set(model.features)
     return [
         name
-        for name, kind in setting.types.items()
-        if name not in others and column_class(kind) not in (None, "time")
+        for name in setting.plain_columns
+        if column_class(setting.types[name]) not in (None, "time")
     ]
 
 

@@ -44,9 +44,10 @@ class Asked:
 
     @property
     def inputs(self) -> list[str]:
-        """The columns that are neither label nor weight, key, cluster or query, and have values."""
+        """The columns that have values and no other role, stored predictions left out too."""
         columns = self.setting.columns
         others = {columns.label, columns.weight, columns.cluster, columns.query, *columns.key}
+        others |= self.setting.stored_columns
         types = self.setting.types
         return [name for name in types if name not in others and re.fullmatch(_VALUES, types[name])]
 
