@@ -20,6 +20,7 @@ CORE = [
     "deltalake>=1.6",
     "pydantic>=2.9",
     "PyYAML>=6.0",
+    "ruamel.yaml>=0.18",
     "Jinja2>=3.1",
     "matplotlib>=3.9",
     "rich>=13",
@@ -36,6 +37,8 @@ EXTRAS = {
     "sklearn": ["scikit-learn>=1.6", "skops>=0.13"],
     "tensorflow": ["tensorflow>=2.18"],
     "torch": ["torch>=2.5"],
+    # `evalmatrix train --search` by the method `tpe`.
+    "search": ["optuna>=4.0"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 
