@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.commands.evaluate import evaluate
     from engine.commands.explain import explain
     from engine.commands.forget import forget
+    from engine.commands.generate import generate
     from engine.commands.judge import judge
     from engine.commands.maintain import maintain
     from engine.commands.pin import pin
@@ -44,6 +45,7 @@ __all__ = [
     "evaluate",
     "explain",
     "forget",
+    "generate",
     "judge",
     "maintain",
     "mean_metric",
@@ -61,8 +63,8 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "doctor", "evaluate", "explain", "forget", "judge", "maintain", "pin", "plan", "report",
-    "results", "run", "schema", "sync", "train", "warmup",
+    "doctor", "evaluate", "explain", "forget", "generate", "judge", "maintain", "pin", "plan",
+    "report", "results", "run", "schema", "sync", "train", "warmup",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

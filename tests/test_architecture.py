@@ -45,7 +45,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "models": ARRAYS | FRAMEWORKS | {"cloudpickle", "mlflow", "scipy", "skops", "yaml"},
     "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),
     "training": ARRAYS | FRAMEWORKS | {"mlflow", "pydantic", "yaml"},
-    "data": SPARK | {"pandas", "pyarrow"},
+    "data": SPARK | ARRAYS | {"deltalake", "pydantic", "scipy", "yaml"},
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),

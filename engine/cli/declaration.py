@@ -26,11 +26,14 @@ from engine.core.locations import DEFAULT_STORE
 _OPTIONS = {"overrides": "--set", "keys": "--key"}
 _VALUES = {
     "cell": "CELL",
+    "data": "TABLE",
     "find": "FIND",
     "keys": "COLUMN=VALUE",
     "model_dir": "MODEL_DIR",
+    "model": "URI",
     "out": "DIR",
     "overrides": "KEY=VALUE",
+    "recipe": "GENERATE.yml",
     "resume": "ID",
     "run": "ID|latest",
     "run_id": "ID",
@@ -46,11 +49,13 @@ _TYPES: dict[str, Any] = {
     "Sequence[str]": list[str] | None,
     "float": float,
     "float | None": float | None,
+    "int | None": int | None,
     "str": str,
     "str | None": str | None,
     "str | Path": Path,
     "str | Path | Mapping[str, Any]": Path,
     "str | Path | None": Path | None,
+    "str | Path | Mapping[str, Any] | None": Path | None,
 }
 
 FileStep = Callable[[Path | None], None]

@@ -6,12 +6,19 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from engine.sinks import format as fmt
 from engine.spark.internals import job_description, task_progress
@@ -53,6 +60,24 @@ class Reporter:
                 log.info("%s: scanning %s rows", text, f"{rows:,}")
                 yield
         self.say(f"{text}: {rows:,} rows scanned in {time.monotonic() - started:.1f} s")
+
+    @contextmanager
+    def show_rows(self, text: str, rows: int) -> Iterator[Callable[[int], None]]:
+        """Shows how many of so many rows are there; what it gives is told of some more."""
+        text = fmt.log_line(text)
+        if not self.console.is_terminal:
+            log.info("%s: %s rows", text, f"{rows:,}")
+            yield lambda more: None
+            return
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f} of {task.total:,.0f} rows"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            task = bar.add_task(text, total=rows)
+            yield lambda more: bar.update(task, advance=more)
 
     @contextmanager
     def _bar(self, spark: SparkSession, text: str, rows: int) -> Iterator[None]:

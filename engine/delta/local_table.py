@@ -27,6 +27,7 @@ T = TypeVar("T")
 _READABLE = frozenset({"columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint"})
 _WRITABLE = frozenset({"appendOnly", "invariants", "timestampNtz"})
 _ATTEMPTS = 8
+_NOTE = "userMetadata"
 
 
 class LocalTable:
@@ -108,11 +109,20 @@ class LocalTable:
 
         self._commit(append)
 
-    def overwrite(self, rows: Callable[[], pa.RecordBatchReader]) -> int:
+    def note(self) -> str | None:
+        """What the newest commit says of itself (Delta's `userMetadata`)."""
+        (newest,) = self._open(_READABLE).history(1)
+        said = newest.get(_NOTE)
+        return None if said is None else str(said)
+
+    def overwrite(
+        self, rows: Callable[[], pa.RecordBatchReader], *, note: str | None = None
+    ) -> int:
         """Puts other rows in the place of all that the table has, and other columns.
 
         Args:
             rows: gives them, from the first on each time.
+            note: what the commit says of itself.
 
         Returns:
             The version that has them: others may write right after.
@@ -124,7 +134,14 @@ class LocalTable:
         def overwrite() -> int:
             if self.exists():
                 self._open(_WRITABLE)
-            write_deltalake(str(self.path), rows(), mode="overwrite", schema_mode="overwrite")
+            said = None if note is None else CommitProperties(custom_metadata={_NOTE: note})
+            write_deltalake(
+                str(self.path),
+                rows(),
+                mode="overwrite",
+                schema_mode="overwrite",
+                commit_properties=said,
+            )
             return DeltaTable(str(self.path)).version()
 
         return self._commit(overwrite)

@@ -19,6 +19,7 @@ NOT_SHOWN = {"spark", "say"}
 # What the command line adds, about how something is printed.
 ADDED = {
     "run": {"as_json"},
+    "generate": {"as_json"},
     "results": {"format_"},
     "judge": {"as_json", "out"},
 }

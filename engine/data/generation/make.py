@@ -1,0 +1,243 @@
+"""From a recipe to a table of rows, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine.core.locations import Store
+from engine.data.generation.closeness import Closeness, compare, halves
+from engine.data.generation.copies import CopyCount, repeated_share
+from engine.data.generation.fit import Settings, fit
+from engine.data.generation.given import check_given
+from engine.data.generation.known import Independent
+from engine.data.generation.maker import Maker, RealRows, Source, check_met, with_class_shares
+from engine.data.generation.mock import Mock
+from engine.data.generation.plants import Answer, Draw, PlantBody, body_of
+from engine.data.generation.population import Population
+from engine.data.generation.recipe import Recipe
+from engine.data.generation.sources import SourceRows, read_source
+from engine.data.generation.write import check_target, write_made
+from engine.models.artifact import read_artifact
+from engine.models.uris import Locator
+from engine.spark.lazy_session import LazySession
+
+Show = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Shows that so many rows are made, of what; what it gives is told of each some."""
+
+# The reference is another draw of the same population.
+_REFERENCE_SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A plant as the recipe has it, and what a right test finds of it."""
+
+    plant: Mapping[str, Any]
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A table that was made.
+
+    Attributes:
+        table: where it is, at `version`, with so many `rows`.
+        reference: the table without plants, and its version.
+        source: what it was generated from, in a few words.
+        met: the share of drawn rows that meet the conditions.
+        closeness: of the made rows to the source; `floor`: of two halves of the source.
+        copies: how many made rows equal one of the source's in all columns but the key, None where
+            it was not looked at; `repeated` is the share of one half of the source that the other
+            half has.
+        planted: the plants, with what a right test finds.
+        notes: what is not in it, or is otherwise than in the source; a sentence each.
+        answers: the file that says all this.
+    """
+
+    table: str
+    version: int
+    rows: int
+    seed: int
+    source: str
+    met: float = 1.0
+    reference: tuple[str, int] | None = None
+    closeness: Closeness | None = None
+    floor: Closeness | None = None
+    copies: int | None = None
+    repeated: float | None = None
+    planted: tuple[Planted, ...] = ()
+    notes: tuple[str, ...] = ()
+    answers: Path | None = None
+
+
+def make(session: LazySession, recipe: Recipe, show: Show) -> Generated:
+    """Makes what a recipe says.
+
+    Args:
+        session: is asked for Spark where a table is not on this machine.
+        recipe: what is generated.
+        show: shows progress.
+
+    Raises:
+        DataError: when source, conditions, plants or target do not go together; nothing is made.
+        ModelError: when there is no such model, or it has no signature.
+        StoreError: when a table cannot be written.
+    """
+    for table in filter(None, (recipe.out, recipe.reference)):
+        check_target(table)
+    source, rows = _source(session, recipe)
+    check_given(recipe.given, _without_key(source.schema, recipe.key))
+    met = check_met(source, recipe.seed, recipe.given)
+    clean = Maker(source, recipe.seed, _count(recipe, rows), recipe.given)
+    maker, planted = _with_plants(clean, recipe, rows)
+    generated = Generated(
+        recipe.out, 0, maker.rows, recipe.seed, _source_text(recipe, rows), met,
+        planted=planted, notes=_notes(recipe, source, rows),
+    )  # fmt: skip
+    counter = None if rows is None or recipe.real else CopyCount(rows.rows, recipe.key)
+    version, counted = _write(session, maker, recipe.out, counter, show)
+    generated = replace(generated, version=version, copies=counted)
+    if recipe.reference is not None:
+        other = replace(clean, seed=recipe.seed + _REFERENCE_SEED)
+        version, _ = _write(session, other, recipe.reference, None, show)
+        generated = replace(generated, reference=(recipe.reference, version))
+    return _with_closeness(generated, recipe, clean, rows)
+
+
+def _source(session: LazySession, recipe: Recipe) -> tuple[Source, SourceRows | None]:
+    if recipe.population is not None:
+        return Independent.of(recipe.population, recipe.key), None
+    if recipe.model is not None:
+        store = Store(recipe.store)
+        uri = recipe.tracking_uri or store.tracking_uri
+        located = Locator(uri, store.files / "cache" / "models").locate(recipe.model)
+        return Mock.of(recipe.model, read_artifact(located.path).inputs, recipe.key), None
+    rows = read_source(session, recipe)
+    if recipe.real:
+        return RealRows(rows.rows), rows
+    settings = Settings(recipe.label, tuple(recipe.by), recipe.key, recipe.least_rows)
+    return fit(rows.rows, settings), rows
+
+
+def _without_key(schema: pa.Schema, key: str | None) -> pa.Schema:
+    return pa.schema([column for column in schema if column.name != key])
+
+
+def _count(recipe: Recipe, rows: SourceRows | None) -> int:
+    if recipe.real:
+        assert rows is not None, "real rows are of a dataset"
+        return int(rows.rows.num_rows)
+    assert recipe.rows is not None, "the recipe says how many"
+    return recipe.rows
+
+
+def _source_text(recipe: Recipe, rows: SourceRows | None) -> str:
+    if rows is not None:
+        return f"{rows.table} version {rows.version} ({rows.total:,} rows)"
+    return f"the signature of {recipe.model}" if recipe.model else "the recipe's population"
+
+
+def _notes(recipe: Recipe, source: Source, rows: SourceRows | None) -> tuple[str, ...]:
+    notes = list(source.notes) if isinstance(source, Population) else []
+    if rows is not None and rows.rows.num_rows < rows.total:
+        notes.insert(
+            0,
+            f"distributions are of {rows.rows.num_rows:,} of {rows.total:,} rows, chosen by a hash "
+            "of what they hold (`fit_rows`)",
+        )
+    if isinstance(source, Population):
+        notes.append(
+            "rules between columns, interactions of three columns and keys to other tables are not "
+            "carried over"
+        )
+    return tuple(notes)
+
+
+def _with_plants(
+    clean: Maker, recipe: Recipe, rows: SourceRows | None
+) -> tuple[Maker, tuple[Planted, ...]]:
+    """The maker with its plants, each checked against the columns; and their answers."""
+    if not recipe.plant:
+        return clean, ()
+    named = [body_of(plant) for plant in recipe.plant]
+    target = recipe.population.target if recipe.population is not None else None
+    label = recipe.label or (target.name if target is not None else None)
+    source = with_class_shares(clean.source, [body for _, body in named], label)
+    maker = replace(clean, source=source)
+    if recipe.real:
+        maker = replace(maker, rows=len(source.table))  # type: ignore[attr-defined]
+    sample = clean.sample()
+    normal = frozenset(
+        name
+        for name, column in (recipe.population.columns if recipe.population else {}).items()
+        if column.normal is not None
+    )
+    planted, plants = [], []
+    for stream, (key, body) in sorted(enumerate(named), key=lambda item: item[1][1].rank):
+        draw = Draw(
+            recipe.seed, stream, maker.rows, sample, label, recipe.key,
+            None if rows is None else rows.rows, normal,
+        )  # fmt: skip
+        told = {key: body.model_dump(mode="json", exclude_unset=True)}
+        planted.append(Planted(told, body.answer(draw)))
+        plants.append((body, _lean(body, draw)))
+        sample = _with_added(sample, body, plants[-1][1])
+    return replace(maker, plants=tuple(plants)), tuple(planted)
+
+
+def _lean(body: PlantBody, draw: Draw) -> Draw:
+    """What a plant needs to change rows: it goes to whoever makes some."""
+    needs_source = draw.source if getattr(body, "rows", None) and hasattr(body, "share") else None
+    return replace(draw, source=needs_source)
+
+
+def _with_added(sample: pa.Table, body: PlantBody, draw: Draw) -> pa.Table:
+    """The sample with the columns that a plant adds, for the plants after it."""
+    numbers = np.arange(sample.num_rows, dtype=np.int64)
+    changed = body.apply(sample, numbers, replace(draw, rows=sample.num_rows))
+    added = [name for name in changed.column_names if name not in sample.column_names]
+    for name in added:
+        sample = sample.append_column(changed.schema.field(name), changed.column(name))
+    return sample.combine_chunks()
+
+
+def _write(
+    session: LazySession, maker: Maker, table: str, counter: CopyCount | None, show: Show
+) -> tuple[int, int | None]:
+    seen = 0
+    with show(f"making {table}", maker.rows) as advance:
+
+        def tell(batch: pa.RecordBatch) -> None:
+            nonlocal seen
+            seen += batch.num_rows
+            if counter is not None:
+                counter.add(batch)
+            advance(batch.num_rows)
+
+        version = write_made(session, maker, table, tell)
+    return version, None if counter is None or not seen else counter.rows
+
+
+def _with_closeness(
+    generated: Generated, recipe: Recipe, clean: Maker, rows: SourceRows | None
+) -> Generated:
+    """With the figures of closeness, of rows without conditions and plants."""
+    if rows is None or recipe.real or not recipe.closeness:
+        return generated
+    own = rows.rows.drop_columns([recipe.key]) if recipe.key else rows.rows
+    bare = replace(clean, given={})
+    drawn = bare.sample(max(1, min(7, -(-own.num_rows // 8192))))
+    drawn = drawn.slice(0, max(own.num_rows, 1000))
+    return replace(
+        generated,
+        closeness=compare(own, drawn),
+        floor=halves(own),
+        repeated=repeated_share(rows.rows, recipe.key),
+    )

@@ -1,0 +1,147 @@
+"""What plants have in common: what they know of a draw, and what they say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine.core.registry import did_you_mean
+from engine.data.generation.blocks import chances
+from engine.data.generation.copula import Floats
+from engine.data.generation.marginals import is_number, to_numbers
+from engine.data.generation.strict import Strict
+from engine.errors import DataError
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+# Values, then labels, then copies of whole rows, then what is a function of the label.
+RANKS = ("Imbalance", "Drift", "Broken", "LabelNoise", "Leakage", "WeakSlice", "Duplicates")
+
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a plant knows of the rows in which it stands.
+
+    Attributes:
+        seed: of the draw.
+        stream: the plant's place among the plants, which tells their chances apart.
+        rows: how many there are.
+        sample: rows that were drawn without plants, with which their distribution is told.
+        label: the label's column.
+        key: the key's column.
+        source: the rows of the dataset that made ones are like.
+        normal: columns that are known to be normal: of these the figures have closed forms.
+    """
+
+    seed: int
+    stream: int
+    rows: int
+    sample: pa.Table
+    label: str | None = None
+    key: str | None = None
+    source: pa.Table | None = None
+    normal: frozenset[str] = frozenset()
+
+    def chances(self, numbers: Ints, part: int = 0) -> Floats:
+        """[row]: a number in [0, 1) by the row's number; `part` tells several of a plant apart."""
+        return chances(self.seed, 16 * (self.stream + 1) + part, numbers)
+
+    def evenly(self, numbers: Ints, count: int) -> Bools:
+        """[row]: which rows are the `count` that lie evenly among all, but for the first."""
+        numbers = numbers.astype(np.int64)
+        many = min(count, self.rows - 1)
+        return (numbers * many) // max(self.rows - 1, 1) > ((numbers - 1) * many) // max(
+            self.rows - 1, 1
+        )
+
+    def column(self, name: str) -> pa.Array:
+        """A column of the sample.
+
+        Raises:
+            DataError: when there is none, with the nearest.
+        """
+        if name not in self.sample.column_names:
+            raise DataError(
+                f"plant: no column {name!r}{did_you_mean(name, self.sample.column_names)}"
+            )
+        return self.sample.column(name).combine_chunks()
+
+    def numbers(self, name: str) -> Floats:
+        """The numbers of a column of the sample, those that are there.
+
+        Raises:
+            DataError: when it has no numbers.
+        """
+        column = self.column(name)
+        if not is_number(column.type):
+            raise DataError(f"plant: the column {name!r} is {column.type}, expected numbers")
+        numbers = to_numbers(column)
+        return numbers[np.isfinite(numbers)]
+
+    def shares(self, name: str) -> dict[Any, float]:
+        """The values of a column of the sample with their shares of the rows that have one."""
+        counted = self.column(name).drop_null().value_counts()
+        total = float(np.sum(counted.field("counts").to_numpy(zero_copy_only=False)))
+        return {
+            value.as_py(): count.as_py() / total
+            for value, count in zip(counted.field("values"), counted.field("counts"), strict=True)
+        }
+
+    def labels(self) -> dict[Any, float]:
+        """The classes of the label with their shares.
+
+        Raises:
+            DataError: when no label is named.
+        """
+        if self.label is None:
+            raise DataError("plant: expected `label`, the column whose values are changed")
+        return self.shares(self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a right test finds of a plant.
+
+    Attributes:
+        rows: how many rows are changed; of a chance how many are expected.
+        finds: the figures, by the names that metrics have in results.
+        test: a test of a suite that asks for it.
+        where: the slice on which it is to be found; "" for all rows.
+        says: what the figures hold for, in a sentence.
+    """
+
+    rows: float
+    finds: Mapping[str, float]
+    test: Mapping[str, Any] | None
+    where: str = ""
+    says: str = ""
+    models: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+class PlantBody(Strict):
+    """The keys of a plant."""
+
+    @property
+    def rank(self) -> int:
+        """Plants of a lower rank are planted first, so that none spoils another's figure."""
+        return RANKS.index(type(self).__name__)
+
+    def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
+        """The rows with the effect in them, by their numbers."""
+        raise NotImplementedError
+
+    def answer(self, draw: Draw) -> Answer:
+        """What a right test finds."""
+        raise NotImplementedError
+
+
+def replace_column(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    """Rows with other values in a column."""
+    place = rows.schema.get_field_index(name)
+    kind = rows.schema.field(place)
+    return rows.set_column(place, kind, values.cast(kind.type))

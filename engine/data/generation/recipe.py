@@ -1,0 +1,260 @@
+"""What is made, as a file says it: `GENERATE.yml`, read and validated, all mistakes at once."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from engine.data.generation.given import ConditionField
+from engine.data.generation.plants import PLANTS, PlantField
+from engine.data.generation.strict import Name, Strict
+from engine.errors import InputError, Mistake, SuiteError
+from engine.fields.wording import Loc, quote, suggestion
+from engine.suite.overrides import apply_overrides
+from engine.suite.yaml_document import Document, read_document
+
+_WORDS = {
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "list_type": "a list",
+    "int_type": "a whole number",
+    "string_type": "a text",
+    "float_type": "a number",
+    "bool_type": "true or false",
+}
+
+
+class SourceTable(Strict):
+    """The rows that made ones are like: a Delta table, or files."""
+
+    delta: Name | None = None
+    csv: Name | None = None
+    parquet: Name | None = None
+    version: int | Literal["latest"] = "latest"
+
+    @model_validator(mode="after")
+    def _is_one(self) -> SourceTable:
+        chosen = [name for name in ("delta", "csv", "parquet") if getattr(self, name) is not None]
+        if len(chosen) != 1:
+            raise ValueError(
+                f"found {', '.join(chosen) or 'none'}, expected one of delta, csv, parquet"
+            )
+        return self
+
+    @property
+    def place(self) -> str:
+        """What it names."""
+        return self.delta or self.csv or self.parquet or ""
+
+    @property
+    def fmt(self) -> str:
+        """`delta`, `csv` or `parquet`."""
+        return "delta" if self.delta else "csv" if self.csv else "parquet"
+
+
+class KnownColumn(Strict):
+    """A column whose distribution is said: one of these."""
+
+    normal: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    uniform: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    categories: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> KnownColumn:
+        if sum(part is not None for part in (self.normal, self.uniform, self.categories)) != 1:
+            raise ValueError("expected one of normal: [mean, sd], uniform: [low, high], categories")
+        if self.normal is not None and self.normal[1] <= 0:
+            raise ValueError(
+                f"found the standard deviation {self.normal[1]:g}, expected more than 0"
+            )
+        if self.uniform is not None and self.uniform[0] >= self.uniform[1]:
+            raise ValueError(f"found {self.uniform}, expected the lower end first")
+        return self
+
+
+class KnownTarget(Strict):
+    """A label of 0 and 1 with `P(1) = 1 / (1 + exp(-z))`, z linear in columns of numbers.
+
+    With `score` that probability is a column too: scores of a model that is perfectly calibrated.
+    """
+
+    name: Name
+    intercept: float = 0.0
+    weights: Annotated[dict[str, float], Field(min_length=1)]
+    score: Name | None = None
+
+
+class KnownPopulation(Strict):
+    """Independent columns, and perhaps a label that depends on them."""
+
+    columns: Annotated[dict[str, KnownColumn], Field(min_length=1)]
+    target: KnownTarget | None = None
+
+    @model_validator(mode="after")
+    def _knows_columns(self) -> KnownPopulation:
+        target = self.target
+        if target is None:
+            return self
+        numbers = [name for name, column in self.columns.items() if column.categories is None]
+        for name in target.weights:
+            if name not in numbers:
+                raise ValueError(
+                    f"found a weight of {name!r}, expected {suggestion(name, numbers)}"
+                )
+        for own in (target.name, target.score):
+            if own in self.columns:
+                raise ValueError(f"the target's column {own!r} is among the columns")
+        return self
+
+
+class Recipe(Strict):
+    """A `GENERATE.yml`.
+
+    `dataset`, `model` and `population` are the three things that rows can be made from.
+    """
+
+    out: Name
+    rows: Annotated[int, Field(ge=1, le=2**40)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    dataset: SourceTable | None = None
+    model: Name | None = None
+    population: KnownPopulation | None = None
+    label: Name | None = None
+    key: Name | None = None
+    by: list[Name] = Field(default_factory=list)
+    leave_out: list[Name] = Field(default_factory=list)
+    given: dict[str, ConditionField] = Field(default_factory=dict)
+    least_rows: Annotated[int, Field(ge=1)] = 5
+    fit_rows: Annotated[int, Field(ge=100)] = 1_000_000
+    real: bool = False
+    plant: list[PlantField] = Field(default_factory=list)
+    reference: Name | None = None
+    closeness: bool = True
+    store: Name = "./store"
+    tracking_uri: Name | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        chosen = [n for n in ("dataset", "model", "population") if getattr(self, n) is not None]
+        if len(chosen) != 1:
+            named = " and ".join(chosen) or "none"
+            raise ValueError(f"found {named}, expected one of dataset, model, population")
+        if self.rows is None and not self.real:
+            raise ValueError("`rows` is missing: how many are to be made")
+        if self.real and self.dataset is None:
+            raise ValueError("`real` is of a dataset: its own rows are taken")
+        if self.real and (self.given or self.rows is not None):
+            raise ValueError("with `real` all rows of the dataset are taken: no `rows`, no `given`")
+        if self.reference == self.out:
+            raise ValueError("`reference` and `out` are the same table")
+        for key in ("by", "leave_out"):
+            if getattr(self, key) and self.dataset is None:
+                raise ValueError(f"`{key}` is of a dataset")
+        return self
+
+
+def read_recipe(
+    source: str | Path | Mapping[str, Any] | None,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Reads what is to be made, with overrides applied.
+
+    Args:
+        source: the file, or what it has; None where options say all.
+        overrides: `dotted.key=value` texts.
+        options: top-level keys that count before the file; what a row is made from replaces it.
+
+    Raises:
+        SuiteError: all the mistakes, each with its place.
+        InputError: when the file cannot be read.
+    """
+    if source is None or isinstance(source, Mapping):
+        name, document = "GENERATE.yml", Document(dict(source or {}))
+    else:
+        name = str(source)
+        try:
+            document = read_document(Path(source).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{name!r} cannot be read: {error}") from error
+    if not document.mistakes and not isinstance(document.data, dict):
+        text = quote(document.data)
+        document.mistakes.append(Mistake(name, f"found {text}, expected a mapping"))
+    if not document.mistakes:
+        _set_options(document.data, options or {})
+        apply_overrides(document, overrides)
+    recipe = None
+    if not document.mistakes:
+        try:
+            recipe = Recipe.model_validate(document.data)
+        except ValidationError as error:
+            _report(error, document)
+    if recipe is None or document.mistakes:
+        raise SuiteError(name, document.mistakes)
+    return recipe
+
+
+def _set_options(data: dict[str, Any], options: Mapping[str, Any]) -> None:
+    sources = ("dataset", "model", "population")
+    if any(name in options for name in sources):
+        for name in sources:
+            data.pop(name, None)
+    data.update(options)
+
+
+def _report(error: ValidationError, document: Document) -> None:
+    for details in error.errors(include_url=False):
+        loc = _place(details["loc"])
+        message = details["msg"].removeprefix("Value error, ")
+        if details["type"] == "extra_forbidden":
+            known = _known_keys(loc[:-1])
+            document.report(
+                loc, f"found the unknown key, expected {suggestion(loc[-1], known)}", key=True
+            )
+        elif details["type"] == "missing":
+            document.report(loc, "is missing")
+        elif details["type"] == "value_error":
+            document.report(loc, message)
+        elif details["type"].startswith("union_tag"):
+            shown = quote(details["input"])
+            document.report(loc, f"found {shown}, expected one key, {suggestion('', PLANTS)}")
+        else:
+            wanted = _WORDS.get(details["type"], message.removeprefix("Input should be "))
+            document.report(loc, f"found {quote(details['input'])}, expected {wanted}")
+
+
+def _place(loc: Loc) -> Loc:
+    """A place without what pydantic adds to it: the name of a plant's model, `[key]`, a type."""
+    if loc[:1] == ("plant",):
+        return (*loc[:2], *loc[3:]) if len(loc) > 2 else loc
+    if loc[:1] == ("given",):
+        return loc[:2]
+    return tuple(step for step in loc if step != "[key]")
+
+
+def _known_keys(loc: Loc) -> list[str]:
+    """The keys that the mapping at a place may have."""
+    if loc[:1] == ("plant",):
+        return list(PLANTS[str(loc[2])].model_fields) if len(loc) > 2 else list(PLANTS)
+    kind: Any = Recipe
+    for step in loc:
+        field = getattr(kind, "model_fields", {}).get(step)
+        if field is not None:
+            kind = next(_models(field.annotation), kind)
+    return list(getattr(kind, "model_fields", {}))
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type: of `X | None` it is X."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
+        for part in typing.get_args(annotation):
+            yield from _models(part)
