@@ -32,8 +32,8 @@ def bad(place: int) -> str:
     return f"id % {RARE} = {place}"
 
 
-def make_table(spark: SparkSession, place: Path, rows: int) -> None:
-    """50 columns: `id`, `label`, `score`, and those that checks read."""
+def make_table(spark: SparkSession, place: Path, rows: int, first: int = 0) -> None:
+    """50 columns: `id`, from `first` on, `label`, `score`, and those that checks read."""
     columns = [
         # The last of each thousand has the key of the row before.
         f"id - IF(id % {RARE} = {RARE - 1}, 1, 0) AS id",
@@ -50,7 +50,9 @@ def make_table(spark: SparkSession, place: Path, rows: int) -> None:
         ),
         *(f"date_add(DATE'2026-01-01', CAST(id % 300 AS INT)) AS d{n}" for n in range(DATES)),
     ]
-    frame = spark.range(rows, numPartitions=max(8, rows // 500_000)).selectExpr(*columns)
+    frame = spark.range(first, first + rows, numPartitions=max(8, rows // 500_000)).selectExpr(
+        *columns
+    )
     frame.write.format("delta").save(str(place))
 
 
