@@ -275,12 +275,18 @@ def _value_scores(marginal: Marginal | None, numbers: Floats) -> tuple[Floats, F
 
 
 def _groups(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[dict[str, pa.Scalar], Bools]]:
-    """The groups with their rows, in the order of their first rows."""
+    """The groups with their rows, in the order of their values."""
     if not names:
         yield {}, np.ones(table.num_rows, bool)
         return
-    coded = [table.column(name).combine_chunks().dictionary_encode() for name in names]
-    places = [pc.fill_null(code.indices, -1).to_numpy(zero_copy_only=False) for code in coded]
+    coded, places = [], []
+    for name in names:
+        column = table.column(name).combine_chunks().dictionary_encode()
+        # By the values, so that the order of rows decides nothing.
+        order = np.argsort([str(value) for value in column.dictionary.to_pylist()], kind="stable")
+        ranks = np.append(np.argsort(order), -1)
+        coded.append(column.dictionary.take(pa.array(order)))
+        places.append(ranks[pc.fill_null(column.indices, -1).to_numpy(zero_copy_only=False)])
     keys, inverse = np.unique(np.column_stack(places), axis=0, return_inverse=True)
     if len(keys) > MOST_GROUPS:
         raise DataError(
@@ -289,9 +295,7 @@ def _groups(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[dict[str, p
         )
     for number, key in enumerate(keys):
         fixed = {
-            name: pa.scalar(None, table.schema.field(name).type)
-            if code < 0
-            else column.dictionary[code]
-            for name, column, code in zip(names, coded, key.tolist(), strict=True)
+            name: pa.scalar(None, table.schema.field(name).type) if code < 0 else values[code]
+            for name, values, code in zip(names, coded, key.tolist(), strict=True)
         }
         yield fixed, inverse.reshape(-1) == number

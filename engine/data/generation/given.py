@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.core.registry import did_you_mean
+from engine.data.generation.marginals import is_number
 from engine.errors import DataError
 
 Value = bool | int | float | str | dt.datetime | dt.date
@@ -49,12 +50,29 @@ def check_given(given: Mapping[str, Any], schema: pa.Schema) -> None:
             continue
         kind = schema.field(name).type
         for value in _values(condition):
-            try:
-                pa.scalar(value, kind)
-            except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            if not _fits(value, kind):
                 wrong.append(f"{name!r} is {kind}, found the value {value!r}")
     if wrong:
         raise DataError(f"given: {'; '.join(wrong)}")
+
+
+def _fits(value: Any, kind: pa.DataType) -> bool:
+    """Whether a value is one of a type, as YAML has it: Arrow takes 3.5 for a date."""
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        fits = isinstance(value, dt.date)
+    elif pa.types.is_boolean(kind):
+        fits = isinstance(value, bool)
+    elif is_number(kind):
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+    else:
+        fits = isinstance(value, str)
+    if not fits:
+        return False
+    try:
+        pa.scalar(value, kind)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _values(condition: Any) -> list[Any]:

@@ -37,21 +37,23 @@ def texts_as_levels(
     values = coded.dictionary
     codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     counts = np.bincount(codes[codes >= 0], minlength=len(values))
-    common = counts >= least if counts.max(initial=0) >= least else counts == counts.max(initial=0)
+    common = counts >= least
     covered = counts[common].sum() / max(counts.sum(), 1)
     if len(values) and covered < LEAST_COVERED:
         raise DataError(
             f"the column {name!r} cannot be modelled: it has {len(values):,} values in "
             f"{len(column):,} rows, and those that {least} rows have are {covered:.0%} of them; "
-            f"name it as `key`, or in `leave_out`"
+            "name it as `key`, in `leave_out`, or ask for fewer `least_rows`"
         )
     if not common.all():
         notes.append(
             f"{name!r}: {int((~common).sum()):,} values of fewer than {least} rows are not made "
             f"({1 - covered:.2%} of the rows)"
         )
-    order = np.argsort(-counts, kind="stable")
-    kept = order[common[order]]
+    # The most frequent first, of equal ones by their names: the order of rows decides nothing.
+    names = np.array([str(value) for value in values.to_pylist()], object)
+    order = sorted(range(len(values)), key=lambda place: (-counts[place], names[place]))
+    kept = np.array([place for place in order if common[place]], np.int64)
     new = np.full(len(values) + 1, np.nan)
     new[kept] = np.arange(len(kept))
     return new[codes], values.take(pa.array(kept))

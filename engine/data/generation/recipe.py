@@ -210,10 +210,20 @@ def _set_options(data: dict[str, Any], options: Mapping[str, Any]) -> None:
 
 
 def _report(error: ValidationError, document: Document) -> None:
+    places: set[Loc] = set()
     for details in error.errors(include_url=False):
         loc = _place(details["loc"])
+        if loc in places:
+            # One that fits none of several types has an error for each.
+            continue
+        places.add(loc)
         message = details["msg"].removeprefix("Value error, ")
-        if details["type"] == "extra_forbidden":
+        if _is_condition(loc):
+            shown = quote(_value_at(document.data, loc))
+            document.report(
+                loc, f"found {shown}, expected a value, a list of values, null, or `min` and `max`"
+            )
+        elif details["type"] == "extra_forbidden":
             known = _known_keys(loc[:-1])
             document.report(
                 loc, f"found the unknown key, expected {suggestion(loc[-1], known)}", key=True
@@ -233,10 +243,22 @@ def _report(error: ValidationError, document: Document) -> None:
 def _place(loc: Loc) -> Loc:
     """A place without what pydantic adds to it: the name of a plant's model, `[key]`, a type."""
     if loc[:1] == ("plant",):
-        return (*loc[:2], *loc[3:]) if len(loc) > 2 else loc
-    if loc[:1] == ("given",):
-        return loc[:2]
+        loc = (*loc[:2], *loc[3:]) if len(loc) > 2 else loc
+    for end in range(2, len(loc)):
+        if _is_condition(loc[:end]):
+            return loc[:end]
     return tuple(step for step in loc if step != "[key]")
+
+
+def _is_condition(loc: Loc) -> bool:
+    """Whether a place is that of a condition on a column."""
+    return len(loc) > 1 and (loc[:-1] == ("given",) or loc[-2:-1] == ("where",))
+
+
+def _value_at(data: Any, loc: Loc) -> Any:
+    for step in loc:
+        data = data[step]
+    return data
 
 
 def _known_keys(loc: Loc) -> list[str]:

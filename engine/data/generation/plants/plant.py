@@ -53,11 +53,10 @@ class Draw:
 
     def evenly(self, numbers: Ints, count: int) -> Bools:
         """[row]: which rows are the `count` that lie evenly among all, but for the first."""
-        numbers = numbers.astype(np.int64)
-        many = min(count, self.rows - 1)
-        return (numbers * many) // max(self.rows - 1, 1) > ((numbers - 1) * many) // max(
-            self.rows - 1, 1
-        )
+        rest = max(self.rows - 1, 1)
+        many = min(count, rest)
+        own, before = numbers * many // rest, (numbers - 1) * many // rest
+        return np.asarray((own > before) & (numbers > 0))
 
     def column(self, name: str) -> pa.Array:
         """A column of the sample.
