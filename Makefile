@@ -74,6 +74,10 @@ rates: setup ## planted defects and sound models for each kind of test: the tabl
 	@$(PY) benchmarks/rates.py --write
 	@$(PY) benchmarks/rates.py --speed --write
 
+.PHONY: closeness
+closeness: setup ## made rows beside their sources: the tables of docs/generation.md (minutes)
+	@$(PY) benchmarks/closeness.py --write
+
 .PHONY: docs
 docs: setup ## check the documents: links, anchors, the suites they show
 	@$(PY) docs/check.py

@@ -1,7 +1,8 @@
 """Checks the documents: every relative link leads somewhere, every suite they show is valid.
 
 Run as `make docs`. A link may name a file, a folder or a heading (`file.md#heading`). A code
-block whose first line is ```` ```yaml suite ```` is read as a whole suite file by the engine.
+block whose first line is ```` ```yaml suite ```` is read as a whole suite file by the engine, one of
+```` ```yaml generate ```` as a recipe of rows.
 Prints one line for each mistake and exits with 1 when there is one.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+from engine.data.generation.recipe import read_recipe
 from engine.errors import SuiteError
 from engine.suite import load_suite
 
@@ -96,6 +98,18 @@ def suite_mistake(text: str) -> str | None:
     return None
 
 
+def recipe_mistake(text: str) -> str | None:
+    """What is wrong with a `GENERATE.yml`, None when nothing is."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "GENERATE.yml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            read_recipe(path)
+        except SuiteError as error:
+            return str(error)
+    return None
+
+
 def mistakes(root: Path) -> Iterator[str]:
     """One line for each mistake in the documents under `root`: file, line, what is wrong."""
     for path in documents(root):
@@ -105,9 +119,8 @@ def mistakes(root: Path) -> Iterator[str]:
             for number, line in prose
             for link in LINK.finditer(CODE.sub("", line))
         ]
-        found += [
-            (line, suite_mistake(text)) for line, kind, text in blocks if kind == "yaml suite"
-        ]
+        readers = {"yaml suite": suite_mistake, "yaml generate": recipe_mistake}
+        found += [(line, readers[kind](text)) for line, kind, text in blocks if kind in readers]
         for number, mistake in found:
             if mistake:
                 yield f"{path.relative_to(root)}:{number}: {mistake}"

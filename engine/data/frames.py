@@ -66,7 +66,7 @@ class Frame:
     @property
     def columns(self) -> Schema:
         """The columns with their types as Spark writes them."""
-        return tuple((field.name, _spark_type(field.type)) for field in self.schema)
+        return tuple((field.name, spark_type(field.type)) for field in self.schema)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows in the types of the table.
@@ -278,7 +278,7 @@ _SPARK = {
 }
 
 
-def _spark_type(kind: pa.DataType) -> str:
+def spark_type(kind: pa.DataType) -> str:
     """A type as Spark writes it."""
     if kind in _SPARK:
         return _SPARK[kind]
@@ -287,7 +287,7 @@ def _spark_type(kind: pa.DataType) -> str:
     if pa.types.is_decimal(kind):
         return f"decimal({kind.precision},{kind.scale})"
     if pa.types.is_list(kind):
-        return f"array<{_spark_type(kind.value_type)}>"
+        return f"array<{spark_type(kind.value_type)}>"
     if pa.types.is_map(kind):
-        return f"map<{_spark_type(kind.key_type)},{_spark_type(kind.item_type)}>"
-    return f"struct<{','.join(f'{part.name}:{_spark_type(part.type)}' for part in kind)}>"
+        return f"map<{spark_type(kind.key_type)},{spark_type(kind.item_type)}>"
+    return f"struct<{','.join(f'{part.name}:{spark_type(part.type)}' for part in kind)}>"

@@ -49,9 +49,11 @@ def check_given(given: Mapping[str, Any], schema: pa.Schema) -> None:
             wrong.append(f"no column {name!r}{did_you_mean(name, schema.names)}")
             continue
         kind = schema.field(name).type
-        for value in _values(condition):
-            if not _fits(value, kind):
-                wrong.append(f"{name!r} is {kind}, found the value {value!r}")
+        wrong += [
+            f"{name!r} is {kind}, found the value {value!r}"
+            for value in _values(condition)
+            if not _fits(value, kind)
+        ]
     if wrong:
         raise DataError(f"given: {'; '.join(wrong)}")
 

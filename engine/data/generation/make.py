@@ -20,6 +20,7 @@ from engine.data.generation.known import Independent
 from engine.data.generation.maker import Maker, RealRows, Source, check_met, with_class_shares
 from engine.data.generation.mock import Mock
 from engine.data.generation.plants import Answer, Draw, PlantBody, body_of
+from engine.data.generation.plants.plant import COPIES
 from engine.data.generation.population import Population
 from engine.data.generation.recipe import Recipe
 from engine.data.generation.sources import SourceRows, read_source
@@ -96,7 +97,8 @@ def make(session: LazySession, recipe: Recipe, show: Show) -> Generated:
     check_given(recipe.given, _without_key(source.schema, recipe.key))
     met = check_met(source, recipe.seed, recipe.given)
     clean = Maker(source, recipe.seed, _count(recipe, rows), recipe.given)
-    maker, planted = _with_plants(clean, recipe, rows)
+    other = _reference(clean, recipe, rows)
+    maker, planted = _with_plants(clean, recipe, rows, other)
     generated = Generated(
         recipe.out, 0, maker.rows, recipe.seed, _source_text(recipe, rows), met,
         planted=planted, notes=_notes(recipe, source, rows),
@@ -104,8 +106,7 @@ def make(session: LazySession, recipe: Recipe, show: Show) -> Generated:
     counter = None if rows is None or recipe.real else CopyCount(rows.rows, recipe.key)
     version, counted = _write(session, maker, recipe.out, counter, show)
     generated = replace(generated, version=version, copies=counted)
-    if recipe.reference is not None:
-        other = replace(clean, seed=recipe.seed + _REFERENCE_SEED)
+    if recipe.reference is not None and other is not None:
         version, _ = _write(session, other, recipe.reference, None, show)
         generated = replace(generated, reference=(recipe.reference, version))
     return _with_closeness(generated, recipe, clean, rows)
@@ -160,15 +161,35 @@ def _notes(recipe: Recipe, source: Source, rows: SourceRows | None) -> tuple[str
     return tuple(notes)
 
 
+def _reference(clean: Maker, recipe: Recipe, rows: SourceRows | None) -> Maker | None:
+    """What makes the reference: another draw, with the columns that plants add and no effect."""
+    if recipe.reference is None:
+        return None
+    bodies = [body_of(plant)[1].sound() for plant in recipe.plant]
+    sound = [(place, body) for place, body in enumerate(bodies) if body is not None]
+    other = replace(clean, seed=recipe.seed + _REFERENCE_SEED)
+    draws, sample = [], clean.sample()
+    for place, body in sorted(sound, key=lambda item: item[1].rank):
+        draw = Draw(other.seed, place, other.rows, sample, _label(recipe), recipe.key)
+        body.answer(draw)
+        draws.append((body, draw))
+        sample = _with_added(sample, body, draw)
+    return replace(other, plants=tuple(draws))
+
+
+def _label(recipe: Recipe) -> str | None:
+    target = recipe.population.target if recipe.population is not None else None
+    return recipe.label or (target.name if target is not None else None)
+
+
 def _with_plants(
-    clean: Maker, recipe: Recipe, rows: SourceRows | None
+    clean: Maker, recipe: Recipe, rows: SourceRows | None, other: Maker | None
 ) -> tuple[Maker, tuple[Planted, ...]]:
     """The maker with its plants, each checked against the columns; and their answers."""
     if not recipe.plant:
         return clean, ()
     named = [body_of(plant) for plant in recipe.plant]
-    target = recipe.population.target if recipe.population is not None else None
-    label = recipe.label or (target.name if target is not None else None)
+    label = _label(recipe)
     source = with_class_shares(clean.source, [body for _, body in named], label)
     maker = replace(clean, source=source)
     if recipe.real:
@@ -183,7 +204,7 @@ def _with_plants(
     for stream, (key, body) in sorted(enumerate(named), key=lambda item: item[1][1].rank):
         draw = Draw(
             recipe.seed, stream, maker.rows, sample, label, recipe.key,
-            None if rows is None else rows.rows, normal,
+            None if rows is None else rows.rows, other, normal,
         )  # fmt: skip
         told = {key: body.model_dump(mode="json", exclude_unset=True)}
         planted.append(Planted(told, body.answer(draw)))
@@ -194,12 +215,15 @@ def _with_plants(
 
 def _lean(body: PlantBody, draw: Draw) -> Draw:
     """What a plant needs to change rows: it goes to whoever makes some."""
-    needs_source = draw.source if getattr(body, "rows", None) and hasattr(body, "share") else None
-    return replace(draw, source=needs_source)
+    copies = body.rank == COPIES
+    needed = draw.source if copies and draw.reference is None else None
+    return replace(draw, source=needed, reference=draw.reference if copies else None)
 
 
 def _with_added(sample: pa.Table, body: PlantBody, draw: Draw) -> pa.Table:
     """The sample with the columns that a plant adds, for the plants after it."""
+    if body.rank >= COPIES:
+        return sample
     numbers = np.arange(sample.num_rows, dtype=np.int64)
     changed = body.apply(sample, numbers, replace(draw, rows=sample.num_rows))
     added = [name for name in changed.column_names if name not in sample.column_names]

@@ -152,6 +152,8 @@ class Recipe(Strict):
             raise ValueError("`real` is of a dataset: its own rows are taken")
         if self.real and (self.given or self.rows is not None):
             raise ValueError("with `real` all rows of the dataset are taken: no `rows`, no `given`")
+        if self.real and self.reference is not None:
+            raise ValueError("with `real` the dataset itself is the reference")
         if self.reference == self.out:
             raise ValueError("`reference` and `out` are the same table")
         for key in ("by", "leave_out"):

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from engine.core.paths import is_there, local_path
+from engine.data.frames import spark_type
 from engine.data.generation.blocks import BLOCK, Block
 from engine.data.generation.maker import Maker
 from engine.delta.head import is_table
@@ -97,7 +98,10 @@ def write_by_spark(spark: SparkSession, maker: Maker, table: str) -> int:
     count = -(-maker.rows // BLOCK)
     tasks = max(1, -(-count // _BLOCKS_PER_TASK))
     numbers = spark.range(0, count, numPartitions=min(tasks, count))
-    kinds = spark.createDataFrame(maker.schema.empty_table()).schema
+    # Spark's own reading of the schema makes an instant of a time without a zone.
+    kinds = ", ".join(
+        f"{tables.column(field.name)} {spark_type(field.type)}" for field in maker.schema
+    )
     frame = numbers.mapInArrow(partial(_draw_blocks, maker), kinds)
     writer = (
         frame.write.format("delta")

@@ -8,7 +8,14 @@ import pyarrow.compute as pc
 from pydantic import model_validator
 
 from engine.data.generation.marginals import from_numbers, to_numbers
-from engine.data.generation.plants.plant import Answer, Draw, Ints, PlantBody, replace_column
+from engine.data.generation.plants.plant import (
+    VALUES,
+    Answer,
+    Draw,
+    Ints,
+    PlantBody,
+    replace_column,
+)
 from engine.data.generation.strict import Name, Share
 from engine.errors import DataError
 
@@ -25,6 +32,11 @@ class Broken(PlantBody):
         if self.factor == 1:
             raise ValueError("found `factor: 1`, which changes nothing")
         return self
+
+    @property
+    def rank(self) -> int:
+        """When it is planted."""
+        return VALUES
 
     def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
         """Breaks the column."""
@@ -49,7 +61,9 @@ class Broken(PlantBody):
         numbers = draw.numbers(self.column)
         if not len(numbers):
             raise DataError(f"plant: the column {self.column!r} has no numbers")
-        low, high = float(numbers.min()), float(numbers.max())
+        # Wider than the sample, beyond whose ends some rows lie.
+        margin = float(np.ptp(numbers))
+        low, high = float(numbers.min()) - margin, float(numbers.max()) + margin
         outside = float(((numbers * self.factor < low) | (numbers * self.factor > high)).mean())
         finds = {"out_of_range_share": (1 - nulls) * self.share * outside}
         test = {"data_quality": {"range": {self.column: [low, high]}}, "max_share": 0}

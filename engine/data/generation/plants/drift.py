@@ -12,7 +12,14 @@ from scipy.special import ndtr, ndtri
 
 from engine.data.generation.copula import Floats
 from engine.data.generation.marginals import from_numbers, to_numbers
-from engine.data.generation.plants.plant import Answer, Draw, Ints, PlantBody, replace_column
+from engine.data.generation.plants.plant import (
+    VALUES,
+    Answer,
+    Draw,
+    Ints,
+    PlantBody,
+    replace_column,
+)
 from engine.data.generation.strict import Name, Share
 from engine.errors import DataError
 
@@ -35,6 +42,11 @@ class Drift(PlantBody):
         if (self.share is None) != (self.to is None):
             raise ValueError("`share` and `to` go together")
         return self
+
+    @property
+    def rank(self) -> int:
+        """When it is planted."""
+        return VALUES
 
     def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
         """Moves the column."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from engine.data.generation.blocks import BLOCK
-from engine.data.generation.plants.plant import Answer, Draw, Ints, PlantBody
+from engine.data.generation.plants.plant import REPEATS, Answer, Draw, Ints, PlantBody
 from engine.errors import DataError
 
 
@@ -18,6 +18,11 @@ class Duplicates(PlantBody):
 
     rows: Annotated[int, Field(ge=1)]
     key: bool = False
+
+    @property
+    def rank(self) -> int:
+        """When it is planted."""
+        return REPEATS
 
     def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
         """Repeats rows."""

@@ -7,7 +7,15 @@ from typing import Any
 import pyarrow as pa
 
 from engine.data.generation.plants.drift import share_distances
-from engine.data.generation.plants.plant import Answer, Draw, Ints, PlantBody, replace_column
+from engine.data.generation.plants.plant import (
+    IMBALANCE,
+    LABELS,
+    Answer,
+    Draw,
+    Ints,
+    PlantBody,
+    replace_column,
+)
 from engine.data.generation.plants.weak_slice import other_labels
 from engine.data.generation.strict import Name, Share
 from engine.errors import DataError
@@ -21,6 +29,15 @@ class LabelNoise(PlantBody):
 
     share: Share
     keep: Name | None = None
+
+    def sound(self) -> PlantBody | None:
+        """Labels that are all as they were."""
+        return None if self.keep is None else LabelNoise(share=0.0, keep=self.keep)
+
+    @property
+    def rank(self) -> int:
+        """When it is planted."""
+        return LABELS
 
     def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
         """Changes labels."""
@@ -58,6 +75,11 @@ class Imbalance(PlantBody):
 
     label: bool | int | float | str
     share: Share
+
+    @property
+    def rank(self) -> int:
+        """When it is planted."""
+        return IMBALANCE
 
     def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
         """Nothing: the rows are drawn so."""

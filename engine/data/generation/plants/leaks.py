@@ -9,7 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from engine.data.generation.plants.plant import Answer, Draw, Ints, PlantBody
+from engine.data.generation.blocks import BLOCK, Block
+from engine.data.generation.plants.plant import (
+    COPIES,
+    PREDICTIONS,
+    Answer,
+    Draw,
+    Ints,
+    PlantBody,
+)
 from engine.data.generation.strict import Name, Share
 from engine.errors import DataError
 
@@ -29,6 +37,15 @@ class Leakage(PlantBody):
             )
         return self
 
+    @property
+    def rank(self) -> int:
+        """A column is planted with the labels; copies are made of rows that are whole."""
+        return PREDICTIONS if self.rows is None else COPIES
+
+    def sound(self) -> PlantBody | None:
+        """The same column: a label in disguise stands in the training data too."""
+        return None if self.column is None else self
+
     def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
         """Puts copies in the place of rows, or adds the column."""
         if self.rows is not None:
@@ -43,39 +60,46 @@ class Leakage(PlantBody):
         return rows.append_column(self.column, pc.if_else(copied, labels, others))
 
     def _with_copies(self, rows: pa.Table, numbers: Ints, draw: Draw, count: int) -> pa.Table:
-        assert draw.source is not None, "it was checked"
-        chosen = draw.evenly(numbers, count)
-        if not chosen.any():
+        places = np.flatnonzero(draw.evenly(numbers, count))
+        if not len(places):
             return rows
-        places = np.flatnonzero(chosen)
-        which = (numbers[places] - 1) * count // max(draw.rows - 1, 1) % draw.source.num_rows
-        names = [name for name in rows.column_names if name in draw.source.column_names]
-        copies = draw.source.select(names).take(pa.array(which))
+        copies = self._originals(numbers[places], draw, count)
         order = np.arange(rows.num_rows)
         order[places] = rows.num_rows + np.arange(len(places))
-        for name in names:
-            if name != draw.key:
-                both = pa.concat_arrays(
-                    [rows.column(name).combine_chunks(), copies.column(name).combine_chunks()]
-                )
-                place = rows.schema.get_field_index(name)
-                rows = rows.set_column(place, rows.schema.field(place), both.take(pa.array(order)))
+        for place, name in enumerate(rows.column_names):
+            if name != draw.key and name in copies.column_names:
+                both = [table.column(name).combine_chunks() for table in (rows, copies)]
+                values = pa.concat_arrays(both).take(pa.array(order))
+                rows = rows.set_column(place, rows.schema.field(place), values)
         return rows
+
+    def _originals(self, numbers: Ints, draw: Draw, count: int) -> pa.Table:
+        """The rows that leak: those of the reference with the same numbers, or the source's."""
+        if draw.reference is not None:
+            block = Block(int(numbers[0]) // BLOCK, BLOCK)
+            return draw.reference.block(block).take(pa.array(numbers - block.first))
+        assert draw.source is not None, "it was checked"
+        which = (numbers - 1) * count // max(draw.rows - 1, 1) % draw.source.num_rows
+        return draw.source.take(pa.array(which))
 
     def answer(self, draw: Draw) -> Answer:
         """How many rows leak, or what the column says of the label."""
         if self.rows is not None:
-            if draw.source is None:
-                raise DataError(
-                    "plant: `leakage: {rows}` copies rows of a dataset, expected `dataset`"
-                )
-            if self.rows >= min(draw.rows, draw.source.num_rows):
-                most = min(draw.rows, draw.source.num_rows) - 1
+            most = draw.rows - 1
+            if draw.reference is None:
+                if draw.source is None:
+                    raise DataError(
+                        "plant: `leakage: {rows}` copies rows of the `reference` or of a dataset, "
+                        "expected one of them"
+                    )
+                most = min(most, draw.source.num_rows - 1)
+            if self.rows > most:
                 raise DataError(
                     f"plant: found {self.rows:,} rows to copy, expected at most {most:,}"
                 )
+            origin = "the source" if draw.reference is None else "the reference"
             test: dict[str, Any] = {"leakage": "rows", "max_rows": 0}
-            says = "the source as reference; made rows that are like one by chance are not counted"
+            says = f"beside {origin}; rows that are like one by chance are not counted"
             return Answer(self.rows, {"leaked_rows": float(self.rows)}, test, says=says)
         classes = draw.labels()
         if self.column in draw.sample.column_names:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from engine.core.registry import did_you_mean
-from engine.data.generation.blocks import chances
+from engine.data.generation.blocks import Block, chances
 from engine.data.generation.copula import Floats
 from engine.data.generation.marginals import is_number, to_numbers
 from engine.data.generation.strict import Strict
 from engine.errors import DataError
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
-# Values, then labels, then copies of whole rows, then what is a function of the label.
-RANKS = ("Imbalance", "Drift", "Broken", "LabelNoise", "Leakage", "WeakSlice", "Duplicates")
+# Values, then labels, then what is a function of the label, then copies of whole rows.
+IMBALANCE, VALUES, LABELS, PREDICTIONS, COPIES, REPEATS = range(6)
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+class BlockMaker(Protocol):
+    """Makes rows by their numbers."""
+
+    def block(self, block: Block) -> pa.Table:
+        """The rows of a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class Draw:
         label: the label's column.
         key: the key's column.
         source: the rows of the dataset that made ones are like.
+        reference: makes the rows of the reference, where there is one.
         normal: columns that are known to be normal: of these the figures have closed forms.
     """
 
@@ -45,6 +53,7 @@ class Draw:
     label: str | None = None
     key: str | None = None
     source: pa.Table | None = None
+    reference: BlockMaker | None = None
     normal: frozenset[str] = frozenset()
 
     def chances(self, numbers: Ints, part: int = 0) -> Floats:
@@ -128,7 +137,11 @@ class PlantBody(Strict):
     @property
     def rank(self) -> int:
         """Plants of a lower rank are planted first, so that none spoils another's figure."""
-        return RANKS.index(type(self).__name__)
+        raise NotImplementedError
+
+    def sound(self) -> PlantBody | None:
+        """The same columns without the effect, for the reference; None where it adds none."""
+        return None
 
     def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
         """The rows with the effect in them, by their numbers."""

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from engine.data.generation.given import ConditionField, check_given, meets, text_of
-from engine.data.generation.plants.plant import Answer, Draw, Ints, PlantBody
+from engine.data.generation.plants.plant import PREDICTIONS, Answer, Draw, Ints, PlantBody
 from engine.data.generation.strict import Name, Share
 from engine.errors import DataError
 
@@ -25,6 +25,15 @@ class WeakSlice(PlantBody):
     error: Share = 0.2
     otherwise: Share = 0.1
     predicted: Name = "predicted"
+
+    def sound(self) -> PlantBody | None:
+        """Predictions that are as wrong in the slice as elsewhere."""
+        return self.model_copy(update={"error": self.otherwise})
+
+    @property
+    def rank(self) -> int:
+        """When it is planted."""
+        return PREDICTIONS
 
     def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
         """Adds the predictions."""

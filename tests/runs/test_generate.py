@@ -1,0 +1,142 @@
+"""Made rows by Spark's workers, and planted effects that a run is to find at their size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from engine import generate, run
+from tests.data.generation.mixed import frame_of, mixed_rows
+from tests.fixtures.tables import read_rows, write_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+ROWS = 20_000
+PLANTS: list[dict[str, Any]] = [
+    {"drift": {"column": "height", "shift": 0.5}},
+    {"drift": {"column": "region", "share": 0.2, "to": "west"}},
+    {"broken": {"column": "visits", "share": 0.03}},
+    {"broken": {"column": "price", "share": 0.04, "factor": 1000.0}},
+    {"label_noise": {"share": 0.1, "keep": "clean"}},
+    {"leakage": {"rows": 40}},
+    {"leakage": {"column": "secret", "share": 0.9}},
+    {"weak_slice": {"where": {"vip": True}, "error": 0.3, "otherwise": 0.1}},
+    {"duplicates": {"rows": 100}},
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generate")
+    source = mixed_rows().drop_columns(["none", "same"])
+    write_rows(folder / "source", frame_of(source))
+    return folder
+
+
+def recipe(folder: Path, name: str, plants: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "out": str(folder / name), "reference": str(folder / f"{name}-reference"), "rows": ROWS,
+        "seed": 3, "dataset": {"delta": str(folder / "source")}, "label": "label", "key": "id",
+        "plant": plants, "closeness": False,
+    }  # fmt: skip
+
+
+def test_workers_make_the_rows_that_this_process_makes(spark: SparkSession, folder: Path) -> None:
+    wanted = recipe(folder, "by-spark", PLANTS)
+    ours = generate(wanted, spark=spark)
+    again = generate(wanted, spark=spark)
+    # No table of Spark's is asked for one: another process makes it without.
+    from engine.data.generation.make import make
+    from engine.data.generation.recipe import read_recipe
+    from engine.spark.lazy_session import LazySession
+    from tests.data.generation.quiet import show_nothing
+
+    class Without(LazySession):
+        current = None
+        shares_disk = True
+
+    here = make(Without(), read_recipe({**wanted,
+        "out": str(folder / "here"), "reference": str(folder / "here-reference")
+    }), show_nothing)  # fmt: skip
+    assert (ours.version, again.version, here.version) == (0, 1, 0)
+    for suffix in ("", "-reference"):
+        tables = [
+            read_rows(folder / f"{name}{suffix}").sort_values("id", ignore_index=True)
+            for name in ("by-spark", "here")
+        ]
+        pd.testing.assert_frame_equal(*tables)
+    assert here.planted == ours.planted and ours.copies is None
+
+
+def suite(folder: Path, name: str, tests: list[dict[str, Any]]) -> dict[str, Any]:
+    evaluation = {
+        "name": name,
+        "dataset": {"delta": str(folder / name), "task": "binary", "label": "label", "key": "id"},
+        "reference": {"delta": str(folder / f"{name}-reference")},
+        "models": [
+            {"name": "truth", "predicted": "clean"},
+            {"name": "planted", "predicted": "predicted"},
+        ],
+        "slices": ["overall", {"name": "weak", "where": "vip"}],
+        "tests": tests,
+    }  # fmt: skip
+    return {"name": name, "store": str(folder / "store"), "evaluations": [evaluation]}
+
+
+def test_a_run_finds_each_planted_effect_at_its_size(spark: SparkSession, folder: Path) -> None:
+    made = generate(recipe(folder, "planted", PLANTS))
+    tests, wanted = [], []
+    for place, item in enumerate(made.planted):
+        answer, name = item.answer, f"plant {place}"
+        assert answer.test is not None
+        on = {} if "discover" in answer.test else {"slices": ["overall"]}
+        tests.append({**answer.test, **on, "name": name})
+        wanted.append((name, next(iter(item.plant)), dict(answer.finds)))
+    tests.append({"metric": "accuracy", "name": "weak", "slices": ["weak"]})
+    result = run(suite(folder, "planted", tests), spark=spark)
+    table = result.table.to_pandas()
+    for name, plant, finds in wanted:
+        if plant in ("weak_slice", "label_noise"):
+            continue
+        cells = table[table["test"].str.startswith(name)]
+        cells = cells[cells["metric"].isin(finds)]
+        assert len(cells) >= 1, (name, plant)
+        for cell in cells.itertuples():
+            tolerance = max(0.06 * finds[cell.metric], 0.004)
+            assert cell.value == pytest.approx(finds[cell.metric], abs=tolerance), cell.test
+            assert cell.verdict == "FAIL", (cell.test, cell.reason)
+    noise = table[(table["test"] == "plant 4") & (table["model"] == "truth")].iloc[0]
+    assert noise["value"] == pytest.approx(0.9, abs=0.01) and noise["verdict"] == "FAIL"
+    weak = table[(table["test"] == "weak") & (table["model"] == "planted")].iloc[0]
+    assert weak["value"] == pytest.approx(0.7, abs=0.02)
+    found = table[(table["slice_kind"] == "discovered") & (table["model"] == "planted")]
+    assert found["slice"].tolist() == ["vip=true"]
+
+
+def test_a_run_finds_nothing_where_nothing_was_planted(spark: SparkSession, folder: Path) -> None:
+    """The tests of what is planted, on rows with the same columns and no effect."""
+    keep = {"label_noise": {"share": 0.0, "keep": "clean"}}
+    column = {"leakage": {"column": "secret", "share": 0.0}}
+    even = {"weak_slice": {"where": {"vip": True}, "error": 0.1, "otherwise": 0.1}}
+    asked = generate(recipe(folder, "asked", PLANTS)).planted
+    generate(recipe(folder, "sound", [keep, column, even]))
+    tests: list[dict[str, Any]] = []
+    for place, item in enumerate(asked):
+        answer = item.answer
+        assert answer.test is not None
+        on = {} if "discover" in answer.test else {"slices": ["overall"]}
+        tests.append({**answer.test, **on, "name": f"plant {place}"})
+    table = run(suite(folder, "sound", tests), spark=spark).table.to_pandas()
+    # The predictions with errors are not the labels: the test of noise is for those that are.
+    noise = table["test"].str.startswith("plant 4") & (table["model"] == "planted")
+    table = table[~noise]
+    assert set(table["verdict"]) <= {"PASS", "INCONCLUSIVE", "RECORDED"}, table[
+        ["test", "model", "verdict", "reason"]
+    ].to_string()
+    assert not (table["slice_kind"] == "discovered").any()
