@@ -34,6 +34,8 @@ def render(result: Any, console: Console | None = None) -> None:
         out.print(_plain(copies_text(result)))
     if result.planted:
         out.print(_plant_table(result))
+    if result.outcomes:
+        out.print(_outcomes(result))
     for note in result.notes:
         out.print(_plain(f"note: {note}"))
     if result.answers is not None:
@@ -80,6 +82,20 @@ def _plant_table(result: Any) -> Table:
         table.add_row(
             _plain(plant), f"{answer.rows:,.0f}", _plain(finds), _plain(answer.where or answer.says)
         )
+    return table
+
+
+def _outcomes(result: Any) -> Table:
+    """What is not answered, each; what is, counted."""
+    table = Table(title="boundaries of the signature", title_justify="left")
+    for name in ("input", "value", "signature", "model", "said"):
+        table.add_column(name, overflow="fold")
+    plain = [item for item in result.outcomes if item.model == "answered"]
+    for item in result.outcomes:
+        if item not in plain:
+            cells = (item.column, item.what, item.signature, item.model, item.said)
+            table.add_row(*map(_plain, cells))
+    table.caption = f"{len(plain)} of {len(result.outcomes)} are answered"
     return table
 
 

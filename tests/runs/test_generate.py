@@ -22,7 +22,7 @@ PLANTS: list[dict[str, Any]] = [
     {"drift": {"column": "height", "shift": 0.5}},
     {"drift": {"column": "region", "share": 0.2, "to": "west"}},
     {"broken": {"column": "visits", "share": 0.03}},
-    {"broken": {"column": "price", "share": 0.04, "factor": 1000.0}},
+    {"broken": {"column": "amount", "share": 0.04, "factor": 1000.0}},
     {"label_noise": {"share": 0.1, "keep": "clean"}},
     {"leakage": {"rows": 40}},
     {"leakage": {"column": "secret", "share": 0.9}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def summary(result: Generated) -> dict[str, Any]:
         document["share of one half of the source that the other has"] = round(
             result.repeated or 0.0, _DIGITS
         )
+    if result.outcomes:
+        document["boundaries"] = [asdict(outcome) for outcome in result.outcomes]
     if result.notes:
         document["notes"] = list(result.notes)
     return document

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.locations import Store
+from engine.data.generation.boundary_table import Outcomes, as_table, find_outcomes
 from engine.data.generation.closeness import Closeness, compare, halves
 from engine.data.generation.copies import CopyCount, repeated_share
 from engine.data.generation.fit import Settings, fit
@@ -26,6 +27,7 @@ from engine.data.generation.recipe import Recipe
 from engine.data.generation.sources import SourceRows, read_source
 from engine.data.generation.write import check_target, write_made
 from engine.models.artifact import read_artifact
+from engine.models.boundaries import Outcome
 from engine.models.uris import Locator
 from engine.spark.lazy_session import LazySession
 
@@ -60,6 +62,7 @@ class Generated:
         planted: the plants, with what a right test finds.
         notes: what is not in it, or is otherwise than in the source; a sentence each.
         answers: the file that says all this.
+        outcomes: of the boundaries of a model's signature.
     """
 
     table: str
@@ -76,6 +79,7 @@ class Generated:
     planted: tuple[Planted, ...] = ()
     notes: tuple[str, ...] = ()
     answers: Path | None = None
+    outcomes: tuple[Outcome, ...] = ()
 
 
 def make(session: LazySession, recipe: Recipe, show: Show) -> Generated:
@@ -93,6 +97,8 @@ def make(session: LazySession, recipe: Recipe, show: Show) -> Generated:
     """
     for table in filter(None, (recipe.out, recipe.reference)):
         check_target(table)
+    if recipe.boundaries:
+        return _make_boundaries(session, recipe, show)
     source, rows = _source(session, recipe)
     check_given(recipe.given, _without_key(source.schema, recipe.key))
     met = check_met(source, recipe.seed, recipe.given)
@@ -112,14 +118,34 @@ def make(session: LazySession, recipe: Recipe, show: Show) -> Generated:
     return _with_closeness(generated, recipe, clean, rows)
 
 
+def _make_boundaries(session: LazySession, recipe: Recipe, show: Show) -> Generated:
+    """The table of what becomes of each boundary of a model's signature."""
+    folder, mock = _mock(recipe)
+    outcomes = find_outcomes(folder, mock, recipe.seed)
+    table = as_table(outcomes)
+    maker = Maker(Outcomes(table), recipe.seed, table.num_rows, {})
+    version, _ = _write(session, maker, recipe.out, None, show)
+    text = f"the boundaries of the signature of {recipe.model}"
+    return Generated(
+        recipe.out, version, table.num_rows, recipe.seed, text, outcomes=tuple(outcomes)
+    )
+
+
+def _mock(recipe: Recipe) -> tuple[Path, Mock]:
+    """A model's folder, and what makes its inputs."""
+    assert recipe.model is not None, "the recipe names a model"
+    store = Store(recipe.store)
+    uri = recipe.tracking_uri or store.tracking_uri
+    located = Locator(uri, store.files / "cache" / "models").locate(recipe.model)
+    inputs = read_artifact(located.path).inputs
+    return Path(located.path), Mock.of(recipe.model, inputs, recipe.key)
+
+
 def _source(session: LazySession, recipe: Recipe) -> tuple[Source, SourceRows | None]:
     if recipe.population is not None:
         return Independent.of(recipe.population, recipe.key), None
     if recipe.model is not None:
-        store = Store(recipe.store)
-        uri = recipe.tracking_uri or store.tracking_uri
-        located = Locator(uri, store.files / "cache" / "models").locate(recipe.model)
-        return Mock.of(recipe.model, read_artifact(located.path).inputs, recipe.key), None
+        return _mock(recipe)[1], None
     rows = read_source(session, recipe)
     if recipe.real:
         return RealRows(rows.rows), rows

@@ -121,6 +121,19 @@ def from_numbers(numbers: Floats, kind: pa.DataType) -> pa.Array:
     return pa.array(numbers).cast(kind, safe=False)
 
 
+def has_room(kind: pa.DataType, numbers: Floats) -> bool:
+    """Whether a type can hold numbers of this size."""
+    most = float(np.abs(numbers).max(initial=0.0))
+    if pa.types.is_decimal(kind):
+        return most < 10.0 ** (kind.precision - kind.scale)
+    if pa.types.is_integer(kind):
+        return most <= float(np.iinfo(kind.to_pandas_dtype()).max)
+    if pa.types.is_date(kind):
+        # Years 1 to 9999, as Spark has them.
+        return most < 2_932_897
+    return not pa.types.is_float32(kind) or most <= float(np.finfo(np.float32).max)
+
+
 def quantiles_of(numbers: Floats, kind: pa.DataType, least: int) -> Quantiles:
     """The quantile table of numbers, without the values that fewer than `least` rows reach.
 

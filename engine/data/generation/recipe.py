@@ -134,6 +134,7 @@ class Recipe(Strict):
     least_rows: Annotated[int, Field(ge=1)] = 5
     fit_rows: Annotated[int, Field(ge=100)] = 1_000_000
     real: bool = False
+    boundaries: bool = False
     plant: list[PlantField] = Field(default_factory=list)
     reference: Name | None = None
     closeness: bool = True
@@ -146,7 +147,9 @@ class Recipe(Strict):
         if len(chosen) != 1:
             named = " and ".join(chosen) or "none"
             raise ValueError(f"found {named}, expected one of dataset, model, population")
-        if self.rows is None and not self.real:
+        if self.boundaries and (self.model is None or self.plant or self.given):
+            raise ValueError("`boundaries` is of a model's signature, without `plant` and `given`")
+        if self.rows is None and not self.real and not self.boundaries:
             raise ValueError("`rows` is missing: how many are to be made")
         if self.real and self.dataset is None:
             raise ValueError("`real` is of a dataset: its own rows are taken")

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.core.vocabulary import ColumnSpec, Numbers
+from engine.kinds.contract.boundary_values import EXTREME, TEXTS, UNSEEN
 from engine.kinds.contract.comparisons import BREACHES, TRIED
 from engine.kinds.questions import Predictor
 
@@ -24,9 +25,6 @@ from engine.kinds.questions import Predictor
 ROWS = 10
 # More are counted, but not named.
 MOST_NAMED = 200
-# Far beyond what a column holds; within what float32 and a square of it can hold.
-EXTREME = 1e12
-UNSEEN = "\u2603 never seen before"
 
 ANSWERED, REFUSED, NAMED, NOT_FINITE, DIED = (
     "answered", "refused", "refused naming it", "answered NaN or infinity", "died",
@@ -134,8 +132,8 @@ def changes(check: str, name: str, values: pa.Array) -> Iterator[Change]:
         yield Change(name, "a very large number", _fill(values, most))
         yield Change(name, "a very small number", _fill(values, least))
     elif check == "extreme" and _is_text(kind):
-        yield Change(name, "an empty text", _fill(values, ""))
-        yield Change(name, "a text of 10,000 characters", _fill(values, "x" * 10_000))
+        for what, text in TEXTS.items():
+            yield Change(name, what, _fill(values, text))
     elif check == "unseen" and _is_text(kind):
         yield Change(name, "an unseen text", _fill(values, UNSEEN))
 

@@ -226,3 +226,49 @@ def test_a_summary_leaves_out_what_is_not_known(tmp_path: Path) -> None:
     population = {"columns": {"x": {"normal": [0.0, 1.0]}}}
     made = generate({"out": str(tmp_path / "made"), "rows": 10, "population": population})
     assert list(summary(made)) == ["table", "version", "rows", "seed", "source"]
+
+
+@pytest.fixture(scope="module")
+def strict_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A linear model of two numbers with a signature."""
+    folder = tmp_path_factory.mktemp("strict") / "model"
+    frame = pd.DataFrame({"age": [20.0, 30.0, 40.0, 50.0], "kids": [0, 1, 2, 3]})
+    model = LogisticRegression().fit(frame, [0, 1, 0, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        signature = mlflow.models.infer_signature(frame)
+    mlflow.sklearn.save_model(model, folder, signature=signature, pip_requirements=[])
+    return folder
+
+
+def test_boundaries_say_what_signature_and_model_make_of_each(
+    strict_model: Path, tmp_path: Path
+) -> None:
+    recipe = {"model": str(strict_model), "out": str(tmp_path / "edges"), "boundaries": True}
+    made = generate(recipe)
+    rows = read_rows(tmp_path / "edges").set_index(["column", "what"])
+    assert made.rows == len(rows) == len(made.outcomes) and rows.index.is_unique
+    # As MLflow's enforcement was seen to do: what it takes, and what it refuses.
+    for column, what, signature, model in (
+        ("kids", "the greatest", "taken", "answered"),
+        ("kids", "a fraction", "refused", ""),
+        ("kids", "a truth value", "refused", ""),
+        ("kids", "null", "refused", ""),
+        ("age", "zero", "taken", "answered"),
+        ("age", "NaN", "taken", "failed"),
+        ("age", "infinity", "taken", "failed"),
+        ("age", "a whole number", "taken", "answered"),
+        ("age", "a number as text", "taken", "answered"),
+        ("age", "a truth value", "refused", ""),
+        ("kids", "a number as text", "refused", ""),
+        ("age", "the column is missing", "refused", ""),
+        ("", "no rows", "taken", "failed"),
+        ("", "a column that it does not know", "taken", "answered"),
+    ):
+        own = rows.loc[(column, what)]
+        assert (own["signature"], own["model"]) == (signature, model), (column, what, own["said"])
+    assert "NaN" in rows.loc[("age", "NaN"), "said"]
+    told = cli(
+        "--model", str(strict_model), "--out", str(tmp_path / "edges"), "--set", "boundaries=true"
+    )
+    assert told.exit_code == 0 and f"of {len(rows)} are answered" in told.output

@@ -284,6 +284,14 @@ def test_plants_that_cannot_be_are_refused_before_anything_is_made(
     assert not (maker.folder / f"made-{maker.count}").exists()
 
 
+def test_what_a_type_has_no_room_for_is_refused(maker: Maker) -> None:
+    keys = {"dataset": {"delta": str(maker.folder / "claims")}, "label": "label"}
+    with pytest.raises(DataError, match=r"'price' is decimal128\(5, 2\), which has no room for"):
+        maker({"broken": {"column": "price", "share": 0.1, "factor": 1000.0}}, **keys)
+    with pytest.raises(DataError, match=r"'visits' is int32, which has no room for"):
+        maker({"drift": {"column": "visits", "shift": 1e10}}, **keys)
+
+
 def test_what_needs_a_label_says_so(maker: Maker) -> None:
     known = {"columns": POPULATION["columns"]}
     for plant in ({"label_noise": {"share": 0.1}}, {"leakage": {"column": "z"}}):

@@ -61,6 +61,7 @@ class Broken(PlantBody):
         numbers = draw.numbers(self.column)
         if not len(numbers):
             raise DataError(f"plant: the column {self.column!r} has no numbers")
+        draw.check_room(self.column, numbers * self.factor)
         # Wider than the sample, beyond whose ends some rows lie.
         margin = float(np.ptp(numbers))
         low, high = float(numbers.min()) - margin, float(numbers.max()) + margin

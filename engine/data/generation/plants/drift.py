@@ -71,6 +71,7 @@ class Drift(PlantBody):
                 raise DataError(
                     f"plant: the column {self.column!r} does not vary, and cannot drift"
                 )
+            draw.check_room(self.column, numbers + self._distance(draw))
             finds = shift_distances(numbers, self._distance(draw))
             if self.column in draw.normal:
                 finds = normal_distances(self.shift)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from engine.core.registry import did_you_mean
 from engine.data.generation.blocks import Block, chances
 from engine.data.generation.copula import Floats
-from engine.data.generation.marginals import is_number, to_numbers
+from engine.data.generation.marginals import has_room, is_number, to_numbers
 from engine.data.generation.strict import Strict
 from engine.errors import DataError
 
@@ -90,6 +90,20 @@ class Draw:
             raise DataError(f"plant: the column {name!r} is {column.type}, expected numbers")
         numbers = to_numbers(column)
         return numbers[np.isfinite(numbers)]
+
+    def check_room(self, name: str, numbers: Floats) -> None:
+        """Refuses numbers that the type of a column cannot hold.
+
+        Raises:
+            DataError: with the greatest of them.
+        """
+        kind = self.column(name).type
+        if not has_room(kind, numbers):
+            most = float(np.abs(numbers).max())
+            raise DataError(
+                f"plant: the column {name!r} is {kind}, which has no room for {most:,.6g}; expected "
+                "a smaller change"
+            )
 
     def shares(self, name: str) -> dict[Any, float]:
         """The values of a column of the sample with their shares of the rows that have one."""
