@@ -198,7 +198,7 @@ def main() -> None:
     for case in cases():
         similar += closeness_rows(case)
         learned += model_rows(case)
-    columns = ["source", "beside", "columns, mean", "worst", "pairs, mean", "worst", "classifier's AUC",
+    columns = ["source", "beside", "columns, mean", "worst", "pairs, mean", "worst", "AUC",
                "fitted in"]  # fmt: skip
     bodies = {
         "closeness": "\n".join(table(columns, similar)),
