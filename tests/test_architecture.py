@@ -44,7 +44,9 @@ PACKAGES: dict[str, frozenset[str]] = {
     "spark": SPARK | ARRAYS,
     "models": ARRAYS | FRAMEWORKS | {"cloudpickle", "mlflow", "scipy", "skops", "yaml"},
     "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),
-    "training": ARRAYS | FRAMEWORKS | {"mlflow", "pydantic", "yaml"},
+    "training": ARRAYS
+    | FRAMEWORKS
+    | {"cloudpickle", "mlflow", "optuna", "pydantic", "scipy", "threadpoolctl", "yaml"},
     "data": SPARK | {"pandas", "pyarrow"},
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
@@ -77,7 +79,8 @@ LAZY: dict[str, frozenset[str]] = {
     "sinks": frozenset({"matplotlib", "mlflow"}),
     # A mistake in a suite is told before all that a run takes is imported.
     "commands": SPARK | {"mlflow", "engine"},
-    "training": FRAMEWORKS | {"mlflow"},
+    # A mistake in a config is told before scipy's distributions are imported, which take a second.
+    "training": FRAMEWORKS | {"mlflow", "optuna", "scipy", "threadpoolctl"},
     # `evalmatrix --help` must not wait for Spark.
     "cli": frozenset({"engine", "pyspark"}),
 }
