@@ -52,7 +52,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),
     "sinks": ARRAYS | {"jinja2", "markupsafe", "matplotlib", "mlflow", "rich"},
-    "execution": SPARK | ARRAYS,
+    "execution": SPARK | ARRAYS | {"cloudpickle"},
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "sklearn", "yaml"},
     "engine": NOTHING,
     "cli": frozenset({"pyspark", "rich", "typer"}),

@@ -26,6 +26,7 @@ from engine.core.locations import DEFAULT_STORE
 _OPTIONS = {"overrides": "--set", "keys": "--key"}
 _VALUES = {
     "cell": "CELL",
+    "cv": "K",
     "find": "FIND",
     "keys": "COLUMN=VALUE",
     "model_dir": "MODEL_DIR",
@@ -36,6 +37,7 @@ _VALUES = {
     "run_id": "ID",
     "store": "STORE",
     "suite": "SUITE.yml",
+    "workers": "N|spark",
 }
 # Parameters of functions that a command line has no word for: it passes what it has itself.
 _PASSED: dict[str, Any] = {"say": lambda line: typer.echo(str(line))}
@@ -44,8 +46,11 @@ _LEFT_OUT = frozenset({"spark", *_PASSED})
 # The types of parameters, as they are written, and the one that a text of the command line becomes.
 _TYPES: dict[str, Any] = {
     "Sequence[str]": list[str] | None,
+    "bool": bool,
     "float": float,
     "float | None": float | None,
+    "int | None": int | None,
+    "int | str | None": str | None,
     "str": str,
     "str | None": str | None,
     "str | Path": Path,

@@ -150,7 +150,7 @@ def make_leaderboard(
         range(len(entries)),
         key=lambda at: (-entries[at].iteration, at != best_at, _sort_key(means[at]), at),
     )
-    ranks = _ranks(means)
+    ranks = _ranks(entries, means)
     ordered = tuple(_place(entries[at], ranks[at], entries[best_at], metric) for at in order)
     return Leaderboard(metric, higher_is_better, tuple(metrics), ordered, fitted)
 
@@ -159,13 +159,22 @@ def _sort_key(mean: float) -> float:
     return math.inf if math.isnan(mean) else -mean
 
 
-def _ranks(means: Sequence[float]) -> list[int]:
-    """1 for the highest; equal ones share the smallest, NaN comes after all."""
-    known = [mean for mean in means if not math.isnan(mean)]
-    return [
-        len(known) + 1 if math.isnan(mean) else 1 + sum(other > mean for other in known)
-        for mean in means
-    ]
+def _ranks(entries: Sequence[Entry], means: Sequence[float]) -> list[int]:
+    """1 for the highest of the last round, whose entries come before those of earlier ones.
+
+    Equal ones share the smallest, NaN comes after all of its round.
+    """
+    ranks = []
+    for entry, mean in zip(entries, means, strict=True):
+        round_means = [
+            other
+            for rival, other in zip(entries, means, strict=True)
+            if rival.iteration == entry.iteration and not math.isnan(other)
+        ]
+        later = sum(rival.iteration > entry.iteration for rival in entries)
+        better = sum(math.isnan(mean) or other > mean for other in round_means)
+        ranks.append(1 + later + better)
+    return ranks
 
 
 def _place(entry: Entry, rank: int, best: Entry, metric: str) -> Entry:

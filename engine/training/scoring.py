@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.core.vocabulary import Output, TaskKind
@@ -82,14 +82,32 @@ def score(
     Returns:
         The values by name, and which of them could not be computed, if any.
     """
-    from sklearn.metrics import check_scoring
+    scorers = {name: (scorer_name(name), scorer_name(name) != name) for name in names}
+    return measure_by(scorers, model, inputs, truth)
 
-    scorers = {name: scorer_name(name) for name in names}
-    measure = check_scoring(model, scoring=sorted(set(scorers.values())), raise_exc=False)
+
+def measure_by(
+    scorers: Mapping[str, tuple[str | Callable[..., Any], bool]],
+    model: Any,
+    inputs: Any,
+    truth: Any,
+) -> tuple[dict[str, float], str | None]:
+    """What scorers say of a fitted estimator: by name the scorer, and whether its sign is turned.
+
+    Returns:
+        The values by name, and which of them could not be computed, if any.
+    """
+    from sklearn.metrics import check_scoring, get_scorer
+
+    by_name = {
+        name: get_scorer(scorer) if isinstance(scorer, str) else scorer
+        for name, (scorer, _) in scorers.items()
+    }
+    measure = check_scoring(model, scoring=by_name, raise_exc=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         answers = measure(model, inputs, truth)
-    return read_answers({name: (answers[key], key != name) for name, key in scorers.items()})
+    return read_answers({name: (answers[name], turns) for name, (_, turns) in scorers.items()})
 
 
 def read_answers(
