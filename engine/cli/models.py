@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,9 +39,9 @@ def _show_leaderboard(board: Any) -> None:
     for entry in board.entries:
         table.add_row(*map(str, _cells(entry, names, metrics, rounds)))
     listing.wide().print(table)
-    for entry in board.entries:
-        for fold, message in entry.errors.items():
-            typer.echo(f"candidate {entry.candidate.name}, fold {fold}: {message}", err=True)
+    messages = Counter(text for entry in board.entries for text in entry.errors.values())
+    for text, count in messages.items():
+        typer.echo(f"{count} fold{'' if count == 1 else 's'}: {text}", err=True)
 
 
 def _cells(entry: Any, names: list[str], metrics: Any, rounds: bool) -> Iterator[Any]:

@@ -106,8 +106,20 @@ def measure_by(
     measure = check_scoring(model, scoring=by_name, raise_exc=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        answers = measure(model, inputs, truth)
+        try:
+            answers = measure(model, inputs, truth)
+        except Exception:
+            # One that lacks what a metric asks for, such as predict_proba, has the others.
+            answers = {n: _ask_alone(s, model, inputs, truth) for n, s in by_name.items()}
     return read_answers({name: (answers[name], turns) for name, (_, turns) in scorers.items()})
+
+
+def _ask_alone(scorer: Any, model: Any, inputs: Any, truth: Any) -> Any:
+    """What one scorer says; of one that raises the kind of error."""
+    try:
+        return scorer(model, inputs, truth)
+    except Exception as error:
+        return f"{type(error).__name__}:"
 
 
 def read_answers(
