@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,8 @@ from engine.training.tasks import FoldScore, FoldTask, FoldWork
 
 # What is finished is kept job by job: so many of them share the tasks.
 _JOBS = 64
+_DIED = re.compile("Python worker exited unexpectedly|ExecutorLostFailure")
+_ENDED = "its process on a worker of Spark ended, of the model or because memory ran out"
 _SCHEMA = "number long, answer binary"
 
 
@@ -37,6 +40,7 @@ class SparkWorkers:
 
     def __init__(self, spark: SparkSession, work: FoldWork) -> None:
         self._spark = spark
+        self._is_stopped = False
         content = cloudpickle.dumps(work)
         self._name = f"evalmatrix-folds-{hashlib.sha256(content).hexdigest()[:40]}"
         self._folder = Path(tempfile.mkdtemp(prefix="evalmatrix-shipping-"))
@@ -63,12 +67,14 @@ class SparkWorkers:
             return
         size = -(-len(tasks) // _JOBS)
         parts = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+        self._is_stopped = False
         pool = ThreadPoolExecutor(len(parts), thread_name_prefix="folds")
         try:
             for future in as_completed([pool.submit(self._do, part) for part in parts]):
                 yield from future.result()
         finally:
             # Who is stopped does not wait for the jobs: they are cancelled by whoever stops.
+            self._is_stopped = True
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _do(self, tasks: Sequence[FoldTask]) -> list[tuple[FoldTask, FoldScore]]:
@@ -77,10 +83,17 @@ class SparkWorkers:
         frame = self._spark.range(0, len(tasks), 1, len(tasks))
         try:
             answers = frame.mapInPandas(function, _SCHEMA).collect()
-        except PySparkException as error:
+        except Exception as error:  # py4j's own, where a worker's process has ended
+            if self._is_stopped:
+                return []
+            if not _DIED.search(str(error)):
+                raise StoreError(
+                    f"Spark could not fit the folds: {first_line(error)}; those that are finished "
+                    "are kept, and the same command goes on"
+                ) from error
             if len(tasks) > 1:
                 return [done for task in tasks for done in self._do([task])]
-            return [(tasks[0], FoldScore(error=first_line(error), lost=True))]
+            return [(tasks[0], FoldScore(error=_ENDED, lost=True))]
         return [(tasks[row.number], _read(bytes(row.answer))) for row in answers]
 
     def close(self) -> None:

@@ -113,7 +113,7 @@ def search_model(
             "try: search: {params: {name: [...]}}"
         )
     rows = read_rows(data_files(folder, config), config)
-    board = _compare(folder, config, rows, options)
+    board = compare_candidates(folder, config, rows, options)
     kind = "search" if options.search else "cv"
     with training_run(tracking_uri, config.experiment, f"{kind}-{config.name}") as run_id:
         log_leaderboard(board, _about(config, rows, kind))
@@ -129,8 +129,21 @@ def search_model(
     return SearchResult(board, run_id, trained)
 
 
-def _compare(folder: Path, config: ModelConfig, rows: Rows, options: SearchOptions) -> Leaderboard:
-    """Fits the candidates on the folds, as far as no journal has them."""
+def compare_candidates(
+    folder: Path, config: ModelConfig, rows: Rows, options: SearchOptions
+) -> Leaderboard:
+    """Fits the candidates on the folds, as far as no journal has them; nothing goes to MLflow.
+
+    Args:
+        folder: the model folder.
+        config: its config, as it is to be read.
+        rows: its rows.
+        options: what is tried, and by whom.
+
+    Raises:
+        DataError: when the training data do not do for the folds; nothing was fitted.
+        ModelError: when no candidate could be fitted.
+    """
     data = rows.data.iloc[rows.train]
     labels = data[rows.label].to_numpy()
     cv = config.cv or Cv()

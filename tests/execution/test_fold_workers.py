@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from pyspark import TaskContext
@@ -45,51 +47,56 @@ def test_estimators_by_a_session_that_is_given(spark):
     np.testing.assert_array_equal(board.best.values("roc_auc"), expected["test_score"])
 
 
-class Look:
-    """Work that tells where it is done, and dies where it is told to."""
+def look():
+    """Work that tells where it is done, and dies where it is told to.
 
-    framework = "sklearn"
-    rows = np.zeros(3_000_000)
+    A class of a function is shipped by its code: workers know nothing of this module.
+    """
 
-    def prepare(self):
-        self.prepared = getattr(self, "prepared", 0) + 1
+    class Look:
+        framework = "sklearn"
 
-    def fit(self, task):
-        import os
+        def __init__(self):
+            self.rows, self.times = np.zeros(3_000_000), 0
 
-        if task.candidate == {"die": True}:
-            os._exit(3)
-        if task.candidate == {"refuse": True}:
-            raise ModelError("not this code")
-        return None, os.getpid()
+        def prepare(self):
+            self.times += 1
 
-    def measure(self, task, model):
-        context = TaskContext.get()
-        values = {"prepared": self.prepared, "partition": context.partitionId(), "sum": 0.0}
-        return values, context.taskAttemptId(), None
+        def fit(self, task):
+            if task.candidate == {"die": True}:
+                os._exit(3)
+            if task.candidate == {"refuse": True}:
+                raise ModelError("not this code")
+            return None, len(self.rows)
+
+        def measure(self, task, model):
+            context = TaskContext.get()
+            return {"times": self.times}, context.taskAttemptId(), None
+
+    return Look()
 
 
 def test_each_row_is_a_task_and_the_data_go_once(spark):
-    workers = SparkWorkers(spark, Look())
+    workers = SparkWorkers(spark, look())
     try:
         tasks = [FoldTask(str(number), {"n": number}, number) for number in range(70)]
-        scores = dict(workers.run(tasks))
+        scores = {task.key: score for task, score in workers.run(tasks)}
     finally:
         workers.close()
-    assert set(scores) == set(tasks) and not any(score.error for score in scores.values())
+    assert len(scores) == 70 and not any(score.error for score in scores.values())
     attempts = {score.n_test for score in scores.values()}
     assert len(attempts) == 70, "a task of Spark for each"
     # Whatever the number of tasks a process has read the work once.
-    assert {score.values["prepared"] for score in scores.values()} == {1}
+    assert {score.values["times"] for score in scores.values()} == {1}
 
 
 def test_a_worker_that_dies_costs_its_task(spark):
-    workers = SparkWorkers(spark, Look())
+    workers = SparkWorkers(spark, look())
     try:
         tasks = [FoldTask("a", {}, 0), FoldTask("b", {"die": True}, 0)]
         scores = {task.key: score for task, score in workers.run(tasks)}
         assert scores["a"].error is None
-        assert scores["b"].lost and scores["b"].error
+        assert scores["b"].lost and "its process on a worker of Spark ended" in scores["b"].error
         with pytest.raises(ModelError, match="not this code"):
             list(workers.run([FoldTask("c", {"refuse": True}, 0)]))
     finally:
