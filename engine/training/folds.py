@@ -62,7 +62,7 @@ def check_folds(count: int, labels: np.ndarray, groups: Any, *, stratified: bool
     """
     if len(labels) < count:
         raise DataError(f"cv.folds is {count}, and there are {len(labels)} rows for training")
-    if groups is not None and (known := len(np.unique(np.asarray(groups)))) < count:
+    if groups is not None and (known := len(set(np.asarray(groups).tolist()))) < count:
         raise DataError(
             f"cv.folds is {count}, and the rows for training are of {known} groups; expected as "
             "many groups as folds, or more"

@@ -17,6 +17,7 @@ from typing import Any
 
 from engine.errors import ModelError
 from engine.models.log_model import training_run
+from engine.models.mlflow_client import ask
 from engine.training.config import ModelConfig, read_config
 from engine.training.cross_validation import Evaluator, OnProgress, digest_of, no_progress
 from engine.training.fitting import read_code
@@ -113,6 +114,8 @@ def search_model(
             "try: search: {params: {name: [...]}}"
         )
     rows = read_rows(data_files(folder, config), config)
+    # Before hours of fits: a server that is down now is told now.
+    ask(tracking_uri, lambda client: client.search_experiments(max_results=1))
     board = compare_candidates(folder, config, rows, options)
     kind = "search" if options.search else "cv"
     with training_run(tracking_uri, config.experiment, f"{kind}-{config.name}") as run_id:
@@ -231,7 +234,7 @@ def _base_digest(folder: Path, config: ModelConfig, work: FolderWork) -> str:
 def _about(config: ModelConfig, rows: Rows, kind: str) -> dict[str, Any]:
     """What a leaderboard's parent run shows as parameters."""
     cv = {f"cv.{key}": value for key, value in (config.cv or Cv()).model_dump().items()}
-    search = config.search.model_dump(exclude={"params"}) if config.search else {}
+    search = config.search.model_dump() if config.search else {}
     return {
         **{key: value for key, value in cv.items() if value is not None},
         **({f"search.{key}": value for key, value in search.items()} if kind == "search" else {}),

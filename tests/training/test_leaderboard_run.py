@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import engine
 from engine.cli.app import app
-from engine.errors import InputError
+from engine.errors import InputError, TrackingError
 from engine.training import search_model, train
 from tests.fixtures.folds import here, make_folder
 
@@ -154,3 +154,12 @@ def test_python_takes_what_the_command_takes(tmp_path):
     assert len(result.leaderboard.best.scores) == 3
     with pytest.raises(InputError, match="workers is 'all'"):
         engine.train(folder, search=True, workers="all", store=str(tmp_path / "store"))
+
+
+def test_a_server_that_is_down_is_told_before_anything_is_fitted(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tasks = []
+    folder = make_folder(tmp_path, MORE)
+    with pytest.raises(TrackingError, match="cannot be reached"):
+        search_model(folder, tracking_uri="http://127.0.0.1:9", options=here(tasks))
+    assert tasks == []
