@@ -79,8 +79,9 @@ LAZY: dict[str, frozenset[str]] = {
     "sinks": frozenset({"matplotlib", "mlflow"}),
     # A mistake in a suite is told before all that a run takes is imported.
     "commands": SPARK | {"mlflow", "engine"},
-    # A mistake in a config is told before scipy's distributions are imported, which take a second.
-    "training": FRAMEWORKS | {"mlflow", "optuna", "scipy", "threadpoolctl"},
+    # A mistake in a config is told before scipy's distributions are imported, which take a second;
+    # what rests on scikit-learn is imported by whoever has it.
+    "training": FRAMEWORKS | {"engine", "mlflow", "optuna", "scipy", "threadpoolctl"},
     # `evalmatrix --help` must not wait for Spark.
     "cli": frozenset({"engine", "pyspark"}),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.commands.fold_workers import fold_progress, worker_maker
-from engine.training import Leaderboard, Samples, validate_estimators
+from engine.training import Leaderboard
+from engine.training.estimator_folds import Samples, validate_estimators
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -17,7 +17,6 @@ the rows for training (`model_search`), on processes of this machine or on whate
 from __future__ import annotations
 
 from engine.training.config import ModelConfig, read_config
-from engine.training.estimator_folds import Samples, validate_estimators
 from engine.training.leaderboard import Candidate, Entry, Leaderboard
 from engine.training.model_search import SearchOptions, SearchResult, search_model
 from engine.training.trainer import Trained, train, train_all
@@ -27,7 +26,6 @@ __all__ = [
     "Entry",
     "Leaderboard",
     "ModelConfig",
-    "Samples",
     "SearchOptions",
     "SearchResult",
     "Trained",
@@ -35,5 +33,4 @@ __all__ = [
     "search_model",
     "train",
     "train_all",
-    "validate_estimators",
 ]

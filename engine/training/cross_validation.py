@@ -32,6 +32,7 @@ class Evaluator:
         journal: what is finished already.
         on_progress: is told how many of the folds asked for so far are finished.
         fitted: how many were fitted, and not taken from the journal.
+        reused: how many were taken from it.
     """
 
     base: str
@@ -40,6 +41,7 @@ class Evaluator:
     journal: Journal
     on_progress: OnProgress = no_progress
     fitted: int = 0
+    reused: int = 0
     _asked: int = 0
     _scores: dict[str, FoldScore] = field(default_factory=dict)
 
@@ -64,9 +66,10 @@ class Evaluator:
         every = {task.key: task for row in tasks for task in row}
         self._asked += sum(key not in self._scores for key in every)
         for key in every:
-            score = self.journal.find(key)
+            score = None if key in self._scores else self.journal.find(key)
             if score is not None:
-                self._scores.setdefault(key, score)
+                self._scores[key] = score
+                self.reused += 1
         waiting = [task for key, task in every.items() if key not in self._scores]
         self.on_progress(len(self._scores), self._asked)
         for task, score in self.workers.run(waiting):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import ModelError
 from engine.models.log_model import training_run
@@ -21,10 +21,9 @@ from engine.models.mlflow_client import ask
 from engine.training.config import ModelConfig, read_config
 from engine.training.cross_validation import Evaluator, OnProgress, digest_of, no_progress
 from engine.training.fitting import read_code
-from engine.training.folder_work import FolderWork
 from engine.training.folds import make_folds
 from engine.training.journal import Journal
-from engine.training.leaderboard import Candidate, Entry, Leaderboard, make_leaderboard
+from engine.training.leaderboard import Candidate, Leaderboard, make_leaderboard
 from engine.training.leaderboard_run import log_leaderboard
 from engine.training.local_workers import LocalWorkers, Workers, core_count
 from engine.training.rows import Rows, data_files, read_rows
@@ -33,6 +32,9 @@ from engine.training.search import Searcher
 from engine.training.search_config import Cv
 from engine.training.tasks import FoldWork
 from engine.training.trainer import Trained, fit_and_register, refuse_multilabel
+
+if TYPE_CHECKING:
+    from engine.training.folder_work import FolderWork
 
 _TOLD = logging.getLogger("evalmatrix")
 
@@ -147,34 +149,43 @@ def compare_candidates(
         DataError: when the training data do not do for the folds; nothing was fitted.
         ModelError: when no candidate could be fitted.
     """
+    work = _fold_work(folder, config, rows)
+    smallest = 2 * len(work.folds) * (1 if work.classes is None else len(work.classes))
+    metric = work.metrics[0]
+    searcher = None
+    if options.search and config.search is not None:
+        upwards = higher_is_better(metric)
+        searcher = Searcher(config.search, config.params, config.seed, upwards)
+        searcher.check(smallest, len(work.labels))
+    base = _base_digest(folder, config, work)
+    file = f"{config.name}-{base[:16]}.jsonl"
+    journal = Journal(None if options.journal is None else options.journal / file)
+    with _close_after(options.make_workers(work), journal) as workers:
+        evaluator = Evaluator(base, work.folds, workers, journal, options.on_progress)
+        if searcher is None:
+            entries = evaluator.evaluate(_versions(config))
+        else:
+            entries = searcher.run(evaluator, metric, smallest)
+    if evaluator.reused:
+        words = "%s: %d folds were there already, %d were fitted"
+        _TOLD.info(words, config.name, evaluator.reused, evaluator.fitted)
+    return make_leaderboard(work.metrics, higher_is_better(metric), entries, evaluator.fitted)
+
+
+def _fold_work(folder: Path, config: ModelConfig, rows: Rows) -> FolderWork:
+    """The rows for training, cut into folds, with the code that fits them."""
+    # With scikit-learn, which whoever searches has.
+    from engine.training.folder_work import FolderWork
+
     data = rows.data.iloc[rows.train]
     labels = data[rows.label].to_numpy()
     cv = config.cv or Cv()
     groups = None if cv.group is None else data[cv.group].to_numpy()
     folds = make_folds(cv, labels, groups, config.task, config.seed)
-    chosen = config.search.metric if options.search and config.search else None
-    metrics = fold_metrics(config.task, config.output, chosen)
-    work = FolderWork.of(read_code(folder), config, rows, folds, metrics)
-    classes = 1 if work.classes is None else len(work.classes)
-    smallest = 2 * len(folds) * classes
-    upwards = higher_is_better(metrics[0])
-    searcher = None
-    if options.search and config.search is not None:
-        searcher = Searcher(config.search, config.params, config.seed, upwards)
-        searcher.check(smallest, len(labels))
-    base = _base_digest(folder, config, work)
-    journal = Journal(
-        None if options.journal is None else options.journal / f"{config.name}-{base[:16]}.jsonl"
+    metrics = fold_metrics(
+        config.task, config.output, config.search.metric if config.search else None
     )
-    with _close_after(options.make_workers(work), journal) as workers:
-        evaluator = Evaluator(base, folds, workers, journal, options.on_progress)
-        entries = (
-            evaluator.evaluate(_versions(config))
-            if searcher is None
-            else searcher.run(evaluator, metrics[0], smallest)
-        )
-    _tell_of_journal(config, entries, evaluator.fitted)
-    return make_leaderboard(metrics, upwards, entries, evaluator.fitted)
+    return FolderWork.of(read_code(folder), config, rows, folds, metrics)
 
 
 @contextmanager
@@ -190,12 +201,6 @@ def _close_after(workers: Workers, journal: Journal) -> Iterator[Workers]:
         raise
     finally:
         workers.close()
-
-
-def _tell_of_journal(config: ModelConfig, entries: Sequence[Entry], fitted: int) -> None:
-    kept = sum(len(entry.scores) for entry in entries) - fitted
-    if kept > 0:
-        _TOLD.info("%s: %d folds were there already, %d were fitted", config.name, kept, fitted)
 
 
 def _versions(config: ModelConfig) -> list[Candidate]:

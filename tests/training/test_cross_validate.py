@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 
 import engine
 from engine.errors import DataError, InputError, ModelError
-from engine.training import Samples, validate_estimators
+from engine.training.estimator_folds import Samples, validate_estimators
 from tests.fixtures.folds import Here, make_table
 
 TABLE = make_table()
