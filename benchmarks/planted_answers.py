@@ -150,9 +150,12 @@ def main() -> None:
         has_interval = own["ci_low"].notna().any() or own["value"].eq(own["value"].round()).all()
         held = ((low - room <= figures[metric]) & (figures[metric] <= high + room)).sum()
         kind = next(key for key in test if key not in ("name", "slices"))
+        figure = (
+            f"{held} of {len(own)}" if has_interval else f"{own['value'].mean():.4g} on average"
+        )
         lines.append([
             words, f"`{kind}`", f"`{metric}` {figures[metric]:.4g}",
-            f"{(own['verdict'] == 'FAIL').sum()} of {len(own)}", f"{held} of {len(own)}" if has_interval else f"{own['value'].mean():.4g} on average",
+            f"{(own['verdict'] == 'FAIL').sum()} of {len(own)}", figure,
             f"{(sound['verdict'] == 'FAIL').sum()} of {len(sound)}",
         ])  # fmt: skip
     columns = ["planted", "kind of test", "figure", "found", "interval or count holds the figure",

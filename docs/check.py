@@ -1,9 +1,9 @@
 """Checks the documents: every relative link leads somewhere, every suite they show is valid.
 
 Run as `make docs`. A link may name a file, a folder or a heading (`file.md#heading`). A code
-block whose first line is ```` ```yaml suite ```` is read as a whole suite file by the engine, one of
-```` ```yaml generate ```` as a recipe of rows.
-Prints one line for each mistake and exits with 1 when there is one.
+block whose first line is ```` ```yaml suite ```` is read as a whole suite file by the engine, one
+of ```` ```yaml generate ```` as a recipe of rows. Prints one line for each mistake and exits with 1
+when there is one.
 """
 
 from __future__ import annotations

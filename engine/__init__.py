@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine._version import __version__
 
 if TYPE_CHECKING:
+    from engine.commands.cross_validate import cross_validate
     from engine.commands.doctor import doctor
     from engine.commands.evaluate import evaluate
     from engine.commands.explain import explain
@@ -41,6 +42,7 @@ __all__ = [
     "RunResult",
     "SuiteError",
     "__version__",
+    "cross_validate",
     "doctor",
     "evaluate",
     "explain",
@@ -63,8 +65,8 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "doctor", "evaluate", "explain", "forget", "generate", "judge", "maintain", "pin", "plan",
-    "report", "results", "run", "schema", "sync", "train", "warmup",
+    "cross_validate", "doctor", "evaluate", "explain", "forget", "generate", "judge", "maintain",
+    "pin", "plan", "report", "results", "run", "schema", "sync", "train", "warmup",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

@@ -1,6 +1,7 @@
-"""Training: `spark-submit jobs/train.py MODEL_DIR [--set KEY=VALUE] [--store S]`.
+"""Training: `spark-submit jobs/train.py MODEL_DIR [--set KEY=VALUE] [--search] [--store S]`.
 
-The arguments and exit codes of `evalmatrix train`; prints the URI of the new version.
+The arguments and exit codes of `evalmatrix train`; prints the URI of the new version. With
+`--search --workers spark` the folds are tasks of the cluster.
 """
 
 from __future__ import annotations

@@ -44,13 +44,15 @@ PACKAGES: dict[str, frozenset[str]] = {
     "spark": SPARK | ARRAYS,
     "models": ARRAYS | FRAMEWORKS | {"cloudpickle", "mlflow", "scipy", "skops", "yaml"},
     "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),
-    "training": ARRAYS | FRAMEWORKS | {"mlflow", "pydantic", "yaml"},
+    "training": ARRAYS
+    | FRAMEWORKS
+    | {"cloudpickle", "mlflow", "optuna", "pydantic", "scipy", "threadpoolctl", "yaml"},
     "data": SPARK | ARRAYS | {"deltalake", "pydantic", "scipy", "yaml"},
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),
     "sinks": ARRAYS | {"jinja2", "markupsafe", "matplotlib", "mlflow", "rich"},
-    "execution": SPARK | ARRAYS,
+    "execution": SPARK | ARRAYS | {"cloudpickle"},
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "sklearn", "yaml"},
     "engine": NOTHING,
     "cli": frozenset({"pyspark", "rich", "typer"}),
@@ -77,7 +79,9 @@ LAZY: dict[str, frozenset[str]] = {
     "sinks": frozenset({"matplotlib", "mlflow"}),
     # A mistake in a suite is told before all that a run takes is imported.
     "commands": SPARK | {"mlflow", "engine"},
-    "training": FRAMEWORKS | {"mlflow"},
+    # A mistake in a config is told before scipy's distributions are imported, which take a second;
+    # what rests on scikit-learn is imported by whoever has it.
+    "training": FRAMEWORKS | {"engine", "mlflow", "optuna", "scipy", "threadpoolctl"},
     # `evalmatrix --help` must not wait for Spark.
     "cli": frozenset({"engine", "pyspark"}),
 }

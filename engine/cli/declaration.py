@@ -27,6 +27,7 @@ _OPTIONS = {"overrides": "--set", "keys": "--key"}
 _VALUES = {
     "cell": "CELL",
     "data": "TABLE",
+    "cv": "K",
     "find": "FIND",
     "keys": "COLUMN=VALUE",
     "model_dir": "MODEL_DIR",
@@ -39,6 +40,7 @@ _VALUES = {
     "run_id": "ID",
     "store": "STORE",
     "suite": "SUITE.yml",
+    "workers": "N|spark",
 }
 # Parameters of functions that a command line has no word for: it passes what it has itself.
 _PASSED: dict[str, Any] = {"say": lambda line: typer.echo(str(line))}
@@ -47,9 +49,11 @@ _LEFT_OUT = frozenset({"spark", *_PASSED})
 # The types of parameters, as they are written, and the one that a text of the command line becomes.
 _TYPES: dict[str, Any] = {
     "Sequence[str]": list[str] | None,
+    "bool": bool,
     "float": float,
     "float | None": float | None,
     "int | None": int | None,
+    "int | str | None": str | None,
     "str": str,
     "str | None": str | None,
     "str | Path": Path,

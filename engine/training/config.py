@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from engine.errors import Mistake, ModelError, SuiteError
 from engine.fields.values import OutputField, TaskField
 from engine.fields.wording import quote, suggestion
 from engine.suite.overrides import apply_overrides
 from engine.suite.yaml_document import Document, read_document
+from engine.training.search_config import Cv, Search, Strict, cv_mistakes, search_mistakes
 
 CONFIG_FILE = "model_config.yml"
 
@@ -20,11 +21,7 @@ CONFIG_FILE = "model_config.yml"
 _KINDS = {"dict_type": "a mapping", "model_type": "a mapping", "list_type": "a list"}
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Split(_Strict):
+class Split(Strict):
     """How rows are held out; the arguments are those of scikit-learn's `train_test_split`."""
 
     test_size: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -32,14 +29,14 @@ class Split(_Strict):
     stratify: bool = False
 
 
-class Tensor(_Strict):
+class Tensor(Strict):
     """The array that a row's features are reshaped to, in their order."""
 
     shape: Annotated[list[int], Field(min_length=1)]
     dtype: Literal["float32", "float64"] = "float32"
 
 
-class ModelConfig(_Strict):
+class ModelConfig(Strict):
     """A `model_config.yml`: `params` names every hyperparameter, `versions` overrides some."""
 
     name: Annotated[str, Field(pattern=r"^[\w\-. ]+$")]
@@ -53,8 +50,10 @@ class ModelConfig(_Strict):
     tensor: Tensor | None = None
     split: Split = Split()
     seed: int = 42
-    params: dict[str, Any] = {}
-    versions: dict[str, dict[str, Any] | None] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
+    cv: Cv | None = None
+    search: Search | None = None
 
 
 def read_config(
@@ -104,14 +103,28 @@ def _validate(
             if loc[-1] not in known:
                 words = suggestion(loc[-1], known)
                 document.report(loc, f"found the unknown parameter, expected {words}", key=True)
+        _check_search(config, known, document)
     if config is None or document.mistakes:
         raise SuiteError(str(path), document.mistakes)
     return config
 
 
+def _check_search(config: ModelConfig, known: Mapping[str, Any], document: Document) -> None:
+    """Adds the mistakes of `cv` and `search` that only show against other keys."""
+    stratified_split = config.split.stratify
+    if config.cv is not None:
+        for loc, words in cv_mistakes(config.cv, config.task, stratified_split=stratified_split):
+            document.report(loc, words)
+    if config.search is not None:
+        for loc, words in search_mistakes(config.search, known, config.task, config.output):
+            document.report(loc, words, key="unknown" in words)
+
+
 def _report(error: ValidationError, document: Document) -> None:
     """Adds a mistake for each of pydantic's errors."""
-    owners: dict[str, type[_Strict]] = {"split": Split, "tensor": Tensor}
+    owners: dict[str, type[Strict]] = {
+        "split": Split, "tensor": Tensor, "cv": Cv, "search": Search
+    }  # fmt: skip
     for details in error.errors(include_url=False):
         loc = details["loc"]
         owner = owners.get(str(loc[0]), ModelConfig) if len(loc) > 1 else ModelConfig

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import logging
-import random
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from engine.core.registry import nearest
 from engine.core.vocabulary import TaskKind
-from engine.errors import DataError, ModelError
+from engine.errors import ModelError
 from engine.models import ModelRequest, decides_otherwise, load, resolve
-from engine.models.flavors.device import torch_device
-from engine.models.flavors.keras import import_tensorflow
-from engine.models.flavors.torch import import_torch
 from engine.models.log_model import (
     FittedModel,
     find_version,
@@ -34,13 +25,14 @@ from engine.models.log_model import (
     training_run,
 )
 from engine.training.config import CONFIG_FILE, ModelConfig, read_config
+from engine.training.fitting import code_path, fit_native, read_code, seed_generators
 from engine.training.holdout import held_out_metrics
+from engine.training.rows import Rows, data_files, model_inputs, read_rows, split_params
 
 _LOG = logging.getLogger(__name__)
 # What a user waits for is told; the rest is for who sets up this module's own log.
 _TOLD = logging.getLogger("evalmatrix")
 
-CODE_FILE = "model_code.py"
 _EXAMPLE_ROWS = 5
 
 
@@ -83,29 +75,43 @@ def train(
     """
     folder = Path(model_dir)
     config = read_config(folder, overrides=overrides, version=version)
+    refuse_multilabel(folder, config)
+    paths = data_files(folder, config)
+    if if_changed and (trained := _find(tracking_uri, config.name, fingerprint(folder, config))):
+        _LOG.info("%s: version %s is up to date", trained.name, trained.version)
+        return trained
+    variant = version or "params"
+    _TOLD.info("%s: training it with %s", config.name, variant)
+    return fit_and_register(folder, config, read_rows(paths, config), tracking_uri, variant)
+
+
+def refuse_multilabel(folder: Path, config: ModelConfig) -> None:
+    """Refuses the task that training data of one label for a row cannot have.
+
+    Raises:
+        ModelError: with what to do.
+    """
     if config.task is TaskKind.MULTILABEL:
         raise ModelError(
             f"{str(folder)!r} is of the task 'multilabel', and training data have one label for a "
             "row; expected another task (a suite evaluates such a model that MLflow has logged)"
         )
-    paths = _data_files(folder, config)
-    fingerprint = _fingerprint(folder, config, paths)
-    if if_changed and (trained := _find(tracking_uri, config.name, fingerprint)):
-        _LOG.info("%s: version %s is up to date", trained.name, trained.version)
-        return trained
-    _TOLD.info("%s: training it with %s", config.name, version or "params")
-    rows = _read_rows(paths, config)
+
+
+def fit_and_register(
+    folder: Path, config: ModelConfig, rows: Rows, tracking_uri: str, variant: str
+) -> Trained:
+    """Fits a model on the rows for training, logs, measures and registers it."""
     fitted = _fit(folder, config, rows)
     tags = {
         "task": config.task.value,
         "output": config.output.value,
         "classes": json.dumps(fitted.notes["classes"]),
-        "train_digest": fingerprint,
-        "variant": version or "params",
+        "train_digest": fingerprint(folder, config),
+        "variant": variant,
     }
-    run_name = f"train-{config.name}-{tags['variant']}"
-    with training_run(tracking_uri, config.experiment, run_name) as run_id:
-        log_run(_params(config, rows), rows.data, paths[0], label=rows.label)
+    with training_run(tracking_uri, config.experiment, f"train-{config.name}-{variant}") as run_id:
+        log_run(_params(config, rows), rows.data, data_files(folder, config)[0], label=rows.label)
         model_uri = log_model(fitted, config.name)
         request = ModelRequest(model_uri, config.task, tracking_uri, cache_dir=folder)
         held_out = rows.data.iloc[rows.held_out]
@@ -131,17 +137,6 @@ def train_all(
             yield train(folder, tracking_uri=tracking_uri, version=version, if_changed=if_changed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """The training data, and which of its rows are for training and which are held out."""
-
-    data: pd.DataFrame
-    label: str
-    features: list[str]
-    train: np.ndarray
-    held_out: np.ndarray
-
-
 def _find(tracking_uri: str, name: str, fingerprint: str) -> Trained | None:
     registered = find_version(tracking_uri, name, "train_digest", fingerprint)
     if registered is None:
@@ -152,61 +147,33 @@ def _find(tracking_uri: str, name: str, fingerprint: str) -> Trained | None:
     )
 
 
-def _data_files(folder: Path, config: ModelConfig) -> list[Path]:
-    paths = sorted(folder.glob(config.train_data))
-    if not paths:
-        raise DataError(f"no training data: nothing matches {str(folder / config.train_data)!r}")
-    return paths
+def fingerprint(folder: Path, config: ModelConfig) -> str:
+    """SHA-256 of all that decides what is trained: code, resolved config and data.
 
-
-def _fingerprint(folder: Path, config: ModelConfig, paths: Sequence[Path]) -> str:
-    """SHA-256 of all that decides what is trained: code, resolved config and data."""
-    settings = config.model_dump(mode="json", exclude={"versions", "experiment"})
+    How candidates were compared is no part of it, but for groups, which are held out as a whole.
+    """
+    left_out = {"versions", "experiment", "cv", "search"}
+    settings = config.model_dump(mode="json", exclude=left_out)
+    if config.cv is not None and config.cv.group is not None:
+        settings["group"] = config.cv.group
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in (_code_path(folder), *paths):
+    for path in (code_path(folder), *data_files(folder, config)):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def _read_rows(paths: Sequence[Path], config: ModelConfig) -> _Rows:
-    """Reads and splits the data. Numbers become float64, as a later batch may hold nulls."""
-    from sklearn.model_selection import train_test_split
-
-    data = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
-    label = config.label or str(data.columns[-1])
-    features = config.features or [name for name in data.columns if name != label]
-    for name in (label, *features):
-        if name not in data.columns:
-            close = nearest(name, map(str, data.columns))
-            hint = f"; did you mean {close!r}?" if close else ""
-            raise DataError(f"{str(paths[0])!r} has no column {name!r}{hint}")
-    if nulls := int(data[label].isna().sum()):
-        raise DataError(f"{str(paths[0])!r}: {nulls} rows have no label in column {label!r}")
-    numeric = data[features].select_dtypes("number").columns
-    data = data.astype(dict.fromkeys(numeric, np.float64))
-    train_rows, held_out = train_test_split(
-        np.arange(len(data)),
-        test_size=config.split.test_size,
-        random_state=config.split.random_state,
-        stratify=data[label] if config.split.stratify else None,
-    )
-    return _Rows(data, label, features, train_rows, held_out)
-
-
-def _fit(folder: Path, config: ModelConfig, rows: _Rows) -> FittedModel:
+def _fit(folder: Path, config: ModelConfig, rows: Rows) -> FittedModel:
     """Builds and fits the model by its own code, and notes what the engine has to know."""
-    _seed(config)
-    code = _import_code(folder)
-    inputs = _inputs(rows, rows.train, config)
-    labels = rows.data[rows.label].to_numpy()[rows.train]
+    seed_generators(config.seed, config.framework)
+    code = read_code(folder)
+    module = code.load()
+    data = rows.data.iloc[rows.train]
+    inputs = model_inputs(data[rows.features], config)
+    labels = data[rows.label].to_numpy()
     try:
-        model = code.build(config.params)
-        fit = getattr(code, "fit", None)
-        native = fit(model, inputs, labels, config.params) if fit else model.fit(inputs, labels)
+        native = fit_native(module, inputs, labels, config.params)
     except Exception as error:
-        raise ModelError(
-            f"{str(_code_path(folder))!r} failed: {type(error).__name__}: {error}"
-        ) from error
+        raise ModelError(f"{code.path!r} failed: {type(error).__name__}: {error}") from error
     regression = config.task in (TaskKind.REGRESSION, TaskKind.RANKING)
     notes = {
         "task": config.task.value,
@@ -221,64 +188,7 @@ def _fit(folder: Path, config: ModelConfig, rows: _Rows) -> FittedModel:
     return FittedModel(native, config.framework, inputs[:_EXAMPLE_ROWS], notes)
 
 
-def _seed(config: ModelConfig) -> None:
-    """Seeds every generator that a framework may draw from."""
-    random.seed(config.seed)
-    np.random.seed(config.seed)
-    if config.framework == "tensorflow":
-        tf = import_tensorflow()
-        tf.keras.utils.set_random_seed(config.seed)
-        tf.config.experimental.enable_op_determinism()
-    elif config.framework == "pytorch":
-        torch = import_torch()
-        # It looks for a GPU once, and warns where TensorFlow has found none before; here unheard.
-        torch_device(torch)
-        torch.manual_seed(config.seed)
-
-
-def _code_path(folder: Path) -> Path:
-    path = folder / CODE_FILE
-    if not path.is_file():
-        raise ModelError(f"no file {str(path)!r}: expected one with a function build(params)")
-    return path
-
-
-def _import_code(folder: Path) -> ModuleType:
-    """Imports the model's code from its path, under a name that no other folder's has."""
-    path = _code_path(folder)
-    suffix = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    name = f"_evalmatrix_model_{suffix}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ModelError(f"{str(path)!r} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ModelError(
-            f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
-    if not callable(getattr(module, "build", None)):
-        raise ModelError(f"{str(path)!r} has no function build(params), which makes the model")
-    return module
-
-
-def _inputs(rows: _Rows, chosen: np.ndarray, config: ModelConfig) -> pd.DataFrame | np.ndarray:
-    frame = rows.data[rows.features].iloc[chosen]
-    if config.tensor is None:
-        return frame
-    array = frame.to_numpy(dtype=config.tensor.dtype)
-    return array.reshape(len(frame), *config.tensor.shape)
-
-
-def _params(config: ModelConfig, rows: _Rows) -> dict[str, Any]:
+def _params(config: ModelConfig, rows: Rows) -> dict[str, Any]:
     """What a run's page shows: hyperparameters, and how the rows were split."""
-    return {
-        **config.params,
-        "framework": config.framework,
-        "seed": config.seed,
-        **{f"split.{key}": value for key, value in config.split.model_dump().items()},
-        "train_rows": len(rows.train),
-        "held_out_rows": len(rows.held_out),
-    }
+    about = {"framework": config.framework, "seed": config.seed}
+    return {**config.params, **about, **split_params(config, rows)}

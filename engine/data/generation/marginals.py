@@ -127,7 +127,7 @@ def has_room(kind: pa.DataType, numbers: Floats) -> bool:
     if pa.types.is_decimal(kind):
         return most < 10.0 ** (kind.precision - kind.scale)
     if pa.types.is_integer(kind):
-        return most <= float(np.iinfo(kind.to_pandas_dtype()).max)
+        return bool(most <= float(np.iinfo(kind.to_pandas_dtype()).max))
     if pa.types.is_date(kind):
         # Years 1 to 9999, as Spark has them.
         return most < 2_932_897

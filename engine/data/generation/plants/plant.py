@@ -101,8 +101,8 @@ class Draw:
         if not has_room(kind, numbers):
             most = float(np.abs(numbers).max())
             raise DataError(
-                f"plant: the column {name!r} is {kind}, which has no room for {most:,.6g}; expected "
-                "a smaller change"
+                f"plant: the column {name!r} is {kind}, which has no room for {most:,.6g}; "
+                "expected a smaller change"
             )
 
     def shares(self, name: str) -> dict[Any, float]:
