@@ -125,7 +125,7 @@ def has_room(kind: pa.DataType, numbers: Floats) -> bool:
     """Whether a type can hold numbers of this size."""
     most = float(np.abs(numbers).max(initial=0.0))
     if pa.types.is_decimal(kind):
-        return most < 10.0 ** (kind.precision - kind.scale)
+        return bool(most < 10.0 ** (kind.precision - kind.scale))
     if pa.types.is_integer(kind):
         return bool(most <= float(np.iinfo(kind.to_pandas_dtype()).max))
     if pa.types.is_date(kind):

@@ -14,6 +14,7 @@ from engine.data.generation.plants import body_of
 from engine.data.generation.recipe import read_recipe
 from engine.errors import DataError, InputError, SuiteError
 
+ROOT = Path(__file__).resolve().parents[3]
 LEAST: dict[str, Any] = {"out": "./made", "rows": 10, "dataset": {"delta": "./claims"}}
 
 
@@ -66,8 +67,8 @@ def test_all_mistakes_are_told_with_their_lines(tmp_path: Path) -> None:
         "label_noise, imbalance, leakage, broken, duplicates",
         "line 8, plant[2].duplicates.rows: found 'two', expected a whole number",
         "line 3, sed: found the unknown key, expected one of out, rows, seed, dataset, model, "
-        "population, label, key, by, leave_out, given, least_rows, fit_rows, real, plant, "
-        "reference, closeness, store, tracking_uri; did you mean 'seed'?",
+        "population, label, key, by, leave_out, given, least_rows, fit_rows, real, boundaries, "
+        "plant, reference, closeness, store, tracking_uri; did you mean 'seed'?",
     ]
 
 
@@ -159,3 +160,10 @@ def test_conditions_that_do_not_fit_are_all_told() -> None:
     text = str(told.value)
     assert "no column 'nn'; did you mean 'n'?" in text
     assert "'n' is int64, found the value 'x'" in text and "'d' is date32" in text
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "data" / "recipes").glob("*.yml")), ids=lambda path: path.stem
+)
+def test_the_shipped_recipes_are_valid(path: Path) -> None:
+    assert read_recipe(path).out.startswith("./store/lake/")
