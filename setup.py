@@ -70,6 +70,7 @@ setup(
     package_data={
         "engine": ["py.typed"],
         "engine.spark": ["*.properties"],
+        "engine.sinks.generated_rows": ["*.j2"],
         "engine.sinks.report": ["**/*.j2", "**/*.css", "**/*.js", "**/*.html"],
     },
     include_package_data=False,

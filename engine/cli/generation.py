@@ -13,10 +13,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print what is known of the
 def show_generated(result: Any, *, as_json: AsJson = False) -> int:
     """The table and its version, closeness, answers and notes."""
     from engine.data.generation.answers import summary
-    from engine.sinks import generated
+    from engine.sinks.generated_rows import console
 
     if as_json:
         typer.echo(json.dumps(summary(result), default=str))
     else:
-        generated.render(result)
+        console.render(result)
     return 0

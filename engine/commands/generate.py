@@ -11,9 +11,10 @@ from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
 from engine.core.locations import DEFAULT_STORE, Store
 from engine.core.paths import local_path
-from engine.data.generation.answers import write_answers
+from engine.data.generation.answers import beside, write_answers
 from engine.data.generation.make import Generated, make
 from engine.data.generation.recipe import read_recipe
+from engine.sinks.generated_rows.page import write_page
 from engine.spark.lazy_session import LazySession
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def generate(
 
     Returns:
         The table and its version, figures of closeness, and the answers of what is planted; on
-        this machine they stand in `<out>.answers.yml` too.
+        this machine they stand in `<out>.answers.yml` too, and closeness in `<out>.closeness.html`.
 
     Raises:
         SuiteError: all the mistakes of the file.
@@ -69,6 +70,10 @@ def generate(
     generated = make(session, chosen, tell.show_rows)
     if local_path(generated.table) is not None:
         generated = replace(generated, answers=write_answers(generated, chosen))
+        if generated.closeness is not None:
+            page = beside(generated.table, "closeness.html")
+            write_page(generated, page)
+            generated = replace(generated, page=page)
     return generated
 
 

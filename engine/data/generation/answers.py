@@ -15,18 +15,24 @@ from engine.data.generation.make import Generated, Planted
 from engine.data.generation.recipe import Recipe
 
 _DIGITS = 6
+_WORST_PAIRS = 20
 
 
 def write_answers(result: Generated, recipe: Recipe) -> Path:
     """Writes `<out>.answers.yml`, with the recipe that made the rows, and gives its place."""
-    folder = local_path(result.table)
-    assert folder is not None, "answers lie beside a table of this machine"
-    path = Path(folder).with_name(f"{Path(folder).name}.answers.yml")
+    path = beside(result.table, "answers.yml")
     document = {**summary(result), "recipe": recipe.model_dump(mode="json", exclude_unset=True)}
     # Without the types that only numpy has.
     document = json.loads(json.dumps(document, default=float))
     path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path
+
+
+def beside(table: str, ending: str) -> Path:
+    """The place of a file beside a table of this machine."""
+    folder = local_path(table)
+    assert folder is not None, "only a table of this machine has files beside it"
+    return Path(folder).with_name(f"{Path(folder).name}.{ending}")
 
 
 def summary(result: Generated) -> dict[str, Any]:
@@ -68,7 +74,11 @@ def _plant_entry(item: Planted) -> dict[str, Any]:
 
 
 def _figures(closeness: Closeness) -> dict[str, Any]:
-    return {
+    figures: dict[str, Any] = {
         name: round(float(value), _DIGITS) if isinstance(value, float) else value
         for name, value in closeness.summary().items()
     }
+    worst = sorted(closeness.pairs.items(), key=lambda item: item[1])[:_WORST_PAIRS]
+    figures["each column"] = {name: round(x, _DIGITS) for name, x in closeness.columns.items()}
+    figures["worst pairs"] = {" and ".join(pair): round(x, _DIGITS) for pair, x in worst}
+    return figures

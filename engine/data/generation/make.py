@@ -61,7 +61,7 @@ class Generated:
             half has.
         planted: the plants, with what a right test finds.
         notes: what is not in it, or is otherwise than in the source; a sentence each.
-        answers: the file that says all this.
+        answers: the file that says all this; `page` shows closeness in pictures.
         outcomes: of the boundaries of a model's signature.
     """
 
@@ -79,6 +79,7 @@ class Generated:
     planted: tuple[Planted, ...] = ()
     notes: tuple[str, ...] = ()
     answers: Path | None = None
+    page: Path | None = None
     outcomes: tuple[Outcome, ...] = ()
 
 

@@ -38,6 +38,8 @@ def render(result: Any, console: Console | None = None) -> None:
         out.print(_outcomes(result))
     for note in result.notes:
         out.print(_plain(f"note: {note}"))
+    if result.page is not None:
+        out.print(_plain(f"in pictures: {result.page}"))
     if result.answers is not None:
         out.print(_plain(f"all of it: {result.answers}"))
 
