@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from engine.commands.evaluate import evaluate
     from engine.commands.explain import explain
     from engine.commands.forget import forget
+    from engine.commands.init import init
     from engine.commands.judge import judge
+    from engine.commands.kinds import list_kinds
     from engine.commands.maintain import maintain
+    from engine.commands.metrics import list_metrics
     from engine.commands.pin import pin
     from engine.commands.plan import plan
     from engine.commands.report import report
@@ -44,7 +47,10 @@ __all__ = [
     "evaluate",
     "explain",
     "forget",
+    "init",
     "judge",
+    "list_kinds",
+    "list_metrics",
     "maintain",
     "mean_metric",
     "metric",
@@ -61,7 +67,7 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "doctor", "evaluate", "explain", "forget", "judge", "maintain", "pin", "plan", "report",
+    "doctor", "evaluate", "explain", "forget", "init", "judge", "maintain", "pin", "plan", "report",
     "results", "run", "schema", "sync", "train", "warmup",
 )  # fmt: skip
 _HOMES = {
@@ -72,6 +78,8 @@ _HOMES = {
     ),
     **dict.fromkeys(("mean_metric", "metric", "ratio"), "engine.metrics"),
     "RunResult": "engine.commands.run_result",
+    "list_kinds": "engine.commands.kinds",
+    "list_metrics": "engine.commands.metrics",
 }
 
 

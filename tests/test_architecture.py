@@ -51,6 +51,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "evaluation": frozenset({"numpy"}),
     "sinks": ARRAYS | {"jinja2", "markupsafe", "matplotlib", "mlflow", "rich"},
     "execution": SPARK | ARRAYS,
+    "authoring": frozenset({"ruamel", "yaml"}),
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "sklearn", "yaml"},
     "engine": NOTHING,
     "cli": frozenset({"pyspark", "rich", "typer"}),

@@ -25,14 +25,21 @@ from engine.core.locations import DEFAULT_STORE
 # What an option is called that has another name than its parameter, and what stands for a value.
 _OPTIONS = {"overrides": "--set", "keys": "--key"}
 _VALUES = {
+    "init.out": "SUITE.yml",
     "cell": "CELL",
+    "data": "TABLE",
     "find": "FIND",
+    "from_predictions": "COLUMN",
     "keys": "COLUMN=VALUE",
+    "model": "URI",
     "model_dir": "MODEL_DIR",
+    "models": "[URI]...",
+    "name": "NAME",
     "out": "DIR",
     "overrides": "KEY=VALUE",
     "resume": "ID",
     "run": "ID|latest",
+    "reference": "TABLE",
     "run_id": "ID",
     "store": "STORE",
     "suite": "SUITE.yml",
@@ -41,9 +48,13 @@ _VALUES = {
 _PASSED: dict[str, Any] = {"say": lambda line: typer.echo(str(line))}
 _LEFT_OUT = frozenset({"spark", *_PASSED})
 
+# Functions that are public by another name than their command: `engine.kinds` is a package.
+_FUNCTIONS = {"kinds": "list_kinds", "metrics": "list_metrics"}
+
 # The types of parameters, as they are written, and the one that a text of the command line becomes.
 _TYPES: dict[str, Any] = {
     "Sequence[str]": list[str] | None,
+    "bool": bool,
     "float": float,
     "float | None": float | None,
     "str": str,
@@ -72,11 +83,12 @@ def read_declaration(name: str) -> Declaration:
     assert spec is not None and spec.origin is not None, "each command is a module"
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
-    function = next(node for node in functions if node.name == name)
+    public = _FUNCTIONS.get(name, name)
+    function = next(node for node in functions if node.name == public)
     parameters = tuple(_read_parameters(function.args))
     text = ast.get_docstring(function) or ""
     # Errors come as they are raised: what may be told of them is told by `handle_errors`.
-    return Declaration(name, parameters, text, lambda: inspect.unwrap(getattr(engine, name)))
+    return Declaration(name, parameters, text, lambda: inspect.unwrap(getattr(engine, public)))
 
 
 def _read_parameters(arguments: ast.arguments) -> Iterator[Parameter]:
@@ -152,12 +164,13 @@ def _options(declaration: Declaration) -> Iterator[tuple[str, Parameter]]:
         name = parameter.name
         if name in _LEFT_OUT:
             continue
+        metavar = _VALUES.get(f"{declaration.name}.{name}", _VALUES.get(name))
         positional = parameter.kind is not Parameter.KEYWORD_ONLY
         if positional and name not in _OPTIONS and name != "store":
-            info: Any = typer.Argument(metavar=_VALUES.get(name), help=helps.get(name))
+            info: Any = typer.Argument(metavar=metavar, help=helps.get(name))
         else:
             flag = _OPTIONS.get(name, "--" + name.replace("_", "-"))
-            info = typer.Option(flag, metavar=_VALUES.get(name), help=helps.get(name))
+            info = typer.Option(flag, metavar=metavar, help=helps.get(name))
         default = None if parameter.default == () else parameter.default
         kind = _TYPES[parameter.annotation]
         annotation: Any = Annotated[kind, info]

@@ -13,3 +13,13 @@ def show_trained(version: Any) -> int:
         typer.echo(f"{name}: {value:.6g}", err=True)
     typer.echo(version.uri)
     return 0
+
+
+def show_draft(drafted: Any) -> int:
+    """The suite, or its file; how much is in it on standard error."""
+    count, left = drafted.tests, len(drafted.omissions)
+    typer.echo(f"{count} tests; {left} left out, see the end of the suite", err=True)
+    typer.echo(
+        drafted.text if drafted.out is None else str(drafted.out), nl=drafted.out is not None
+    )
+    return 0
