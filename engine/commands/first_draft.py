@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.authoring.behaviour_tests import add_behaviour_tests
-from engine.authoring.data_tests import add_data_tests
-from engine.authoring.document import Heading, suite_text
-from engine.authoring.guesses import guess_roles
-from engine.authoring.model_tests import add_model_tests
-from engine.authoring.trial import trial_suite
-from engine.authoring.wishes import Draft, Situation, Wishes
+from engine.commands.authoring.behaviour_tests import add_behaviour_tests
+from engine.commands.authoring.data_tests import add_data_tests
+from engine.commands.authoring.document import Heading, suite_text
+from engine.commands.authoring.guesses import guess_roles
+from engine.commands.authoring.model_tests import add_model_tests
+from engine.commands.authoring.trial import trial_suite
+from engine.commands.authoring.wishes import Draft, Situation, Wishes
+from engine.commands.evaluate_alone import evaluate_alone
 from engine.commands.progress import Reporter
-from engine.core.background import BackgroundWriter
 from engine.core.locations import Store
 from engine.core.signals import cut_waits
 from engine.core.vocabulary import EvaluationResult, TaskKind
 from engine.data.source import Source, pin_source
 from engine.data.table_profile import TableProfile, profile_table, spread_of
 from engine.errors import DataError, InputError, StoreError
-from engine.execution.evaluate import Computation, evaluate, prepare_workers
 from engine.models.look import ModelLook, look_at_model
-from engine.planning.model_finder import ModelFinder, short_waits
-from engine.planning.planner import prepare
+from engine.planning.model_finder import short_waits
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
-from engine.store.tables import StoreTables
-from engine.suite import Suite, dump_suite, model_name
+from engine.suite import dump_suite, model_name
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -215,24 +211,9 @@ def _measure(
     folder = tempfile.mkdtemp(prefix="evalmatrix-init-")
     try:
         suite = read_suite(trial_suite(situation, folder, uri))
-        return _evaluate(suite, session, tell)
+        return evaluate_alone(suite, session, tell)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _evaluate(suite: Suite, session: LazySession, tell: Reporter) -> EvaluationResult:
-    tables = StoreTables(Store(suite.store), session)
-    finder = ModelFinder(suite)
-    try:
-        (prepared,) = prepare(session, suite, finder=finder, say=tell.say)
-    finally:
-        finder.stop()
-    plan = replace(prepared.plan, started_at=dt.datetime.now(dt.UTC))
-    if session.current is not None:
-        prepare_workers(session.current, [plan])
-    with BackgroundWriter() as beside:
-        computation = Computation(tables, suite.name, "init", tell, beside, reuse=False)
-        return evaluate(computation, plan, [])
 
 
 def _write(text: str, meaning: Mapping[str, Any], wanted: Wanted) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from engine.authoring.slices import candidates
-from engine.authoring.task_metrics import slice_metrics, task_metrics
-from engine.authoring.wishes import Situation
+from engine.commands.authoring.slices import candidates
+from engine.commands.authoring.task_metrics import slice_metrics, task_metrics
+from engine.commands.authoring.wishes import Situation
 from engine.core.vocabulary import TaskKind
 
 DRIFT, PREDICTION_DRIFT = "psi", "psi"

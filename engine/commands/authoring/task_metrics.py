@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.authoring.figures import HALF_WIDTHS, Figure
-from engine.authoring.wishes import Situation
+from engine.commands.authoring.figures import HALF_WIDTHS, Figure
+from engine.commands.authoring.wishes import Situation
 from engine.core.vocabulary import TaskKind
 from engine.metrics import METRICS
 

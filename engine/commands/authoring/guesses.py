@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from engine.authoring.wishes import Roles, Wishes
+from engine.commands.authoring.wishes import Roles, Wishes
 from engine.core.registry import did_you_mean
 from engine.core.vocabulary import Label, TaskKind
 from engine.data.table_profile import ColumnProfile, TableProfile

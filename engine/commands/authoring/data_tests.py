@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.authoring.figures import figure_of, number, round_down, round_up, zero_bound
-from engine.authoring.slices import MOST_LEVELS
-from engine.authoring.trial import DRIFT, drift_columns, shares_key
-from engine.authoring.wishes import Draft, Situation
+from engine.commands.authoring.figures import figure_of, number, round_down, round_up, zero_bound
+from engine.commands.authoring.slices import MOST_LEVELS
+from engine.commands.authoring.trial import DRIFT, drift_columns, shares_key
+from engine.commands.authoring.wishes import Draft, Situation
 from engine.core.vocabulary import Cell
 from engine.data.table_profile import ColumnProfile
 
@@ -127,7 +127,7 @@ def _widen(low: float, high: float, *, whole: bool) -> list[float]:
         ends[0] = max(ends[0], 0.0)
     if high <= 0:
         ends[1] = min(ends[1], 0.0)
-    return [int(end) for end in ends] if whole else ends
+    return [int(end) if whole or end == int(end) else end for end in ends]
 
 
 def _add_levels(draft: Draft, situation: Situation, rows: int) -> None:

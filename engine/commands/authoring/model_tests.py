@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.authoring.figures import (
+from engine.commands.authoring.figures import (
     HALF_WIDTHS,
     Figure,
     difference_of,
@@ -15,9 +15,9 @@ from engine.authoring.figures import (
     step_above,
     step_below,
 )
-from engine.authoring.slices import SliceRule, candidates
-from engine.authoring.task_metrics import TaskMetric, slice_metrics, task_metrics
-from engine.authoring.wishes import Draft, Entry, Situation
+from engine.commands.authoring.slices import SliceRule, candidates
+from engine.commands.authoring.task_metrics import TaskMetric, slice_metrics, task_metrics
+from engine.commands.authoring.wishes import Draft, Entry, Situation
 from engine.core.vocabulary import Cell
 
 BESIDE, LEVEL, SLICES = "Beside the champion", "The champion's own level", "On slices"
@@ -177,13 +177,13 @@ def _add_slice_tests(
     }
     draft.add(SLICES, paired, f"the least sure slice of the champion's has {widest}")
     for column, figures in chosen:
-        binding = _binding(metric, figures)
+        binding = _weakest(metric, figures)
         test: dict[str, Any] = {"metric": metric.name, "name": f"{metric.name} by {column}"}
         test |= {**_limit(metric, figures), "slices": [column], "severity": "warn"}
         draft.add(SLICES, test, f"its limit is that of the weakest of {len(figures)}: {binding}")
 
 
-def _binding(metric: TaskMetric, figures: Sequence[Figure]) -> Figure:
+def _weakest(metric: TaskMetric, figures: Sequence[Figure]) -> Figure:
     """The slice whose two half widths reach farthest."""
     if metric.is_better_higher:
         return min(figures, key=lambda figure: figure.value - HALF_WIDTHS * figure.below)
@@ -202,8 +202,8 @@ def _tell_columns_left(
         and name != situation.roles.label
     ]
     if plain:
+        those = f"column {plain[0]}" if len(plain) == 1 else f"{len(plain):,} other columns"
         draft.omit(
-            f"slices by {len(plain):,} other columns, of {situation.table.rows:,} rows: by some "
-            "were not looked at, others have too many values or one; `discover: {}` looks for weak "
-            "slices of all columns"
+            f"slices by the {those}: too many values, one, or more columns than are tried; "
+            "`discover: {}` looks for weak slices by all"
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.authoring.wishes import Situation
+from engine.commands.authoring.wishes import Situation
 from engine.core.vocabulary import TaskKind
 
 MOST_LEVELS = 12

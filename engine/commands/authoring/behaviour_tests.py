@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.authoring.data_tests import TRAINING
-from engine.authoring.figures import (
+from engine.commands.authoring.data_tests import TRAINING
+from engine.commands.authoring.figures import (
     HALF_WIDTHS,
     Figure,
     difference_of,
@@ -15,9 +15,9 @@ from engine.authoring.figures import (
     round_down,
     round_up,
 )
-from engine.authoring.task_metrics import TaskMetric, task_metrics
-from engine.authoring.trial import NOISE_SEVERITY, noisy_columns, trivial_models
-from engine.authoring.wishes import Draft, Situation
+from engine.commands.authoring.task_metrics import TaskMetric, task_metrics
+from engine.commands.authoring.trial import NOISE_SEVERITY, noisy_columns, trivial_models
+from engine.commands.authoring.wishes import Draft, Situation
 from engine.core.vocabulary import Cell, Verdict
 
 COMPONENT = "As a component"

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from engine.authoring.wishes import Draft, Situation
+from engine.commands.authoring.wishes import Draft, Situation
 from engine.suite.yaml_document import SuiteLoader
 
 _WIDTH = 98
@@ -25,6 +25,7 @@ _FLOW = 88
 SCHEMA_LINE = "yaml-language-server: $schema=suite.schema.json"
 _SCHEMA_HINT = "(made by `evalmatrix schema > suite.schema.json`: editors complete and check by it)"
 _NESTED = 6
+_RULE = "-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Heading:
 
 def suite_text(situation: Situation, draft: Draft, heading: Heading) -> tuple[dict[str, Any], str]:
     """The suite as data, and as a commented file that says the same."""
-    meaning = _meaning(situation, draft, heading)
-    root = _commented(meaning)
+    meaning = _suite_data(situation, draft, heading)
+    root = _as_ruamel(meaning)
     evaluation = root["evaluations"][0]
     root.yaml_set_start_comment(_top(situation, heading))
     _comment_models(evaluation, situation)
@@ -59,7 +60,7 @@ def suite_text(situation: Situation, draft: Draft, heading: Heading) -> tuple[di
     return meaning, out.getvalue().rstrip("\n") + "\n" + _end(draft)
 
 
-def _meaning(situation: Situation, draft: Draft, heading: Heading) -> dict[str, Any]:
+def _suite_data(situation: Situation, draft: Draft, heading: Heading) -> dict[str, Any]:
     evaluation: dict[str, Any] = {"name": situation.name, "dataset": dict(situation.dataset)}
     if situation.reference is not None:
         evaluation["reference"] = dict(situation.reference)
@@ -82,15 +83,15 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _commented(value: Any) -> Any:
+def _as_ruamel(value: Any) -> Any:
     """Data as ruamel writes them: short parts on one line, odd texts in quotes."""
     if isinstance(value, Mapping):
-        mapping = CommentedMap({_scalar(key): _commented(item) for key, item in value.items()})
+        mapping = CommentedMap({_scalar(key): _as_ruamel(item) for key, item in value.items()})
         if value and len(str(value)) <= _FLOW and not {"dataset", "evaluations"} & set(value):
             mapping.fa.set_flow_style()
         return mapping
     if isinstance(value, list):
-        listed = CommentedSeq([_commented(item) for item in value])
+        listed = CommentedSeq([_as_ruamel(item) for item in value])
         if not any(isinstance(item, Mapping | list) for item in value):
             listed.fa.set_flow_style()
         return listed
@@ -137,18 +138,17 @@ def _comment(text: str) -> str:
 
 
 def _comment_models(evaluation: CommentedMap, situation: Situation) -> None:
-    models = evaluation["models"]
-    models.yaml_set_comment_before_after_key(0, before="the champion", indent=_NESTED)
+    hint = "the champion first, then what is compared with it"
     if len(situation.models) == 1:
-        hint = "candidates go below the champion, such as - uri: models:/name@challenger"
-        models.yaml_set_comment_before_after_key(0, before=hint, indent=_NESTED)
+        hint = "the champion; candidates go below it, such as - uri: models:/name@challenger"
+    evaluation["models"].yaml_set_comment_before_after_key(0, before=hint, indent=_NESTED)
 
 
 def _comment_items(
     items: CommentedSeq | None, whys: Sequence[str], titles: Mapping[int, str]
 ) -> None:
     for place, why in enumerate(whys):
-        lines = [f"{titles[place]}."] if place in titles else []
+        lines = ["", f"{_RULE} {titles[place]}"] if place in titles else []
         lines += [why] if why else []
         if items is not None and lines:
             text = "\n".join(map(_comment, lines))
