@@ -18,7 +18,7 @@ from engine.suite import Suite
 
 
 def evaluate_alone(suite: Suite, session: LazySession, tell: Reporter) -> EvaluationResult:
-    """Evaluates the one evaluation of a suite.
+    """Evaluates the one evaluation of a suite, whose store has no other.
 
     Raises:
         InputError: when its inputs are wrong.

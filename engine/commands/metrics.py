@@ -44,10 +44,10 @@ def list_metrics(name: str | None = None, *, task: str | None = None) -> list[Me
         InputError: when no metric, or no task, is called so.
     """
     load_extensions()
-    if task is not None and task not in list(TaskKind):
+    tasks = [kind.value for kind in TaskKind]
+    if task is not None and task not in tasks:
         raise InputError(
-            f"--task is {task!r}; expected one of {', '.join(TaskKind)}"
-            f"{did_you_mean(task, TaskKind)}"
+            f"--task is {task!r}; expected one of {', '.join(tasks)}{did_you_mean(task, tasks)}"
         )
     metrics = list(METRICS) if name is None else [METRICS.get(name)]
     chosen = [metric for metric in metrics if task is None or task in metric.tasks]

@@ -125,8 +125,8 @@ def _add_noise(
         why = noisy[0].reason if noisy else "not measured"
         draft.omit(f"robustness against noise: {why}")
         return
-    loss = -figure.value if first.is_better_higher else figure.value
-    limit = round_up(max(loss, 0.0) + HALF_WIDTHS * max(figure.width, headroom / 100))
+    loss = max(-figure.value if first.is_better_higher else figure.value, 0.0)
+    limit = round_up(loss + HALF_WIDTHS * max(figure.width, headroom / 100))
     if limit > headroom / 2:
         draft.omit(f"robustness: noise costs {number(loss)} of {first.name} ({figure})")
         return

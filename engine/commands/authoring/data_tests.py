@@ -18,6 +18,8 @@ _DRIFT_LIMITS = (0.1, 0.2, 0.3, 0.5)
 _DRIFT_SLACK = 1.5
 # Values that fewer rows than so many have say nothing of what others may have.
 _LEAST_ROWS = 20
+# Of rows beyond twice the range that was seen, more than so many are a break and no outliers.
+_FAR_SHARE = 0.01
 
 
 def add_data_tests(draft: Draft, situation: Situation, cells: Sequence[Cell]) -> None:
@@ -106,12 +108,13 @@ def _add_ranges(draft: Draft, situation: Situation, rows: int) -> None:
             ranges[name] = _widen(min(e[0] for e in ends), max(e[1] for e in ends), whole=whole)
     if not ranges or rows < _LEAST_ROWS:
         return
-    test: dict[str, Any] = {"data_quality": {"range": ranges}, "max_share": zero_bound(rows)}
+    share = max(zero_bound(rows), _FAR_SHARE)
+    test: dict[str, Any] = {"data_quality": {"range": ranges}, "max_share": share}
     why = (
-        f"what {rows:,} rows have, and half as far again to either side; none beyond allows "
-        f"{_share(rows)}"
+        f"what {rows:,} rows have, and half as far again to either side: where more than "
+        f"{number(100 * share, 2)} % lie beyond, it is another column or another unit"
     )
-    draft.add(DATA, {**test, "slices": ["overall"], "severity": "warn"}, why)
+    draft.add(DATA, {**test, "slices": ["overall"]}, why)
 
 
 def _is_code(column: ColumnProfile) -> bool:

@@ -7,6 +7,7 @@ something else is quoted.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from engine.commands.authoring.wishes import Draft, Situation
 from engine.suite.yaml_document import SuiteLoader
 
-_WIDTH = 98
+_WIDTH = 90
 # A mapping or a list of at most so many characters stands on its line.
 _FLOW = 88
 SCHEMA_LINE = "yaml-language-server: $schema=suite.schema.json"
@@ -129,12 +130,13 @@ def _top(situation: Situation, heading: Heading) -> str:
         "Limits lie two half widths of the interval from what the champion has: the same model on",
         "as many fresh rows stays within them. Read them, and say what you need.",
     ]
-    return "\n".join(map(_comment, lines))
+    return "\n".join([*lines[:2], *(part for line in lines[2:] for part in _wrap(line))])
 
 
-def _comment(text: str) -> str:
-    """A text on one line, whatever names of columns are in it."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+def _wrap(text: str) -> list[str]:
+    """A text as lines of a comment, whatever names of columns are in it."""
+    shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    return textwrap.wrap(shown, _WIDTH, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _comment_models(evaluation: CommentedMap, situation: Situation) -> None:
@@ -151,12 +153,15 @@ def _comment_items(
         lines = ["", f"{_RULE} {titles[place]}"] if place in titles else []
         lines += [why] if why else []
         if items is not None and lines:
-            text = "\n".join(map(_comment, lines))
+            text = "\n".join(part for line in lines for part in _wrap(line))
             items.yaml_set_comment_before_after_key(place, before=text, indent=_NESTED)
 
 
 def _end(draft: Draft) -> str:
     if not draft.omissions:
         return ""
-    lines = ["# Left out, and why:", *(f"# - {_comment(text)}" for text in draft.omissions)]
+    lines = ["", "# Left out, and why:"]
+    for text in draft.omissions:
+        first, *others = _wrap(text)
+        lines += [f"# - {first}", *(f"#   {line}" for line in others)]
     return "\n".join(lines) + "\n"

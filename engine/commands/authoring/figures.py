@@ -95,6 +95,8 @@ def _on_grid(value: float, step: float, to_whole: object) -> float:
 
 def number(value: float, digits: int = 3) -> str:
     """A number for a comment."""
+    # No -0.
+    value += 0.0
     return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
 
 
