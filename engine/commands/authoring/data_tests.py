@@ -103,7 +103,7 @@ def _add_ranges(draft: Draft, situation: Situation, rows: int) -> None:
             for one in _both(situation, name)
             if one.is_number and one.least is not None and one.greatest is not None
         ]
-        if ends and not _is_code(situation.table.columns[name]):
+        if ends and not _are_codes(_both(situation, name)):
             whole = situation.table.columns[name].kind == "whole"
             ranges[name] = _widen(min(e[0] for e in ends), max(e[1] for e in ends), whole=whole)
     if not ranges or rows < _LEAST_ROWS:
@@ -117,9 +117,18 @@ def _add_ranges(draft: Draft, situation: Situation, rows: int) -> None:
     draft.add(DATA, {**test, "slices": ["overall"]}, why)
 
 
-def _is_code(column: ColumnProfile) -> bool:
-    """Whole numbers of few values, of which the values are listed."""
-    return column.kind == "whole" and 0 < len(column.values) <= MOST_LEVELS
+def _are_codes(columns: Sequence[ColumnProfile]) -> bool:
+    """Whether the few values of a column are all there are, as far as the rows tell.
+
+    The share of values that nobody has seen is about that of those seen once (Good and Turing).
+    """
+    rows: dict[Any, int] = {}
+    for column in columns:
+        if column.kind not in ("text", "whole") or not 0 < len(column.values) <= MOST_LEVELS:
+            return False
+        for value, count in column.values:
+            rows[value] = rows.get(value, 0) + count
+    return len(rows) <= MOST_LEVELS and min(rows.values()) > 1
 
 
 def _widen(low: float, high: float, *, whole: bool) -> list[float]:
@@ -138,8 +147,7 @@ def _add_levels(draft: Draft, situation: Situation, rows: int) -> None:
     allowed: dict[str, list[Any]] = {}
     for name in _data_columns(situation):
         columns = _both(situation, name)
-        plain = all(one.kind == "text" or _is_code(one) for one in columns)
-        if plain and all(0 < len(one.values) <= MOST_LEVELS for one in columns):
+        if _are_codes(columns):
             allowed[name] = _union(columns)
     if not allowed or rows < _LEAST_ROWS:
         return

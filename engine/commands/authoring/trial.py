@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from engine.commands.authoring.slices import candidates
+from engine.commands.authoring.slices import MOST_LEVELS, candidates
 from engine.commands.authoring.task_metrics import slice_metrics, task_metrics
 from engine.commands.authoring.wishes import Situation
 from engine.core.vocabulary import TaskKind
@@ -82,9 +82,8 @@ def noisy_columns(situation: Situation) -> list[str]:
         name
         for name in situation.features
         if name in shown
+        and columns[name].distinct > (1 if columns[name].kind == "number" else MOST_LEVELS)
         and columns[name].is_number
-        and not columns[name].values
-        and columns[name].distinct > 1
     ]
 
 
