@@ -116,11 +116,10 @@ def _add_slices(draft: Draft, situation: Situation, cells: Sequence[Cell]) -> No
     for column, rules in by_column.items():
         fits = _first_fit(rules, metrics, situation, cells)
         if fits is None:
-            rows = [cell.counts.n for cell in _cells_of(rules[-1], metrics[-1], situation, cells)]
-            least = f"; its smallest slice has {min(rows):,} rows" if rows else ""
-            draft.omit(
-                f"slices by {column}: {metrics[-1].name} is not known well enough on each{least}"
-            )
+            rows = [cell.counts.n for cell in _cells_of(rules[-1], metrics[0], situation, cells)]
+            least = f"; the smallest has {min(rows):,} rows" if rows else ""
+            names = " nor ".join(metric.name for metric in metrics)
+            draft.omit(f"slices by {column}: not on each is {names} known well enough{least}")
             continue
         rule, metric, figures = fits
         worst = max(figures, key=lambda figure: figure.width)
