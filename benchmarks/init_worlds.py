@@ -50,10 +50,10 @@ def swap_columns(one: str, other: str) -> Callable[[pd.DataFrame], pd.DataFrame]
     return lambda rows: rows.assign(**{one: rows[other], other: rows[one]})
 
 
-def shift_pixels(rows: pd.DataFrame) -> pd.DataFrame:
-    """Every pixel in the place of the one before it: of 64 columns two alone are hardly any."""
-    names = [name for name in rows if name.startswith("pixel")]
-    return rows.assign(**{name: rows[names[at - 1]] for at, name in enumerate(names)})
+def turn_over(rows: pd.DataFrame) -> pd.DataFrame:
+    """The lines of an image from the last to the first: of 64 columns two alone are hardly any."""
+    lines = {f"pixel_{line}_{at}": (line, at) for line in range(8) for at in range(8)}
+    return rows.assign(**{name: rows[f"pixel_{7 - y}_{x}"] for name, (y, x) in lines.items()})
 
 
 def claims(rows: int, seed: int) -> pd.DataFrame:
@@ -117,8 +117,8 @@ def claims_world(folder: Path, rows: int = 2_000) -> World:
 SWAPS: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "breast_cancer_forest": swap_columns("worst_area", "worst_concave_points"),
     "diabetes_mlp": swap_columns("bmi", "s5"),
-    "digits_forest": shift_pixels,
-    "digits_cnn": shift_pixels,
+    "digits_forest": turn_over,
+    "digits_cnn": turn_over,
 }
 
 

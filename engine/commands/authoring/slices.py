@@ -8,12 +8,14 @@ from typing import Any
 
 from engine.commands.authoring.wishes import Situation
 from engine.core.vocabulary import TaskKind
+from engine.data.table_profile import ColumnProfile
 
 MOST_LEVELS = 12
 MOST_BY, MOST_CUT = 8, 6
 PARTS = (4, 2)
 # Of fewer rows no metric says anything of half of them.
 _LEAST_ROWS = 40
+_LEAST_SLICE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,29 @@ def columns_of_levels(situation: Situation) -> list[str]:
     task, label = situation.roles.task, situation.roles.label
     return [
         name
-        for name in situation.shown_columns
-        if 2 <= len(situation.table.columns[name].values) <= MOST_LEVELS
-        and situation.table.columns[name].kind in ("text", "whole", "boolean")
+        for name in _in_order(situation)
+        if _has_levels(situation.table.columns[name])
         and (name != label or task is TaskKind.MULTICLASS)
     ]
+
+
+def _has_levels(column: ColumnProfile) -> bool:
+    """Whether a column has few values, none of them of hardly any rows."""
+    few = 2 <= len(column.values) <= MOST_LEVELS and column.kind in ("text", "whole", "boolean")
+    return few and min(rows for _, rows in column.values) >= _LEAST_SLICE
+
+
+def _in_order(situation: Situation) -> list[str]:
+    """The label, then what no model reads, which is there for other reasons, then the features."""
+    features, label = set(situation.features), situation.roles.label
+    return sorted(situation.shown_columns, key=lambda name: (name != label, name in features))
 
 
 def columns_of_numbers(situation: Situation) -> list[str]:
     """The columns of many numbers, but for the label."""
     return [
         name
-        for name in situation.shown_columns
+        for name in _in_order(situation)
         if situation.table.columns[name].is_number
         and not situation.table.columns[name].values
         and situation.table.columns[name].distinct > MOST_LEVELS

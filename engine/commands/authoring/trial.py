@@ -18,6 +18,8 @@ DRIFT, PREDICTION_DRIFT = "psi", "psi"
 NOISE_SEVERITY = 1
 # Of how many columns drift is looked at: a table of thousands would be read twice for it.
 MOST_DRIFT = 200
+# A column of which more rows have one value may have no other in a night's: it has no spread then.
+_MOSTLY = 0.9
 
 
 def trial_suite(situation: Situation, store: str, tracking_uri: str) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def _beside_training(situation: Situation, first: str) -> Iterator[Mapping[str, 
 
 
 def noisy_columns(situation: Situation) -> list[str]:
-    """The numbers among the features: not codes, which are whole and few."""
+    """The numbers among the features: not codes, which are whole and few, nor nearly constants."""
     columns = situation.table.columns
     shown = set(situation.shown_columns)
     return [
@@ -84,6 +86,7 @@ def noisy_columns(situation: Situation) -> list[str]:
         if name in shown
         and columns[name].distinct > (1 if columns[name].kind == "number" else MOST_LEVELS)
         and columns[name].is_number
+        and max((rows for _, rows in columns[name].values), default=0) <= _MOSTLY * situation.rows
     ]
 
 
