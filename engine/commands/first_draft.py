@@ -101,13 +101,14 @@ def look(wanted: Wanted, session: LazySession, tell: Reporter) -> Situation:
         raise InputError("no model is given; expected --model URI, or --from-predictions COLUMN")
     looks = _look_at_models(wanted, tell)
     types = {name: kind for one in looks for name, kind in one.types.items()}
-    source, table = _look_at_table(wanted, wanted.data, types, session, tell)
+    source, table = _look_at_table(wanted, _place(wanted.data), types, session, tell)
     stored = tuple(_score_columns(text, table) for text in given.pop("stored"))
     wishes = Wishes(**given, stored=stored)
     roles = guess_roles(table, looks, wishes)
     training = None
-    if wanted.reference is not None:
-        training = _look_at_table(wanted, wanted.reference, types, session, tell)[1]
+    beside = _reference(wanted)
+    if beside is not None:
+        training = _look_at_table(wanted, beside, types, session, tell)[1]
     by_value = roles.task is TaskKind.REGRESSION
     models = (*({"uri": uri} for uri in wanted.models), *_stored_models(stored, table, by_value))
     dataset = {**_place(wanted.data), "task": roles.task.value, "label": roles.label}
@@ -127,7 +128,7 @@ def look(wanted: Wanted, session: LazySession, tell: Reporter) -> Situation:
     return Situation(
         _name(wanted.data), dataset, models, names, looks, roles, wishes, table, source.version,
         spread=spread_of(source, roles.label) if by_value else None,
-        reference=None if wanted.reference is None else _place(wanted.reference),
+        reference=_reference(wanted),
         training=training,
         gives_scores=has_scores and all(one.gives_scores for one in looks),
     )  # fmt: skip
@@ -151,6 +152,16 @@ def _place(data: str) -> dict[str, Any]:
     return {kind: data, **({} if kind == "delta" else {"name": _name(data)})}
 
 
+def _reference(wanted: Wanted) -> dict[str, Any] | None:
+    """The training data as a suite has them; files of one name are another table all the same."""
+    if wanted.reference is None:
+        return None
+    place = _place(wanted.reference)
+    if place.get("name") == _name(wanted.data):
+        place["name"] = f"{place['name']}_reference"
+    return place
+
+
 def _name(data: str) -> str:
     """What a table is called: its last part; of files that of their folder or of the file."""
     path = Path(data.rstrip("/"))
@@ -161,9 +172,14 @@ def _name(data: str) -> str:
 
 
 def _look_at_table(
-    wanted: Wanted, data: str, types: Mapping[str, str], session: LazySession, tell: Reporter
+    wanted: Wanted,
+    place: Mapping[str, Any],
+    types: Mapping[str, str],
+    session: LazySession,
+    tell: Reporter,
 ) -> tuple[Source, TableProfile]:
     """A table, pinned, and what its columns are like."""
+    data = str(next(iter(place.values())))
     tell.say(f"looking at {data}")
     pending = {
         "name": "init",
@@ -171,7 +187,7 @@ def _look_at_table(
         "evaluations": [
             {
                 "name": _name(data),
-                "dataset": {**_place(data), "task": "binary", "label": "pending"},
+                "dataset": {**place, "task": "binary", "label": "pending"},
                 "models": [{"name": "pending", "scores": "pending"}],
                 "tests": [{"metric": "accuracy"}],
             }

@@ -75,7 +75,8 @@ def _add_trivial(
             if figure is not None and kind:
                 gains[kind] = figure
     for kind, figure in gains.items():
-        limit = figure.value - HALF_WIDTHS * figure.below
+        # Levels are tested by themselves: here half of what it is better by is enough.
+        limit = min(figure.value - HALF_WIDTHS * figure.below, figure.value / 2)
         if limit <= 0:
             draft.omit(f"better than a {kind}: by {figure}, which is not sure")
             continue

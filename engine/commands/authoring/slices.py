@@ -53,7 +53,7 @@ def columns_of_levels(situation: Situation) -> list[str]:
 
 def _has_levels(column: ColumnProfile) -> bool:
     """Whether a column has few values, none of them of hardly any rows."""
-    few = 2 <= len(column.values) <= MOST_LEVELS and column.kind in ("text", "whole", "boolean")
+    few = 2 <= len(column.values) <= MOST_LEVELS and column.kind != "time"
     return few and min(rows for _, rows in column.values) >= _LEAST_SLICE
 
 
