@@ -224,3 +224,15 @@ def test_the_first_metric_is_one_that_the_models_have() -> None:
     by_labels = task_metrics(claims(gives_scores=False))
     assert [metric.name for metric in by_labels] == ["accuracy", "f1"]
     assert by_labels[0].trivial == 0.5
+
+
+@pytest.mark.parametrize(("gain", "half", "limit"), [(0.4, 0.01, 0.2), (0.1, 0.04, 0.02)])
+def test_half_of_what_a_champion_is_better_by_is_enough(
+    gain: float, half: float, limit: float
+) -> None:
+    name = "baseline_models majority roc_auc"
+    draft = behave(cell("roc_auc_gain", gain, half, kind="baseline_models", test=name))
+    assert [test["min_gain"] for test in asked(draft, metric="roc_auc")] == [limit]
+    unsure = behave(cell("roc_auc_gain", 0.05, 0.04, kind="baseline_models", test=name))
+    assert not asked(unsure, metric="roc_auc")
+    assert any(text.startswith("better than a majority: by 0.05") for text in unsure.omissions)
