@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from dataclasses import replace
 
 from engine.commands.progress import Reporter
@@ -18,7 +19,7 @@ from engine.suite import Suite
 
 
 def evaluate_alone(suite: Suite, session: LazySession, tell: Reporter) -> EvaluationResult:
-    """Evaluates the one evaluation of a suite, whose store has no other.
+    """Evaluates the one evaluation of a suite, without what its store keeps.
 
     Raises:
         InputError: when its inputs are wrong.
@@ -33,6 +34,7 @@ def evaluate_alone(suite: Suite, session: LazySession, tell: Reporter) -> Evalua
     plan = replace(prepared.plan, started_at=dt.datetime.now(dt.UTC))
     if session.current is not None:
         prepare_workers(session.current, [plan])
+    run_id = f"alone-{secrets.token_hex(6)}"
     with BackgroundWriter() as beside:
-        computation = Computation(tables, suite.name, "alone", tell, beside, reuse=False)
+        computation = Computation(tables, suite.name, run_id, tell, beside, reuse=False)
         return evaluate(computation, plan, [])

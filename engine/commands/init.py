@@ -66,10 +66,11 @@ def init(
             little; nothing was evaluated and nothing written.
         StoreError: when the machinery failed.
     """
-    from engine.commands.first_draft import Wanted, draft_suite
+    from engine.commands.first_draft import draft_suite
+    from engine.commands.first_look import Wanted
 
     wanted = Wanted(
-        (*_tuple(model), *_tuple(models)),
+        tuple(dict.fromkeys((*_tuple(model), *_tuple(models)))),
         data,
         None if out is None else Path(out),
         reference=reference,
