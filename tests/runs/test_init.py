@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
@@ -94,6 +95,7 @@ def test_it_is_a_suite_that_says_what_it_rests_on(drafted: Drafted, store: Path)
     (evaluation,) = read_suite(drafted.out).evaluations
     assert evaluation.dataset.label == "fraud" and evaluation.dataset.key == ("claim_id",)
     assert evaluation.dataset.task is TaskKind.BINARY
+    jsonschema.Draft202012Validator(engine.schema()).validate(yaml.safe_load(drafted.text))
     kinds = {test.kind for test in evaluation.tests}
     assert kinds >= {
         "metric", "contract", "data_quality", "drift", "prediction_drift", "overfit", "leakage",
