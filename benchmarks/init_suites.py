@@ -180,7 +180,7 @@ def put(body: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", default="")
     parser.add_argument("--folder", type=Path, default=Path("build/init-suites"))
     parser.add_argument("--write", action="store_true", help="into the page")
