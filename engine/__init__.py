@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from engine.commands.explain import explain
     from engine.commands.forget import forget
     from engine.commands.generate import generate
+    from engine.commands.init import init
     from engine.commands.judge import judge
+    from engine.commands.kinds import list_kinds
     from engine.commands.maintain import maintain
+    from engine.commands.metrics import list_metrics
     from engine.commands.pin import pin
     from engine.commands.plan import plan
     from engine.commands.report import report
@@ -48,7 +51,10 @@ __all__ = [
     "explain",
     "forget",
     "generate",
+    "init",
     "judge",
+    "list_kinds",
+    "list_metrics",
     "maintain",
     "mean_metric",
     "metric",
@@ -65,8 +71,8 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "cross_validate", "doctor", "evaluate", "explain", "forget", "generate", "judge", "maintain",
-    "pin", "plan", "report", "results", "run", "schema", "sync", "train", "warmup",
+    "cross_validate", "doctor", "evaluate", "explain", "forget", "generate", "init", "judge",
+    "maintain", "pin", "plan", "report", "results", "run", "schema", "sync", "train", "warmup",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},
@@ -76,6 +82,8 @@ _HOMES = {
     ),
     **dict.fromkeys(("mean_metric", "metric", "ratio"), "engine.metrics"),
     "RunResult": "engine.commands.run_result",
+    "list_kinds": "engine.commands.kinds",
+    "list_metrics": "engine.commands.metrics",
 }
 
 

@@ -77,6 +77,7 @@ SECONDS = {
     "test_packaging.py": 40,
     "states/test_laws.py": 40,
     "runs/test_notebook.py": 30,
+    "runs/test_init.py": 150,
     "runs/test_resume.py": 30,
     "models/flavors/test_frameworks.py": 30,
     "execution/kernel/test_scan.py": 30,

@@ -53,13 +53,14 @@ PACKAGES: dict[str, frozenset[str]] = {
     "evaluation": frozenset({"numpy"}),
     "sinks": ARRAYS | {"jinja2", "markupsafe", "matplotlib", "mlflow", "rich"},
     "execution": SPARK | ARRAYS | {"cloudpickle"},
-    "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "sklearn", "yaml"},
+    "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "ruamel", "sklearn", "yaml"},
     "engine": NOTHING,
     "cli": frozenset({"pyspark", "rich", "typer"}),
 }
 
 # Parts of a package that know less than the whole: what a worker runs knows no Spark.
 STRICTER: dict[str, frozenset[str]] = {
+    "engine.commands.authoring": frozenset({"ruamel", "yaml"}),
     "engine.execution.kernel": ARRAYS,
     "engine.planning.slices": ARRAYS,
     "engine.planning.plan": frozenset({"numpy", "pydantic"}),

@@ -29,10 +29,13 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "forget": stores.show_forgotten,
     "maintain": stores.show_maintained,
     "sync": stores.show_sync,
+    "init": models.show_draft,
     "train": models.show_trained,
     "generate": generation.show_generated,
     "doctor": machine.show_findings,
     "warmup": machine.show_archive,
+    "kinds": machine.show_kinds,
+    "metrics": machine.show_metrics,
     "schema": machine.show_schema,
 }
 

@@ -29,13 +29,19 @@ _VALUES = {
     "data": "TABLE",
     "cv": "K",
     "find": "FIND",
+    "from_predictions": "COLUMN",
+    "generate.out": "TABLE",
+    "init.out": "SUITE.yml",
     "keys": "COLUMN=VALUE",
-    "model_dir": "MODEL_DIR",
     "model": "URI",
+    "model_dir": "MODEL_DIR",
+    "models": "[URI]...",
+    "name": "NAME",
     "out": "DIR",
     "overrides": "KEY=VALUE",
     "recipe": "GENERATE.yml",
     "resume": "ID",
+    "reference": "TABLE",
     "run": "ID|latest",
     "run_id": "ID",
     "store": "STORE",
@@ -45,6 +51,9 @@ _VALUES = {
 # Parameters of functions that a command line has no word for: it passes what it has itself.
 _PASSED: dict[str, Any] = {"say": lambda line: typer.echo(str(line))}
 _LEFT_OUT = frozenset({"spark", *_PASSED})
+
+# Functions that are public by another name than their command: `engine.kinds` is a package.
+_FUNCTIONS = {"kinds": "list_kinds", "metrics": "list_metrics"}
 
 # The types of parameters, as they are written, and the one that a text of the command line becomes.
 _TYPES: dict[str, Any] = {
@@ -81,11 +90,12 @@ def read_declaration(name: str) -> Declaration:
     assert spec is not None and spec.origin is not None, "each command is a module"
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
-    function = next(node for node in functions if node.name == name)
+    public = _FUNCTIONS.get(name, name)
+    function = next(node for node in functions if node.name == public)
     parameters = tuple(_read_parameters(function.args))
     text = ast.get_docstring(function) or ""
     # Errors come as they are raised: what may be told of them is told by `handle_errors`.
-    return Declaration(name, parameters, text, lambda: inspect.unwrap(getattr(engine, name)))
+    return Declaration(name, parameters, text, lambda: inspect.unwrap(getattr(engine, public)))
 
 
 def _read_parameters(arguments: ast.arguments) -> Iterator[Parameter]:
@@ -161,12 +171,13 @@ def _options(declaration: Declaration) -> Iterator[tuple[str, Parameter]]:
         name = parameter.name
         if name in _LEFT_OUT:
             continue
+        metavar = _VALUES.get(f"{declaration.name}.{name}", _VALUES.get(name))
         positional = parameter.kind is not Parameter.KEYWORD_ONLY
         if positional and name not in _OPTIONS and name != "store":
-            info: Any = typer.Argument(metavar=_VALUES.get(name), help=helps.get(name))
+            info: Any = typer.Argument(metavar=metavar, help=helps.get(name))
         else:
             flag = _OPTIONS.get(name, "--" + name.replace("_", "-"))
-            info = typer.Option(flag, metavar=_VALUES.get(name), help=helps.get(name))
+            info = typer.Option(flag, metavar=metavar, help=helps.get(name))
         default = None if parameter.default == () else parameter.default
         kind = _TYPES[parameter.annotation]
         annotation: Any = Annotated[kind, info]

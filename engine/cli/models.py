@@ -61,3 +61,13 @@ def _cells(entry: Any, names: list[str], metrics: Any, rounds: bool) -> Iterator
 
 def _value(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def show_draft(drafted: Any) -> int:
+    """The suite, or its file; how much is in it on standard error."""
+    count, left = drafted.tests, len(drafted.omissions)
+    typer.echo(f"{count} tests; {left} left out, see the end of the suite", err=True)
+    typer.echo(
+        drafted.text if drafted.out is None else str(drafted.out), nl=drafted.out is not None
+    )
+    return 0

@@ -32,6 +32,7 @@ def generate(
     seed: int | None = None,
     label: str | None = None,
     key: str | None = None,
+    boundaries: bool = False,
     overrides: Sequence[str] = (),
     spark: SparkSession | None = None,
 ) -> Generated:
@@ -48,6 +49,7 @@ def generate(
         seed: the same seed makes the same rows.
         label: the label's column: of classes, each has distributions of its own.
         key: the column that is to number the rows.
+        boundaries: of a model, make what becomes of the boundaries of its signature instead.
         overrides: `dotted.key=value` texts over the file, as `--set`.
         spark: the session to use; the rows are the same without.
 
@@ -62,7 +64,7 @@ def generate(
     """
     given = {
         "dataset": _dataset(data), "model": model, "out": out, "rows": rows, "seed": seed,
-        "label": label, "key": key,
+        "label": label, "key": key, "boundaries": boundaries or None,
     }  # fmt: skip
     chosen = read_recipe(recipe, overrides, {name: x for name, x in given.items() if x is not None})
     tell = Reporter()

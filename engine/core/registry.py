@@ -116,6 +116,10 @@ class Registry(Generic[T]):
         """The registered name behind an alias; other names are returned as they are."""
         return self._aliases.get(name, name)
 
+    def aliases_of(self, name: str) -> list[str]:
+        """The other names of what is registered as `name`, sorted."""
+        return sorted(alias for alias, own in self._aliases.items() if own == name)
+
     def names(self, *, aliases: bool = False) -> list[str]:
         """All names that were registered, sorted; not those that patterns make."""
         return sorted([*self._things, *(self._aliases if aliases else ())])

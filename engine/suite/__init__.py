@@ -7,6 +7,7 @@ a time. So a file is read with the places of its keys, and types and references 
 
 from __future__ import annotations
 
+from engine.suite.default_names import model_name
 from engine.suite.export import are_same, argument_keys, dump_mapping, dump_suite, schema
 from engine.suite.load import load_suite
 from engine.suite.outline import Outline, outline
@@ -38,6 +39,7 @@ __all__ = [
     "dump_mapping",
     "dump_suite",
     "load_suite",
+    "model_name",
     "outline",
     "schema",
 ]

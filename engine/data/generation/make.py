@@ -168,7 +168,8 @@ def _count(recipe: Recipe, rows: SourceRows | None) -> int:
 
 def _source_text(recipe: Recipe, rows: SourceRows | None) -> str:
     if rows is not None:
-        return f"{rows.table} version {rows.version} ({rows.total:,} rows)"
+        assert recipe.dataset is not None, "rows are of a dataset"
+        return f"{recipe.dataset.place} version {rows.version} ({rows.total:,} rows)"
     return f"the signature of {recipe.model}" if recipe.model else "the recipe's population"
 
 

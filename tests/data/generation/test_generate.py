@@ -268,7 +268,5 @@ def test_boundaries_say_what_signature_and_model_make_of_each(
         own = rows.loc[(column, what)]
         assert (own["signature"], own["model"]) == (signature, model), (column, what, own["said"])
     assert "NaN" in rows.loc[("age", "NaN"), "said"]
-    told = cli(
-        "--model", str(strict_model), "--out", str(tmp_path / "edges"), "--set", "boundaries=true"
-    )
+    told = cli("--model", str(strict_model), "--out", str(tmp_path / "edges"), "--boundaries")
     assert told.exit_code == 0 and f"of {len(rows)} are answered" in told.output
