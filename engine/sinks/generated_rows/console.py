@@ -10,6 +10,7 @@ from rich.text import Text
 
 from engine.sinks import format as fmt
 
+_MOST_NAMES = 3
 _SIMILAR = (
     ("columns, mean", "each column's distribution, mean"),
     ("columns, worst", "the worst column"),
@@ -80,7 +81,7 @@ def _plant_table(result: Any) -> Table:
     for item in result.planted:
         answer = item.answer
         finds = "\n".join(f"{name}: {value:.6g}" for name, value in answer.finds.items())
-        plant = "; ".join(f"{key}: {value}" for key, value in item.plant.items())
+        plant = "; ".join(f"{key}: {_flow(value)}" for key, value in item.plant.items())
         table.add_row(
             _plain(plant), f"{answer.rows:,.0f}", _plain(finds), _plain(answer.where or answer.says)
         )
@@ -88,17 +89,31 @@ def _plant_table(result: Any) -> Table:
 
 
 def _outcomes(result: Any) -> Table:
-    """What is not answered, each; what is, counted."""
+    """What is not answered, with the inputs where it is not; what is, counted."""
     table = Table(title="boundaries of the signature", title_justify="left")
-    for name in ("input", "value", "signature", "model", "said"):
+    for name in ("value", "signature", "model", "inputs", "said"):
         table.add_column(name, overflow="fold")
-    plain = [item for item in result.outcomes if item.model == "answered"]
+    odd: dict[tuple[str, str, str], list[Any]] = {}
     for item in result.outcomes:
-        if item not in plain:
-            cells = (item.column, item.what, item.signature, item.model, item.said)
-            table.add_row(*map(_plain, cells))
-    table.caption = f"{len(plain)} of {len(result.outcomes)} are answered"
+        if item.model != "answered":
+            odd.setdefault((item.what, item.signature, item.model), []).append(item)
+    for key, items in odd.items():
+        names = [item.column for item in items if item.column]
+        shown = ", ".join(names[:_MOST_NAMES])
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        table.add_row(*map(_plain, (*key, shown + more, items[0].said)))
+    answered = sum(item.model == "answered" for item in result.outcomes)
+    table.caption = f"{answered} of {len(result.outcomes)} are answered"
     return table
+
+
+def _flow(value: Any) -> str:
+    """A plant's keys as YAML has them in a line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: float | None) -> str:
