@@ -157,20 +157,8 @@ class _Source:
 
     @classmethod
     def read(cls, table: pa.Table, names: list[str], least: int) -> _Source:
-        columns: list[Floats] = []
-        levels: list[pa.Array | None] = []
         notes: list[str] = []
-        for name in names:
-            column = table.column(name).combine_chunks()
-            if is_number(column.type):
-                numbers = to_numbers(column)
-                columns.append(_finite(name, numbers, column, notes))
-                levels.append(None)
-            else:
-                places, values = texts_as_levels(name, column, least, notes)
-                columns.append(places)
-                levels.append(values)
-        numbers = np.column_stack(columns) if columns else np.empty((table.num_rows, 0))
+        numbers, levels = _read_columns(table, names, least, notes)
         order_levels(numbers, levels)
         nulls = np.isnan(numbers)
         # A rare category is no null: it is as if the row had not said anything of this column.
@@ -193,6 +181,33 @@ class _Source:
         ]
         kinds = [table.schema.field(name).type for name in names]
         return cls(names, kinds, numbers, absent, levels, latents, least, notes)
+
+
+def _read_columns(
+    table: pa.Table, names: list[str], least: int, notes: list[str]
+) -> tuple[Floats, list[pa.Array | None]]:
+    """[row, column]: numbers, or the places of levels; and the levels of each column."""
+    columns: list[Floats] = []
+    levels: list[pa.Array | None] = []
+    rare: list[str] = []
+    for name in names:
+        column = table.column(name).combine_chunks()
+        if is_number(column.type):
+            numbers = to_numbers(column)
+            columns.append(_finite(name, numbers, column, notes))
+            levels.append(None)
+            continue
+        try:
+            places, values = texts_as_levels(name, column, least, notes)
+        except DataError as error:
+            rare.append(str(error))
+            continue
+        columns.append(places)
+        levels.append(values)
+    if rare:
+        raise DataError("; ".join(rare))
+    numbers = np.column_stack(columns) if columns else np.empty((table.num_rows, 0))
+    return numbers, levels
 
 
 def _finite(name: str, numbers: Floats, column: pa.Array, notes: list[str]) -> Floats:

@@ -21,6 +21,7 @@ from engine.data.generation.known import Independent
 from engine.data.generation.maker import Maker, RealRows, Source, check_met, with_class_shares
 from engine.data.generation.mock import Mock
 from engine.data.generation.plants import Answer, Draw, PlantBody, body_of
+from engine.data.generation.plants.drift import Drift
 from engine.data.generation.plants.plant import COPIES
 from engine.data.generation.population import Population
 from engine.data.generation.recipe import Recipe
@@ -200,7 +201,7 @@ def _reference(clean: Maker, recipe: Recipe, rows: SourceRows | None) -> Maker |
     for place, body in sorted(sound, key=lambda item: item[1].rank):
         draw = Draw(other.seed, place, other.rows, sample, _label(recipe), recipe.key)
         body.answer(draw)
-        draws.append((body, draw))
+        draws.append((body, _lean(body, draw)))
         sample = _with_added(sample, body, draw)
     return replace(other, plants=tuple(draws))
 
@@ -245,7 +246,9 @@ def _lean(body: PlantBody, draw: Draw) -> Draw:
     """What a plant needs to change rows: it goes to whoever makes some."""
     copies = body.rank == COPIES
     needed = draw.source if copies and draw.reference is None else None
-    return replace(draw, source=needed, reference=draw.reference if copies else None)
+    moved = [body.column] if isinstance(body, Drift) and body.shift is not None else []
+    lean = draw.settle(moved)
+    return replace(lean, source=needed, reference=draw.reference if copies else None)
 
 
 def _with_added(sample: pa.Table, body: PlantBody, draw: Draw) -> pa.Table:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from engine.core.paths import is_there, local_path
+from engine.data.files.lake import mapping_options
 from engine.data.frames import spark_type
 from engine.data.generation.blocks import BLOCK, Block
 from engine.data.generation.maker import Maker
@@ -99,15 +100,15 @@ def write_by_spark(spark: SparkSession, maker: Maker, table: str) -> int:
     tasks = max(1, -(-count // _BLOCKS_PER_TASK))
     numbers = spark.range(0, count, numPartitions=min(tasks, count))
     # Spark's own reading of the schema makes an instant of a time without a zone.
-    kinds = ", ".join(
-        f"{tables.column(field.name)} {spark_type(field.type)}" for field in maker.schema
-    )
+    schema = tuple((field.name, spark_type(field.type)) for field in maker.schema)
+    kinds = ", ".join(f"{tables.column(name)} {kind}" for name, kind in schema)
     frame = numbers.mapInArrow(partial(_draw_blocks, maker), kinds)
     writer = (
         frame.write.format("delta")
         .mode("overwrite")
         .options(overwriteSchema="true", userMetadata=MADE)
     )
+    writer = writer.options(**mapping_options(schema))
     try:
         if tables.is_catalog_name(table):
             writer.saveAsTable(table)

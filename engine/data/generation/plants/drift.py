@@ -61,7 +61,7 @@ class Drift(PlantBody):
         return replace_column(rows, self.column, values)
 
     def _distance(self, draw: Draw) -> float:
-        return (self.shift or 0.0) * float(np.std(draw.numbers(self.column)))
+        return (self.shift or 0.0) * draw.spread(self.column)
 
     def answer(self, draw: Draw) -> Answer:
         """The distances of the distribution from itself as it was."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,6 +44,8 @@ class Draw:
         source: the rows of the dataset that made ones are like.
         reference: makes the rows of the reference, where there is one.
         normal: columns that are known to be normal: of these the figures have closed forms.
+        classes: of the label with their shares, once they are known.
+        spreads: standard deviations of columns, once they are known.
     """
 
     seed: int
@@ -55,6 +57,8 @@ class Draw:
     source: pa.Table | None = None
     reference: BlockMaker | None = None
     normal: frozenset[str] = frozenset()
+    classes: Mapping[Any, float] | None = None
+    spreads: Mapping[str, float] = field(default_factory=dict)
 
     def chances(self, numbers: Ints, part: int = 0) -> Floats:
         """[row]: a number in [0, 1) by the row's number; `part` tells several of a plant apart."""
@@ -105,6 +109,25 @@ class Draw:
                 "expected a smaller change"
             )
 
+    def spread(self, name: str) -> float:
+        """The standard deviation of a column."""
+        known = self.spreads.get(name)
+        return float(np.std(self.numbers(name))) if known is None else known
+
+    def settle(self, columns: Sequence[str]) -> Draw:
+        """The same for those who make rows: with what they need of the sample, without it.
+
+        Args:
+            columns: whose standard deviations are needed.
+        """
+        has_label = self.label is not None and self.label in self.sample.column_names
+        return replace(
+            self,
+            sample=self.sample.slice(0, 0),
+            classes=self.labels() if has_label else None,
+            spreads={name: self.spread(name) for name in columns},
+        )
+
     def shares(self, name: str) -> dict[Any, float]:
         """The values of a column of the sample with their shares of the rows that have one."""
         counted = self.column(name).drop_null().value_counts()
@@ -120,6 +143,8 @@ class Draw:
         Raises:
             DataError: when no label is named.
         """
+        if self.classes is not None:
+            return dict(self.classes)
         if self.label is None:
             raise DataError("plant: expected `label`, the column whose values are changed")
         return self.shares(self.label)
