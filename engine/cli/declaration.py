@@ -28,6 +28,7 @@ _VALUES = {
     "cell": "CELL",
     "data": "TABLE",
     "cv": "K",
+    "experiment_dir": "EXPERIMENT_DIR",
     "find": "FIND",
     "keys": "COLUMN=VALUE",
     "model_dir": "MODEL_DIR",
