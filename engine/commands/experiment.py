@@ -14,10 +14,10 @@ from engine.commands.experiment_writing import write_results
 from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
 from engine.core.locations import DEFAULT_STORE, Store
-from engine.training.experiments.config import RESULTS_FOLDER, read_experiment
+from engine.training.experiments.config import README, read_experiment
 from engine.training.experiments.git import read_commit
 from engine.training.experiments.provenance import warning_of
-from engine.training.experiments.readme import README, check_readme
+from engine.training.experiments.readme import check_readme
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,9 +55,9 @@ def experiment(
     check_readme(asked.folder / README)
     check_suites(asked, place)
     place.check_writable()
-    # What an experiment writes itself makes no commit dirty.
-    own = [asked.folder / RESULTS_FOLDER, asked.folder / README, place.files]
-    commit, started_at = read_commit(asked.folder, own), dt.datetime.now(dt.UTC)
+    started_at = dt.datetime.now(dt.UTC)
+    # What experiments write themselves makes no commit dirty.
+    commit = read_commit(asked.folder, [*asked.outputs, place.files])
     if (warning := warning_of(commit)) is not None:
         tell.say(warning)
     comparison, trained = train_candidates(asked, place, commit.tags, workers, spark)

@@ -61,7 +61,8 @@ def _finding(board: Leaderboard) -> str:
     worse = [entry for entry in rivals if _is_worse(entry)]
     if not worse:
         return f"{text} No other differs from it by more than chance may do."
-    return f"{text} {len(worse)} of {len(rivals)} others are worse by more than chance may do."
+    words = "other is" if len(rivals) == 1 else "others are" if len(worse) > 1 else "others is"
+    return f"{text} {len(worse)} of {len(rivals)} {words} worse by more than chance may do."
 
 
 def _is_worse(entry: Entry) -> bool:
@@ -106,7 +107,7 @@ def _run_text(run: RunResult) -> str:
             model_label(cell.model.name),
             cell.slice.name,
             cell.test.name,
-            _value(cell.measured.value),
+            "" if cell.measured.value is None else _value(cell.measured.value),
             cell.verdict.value,
         ]
         for cell in tested[:_CELLS]
@@ -138,4 +139,4 @@ def _plain(text: str) -> str:
 
 
 def _value(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

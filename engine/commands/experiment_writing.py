@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
 
 from engine.commands.experiment_block import candidate_label, readme_block
+from engine.commands.experiment_provenance import PACKAGES, provenance
 from engine.commands.experiment_result import ExperimentResult
 from engine.errors import StoreError
 from engine.sinks import listing
 from engine.sinks.report.leaderboard_picture import Bar, draw_leaderboard
 from engine.training import Leaderboard
-from engine.training.experiments.provenance import (
-    file_digests,
-    git_part,
-    package_lock,
-    platform_part,
-    shown_path,
-)
-from engine.training.experiments.readme import README, rewrite_readme
+from engine.training.experiments.config import README
+from engine.training.experiments.provenance import package_lock
+from engine.training.experiments.readme import rewrite_readme
 
 LEADERBOARD, PICTURE, RESULTS = "leaderboard.csv", "leaderboard.svg", "results.csv"
-PROVENANCE, PACKAGES = "provenance.yml", "packages.txt"
+PROVENANCE = "provenance.yml"
 # Of the cells what a reader of the folder needs; the store has all.
 _COLUMNS = ["suite", "evaluation", "model", "model_version", "dataset_version", "slice", "test",
             "metric", "variant", "n", "value", "ci_low", "ci_high", "baseline_value", "delta",
@@ -74,7 +68,7 @@ def _texts(result: ExperimentResult) -> Iterator[tuple[str, str]]:
         cells = pd.concat([run.to_pandas() for run in result.runs], ignore_index=True)
         yield RESULTS, listing.csv(cells[_COLUMNS])
     yield PACKAGES, package_lock()
-    yield PROVENANCE, yaml.safe_dump(_provenance(result), sort_keys=False, allow_unicode=True)
+    yield PROVENANCE, yaml.safe_dump(provenance(result), sort_keys=False, allow_unicode=True)
 
 
 def _bars(board: Leaderboard) -> list[Bar]:
@@ -83,61 +77,3 @@ def _bars(board: Leaderboard) -> list[Bar]:
         Bar(candidate_label(entry), entry.mean(metric), entry.std(metric))
         for entry in board.entries
     ]
-
-
-def _provenance(result: ExperimentResult) -> dict[str, Any]:
-    experiment, commit = result.experiment, result.commit
-    part: dict[str, Any] = {
-        "experiment": experiment.name,
-        "started_at": result.started_at.isoformat(timespec="seconds"),
-        "finished_at": result.finished_at.isoformat(timespec="seconds"),
-        "git": git_part(commit),
-        **platform_part(),
-        "packages": PACKAGES,
-        "files": list(file_digests(experiment, commit.root)),
-    }
-    if experiment.model is not None:
-        part["seed"] = experiment.model[1].seed
-        part["overrides"] = list(experiment.overrides)
-    board = result.leaderboard
-    if board is not None and result.comparison is not None:
-        folds = sum(len(entry.scores) for entry in board.entries)
-        part["comparison"] = {
-            "kind": experiment.kind,
-            "mlflow_run_id": result.comparison.run_id,
-            "folds": folds,
-            "fitted_this_time": board.fitted,
-        }
-    if result.trained is not None:
-        trained = result.trained
-        part["registered"] = {"uri": trained.uri, "mlflow_run_id": trained.run_id}
-    if result.runs:
-        part["runs"] = [_run_part(run, result) for run in result.runs]
-    return part
-
-
-def _run_part(run: Any, result: ExperimentResult) -> dict[str, Any]:
-    root, folder = result.commit.root, result.experiment.folder
-    return {
-        "run_id": run.run_id,
-        "suite": run.outcome.info.suite,
-        "gate": run.gate.outcome.value,
-        "datasets": [
-            {
-                "evaluation": evaluation.name,
-                "dataset": evaluation.dataset.name,
-                "table": _table(evaluation.dataset, folder, root),
-                "version": evaluation.dataset.version,
-                "rows": evaluation.dataset.rows,
-                "models": {model.name: model.uri for model in evaluation.models},
-            }
-            for evaluation in run.outcome.evaluations
-        ],
-    }
-
-
-def _table(dataset: Any, folder: Path, root: Path | None) -> str:
-    """A table of a catalog or an object store by its name, another by a path that is not whole."""
-    if dataset.is_catalog_table or "://" in dataset.uri:
-        return str(dataset.uri)
-    return shown_path(dataset.uri, folder, root)

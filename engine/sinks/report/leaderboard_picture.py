@@ -34,7 +34,8 @@ def draw_leaderboard(bars: Sequence[Bar], metric: str) -> str:
     with house_style():
         drawn = [bar for bar in bars if not math.isnan(bar.mean)][:_MOST]
         picture = svg(_figure(drawn, metric), "leaderboard", f"{metric} of {len(drawn)} candidates")
-    return picture.rstrip() + "\n"
+    # A page may be dark, the letters are.
+    return picture.replace("<svg ", '<svg style="background: #ffffff" ', 1).rstrip() + "\n"
 
 
 def _figure(bars: Sequence[Bar], metric: str) -> Figure:

@@ -23,6 +23,9 @@ from engine.training.trainer import refuse_multilabel
 EXPERIMENT_FILE = "experiment_config.yml"
 RESULTS_FOLDER = "experiment_results"
 REGISTERED = "{registered}"
+README = "README.md"
+
+_BESIDE = f"*/{EXPERIMENT_FILE}"
 
 _KINDS = {
     "dict_type": "a mapping",
@@ -104,6 +107,12 @@ class Experiment:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def outputs(self) -> list[Path]:
+        """What experiments write: this one, and those beside it. It decides no result."""
+        folders = {self.folder, *(path.parent for path in self.folder.parent.glob(_BESIDE))}
+        return [folder / name for folder in sorted(folders) for name in (RESULTS_FOLDER, README)]
 
     @property
     def suites(self) -> list[tuple[Path, SuiteRun]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from engine.errors import InputError
 
-README = "README.md"
 BEGIN = "<!-- begin: evalmatrix experiment -->"
 END = "<!-- end: evalmatrix experiment -->"
 
