@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from engine.errors import DataError, InputError, Mistake, ModelError, SuiteError
-from engine.fields.wording import Loc, place_text, quote, suggestion
+from engine.fields.wording import place_text, quote, suggestion
 from engine.suite.overrides import apply_overrides
 from engine.suite.yaml_document import Document, read_document
 from engine.training.config import CONFIG_FILE, ModelConfig, read_config
@@ -34,8 +34,10 @@ _KINDS = {
     "string_type": "a text",
     "int_type": "a whole number",
     "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_too_short": "a text that is not empty",
 }
-_ORIGIN = re.compile(r" \(given by --set .*\)$", re.DOTALL)
+_ORIGIN = re.compile(r" \(given by --set (.*)\)$", re.DOTALL)
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -241,16 +243,20 @@ def _model_overrides(model_dir: Path, config: ExperimentConfig, document: Docume
 
 def _translate(mistake: Mistake, config: ExperimentConfig, document: Document) -> Mistake:
     """A mistake of the model's config at the place in the experiment's file that it came from."""
-    own = mistake.where.partition(".")[0]
-    if _ORIGIN.search(mistake.message) is None and not mistake.where.startswith("--set"):
+    origin = _ORIGIN.search(mistake.message)
+    if origin is None and not mistake.where.startswith("--set"):
         return Mistake(f"{config.model}/{CONFIG_FILE}", str(mistake))
+    text = mistake.where.removeprefix("--set ") if origin is None else origin[1]
     places = {place_text(loc): loc for loc in [*document.values, *document.keys]}
-    loc: Loc = ("overrides",)
-    if own in ("cv", "search") and own in document.data:
-        loc = places.get(mistake.where, (own,))
-        message = _ORIGIN.sub("", mistake.message)
+    message = _ORIGIN.sub("", mistake.message)
+    own = text.partition("=")[0]
+    if text in config.overrides:
+        is_list = isinstance(document.data["overrides"], list)
+        dotted = f"[{config.overrides.index(text)}]" if is_list else f".{own}"
+        loc = places.get(f"overrides{dotted}", ("overrides",))
+        message = f"{mistake.where}: {message}"
     else:
-        message = f"{mistake.where}: {mistake.message}"
+        loc = places.get(mistake.where, (own,))
     place = document.keys.get(loc) if "unknown" in message else None
     place = place or document.values.get(loc)
     line, column = (place.line, place.column) if place else (None, None)

@@ -82,13 +82,13 @@ def warning_of(commit: Commit) -> str | None:
         return f"no commit says what was run: {commit.note}"
     if commit.is_dirty:
         return (
-            f"commit {commit.commit[:12]} is dirty: {_listed(commit.changes)} differ"
+            f"commit {commit.commit[:12]} is dirty: {_list_text(commit.changes)} differ"
             f"{'s' if len(commit.changes) == 1 else ''} from it"
         )
     return None
 
 
-def _listed(paths: Iterable[str], limit: int = 5) -> str:
+def _list_text(paths: Iterable[str], limit: int = 5) -> str:
     shown = [path.encode("utf-8", "replace").decode() for path in paths]
     rest = len(shown) - limit
     return ", ".join(shown[:limit]) + (f" and {rest} more" if rest > 0 else "")
