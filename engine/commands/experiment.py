@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,6 @@ from engine.commands.experiment_result import ExperimentResult
 from engine.commands.experiment_suites import check_suites, run_suites
 from engine.commands.experiment_training import train_candidates
 from engine.commands.experiment_writing import write_results
-from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
 from engine.core.locations import DEFAULT_STORE, Store
 from engine.training.experiments.config import README, read_experiment
@@ -21,6 +21,8 @@ from engine.training.experiments.readme import check_readme
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_TOLD = logging.getLogger("evalmatrix")
 
 
 @redacted()
@@ -50,7 +52,7 @@ def experiment(
         InputError: when the folder, the model or a suite is wrong; nothing was run.
         StoreError: when the machinery failed; what was finished is in the store.
     """
-    asked, tell = read_experiment(experiment_dir, overrides, store), Reporter()
+    asked = read_experiment(experiment_dir, overrides, store)
     place = Store(asked.config.store or DEFAULT_STORE)
     check_readme(asked.folder / README)
     check_suites(asked, place)
@@ -59,7 +61,7 @@ def experiment(
     # What experiments write themselves makes no commit dirty.
     commit = read_commit(asked.folder, [*asked.outputs, place.files])
     if (warning := warning_of(commit)) is not None:
-        tell.say(warning)
+        _TOLD.warning("%s", warning)
     comparison, trained = train_candidates(asked, place, commit.tags, workers, spark)
     runs = run_suites(asked, place, trained, spark)
     result = ExperimentResult(
