@@ -43,7 +43,8 @@ def write_results(result: ExperimentResult) -> None:
         result.folder.mkdir(exist_ok=True)
         for name in (LEADERBOARD, PICTURE, RESULTS, PROVENANCE, PACKAGES):
             if name in texts:
-                (result.folder / name).write_text(texts[name], encoding="utf-8", newline="")
+                text = _without_place(texts[name], result)
+                (result.folder / name).write_text(text, encoding="utf-8", newline="")
             else:
                 (result.folder / name).unlink(missing_ok=True)
         rewrite_readme(
@@ -57,6 +58,12 @@ def write_results(result: ExperimentResult) -> None:
             f"{str(result.folder)!r} cannot be written: {error.strerror or error}; what was fitted "
             "and evaluated is in the store, and the same command goes on"
         ) from error
+
+
+def _without_place(text: str, result: ExperimentResult) -> str:
+    """A text without the folder of the repository, which a message of a model's code may have."""
+    root = result.commit.root or result.experiment.folder.parent
+    return text.replace(f"{root}/", "").replace(str(root), ".")
 
 
 def _texts(result: ExperimentResult) -> Iterator[tuple[str, str]]:

@@ -144,10 +144,12 @@ def test_the_readme_has_the_results_and_the_persons_words(done):
 
 
 def test_a_dirty_commit_is_told_and_not_refused(tmp_path, caplog):
-    config = "question: Why?\nmodel: ../../model\ncv: {folds: 2}\n"
+    config = CONFIG.replace("register: true", "register: false")
     folder = make_experiment(tmp_path / "repository", config)
     code = tmp_path / "repository" / "model" / "model_code.py"
-    code.write_text(code.read_text() + "\n# changed\n")
+    place = f"{tmp_path}/repository/model/table"
+    broken = f'\n    if params["max_depth"] == 1:\n        raise OSError("{place}")'
+    code.write_text(code.read_text().replace("build(params):", "build(params):" + broken))
     result = engine.experiment(folder, store=str(tmp_path / "store"), workers=1)
     assert result.warning.endswith("is dirty: model/model_code.py differs from it")
     assert ("evalmatrix", logging.WARNING, result.warning) in caplog.record_tuples
@@ -157,6 +159,9 @@ def test_a_dirty_commit_is_told_and_not_refused(tmp_path, caplog):
     assert "(dirty: see `provenance.yml`)" in (folder / "README.md").read_text()
     run = MlflowClient(f"sqlite:///{tmp_path}/store/mlflow.db").get_run(result.comparison.run_id)
     assert run.data.tags["mlflow.source.git.dirty"] == "true"
+    # A candidate that failed is in the table, by a message without this machine's folders.
+    board = (folder / "experiment_results" / "leaderboard.csv").read_text()
+    assert "OSError: model/table" in board and str(tmp_path) not in board
 
 
 def nothing_was_run(folder: Path, store: Path) -> bool:
