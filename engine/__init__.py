@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from engine.commands.cross_validate import cross_validate
     from engine.commands.doctor import doctor
     from engine.commands.evaluate import evaluate
+    from engine.commands.experiment import experiment
     from engine.commands.explain import explain
     from engine.commands.forget import forget
     from engine.commands.generate import generate
@@ -48,6 +49,7 @@ __all__ = [
     "cross_validate",
     "doctor",
     "evaluate",
+    "experiment",
     "explain",
     "forget",
     "generate",
@@ -71,8 +73,9 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "cross_validate", "doctor", "evaluate", "explain", "forget", "generate", "init", "judge",
-    "maintain", "pin", "plan", "report", "results", "run", "schema", "sync", "train", "warmup",
+    "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate", "init",
+    "judge", "maintain", "pin", "plan", "report", "results", "run", "schema", "sync", "train",
+    "warmup",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

@@ -47,6 +47,8 @@ SECONDS = {
     "training/test_search.py": 20,
     "training/test_cross_validate.py": 20,
     "training/test_leaderboard_run.py": 25,
+    "commands/test_experiment.py": 30,
+    "runs/test_experiment.py": 40,
     "execution/test_fold_workers.py": 30,
     "runs/test_judgement.py": 50,
     "runs/test_kills.py": 50,

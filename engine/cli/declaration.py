@@ -28,6 +28,7 @@ _VALUES = {
     "cell": "CELL",
     "data": "TABLE",
     "cv": "K",
+    "experiment_dir": "EXPERIMENT_DIR",
     "find": "FIND",
     "from_predictions": "COLUMN",
     "generate.out": "TABLE",

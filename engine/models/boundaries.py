@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.core.boundary_values import TEXTS, UNSEEN
 from engine.core.vocabulary import ColumnSpec, TensorSpec
-from engine.kinds.contract.boundary_values import TEXTS, UNSEEN
 from engine.models.artifact import Inputs, add_code_paths, read_artifact
 
 ROWS = 3

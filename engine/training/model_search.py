@@ -31,7 +31,13 @@ from engine.training.scoring import fold_metrics, higher_is_better
 from engine.training.search import Searcher
 from engine.training.search_config import Cv
 from engine.training.tasks import FoldWork
-from engine.training.trainer import Trained, fit_and_register, refuse_multilabel
+from engine.training.trainer import (
+    Trained,
+    find_trained,
+    fingerprint,
+    fit_and_register,
+    refuse_multilabel,
+)
 
 if TYPE_CHECKING:
     from engine.training.folder_work import FolderWork
@@ -58,6 +64,8 @@ class SearchOptions:
         search: whether the config's `search` says what is tried; else it is the config's `versions`
             and its `params` as they stand.
         register: whether the best is fitted on all rows for training, and registered.
+        if_changed: with `register`: a version that was made from the same is taken as the best's,
+            and nothing is fitted for it.
         journal: the folder where finished folds are kept; None keeps nothing.
         make_workers: who fits.
         on_progress: is told how many folds are finished, and of how many.
@@ -65,6 +73,7 @@ class SearchOptions:
 
     search: bool = False
     register: bool = False
+    if_changed: bool = False
     journal: Path | None = None
     make_workers: Callable[[FoldWork], Workers] = all_cores
     on_progress: OnProgress = no_progress
@@ -125,12 +134,12 @@ def search_model(
         trained = None
         if options.register:
             chosen = config.model_copy(update={"params": board.best.candidate.full})
-            _TOLD.info(
-                "%s: fitting candidate %s on all rows for training",
-                config.name,
-                board.best.candidate.name,
-            )
-            trained = fit_and_register(folder, chosen, rows, tracking_uri, kind)
+            if options.if_changed:
+                trained = find_trained(tracking_uri, config.name, fingerprint(folder, chosen))
+            if trained is None:
+                name = board.best.candidate.name
+                _TOLD.info("%s: fitting candidate %s on all rows for training", config.name, name)
+                trained = fit_and_register(folder, chosen, rows, tracking_uri, kind)
     return SearchResult(board, run_id, trained)
 
 

@@ -77,7 +77,9 @@ def train(
     config = read_config(folder, overrides=overrides, version=version)
     refuse_multilabel(folder, config)
     paths = data_files(folder, config)
-    if if_changed and (trained := _find(tracking_uri, config.name, fingerprint(folder, config))):
+    if if_changed and (
+        trained := find_trained(tracking_uri, config.name, fingerprint(folder, config))
+    ):
         _LOG.info("%s: version %s is up to date", trained.name, trained.version)
         return trained
     variant = version or "params"
@@ -137,7 +139,8 @@ def train_all(
             yield train(folder, tracking_uri=tracking_uri, version=version, if_changed=if_changed)
 
 
-def _find(tracking_uri: str, name: str, fingerprint: str) -> Trained | None:
+def find_trained(tracking_uri: str, name: str, fingerprint: str) -> Trained | None:
+    """The registered version that was made from the same code, config and data, if there is one."""
     registered = find_version(tracking_uri, name, "train_digest", fingerprint)
     if registered is None:
         return None

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.core.boundary_values import EXTREME, TEXTS, UNSEEN
 from engine.core.vocabulary import ColumnSpec, Numbers
-from engine.kinds.contract.boundary_values import EXTREME, TEXTS, UNSEEN
 from engine.kinds.contract.comparisons import BREACHES, TRIED
 from engine.kinds.questions import Predictor
 
