@@ -67,7 +67,7 @@ class Document:
     """The data of a file while it is read, and where each part of it came from.
 
     `origins` has the overrides by the location that they set, `broken` the locations whose
-    mistake is told already, so that no second one is told of their value.
+    mistake is told already, so that no second one is told of their value; `root` names the whole.
     """
 
     data: Any = None
@@ -76,6 +76,7 @@ class Document:
     origins: dict[Loc, str] = field(default_factory=dict)
     broken: set[Loc] = field(default_factory=set)
     mistakes: list[Mistake] = field(default_factory=list)
+    root: str = "suite"
 
     def report(self, loc: Loc, message: str, *, key: bool = False) -> None:
         """Adds a mistake at a location, with its line or the override that it came by."""
@@ -84,13 +85,16 @@ class Document:
         origin = next((self.origins[up] for up in _upwards(loc) if up in self.origins), None)
         if origin is not None:
             message = f"{message} (given by --set {printable_text(origin, 200)})"
-            self.mistakes.append(Mistake(place_text(loc), message))
+            self.mistakes.append(Mistake(self._place_text(loc), message))
             return
         place = self.keys.get(loc) if key else None
         if place is None:
             place = next((self.values[up] for up in _upwards(loc) if up in self.values), None)
         line, column = (place.line, place.column) if place else (None, None)
-        self.mistakes.append(Mistake(place_text(loc), message, line, column))
+        self.mistakes.append(Mistake(self._place_text(loc), message, line, column))
+
+    def _place_text(self, loc: Loc) -> str:
+        return place_text(loc) if loc else self.root
 
     def is_broken(self, loc: Loc) -> bool:
         """Tells whether the mistake of this part, or of what it lies in, is told already."""
@@ -102,9 +106,9 @@ def _upwards(loc: Loc) -> Iterator[Loc]:
     return (loc[:end] for end in range(len(loc), -1, -1))
 
 
-def read_document(text: str) -> Document:
+def read_document(text: str, root: str = "suite") -> Document:
     """Reads one YAML document; what cannot be read is in the `mistakes` of the result."""
-    document = Document()
+    document = Document(root=root)
     try:
         loader = SuiteLoader(text)
         try:
@@ -114,17 +118,17 @@ def read_document(text: str) -> Document:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        document.mistakes.append(_not_yaml(error, text))
+        document.mistakes.append(_not_yaml(error, text, root))
         document.broken.add(())
     except (RecursionError, *_SCALAR_ERRORS) as error:
         # A bad escape such as "\U99999999" comes out of PyYAML's scanner as a bare ValueError.
         reason = "is nested too deeply" if isinstance(error, RecursionError) else f"({error})"
-        document.mistakes.append(Mistake("suite", f"cannot be read as YAML {reason}"))
+        document.mistakes.append(Mistake(root, f"cannot be read as YAML {reason}"))
         document.broken.add(())
     return document
 
 
-def _not_yaml(error: yaml.YAMLError, text: str) -> Mistake:
+def _not_yaml(error: yaml.YAMLError, text: str, root: str) -> Mistake:
     """Words a syntax error with its place."""
     if isinstance(error, yaml.reader.ReaderError):
         before = text[: error.position]
@@ -132,15 +136,15 @@ def _not_yaml(error: yaml.YAMLError, text: str) -> Mistake:
         column = len(before) - before.rfind("\n")
         code = error.character if isinstance(error.character, int) else ord(error.character)
         message = f"is not YAML: the character U+{code:04X} is not allowed"
-        return Mistake("suite", message, line, column)
+        return Mistake(root, message, line, column)
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         parts = [part for part in (error.context, error.problem) if part]
         message = printable_text(f"is not YAML: {', '.join(parts)}", 400)
         if mark is not None:
-            return Mistake("suite", message, mark.line + 1, mark.column + 1)
-        return Mistake("suite", message)
-    return Mistake("suite", f"cannot be read: {error}")
+            return Mistake(root, message, mark.line + 1, mark.column + 1)
+        return Mistake(root, message)
+    return Mistake(root, f"cannot be read: {error}")
 
 
 class _Builder:

@@ -66,7 +66,7 @@ def read_config(
     """
     path = folder / CONFIG_FILE
     try:
-        document = read_document(path.read_text(encoding="utf-8"))
+        document = read_document(path.read_text(encoding="utf-8"), "config")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{str(path)!r} cannot be read: {error}") from error
     config = _validate(document, path)

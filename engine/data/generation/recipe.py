@@ -182,11 +182,11 @@ def read_recipe(
         InputError: when the file cannot be read.
     """
     if source is None or isinstance(source, Mapping):
-        name, document = "GENERATE.yml", Document(dict(source or {}))
+        name, document = "GENERATE.yml", Document(dict(source or {}), root="recipe")
     else:
         name = str(source)
         try:
-            document = read_document(Path(source).read_text(encoding="utf-8"))
+            document = read_document(Path(source).read_text(encoding="utf-8"), "recipe")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{name!r} cannot be read: {error}") from error
     if not document.mistakes and not isinstance(document.data, dict):

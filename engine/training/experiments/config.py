@@ -140,7 +140,7 @@ def read_experiment(
     place = Path(folder).absolute()
     path = Path(folder) / EXPERIMENT_FILE
     try:
-        document = read_document(path.read_text(encoding="utf-8"))
+        document = read_document(path.read_text(encoding="utf-8"), "experiment")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{str(path)!r} cannot be read: {error}") from error
     if not document.mistakes and not isinstance(document.data, dict):
