@@ -217,6 +217,16 @@ def test_nulls_unseen_values_and_dates_that_are_named_tell_tables_apart() -> Non
     assert 0.98 < apart.measured.ci_low < 1 and apart.verdict is Verdict.FAIL
 
 
+def test_a_column_that_is_null_in_all_rows_tells_nothing() -> None:
+    sides = []
+    for seed in (1, 2):
+        table = rows(400, seed)
+        place = table.column_names.index("b")
+        sides.append(table.set_column(place, "b", pa.nulls(400, pa.float64())))
+    cell = cell_of(*sides, domain(["a", "b"]))
+    assert cell.verdict is Verdict.PASS and 0.4 < float(cell.measured.value or 0) < 0.6
+
+
 def test_too_few_rows_say_so() -> None:
     cell = cell_of(rows(49, 1), rows(400, 2), domain())
     assert cell.measured.value is None and cell.verdict is Verdict.INCONCLUSIVE

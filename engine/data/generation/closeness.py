@@ -198,6 +198,8 @@ def _joint(first: Ints, second: Ints) -> Floats:
 
 
 def _area(sides: Sequence[pa.Table], names: Sequence[str]) -> tuple[float | None, float | None]:
+    if not names:
+        return None, None
     rng = np.random.default_rng(_SEED)
     samples = []
     for side in sides:

@@ -134,6 +134,8 @@ def root_of(correlations: Floats) -> Floats:
     Those that were measured of pairs need not be of any rows: eigenvalues below 0 are lifted, and
     the diagonal brought to 1 again.
     """
+    if not len(correlations):
+        return correlations
     values, vectors = np.linalg.eigh(correlations)
     nearest: NDArray[Any] = correlations
     if values[0] < _LEAST_EIGENVALUE:

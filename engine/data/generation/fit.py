@@ -36,6 +36,8 @@ Bools = np.ndarray
 # A group of fewer rows has the distributions of all rows, and only its own share.
 LEAST_GROUP = 30
 MOST_GROUPS = 200
+# Greater whole numbers are not told apart as doubles.
+_EXACT = 2**53
 # A label of so few values makes a group of each; one of more is a number like others.
 MOST_CLASSES = 20
 
@@ -72,9 +74,13 @@ def fit(table: pa.Table, settings: Settings) -> Population:
         raise DataError("the source has no rows; expected at least one")
     table = table.combine_chunks()
     names = [name for name in table.column_names if name != settings.key]
+    if not names:
+        raise DataError("the source has no column but its key, of which no rows can be made")
     grouped = [name for name in group_columns(table, settings) if name in names]
     own = [name for name in names if name not in grouped]
     check_modelled(table, own)
+    if settings.key is not None:
+        check_key(table.schema.field(settings.key))
     source = _Source.read(table, own, settings.least)
     pooled = _fit_rows(source, np.ones(table.num_rows, bool), None)
     groups, notes = [], list(source.notes)
@@ -122,6 +128,19 @@ def check_modelled(table: pa.Table, names: Sequence[str]) -> None:
         raise DataError(
             f"columns that cannot be modelled: {'; '.join(odd)}; expected numbers, texts, truth "
             "values, dates or times; name them in `leave_out`"
+        )
+
+
+def check_key(key: pa.Field) -> None:
+    """Refuses a key that no numbers can be.
+
+    Raises:
+        DataError: with its type.
+    """
+    kind = key.type
+    if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_decimal(kind)):
+        raise DataError(
+            f"the key {key.name!r} is {kind}, expected whole numbers or text, which can number rows"
         )
 
 
@@ -194,6 +213,11 @@ def _read_columns(
         column = table.column(name).combine_chunks()
         if is_number(column.type):
             numbers = to_numbers(column)
+            if pa.types.is_integer(column.type) and np.nanmax(np.abs(numbers), initial=0) > _EXACT:
+                rare.append(
+                    f"the column {name!r} has whole numbers beyond 2^53, whose last digits no "
+                    "distribution keeps; name it as `key` or in `leave_out`"
+                )
             columns.append(_finite(name, numbers, column, notes))
             levels.append(None)
             continue

@@ -61,7 +61,7 @@ def check_given(given: Mapping[str, Any], schema: pa.Schema) -> None:
 def _fits(value: Any, kind: pa.DataType) -> bool:
     """Whether a value is one of a type, as YAML has it: Arrow takes 3.5 for a date."""
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        fits = isinstance(value, dt.date)
+        fits = isinstance(value, dt.date) or (isinstance(value, str) and _is_iso(value))
     elif pa.types.is_boolean(kind):
         fits = isinstance(value, bool)
     elif is_number(kind):
@@ -71,10 +71,27 @@ def _fits(value: Any, kind: pa.DataType) -> bool:
     if not fits:
         return False
     try:
-        pa.scalar(value, kind)
+        _scalar(value, kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return False
     return True
+
+
+def _is_iso(text: str) -> bool:
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
+    """A value in the type of its column; dates and times may be ISO texts."""
+    if isinstance(value, str) and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
+        value = dt.datetime.fromisoformat(value)
+    if pa.types.is_date(kind) and isinstance(value, dt.datetime):
+        value = value.date()
+    return pa.scalar(value, kind)
 
 
 def _values(condition: Any) -> list[Any]:
@@ -98,11 +115,12 @@ def _meets(column: pa.Array, condition: Any) -> pa.Array:
     if isinstance(condition, Range):
         ends = [(pc.greater_equal, condition.min), (pc.less_equal, condition.max)]
         parts = [
-            compare(column, pa.scalar(end, column.type)) for compare, end in ends if end is not None
+            compare(column, _scalar(end, column.type)) for compare, end in ends if end is not None
         ]
         return parts[0] if len(parts) == 1 else pc.and_kleene(*parts)
     values = condition if isinstance(condition, list) else [condition]
-    return pc.is_in(column, value_set=pa.array(values, column.type))
+    known = [_scalar(value, column.type).as_py() for value in values]
+    return pc.is_in(column, value_set=pa.array(known, column.type))
 
 
 def text_of(given: Mapping[str, Any]) -> str:

@@ -137,6 +137,8 @@ def has_room(kind: pa.DataType, numbers: Floats) -> bool:
 def quantiles_of(numbers: Floats, kind: pa.DataType, least: int) -> Quantiles:
     """The quantile table of numbers, without the values that fewer than `least` rows reach.
 
+    What lies beyond is left out, not moved to the ends: there no value of the source stands out.
+
     Args:
         numbers: [row], finite.
         kind: the type of the column.
@@ -147,9 +149,8 @@ def quantiles_of(numbers: Floats, kind: pa.DataType, least: int) -> Quantiles:
     knots = int(np.clip(rows // ROWS_PER_KNOT, 2, MOST_KNOTS))
     ranks = np.unique(np.rint(np.linspace(edge, rows - 1 - edge, knots)).astype(np.int64))
     step, origin = _step(ordered, kind)
-    return Quantiles(
-        kind, (ranks + 0.5) / rows, ordered[ranks], step, origin, _coefficients(ordered)
-    )
+    places = (ranks - ranks[0]) / max(ranks[-1] - ranks[0], 1)
+    return Quantiles(kind, places, ordered[ranks], step, origin, _coefficients(ordered))
 
 
 def _coefficients(ordered: Floats) -> Floats:

@@ -159,6 +159,12 @@ class Recipe(Strict):
             raise ValueError("with `real` the dataset itself is the reference")
         if self.reference == self.out:
             raise ValueError("`reference` and `out` are the same table")
+        own = {"label": self.label, "key": self.key}
+        for key, name in own.items():
+            if name is not None and name in self.leave_out:
+                raise ValueError(f"the {key} {name!r} is in `leave_out`")
+        if self.key is not None and self.key in (self.label, *self.by):
+            raise ValueError(f"the key {self.key!r} is the label, or in `by`, too")
         for key in ("by", "leave_out"):
             if getattr(self, key) and self.dataset is None:
                 raise ValueError(f"`{key}` is of a dataset")

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from engine.core.locations import Store
 from engine.core.paths import local_path
-from engine.core.registry import did_you_mean
+from engine.data.columns import near_column
 from engine.data.files.lake import Question, take
 from engine.data.files.table_state import FILE_COLUMN
 from engine.data.generation.copies import hash_rows
@@ -71,7 +71,7 @@ def _check_names(recipe: Recipe, names: list[str]) -> None:
         "leave_out": [*recipe.leave_out],
     }  # fmt: skip
     missing = [
-        f"{use} {name!r}{did_you_mean(name, names)}"
+        f"{use} {name!r}{near_column(name, names)}"
         for use, columns in wanted.items()
         for name in columns
         if name is not None and name not in names

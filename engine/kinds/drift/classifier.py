@@ -172,9 +172,12 @@ def fit(sides: Sequence[Floats], is_text: Sequence[bool]) -> Any:
         **TREES, categorical_features=list(is_text) if any(is_text) else None
     )
     label = np.repeat([1, 0], [len(side) for side in sides])
+    known = np.concatenate(sides)
+    # Of a column that is null in all rows scikit-learn can make no bins.
+    known[:, np.isnan(known).all(axis=0)] = 0.0
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return trees.fit(np.concatenate(sides), label)
+        return trees.fit(known, label)
 
 
 @dataclass(frozen=True, slots=True)

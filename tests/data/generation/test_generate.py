@@ -121,7 +121,7 @@ def test_json_says_all_that_is_known(claims: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"label": "labell"}, "no column for label 'labell'; did you mean 'label'?"),
+        ({"label": "labell"}, r"no column for label 'labell' \(nearest: 'label'\)"),
         ({"given": {"regio": "north"}}, "no column 'regio'; did you mean 'region'"),
         ({"given": {"id": 3}}, "no column 'id'"),
         ({"given": {"visits": {"min": 10_000}}}, "0 of 131,072 rows meet visits >= 10000"),
