@@ -71,7 +71,7 @@ def _fits(value: Any, kind: pa.DataType) -> bool:
     if not fits:
         return False
     try:
-        _scalar(value, kind)
+        typed_scalar(value, kind)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return False
     return True
@@ -85,7 +85,7 @@ def _is_iso(text: str) -> bool:
     return True
 
 
-def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
+def typed_scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
     """A value in the type of its column; dates and times may be ISO texts."""
     if isinstance(value, str) and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
         value = dt.datetime.fromisoformat(value)
@@ -115,11 +115,13 @@ def _meets(column: pa.Array, condition: Any) -> pa.Array:
     if isinstance(condition, Range):
         ends = [(pc.greater_equal, condition.min), (pc.less_equal, condition.max)]
         parts = [
-            compare(column, _scalar(end, column.type)) for compare, end in ends if end is not None
+            compare(column, typed_scalar(end, column.type))
+            for compare, end in ends
+            if end is not None
         ]
         return parts[0] if len(parts) == 1 else pc.and_kleene(*parts)
     values = condition if isinstance(condition, list) else [condition]
-    known = [_scalar(value, column.type).as_py() for value in values]
+    known = [typed_scalar(value, column.type).as_py() for value in values]
     return pc.is_in(column, value_set=pa.array(known, column.type))
 
 

@@ -72,7 +72,7 @@ def test_distances_of_a_normal_column_that_moved_are_closed_forms(shift: float) 
     assert own["wasserstein"] == abs(shift)
     # By samples, another road: and the figure of ten bins that stands in the literature.
     sample = np.sort(np.random.default_rng(0).normal(size=400_000))
-    drawn = shift_distances(sample, shift * sample.std())
+    drawn = shift_distances(sample, shift * sample.std(), 10**6)
     for name in own:
         assert drawn[name] == pytest.approx(own[name], abs=0.02), name
     if shift == 0.25:
@@ -304,3 +304,29 @@ def test_what_needs_a_label_says_so(maker: Maker) -> None:
             {"label_noise": {"share": 0.1}}, label="y",
             dataset={"delta": str(maker.folder / "one-class")},
         )  # fmt: skip
+
+
+def test_a_part_that_empties_makes_psi_depend_on_the_rows() -> None:
+    ordered = np.linspace(0, 1, 100_001)
+    few, many = (shift_distances(ordered, 0.15, size)["psi"] for size in (100, 10_000))
+    rng = np.random.default_rng(0)
+    for size, wanted in ((100, few), (10_000, many)):
+        own = rng.random(size)
+        bins = np.linspace(0, 1, 11)[1:-1]
+        shares = [
+            (np.bincount(np.digitize(x, bins), minlength=10) + 0.5) / (size + 5)
+            for x in (own, own + 0.15)
+        ]
+        psi = np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0]))
+        assert psi == pytest.approx(wanted, rel=0.35)
+    assert many > 1.5 * few
+
+
+def test_a_share_may_get_a_date(maker: Maker) -> None:
+    generated, rows = maker(
+        {"drift": {"column": "day", "share": 0.3, "to": "2020-01-01"}},
+        dataset={"delta": str(maker.folder / "claims")}, label="label",
+    )  # fmt: skip
+    moved = (rows["day"].astype(str) == "2020-01-01").mean()
+    assert moved == pytest.approx(0.3, abs=0.01)
+    assert finds(generated)["total_variation"] == pytest.approx(0.3)

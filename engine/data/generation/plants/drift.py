@@ -11,6 +11,7 @@ from pydantic import model_validator
 from scipy.special import ndtr, ndtri
 
 from engine.data.generation.copula import Floats
+from engine.data.generation.given import Value, typed_scalar
 from engine.data.generation.marginals import from_numbers, to_numbers
 from engine.data.generation.plants.plant import (
     VALUES,
@@ -33,7 +34,7 @@ class Drift(PlantBody):
     column: Name
     shift: float | None = None
     share: Share | None = None
-    to: bool | int | float | str | None = None
+    to: Value | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Drift:
@@ -57,7 +58,7 @@ class Drift(PlantBody):
             values = pc.if_else(pc.is_valid(column), values, pa.scalar(None, column.type))
             return replace_column(rows, self.column, values)
         changed = pa.array(draw.chances(numbers) < (self.share or 0.0))
-        values = pc.if_else(changed, pa.scalar(self.to, column.type), column)
+        values = pc.if_else(changed, typed_scalar(self.to, column.type), column)
         return replace_column(rows, self.column, values)
 
     def _distance(self, draw: Draw) -> float:
@@ -72,7 +73,7 @@ class Drift(PlantBody):
                     f"plant: the column {self.column!r} does not vary, and cannot drift"
                 )
             draw.check_room(self.column, numbers + self._distance(draw))
-            finds = shift_distances(numbers, self._distance(draw))
+            finds = shift_distances(numbers, self._distance(draw), draw.rows)
             if self.column in draw.normal:
                 finds = normal_distances(self.shift)
             metric = "ks"
@@ -87,7 +88,7 @@ class Drift(PlantBody):
     def _moved_share(self, draw: Draw) -> dict[str, float]:
         column = draw.column(self.column)
         try:
-            to = pa.scalar(self.to, column.type).as_py()
+            to = typed_scalar(self.to, column.type).as_py()
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise DataError(
                 f"plant: the column {self.column!r} is {column.type}, found `to: {self.to!r}`"
@@ -98,21 +99,23 @@ class Drift(PlantBody):
         return share_distances(before, to, self.share or 0.0)
 
 
-def shift_distances(ordered: Floats, distance: float) -> dict[str, float]:
+def shift_distances(ordered: Floats, distance: float, size: int) -> dict[str, float]:
     """KS, Wasserstein (in standard deviations) and PSI between numbers and these moved.
 
-    For N(0, 1) they are `2 Phi(d/2) - 1`, `d` and about `d^2`.
+    For N(0, 1) they are `2 Phi(d/2) - 1`, `d` and about `d^2`. A part that nobody is left in makes
+    the PSI depend on how many rows there are: each has half a row more.
 
     Args:
         ordered: [row], sorted.
         distance: by which they are moved.
+        size: the rows of either table.
     """
     rows = len(ordered)
     places = np.concatenate([ordered, ordered + distance])
     own = np.searchsorted(ordered, places, side="right") / rows
     other = np.searchsorted(ordered, places - distance, side="right") / rows
     cuts = np.unique(np.quantile(ordered, np.arange(1, _PARTS) / _PARTS))
-    shares = _parts(ordered, cuts), _parts(ordered + distance, cuts)
+    shares = _parts(ordered, cuts, size), _parts(ordered + distance, cuts, size)
     return {
         "ks": float(np.abs(own - other).max()),
         "wasserstein": abs(distance) / float(np.std(ordered)),
@@ -132,10 +135,10 @@ def normal_distances(shift: float) -> dict[str, float]:
     }
 
 
-def _parts(ordered: Floats, cuts: Floats) -> Floats:
+def _parts(ordered: Floats, cuts: Floats, size: int) -> Floats:
     counts = np.diff(np.searchsorted(ordered, cuts, side="left"), prepend=0, append=len(ordered))
-    # Half a row more in each, as `psi` has it.
-    shares: Floats = (counts + 0.5) / (counts + 0.5).sum()
+    rows = counts * (size / len(ordered)) + 0.5
+    shares: Floats = rows / rows.sum()
     return shares
 
 
