@@ -138,7 +138,8 @@ def _profile(name: str, kind: DataType, stats: Mapping[str, Any], place: int) ->
         _kind_word(kind),
         rows,
         rows - int(stats[f"there_{place}"]),
-        int(stats.get(f"distinct_{place}") or 0),
+        # The count is a sketch's, which may be above all there are.
+        min(int(stats.get(f"distinct_{place}") or 0), rows),
         stats.get(f"least_{place}"),
         stats.get(f"greatest_{place}"),
     )
