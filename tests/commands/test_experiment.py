@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from textwrap import dedent
@@ -23,6 +22,9 @@ from engine.cli.app import app
 from engine.errors import InputError, SuiteError
 from engine.training.experiments.readme import BEGIN, END
 from tests.fixtures.folds import make_folder, make_table
+from tests.fixtures.git import git, needs_git
+
+pytestmark = needs_git
 
 CONFIG = """
 question: How deep must a tree be?
@@ -31,14 +33,6 @@ cv: {folds: 4}
 search: {params: {max_depth: [1, 3]}}
 register: true
 """
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    done = subprocess.run(
-        ["git", "-C", folder, *identity, *arguments], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def make_experiment(place: Path, config: str = CONFIG) -> Path:

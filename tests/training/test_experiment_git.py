@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -17,14 +16,9 @@ from engine.training.experiments.provenance import (
     shown_path,
     warning_of,
 )
+from tests.fixtures.git import git, needs_git
 
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    done = subprocess.run(
-        ["git", "-C", folder, *identity, *arguments], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+pytestmark = needs_git
 
 
 @pytest.fixture
