@@ -9,7 +9,13 @@ import pandas as pd
 import pytest
 
 from engine import generate, run
+from engine.data.generation.make import make
+from engine.data.generation.recipe import read_recipe
+from engine.data.generation.sources import _read_by_spark
+from engine.data.source import pin_table
+from engine.spark.lazy_session import LazySession
 from tests.data.generation.mixed import frame_of, mixed_rows
+from tests.data.generation.quiet import show_nothing
 from tests.fixtures.tables import read_rows, write_rows
 
 if TYPE_CHECKING:
@@ -51,11 +57,6 @@ def test_workers_make_the_rows_that_this_process_makes(spark: SparkSession, fold
     wanted = recipe(folder, "by-spark", PLANTS)
     ours = generate(wanted, spark=spark)
     again = generate(wanted, spark=spark)
-    # No table of Spark's is asked for one: another process makes it without.
-    from engine.data.generation.make import make
-    from engine.data.generation.recipe import read_recipe
-    from engine.spark.lazy_session import LazySession
-    from tests.data.generation.quiet import show_nothing
 
     class Without(LazySession):
         current = None
@@ -71,7 +72,7 @@ def test_workers_make_the_rows_that_this_process_makes(spark: SparkSession, fold
             for name in ("by-spark", "here")
         ]
         pd.testing.assert_frame_equal(*tables)
-    assert here.planted == ours.planted and ours.copies is None
+    assert here.planted == ours.planted and ours.copies == here.copies
 
 
 def suite(folder: Path, name: str, tests: list[dict[str, Any]]) -> dict[str, Any]:
@@ -140,3 +141,16 @@ def test_a_run_finds_nothing_where_nothing_was_planted(spark: SparkSession, fold
         ["test", "model", "verdict", "reason"]
     ].to_string()
     assert not (table["slice_kind"] == "discovered").any()
+
+
+def test_a_table_that_spark_reads_is_sampled_alike_whatever_its_columns_are_called(
+    spark: SparkSession, folder: Path
+) -> None:
+    place = folder / "odd names"
+    write_rows(place, frame_of(mixed_rows(3000)).rename(columns={"amount": "a `b.c"}))
+    source = pin_table(LazySession(spark), str(place), "latest")
+    names = [name for name in source.columns if name != "vip"]
+    rows, total = _read_by_spark(source, names, 500)
+    again, _ = _read_by_spark(source, names, 500)
+    assert (total, rows.num_rows, rows.column_names) == (3000, 500, names)
+    assert rows.equals(again)

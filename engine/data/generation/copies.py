@@ -64,17 +64,21 @@ class CopyCount:
     """Counts the made rows that equal a row of the source in all columns but the key."""
 
     def __init__(self, source: pa.Table, key: str | None) -> None:
-        self._names = [name for name in source.column_names if name != key]
-        self._known = np.unique(hash_rows(source.select(self._names)))
+        self.names = [name for name in source.column_names if name != key]
+        self._known = np.unique(hash_rows(source.select(self.names)))
         self.rows = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Looks at some rows."""
+        self.rows += self.count(batch)
+
+    def count(self, batch: pa.RecordBatch) -> int:
+        """How many of some rows the source has."""
         table = pa.Table.from_batches([batch])
-        hashes = hash_rows(table.select(self._names))
+        hashes = hash_rows(table.select(self.names))
         places = np.searchsorted(self._known, hashes)
         places = np.minimum(places, len(self._known) - 1)
-        self.rows += int((self._known[places] == hashes).sum())
+        return int((self._known[places] == hashes).sum())
 
 
 def repeated_share(source: pa.Table, key: str | None) -> float:

@@ -266,18 +266,9 @@ def _with_added(sample: pa.Table, body: PlantBody, draw: Draw) -> pa.Table:
 def _write(
     session: LazySession, maker: Maker, table: str, counter: CopyCount | None, show: Show
 ) -> tuple[int, int | None]:
-    seen = 0
     with show(f"making {table}", maker.rows) as advance:
-
-        def tell(batch: pa.RecordBatch) -> None:
-            nonlocal seen
-            seen += batch.num_rows
-            if counter is not None:
-                counter.add(batch)
-            advance(batch.num_rows)
-
-        version = write_made(session, maker, table, tell)
-    return version, None if counter is None or not seen else counter.rows
+        version = write_made(session, maker, table, advance, counter)
+    return version, None if counter is None else counter.rows
 
 
 def _with_closeness(

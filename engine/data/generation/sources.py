@@ -19,7 +19,6 @@ from engine.data.generation.recipe import Recipe, SourceTable
 from engine.data.source import Source, pin_table
 from engine.delta.local_table import plain_types
 from engine.errors import DataError
-from engine.spark import tables
 from engine.spark.lazy_session import LazySession
 
 
@@ -113,11 +112,12 @@ def with_hash(rows: pa.Table) -> pa.Table:
 
 
 def _read_by_spark(pinned: Source, names: list[str], most: int | None) -> tuple[pa.Table, int]:
-    frame = pinned.frame().select(*[F.col(tables.column(name)) for name in names])
+    whole = pinned.frame()
+    # By names as they are: a column may be called anything.
+    frame = whole.drop(*[name for name in whole.columns if name not in names])
     total = frame.count()
     if most is not None and total > most:
-        frame = frame.orderBy(F.xxhash64(*[F.col(tables.column(name)) for name in names])).limit(
-            most
-        )
+        hashes = F.xxhash64(F.struct("*")).alias(HASH)
+        frame = frame.select("*", hashes).orderBy(HASH).limit(most).drop(HASH)
     rows = with_hash(frame.toArrow()).sort_by(HASH)
     return rows.drop_columns([HASH]).combine_chunks(), total

@@ -16,6 +16,7 @@ from engine.core.paths import is_there, local_path
 from engine.data.files.lake import mapping_options
 from engine.data.frames import spark_type
 from engine.data.generation.blocks import BLOCK, Block
+from engine.data.generation.copies import CopyCount
 from engine.data.generation.maker import Maker
 from engine.delta.head import is_table
 from engine.delta.local_table import LocalTable
@@ -30,7 +31,7 @@ MADE = "made by evalmatrix generate"
 # Blocks that a task of Spark draws.
 _BLOCKS_PER_TASK = 64
 
-Tell = Callable[[pa.RecordBatch], None]
+Tell = Callable[[int], None]
 
 
 def check_target(table: str) -> None:
@@ -55,14 +56,17 @@ def check_target(table: str) -> None:
         return
 
 
-def write_made(session: LazySession, maker: Maker, table: str, tell: Tell) -> int:
+def write_made(
+    session: LazySession, maker: Maker, table: str, tell: Tell, counter: CopyCount | None = None
+) -> int:
     """Writes the rows as a version of a table; what it had before stays in its history.
 
     Args:
         session: is asked for Spark where the table is not on this machine, or when it is there.
         maker: makes the rows.
         table: a path, a URI or a name in a catalog.
-        tell: is shown the rows, where this process makes them.
+        tell: is told of rows that this process has made.
+        counter: counts the rows that the source has.
 
     Returns:
         The version that has them.
@@ -75,18 +79,27 @@ def write_made(session: LazySession, maker: Maker, table: str, tell: Tell) -> in
         schema = maker.schema
 
         def reader() -> pa.RecordBatchReader:
-            return pa.RecordBatchReader.from_batches(schema, _show_batches(maker, schema, tell))
+            return pa.RecordBatchReader.from_batches(
+                schema, _show_batches(maker, schema, tell, counter)
+            )
 
         try:
             return LocalTable(path).overwrite(reader, note=MADE)
         except NeedsSpark:
             pass
-    return write_by_spark(session.get(), maker, table)
+    version = write_by_spark(session.get(), maker, table)
+    if counter is not None:
+        counter.rows = _count_by_spark(session.get(), table, version, counter)
+    return version
 
 
-def _show_batches(maker: Maker, schema: pa.Schema, tell: Tell) -> Iterator[pa.RecordBatch]:
+def _show_batches(
+    maker: Maker, schema: pa.Schema, tell: Tell, counter: CopyCount | None
+) -> Iterator[pa.RecordBatch]:
     for batch in maker.batches():
-        tell(batch)
+        if counter is not None:
+            counter.add(batch)
+        tell(batch.num_rows)
         yield batch.cast(schema)
 
 
@@ -117,6 +130,23 @@ def write_by_spark(spark: SparkSession, maker: Maker, table: str) -> int:
     except Exception as error:
         raise unwritten(table, error) from error
     return tables.pin(spark, table, "latest").version
+
+
+def _count_by_spark(spark: SparkSession, table: str, version: int, counter: CopyCount) -> int:
+    """The rows of a version that the source has, by all columns that both have."""
+    rows = tables.read(spark, table, version)
+    names = rows.columns
+    # Spark takes no backtick in the name of a column that it gives to Python.
+    plain = rows.toDF(*(f"c{place}" for place in range(len(names))))
+    counted = plain.mapInArrow(partial(_count_copies, counter, names), "copies bigint")
+    return sum(row["copies"] for row in counted.collect())
+
+
+def _count_copies(
+    counter: CopyCount, names: list[str], batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield pa.record_batch({"copies": [counter.count(batch.rename_columns(names))]})
 
 
 def _draw_blocks(maker: Maker, numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

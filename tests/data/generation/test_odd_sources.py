@@ -57,8 +57,9 @@ def made(folder: Path, columns: dict[str, Any], **keys: Any) -> tuple[Generated,
 )
 def test_columns_keep_their_names_and_types(tmp_path: Path, columns: dict[str, Any]) -> None:
     _, rows = made(tmp_path, {**columns, "y": Y}, label="y")
-    schemas = [DeltaTable(str(tmp_path / name)).schema() for name in ("source", "made")]
-    assert schemas[0] == schemas[1] and rows.num_rows == 400
+    tables = [DeltaTable(str(tmp_path / name)) for name in ("source", "made")]
+    fields = [[(field.name, field.type) for field in table.schema().fields] for table in tables]
+    assert fields[0] == fields[1] and rows.num_rows == 400
     own = compare(pa.table({**columns, "y": Y}), rows.cast(pa.table({**columns, "y": Y}).schema))
     assert min(own.columns.values()) > 0.9
 
