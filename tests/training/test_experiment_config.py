@@ -178,5 +178,5 @@ def test_files_that_cannot_be_read(write, tmp_path):
         read_experiment(tmp_path / "nowhere")
     with pytest.raises(SuiteError, match="expected a mapping"):
         read_experiment(write("[1]"))
-    with pytest.raises(SuiteError, match="line 2, suite: is not YAML"):
+    with pytest.raises(SuiteError, match="line 2, experiment: is not YAML"):
         read_experiment(write("question: [\n"))

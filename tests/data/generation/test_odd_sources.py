@@ -15,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 from engine.data.generation.closeness import compare
 from engine.data.generation.make import Generated, make
 from engine.data.generation.recipe import read_recipe
+from engine.delta.local_table import LocalTable
 from engine.errors import DataError, SuiteError
 from engine.spark.lazy_session import LazySession
 from tests.data.generation.quiet import show_nothing
@@ -38,7 +39,7 @@ def made(folder: Path, columns: dict[str, Any], **keys: Any) -> tuple[Generated,
               "rows": 400, **keys}  # fmt: skip
     chosen = read_recipe({key: value for key, value in recipe.items() if value is not None})
     generated = make(LazySession(), chosen, show_nothing)
-    return generated, pa.table(DeltaTable(str(folder / "made")).to_pyarrow_table())
+    return generated, LocalTable(folder / "made").rows()
 
 
 @pytest.mark.parametrize(
