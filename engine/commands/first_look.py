@@ -11,6 +11,7 @@ from engine.commands.authoring.guesses import guess_roles
 from engine.commands.authoring.wishes import Roles, Situation, Wishes
 from engine.commands.progress import Reporter
 from engine.core.locations import Store
+from engine.core.paths import data_format
 from engine.core.vocabulary import TaskKind
 from engine.data.source import Source, pin_source
 from engine.data.table_profile import TableProfile, profile_table, spread_of
@@ -98,8 +99,7 @@ def _look_at_models(wanted: Wanted, tell: Reporter) -> tuple[ModelLook, ...]:
 
 def _place(data: str) -> dict[str, Any]:
     """A table or files as a suite has them, by the endings of the name."""
-    endings = [ending.lower().removeprefix(".") for ending in Path(data).suffixes]
-    kind = next((kind for kind in ("csv", "parquet") if kind in endings), "delta")
+    kind = data_format(data)
     return {kind: data, **({} if kind == "delta" else {"name": _name(data)})}
 
 

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
 from engine.core.locations import DEFAULT_STORE, Store
-from engine.core.paths import local_path
-from engine.data.generation.answers import beside, write_answers
-from engine.data.generation.make import Generated, make
+from engine.core.paths import data_format
 from engine.data.generation.recipe import read_recipe
-from engine.sinks.generated_rows.page import write_page
 from engine.spark.lazy_session import LazySession
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from engine.data.generation.make import Generated
 
 
 @redacted()
@@ -62,31 +61,29 @@ def generate(
         InputError: when source, conditions, plants or target do not go together; nothing is made.
         StoreError: when a table cannot be written.
     """
+    dataset = None if data is None else {data_format(data): data}
     given = {
-        "dataset": _dataset(data), "model": model, "out": out, "rows": rows, "seed": seed,
+        "dataset": dataset, "model": model, "out": out, "rows": rows, "seed": seed,
         "label": label, "key": key, "boundaries": boundaries or None,
     }  # fmt: skip
     chosen = read_recipe(recipe, overrides, {name: x for name, x in given.items() if x is not None})
+    # A mistake in the recipe is told before all that making rows takes is imported.
+    from engine.data.generation.answers import beside, write_answers
+    from engine.data.generation.make import make
+    from engine.sinks.generated_rows.page import write_page
+
     tell = Reporter()
     session = LazySession(spark, log_file=_log_file(chosen.store), say=tell.say)
     generated = make(session, chosen, tell.show_rows)
-    if local_path(generated.table) is not None:
-        generated = replace(generated, answers=write_answers(generated, chosen))
-        if generated.closeness is not None:
-            page = beside(generated.table, "closeness.html")
-            write_page(generated, page)
-            generated = replace(generated, page=page)
+    folder = beside(generated.table)
+    if folder is None:
+        return generated
+    generated = replace(generated, answers=write_answers(generated, chosen, folder))
+    if generated.closeness is not None:
+        page = Path(f"{folder}.closeness.html")
+        write_page(generated, page)
+        generated = replace(generated, page=page)
     return generated
-
-
-def _dataset(data: str | None) -> dict[str, str] | None:
-    """A table or files by their names."""
-    if data is None:
-        return None
-    for ending in ("csv", "parquet"):
-        if data.endswith((f".{ending}", f".{ending}.gz")):
-            return {ending: data}
-    return {"delta": data}
 
 
 def _log_file(root: str) -> Path | None:

@@ -23,6 +23,7 @@ from engine.commands.progress import Reporter
 from engine.commands.run import run
 from engine.commands.run_result import RunResult
 from engine.core.locations import Store
+from engine.core.paths import data_format
 from engine.core.registry import did_you_mean
 from engine.core.vocabulary import TaskKind
 from engine.data.columns import check_columns
@@ -153,9 +154,7 @@ def _read_data(asked: Asked) -> Frame | DataFrame | dict[str, Any]:
     if isinstance(data, Mapping):
         return {str(key): value for key, value in data.items()}
     if isinstance(data, str | Path):
-        endings = [ending.lower().removeprefix(".") for ending in Path(data).suffixes]
-        files = [kind for kind in ("csv", "parquet") if kind in endings]
-        return {files[0] if files else "delta": str(data)}
+        return {data_format(data): str(data)}
     if odd := [key for key in _OF_TABLES if key in asked.more]:
         raise InputError(
             f"evaluate was given {odd[0]} with a frame; expected it with a path or a dataset"

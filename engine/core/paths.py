@@ -36,3 +36,13 @@ def is_there(place: str | Path) -> bool:
 def is_folder(place: str | Path) -> bool:
     """Whether there is a folder; a path that cannot be is none."""
     return os.path.isdir(place)  # noqa: PTH112
+
+
+def data_format(place: str | Path) -> str:
+    """What a place of data is by the endings of its name: `csv` or `parquet` files, else `delta`.
+
+    >>> data_format("claims-*.csv.gz"), data_format("lake/claims")
+    ('csv', 'delta')
+    """
+    endings = [ending.lower().removeprefix(".") for ending in Path(place).suffixes]
+    return next((kind for kind in ("csv", "parquet") if kind in endings), "delta")

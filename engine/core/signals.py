@@ -19,6 +19,16 @@ _KEEP_SECONDS = 0.5
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def exit_signal_text(number: int) -> str:
+    """How a process ended that a signal has ended."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    likely = ", most likely because memory ran out" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{likely}"
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asks the process to stop; `exit_code` is what a shell expects of it."""
 

@@ -95,13 +95,8 @@ def _write(session: LazySession, table: str, data: Frame | DataFrame) -> int | s
     if isinstance(data, Frame):
         data = session.get().createDataFrame(data.reader().read_all())
     schema = tuple((field.name, field.dataType.simpleString()) for field in data.schema.fields)
-    writer = data.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-    writer = writer.options(**mapping_options(schema))
     try:
-        if tables.is_catalog_name(table):
-            writer.saveAsTable(table)
-        else:
-            writer.save(table)
+        tables.overwrite(data, table, options=mapping_options(schema))
     except Exception as error:
         raise unwritten(table, error) from error
     return "latest"

@@ -19,6 +19,7 @@ import pandas as pd
 
 from engine.core.boundary_values import TEXTS, UNSEEN
 from engine.core.vocabulary import ColumnSpec, TensorSpec
+from engine.errors import ModelError
 from engine.models.artifact import Inputs, add_code_paths, read_artifact
 
 ROWS = 3
@@ -75,10 +76,18 @@ def try_boundaries(folder: str | Path, rows: Any) -> list[Outcome]:
 
     Returns:
         The outcomes; one each, in the order of the inputs.
+
+    Raises:
+        ModelError: for a model of several tensors.
     """
     import mlflow.pyfunc
 
     artifact = read_artifact(folder)
+    if len(artifact.inputs) > 1 and isinstance(artifact.inputs[0], TensorSpec):
+        raise ModelError(
+            f"the model takes {len(artifact.inputs)} tensors, expected columns or one tensor: no "
+            "boundaries are made of several"
+        )
     add_code_paths(artifact)
     model = mlflow.pyfunc.load_model(str(folder))
     return [_try(model, boundary) for boundary in boundaries(artifact.inputs, rows[:ROWS])]

@@ -12,13 +12,11 @@ from engine.errors import Mistake, ModelError, SuiteError
 from engine.fields.values import OutputField, TaskField
 from engine.fields.wording import quote, suggestion
 from engine.suite.overrides import apply_overrides
+from engine.suite.strict_models import Strict, known_keys, report_error
 from engine.suite.yaml_document import Document, read_document
-from engine.training.search_config import Cv, Search, Strict, cv_mistakes, search_mistakes
+from engine.training.search_config import Cv, Search, cv_mistakes, search_mistakes
 
 CONFIG_FILE = "model_config.yml"
-
-# Pydantic's types in the words of a YAML file.
-_KINDS = {"dict_type": "a mapping", "model_type": "a mapping", "list_type": "a list"}
 
 
 class Split(Strict):
@@ -93,7 +91,9 @@ def _validate(
         try:
             config = ModelConfig.model_validate(document.data)
         except ValidationError as error:
-            _report(error, document)
+            for details in error.errors(include_url=False):
+                loc = details["loc"]
+                report_error(document, loc, details, known_keys(ModelConfig, loc[:-1]))
     if config is not None:
         known = config.params if params is None else params
         given: set[tuple[str, ...]] = {("params", key) for key in config.params}
@@ -118,21 +118,3 @@ def _check_search(config: ModelConfig, known: Mapping[str, Any], document: Docum
     if config.search is not None:
         for loc, words in search_mistakes(config.search, known, config.task, config.output):
             document.report(loc, words, key="unknown" in words)
-
-
-def _report(error: ValidationError, document: Document) -> None:
-    """Adds a mistake for each of pydantic's errors."""
-    owners: dict[str, type[Strict]] = {
-        "split": Split, "tensor": Tensor, "cv": Cv, "search": Search
-    }  # fmt: skip
-    for details in error.errors(include_url=False):
-        loc = details["loc"]
-        owner = owners.get(str(loc[0]), ModelConfig) if len(loc) > 1 else ModelConfig
-        if details["type"] == "extra_forbidden":
-            words = suggestion(loc[-1], owner.model_fields)
-            document.report(loc, f"found the unknown key, expected {words}", key=True)
-        elif details["type"] == "missing":
-            document.report(loc, "is missing")
-        else:
-            wanted = _KINDS.get(details["type"], details["msg"].removeprefix("Input should be "))
-            document.report(loc, f"found {quote(details['input'])}, expected {wanted}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from engine.core.signals import exit_signal_text
 from engine.errors import InputError, ModelError
 from engine.training.tasks import FoldScore, FoldTask, FoldWork
 from engine.training.worker import COMMAND, ONE_THREAD, REFUSED
@@ -164,14 +164,7 @@ class FoldProcess:
 
 def _exit_text(code: int) -> str:
     """How a process ended that should not have."""
-    if code >= 0:
-        return f"its process ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    likely = ", most likely because memory ran out" if name == "SIGKILL" else ""
-    return f"its process was ended by {name}{likely}"
+    return f"its process ended with exit code {code}" if code >= 0 else exit_signal_text(-code)
 
 
 def visible_gpus() -> list[str]:

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from engine.core.vocabulary import Output, TaskKind
 from engine.fields.wording import Loc, suggestion
+from engine.suite.strict_models import Strict
 from engine.training.scoring import metric_mistake
 from engine.training.space import value_mistakes
 
 DRAWN = frozenset({"random", "tpe"})
 _CLASSES = frozenset({TaskKind.BINARY, TaskKind.MULTICLASS})
-
-
-class Strict(BaseModel):
-    """A mapping of the file, without keys that nobody knows."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Cv(Strict):

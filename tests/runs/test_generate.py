@@ -154,3 +154,20 @@ def test_a_table_that_spark_reads_is_sampled_alike_whatever_its_columns_are_call
     again, _ = _read_by_spark(source, names, 500)
     assert (total, rows.num_rows, rows.column_names) == (3000, 500, names)
     assert rows.equals(again)
+
+
+def test_files_that_are_called_like_a_table_of_the_lake_leave_it_alone(
+    spark: SparkSession, folder: Path
+) -> None:
+    store = folder / "own store"
+    write_rows(store / "lake" / "claims", frame_of(mixed_rows(200)))
+    files = folder / "files" / "claims.csv"
+    files.parent.mkdir()
+    frame_of(mixed_rows(300)).drop(columns=["none"]).to_csv(files, index=False)
+    made = generate(
+        {"store": str(store), "dataset": {"csv": str(files)}, "rows": 50, "key": "id",
+         "out": str(folder / "of files"), "closeness": False},
+        spark=spark,
+    )  # fmt: skip
+    assert "(300 rows)" in made.source and len(read_rows(folder / "of files")) == 50
+    assert len(read_rows(store / "lake" / "claims")) == 200

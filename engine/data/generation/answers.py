@@ -9,18 +9,18 @@ from typing import Any
 
 import yaml
 
-from engine.core.paths import local_path
 from engine.data.generation.closeness import Closeness
 from engine.data.generation.make import Generated, Planted
 from engine.data.generation.recipe import Recipe
+from engine.data.generation.write import local_folder
 
 _DIGITS = 6
 _WORST_PAIRS = 20
 
 
-def write_answers(result: Generated, recipe: Recipe) -> Path:
+def write_answers(result: Generated, recipe: Recipe, folder: Path) -> Path:
     """Writes `<out>.answers.yml`, with the recipe that made the rows, and gives its place."""
-    path = beside(result.table, "answers.yml")
+    path = Path(f"{folder}.answers.yml")
     document = {**summary(result), "recipe": recipe.model_dump(mode="json", exclude_unset=True)}
     # Without the types that only numpy has.
     document = json.loads(json.dumps(document, default=float))
@@ -28,11 +28,9 @@ def write_answers(result: Generated, recipe: Recipe) -> Path:
     return path
 
 
-def beside(table: str, ending: str) -> Path:
-    """The place of a file beside a table of this machine."""
-    folder = local_path(table)
-    assert folder is not None, "only a table of this machine has files beside it"
-    return Path(folder).with_name(f"{Path(folder).name}.{ending}")
+def beside(table: str) -> Path | None:
+    """What names of files beside a table begin with; None where it is not on this machine."""
+    return local_folder(table)
 
 
 def summary(result: Generated) -> dict[str, Any]:

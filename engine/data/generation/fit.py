@@ -18,12 +18,11 @@ from engine.data.generation.copula import (
     pairwise_correlations,
     root_of,
 )
-from engine.data.generation.levels import order_levels, texts_as_levels
+from engine.data.generation.levels import normal_scores, order_levels, texts_as_levels
 from engine.data.generation.marginals import (
     Levels,
     Marginal,
     is_number,
-    normal_scores,
     number_levels,
     quantiles_of,
     to_numbers,
@@ -162,7 +161,7 @@ class _Source:
         numbers: [row, column]: values, or the places of levels; NaN where there is none.
         nulls: [row, column].
         levels: the levels of a column that has no numbers.
-        varies: the columns, and the nulls of columns, that are random at all.
+        latents: the columns, and the nulls of columns, that are random at all.
     """
 
     names: list[str]
@@ -191,7 +190,7 @@ class _Source:
         latents = [
             Latent(name)
             for place, name in enumerate(names)
-            if np.unique(numbers[~nulls[:, place], place][:]).size > 1
+            if np.unique(numbers[~nulls[:, place], place]).size > 1
         ]
         latents += [
             Latent(name, True)
@@ -243,7 +242,7 @@ def _finite(name: str, numbers: Floats, column: pa.Array, notes: list[str]) -> F
     if infinite.any():
         if infinite.all():
             raise DataError(f"the column {name!r} has no finite number; name it in `leave_out`")
-        notes.append(f"{name!r}: infinities of {int(infinite.sum()):,} rows are not made")
+        notes.append(f"{name!r}: infinities of {int(infinite.sum()):,} rows are made as null")
     return np.where(infinite, np.nan, numbers)
 
 
@@ -265,8 +264,6 @@ def _fit_rows(source: _Source, rows: Bools, pooled: _Fitted | None) -> _Fitted:
         absent = source.nulls[rows, place]
         if absent.any() and not absent.all():
             nulls[name] = float(absent.mean())
-        elif len(there) == 0:
-            marginals[name] = None
     scores, coefficients = [], []
     for latent in source.latents:
         place = source.names.index(latent.column)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from engine.data.generation.copula import Floats
-from engine.data.generation.marginals import normal_scores
 from engine.errors import DataError
 
 # Of a column whose frequent values are fewer of the rows nothing could be made.
@@ -122,3 +123,13 @@ def _indicators(places: Floats) -> Floats:
     spread = np.sqrt(np.maximum(shares * (1 - shares), 1e-12))
     scaled: Floats = (columns - shares) / spread
     return scaled
+
+
+def normal_scores(numbers: Floats) -> Floats:
+    """[row]: normal scores by midranks, NaN where there is no number."""
+    scores = np.full(len(numbers), np.nan)
+    there = np.isfinite(numbers)
+    rows = int(there.sum())
+    if rows:
+        scores[there] = ndtri((rankdata(numbers[there]) - 0.5) / rows)
+    return scores

@@ -12,13 +12,16 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.locations import Store
+from engine.core.registry import did_you_mean
+from engine.data.generation.blocks import BLOCK
 from engine.data.generation.boundary_table import Outcomes, as_table, find_outcomes
-from engine.data.generation.closeness import Closeness, compare, halves
+from engine.data.generation.closeness import MOST_ROWS, Closeness, compare, halves
 from engine.data.generation.copies import CopyCount, repeated_share
 from engine.data.generation.fit import Settings, fit
 from engine.data.generation.given import check_given
 from engine.data.generation.known import Independent
 from engine.data.generation.maker import Maker, RealRows, Source, check_met, with_class_shares
+from engine.data.generation.marginals import has_room, is_number
 from engine.data.generation.mock import Mock
 from engine.data.generation.plants import Answer, Draw, PlantBody, body_of
 from engine.data.generation.plants.drift import Drift
@@ -27,6 +30,7 @@ from engine.data.generation.population import Population
 from engine.data.generation.recipe import Recipe
 from engine.data.generation.sources import SourceRows, read_source
 from engine.data.generation.write import check_target, write_made
+from engine.errors import DataError
 from engine.models.artifact import read_artifact
 from engine.models.boundaries import Outcome
 from engine.models.uris import Locator
@@ -35,6 +39,8 @@ from engine.spark.lazy_session import LazySession
 Show = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Shows that so many rows are made, of what; what it gives is told of each some."""
 
+# Made rows that a small source is held beside; of fewer chance would be seen alone.
+_LEAST_COMPARED = 1000
 # The reference is another draw of the same population.
 _REFERENCE_SEED = 1
 
@@ -102,11 +108,13 @@ def make(session: LazySession, recipe: Recipe, show: Show) -> Generated:
     if recipe.boundaries:
         return _make_boundaries(session, recipe, show)
     source, rows = _source(session, recipe)
+    _check_columns(recipe, source.schema)
     check_given(recipe.given, _without_key(source.schema, recipe.key))
     met = check_met(source, recipe.seed, recipe.given)
-    clean = Maker(source, recipe.seed, _count(recipe, rows), recipe.given)
-    other = _reference(clean, recipe, rows)
-    maker, planted = _with_plants(clean, recipe, rows, other)
+    clean = Maker(source, recipe.seed, _count(recipe, source), recipe.given)
+    sample = clean.sample() if recipe.plant else None
+    other = _reference(clean, recipe, sample)
+    maker, planted = _with_plants(clean, recipe, rows, other, sample)
     generated = Generated(
         recipe.out, 0, maker.rows, recipe.seed, _source_text(recipe, rows), met,
         planted=planted, notes=_notes(recipe, source, rows),
@@ -159,10 +167,30 @@ def _without_key(schema: pa.Schema, key: str | None) -> pa.Schema:
     return pa.schema([column for column in schema if column.name != key])
 
 
-def _count(recipe: Recipe, rows: SourceRows | None) -> int:
-    if recipe.real:
-        assert rows is not None, "real rows are of a dataset"
-        return int(rows.rows.num_rows)
+def _check_columns(recipe: Recipe, schema: pa.Schema) -> None:
+    """Refuses a label that is not made, a key that is made twice, one that has no room.
+
+    Raises:
+        DataError: with what was expected.
+    """
+    names = schema.names
+    if recipe.label is not None and recipe.label not in names:
+        raise DataError(
+            f"no column {recipe.label!r} for the label{did_you_mean(recipe.label, names)}"
+        )
+    if recipe.key is not None and names.count(recipe.key) > 1:
+        raise DataError(f"the key {recipe.key!r} is among the columns; expected another name")
+    if recipe.key is not None and recipe.rows is not None:
+        kind = schema.field(recipe.key).type
+        if is_number(kind) and not has_room(kind, np.array([float(recipe.rows)])):
+            raise DataError(
+                f"the key {recipe.key!r} is {kind}, which has no room for {recipe.rows:,} numbers"
+            )
+
+
+def _count(recipe: Recipe, source: Source) -> int:
+    if isinstance(source, RealRows):
+        return int(source.table.num_rows)
     assert recipe.rows is not None, "the recipe says how many"
     return recipe.rows
 
@@ -190,15 +218,16 @@ def _notes(recipe: Recipe, source: Source, rows: SourceRows | None) -> tuple[str
     return tuple(notes)
 
 
-def _reference(clean: Maker, recipe: Recipe, rows: SourceRows | None) -> Maker | None:
+def _reference(clean: Maker, recipe: Recipe, sample: pa.Table | None) -> Maker | None:
     """What makes the reference: another draw, with the columns that plants add and no effect."""
     if recipe.reference is None:
         return None
     bodies = [body_of(plant)[1].sound() for plant in recipe.plant]
     sound = [(place, body) for place, body in enumerate(bodies) if body is not None]
     other = replace(clean, seed=recipe.seed + _REFERENCE_SEED)
-    draws, sample = [], clean.sample()
+    draws = []
     for place, body in sorted(sound, key=lambda item: item[1].rank):
+        assert sample is not None, "there are plants"
         draw = Draw(other.seed, place, other.rows, sample, _label(recipe), recipe.key)
         body.answer(draw)
         draws.append((body, _lean(body, draw)))
@@ -212,18 +241,19 @@ def _label(recipe: Recipe) -> str | None:
 
 
 def _with_plants(
-    clean: Maker, recipe: Recipe, rows: SourceRows | None, other: Maker | None
+    clean: Maker,
+    recipe: Recipe,
+    rows: SourceRows | None,
+    other: Maker | None,
+    sample: pa.Table | None,
 ) -> tuple[Maker, tuple[Planted, ...]]:
     """The maker with its plants, each checked against the columns; and their answers."""
-    if not recipe.plant:
+    if sample is None:
         return clean, ()
     named = [body_of(plant) for plant in recipe.plant]
     label = _label(recipe)
     source = with_class_shares(clean.source, [body for _, body in named], label)
-    maker = replace(clean, source=source)
-    if recipe.real:
-        maker = replace(maker, rows=len(source.table))  # type: ignore[attr-defined]
-    sample = clean.sample()
+    maker = replace(clean, source=source, rows=_count(recipe, source))
     normal = frozenset(
         name
         for name, column in (recipe.population.columns if recipe.population else {}).items()
@@ -279,8 +309,8 @@ def _with_closeness(
         return generated
     own = rows.rows.drop_columns([recipe.key]) if recipe.key else rows.rows
     bare = replace(clean, given={})
-    drawn = bare.sample(max(1, min(7, -(-own.num_rows // 8192))))
-    drawn = drawn.slice(0, max(own.num_rows, 1000))
+    compared = min(max(own.num_rows, _LEAST_COMPARED), MOST_ROWS)
+    drawn = bare.sample(-(-compared // BLOCK)).slice(0, compared)
     return replace(
         generated,
         closeness=compare(own, drawn),

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from engine.data.generation.copula import Floats, continuous, hermite, level_scores
 
@@ -189,13 +187,3 @@ def number_levels(numbers: Floats, kind: pa.DataType, least: int) -> Levels | No
     kept[0] += counts[:first].sum()
     kept[-1] += counts[last + 1 :].sum()
     return Levels(from_numbers(values[first : last + 1], kind), kept / kept.sum())
-
-
-def normal_scores(numbers: Floats) -> Floats:
-    """[row]: normal scores by midranks, NaN where there is no number."""
-    scores = np.full(len(numbers), np.nan)
-    there = np.isfinite(numbers)
-    rows = int(there.sum())
-    if rows:
-        scores[there] = ndtri((rankdata(numbers[there]) - 0.5) / rows)
-    return scores

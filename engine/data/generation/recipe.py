@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import types
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from engine.data.generation.given import ConditionField
 from engine.data.generation.plants import PLANTS, PlantField
@@ -16,12 +14,11 @@ from engine.data.generation.strict import Name, Strict
 from engine.errors import InputError, Mistake, SuiteError
 from engine.fields.wording import Loc, quote, suggestion
 from engine.suite.overrides import apply_overrides
+from engine.suite.strict_models import WORDS, known_keys, report_error
 from engine.suite.yaml_document import Document, read_document
 
 _WORDS = {
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "list_type": "a list",
+    **WORDS,
     "int_type": "a whole number",
     "string_type": "a text",
     "float_type": "a number",
@@ -149,6 +146,10 @@ class Recipe(Strict):
             raise ValueError(f"found {named}, expected one of dataset, model, population")
         if self.boundaries and (self.model is None or self.plant or self.given):
             raise ValueError("`boundaries` is of a model's signature, without `plant` and `given`")
+        if self.boundaries and (self.rows is not None or self.reference or self.key or self.label):
+            raise ValueError("`boundaries` has rows and columns of its own: no `rows`, `key`, ...")
+        if self.model is not None and self.label is not None:
+            raise ValueError("`label` is of a dataset or a population: a signature has none")
         if self.rows is None and not self.real and not self.boundaries:
             raise ValueError("`rows` is missing: how many are to be made")
         if self.real and self.dataset is None:
@@ -228,27 +229,18 @@ def _report(error: ValidationError, document: Document) -> None:
             # One that fits none of several types has an error for each.
             continue
         places.add(loc)
-        message = details["msg"].removeprefix("Value error, ")
         if _is_condition(loc):
             shown = quote(_value_at(document.data, loc))
             document.report(
                 loc, f"found {shown}, expected a value, a list of values, null, or `min` and `max`"
             )
-        elif details["type"] == "extra_forbidden":
-            known = _known_keys(loc[:-1])
-            document.report(
-                loc, f"found the unknown key, expected {suggestion(loc[-1], known)}", key=True
-            )
-        elif details["type"] == "missing":
-            document.report(loc, "is missing")
         elif details["type"] == "value_error":
-            document.report(loc, message)
+            document.report(loc, details["msg"].removeprefix("Value error, "))
         elif details["type"].startswith("union_tag"):
             shown = quote(details["input"])
             document.report(loc, f"found {shown}, expected one key, {suggestion('', PLANTS)}")
         else:
-            wanted = _WORDS.get(details["type"], message.removeprefix("Input should be "))
-            document.report(loc, f"found {quote(details['input'])}, expected {wanted}")
+            report_error(document, loc, details, _known_keys(loc[:-1]), _WORDS)
 
 
 def _place(loc: Loc) -> Loc:
@@ -276,18 +268,4 @@ def _known_keys(loc: Loc) -> list[str]:
     """The keys that the mapping at a place may have."""
     if loc[:1] == ("plant",):
         return list(PLANTS[str(loc[2])].model_fields) if len(loc) > 2 else list(PLANTS)
-    kind: Any = Recipe
-    for step in loc:
-        field = getattr(kind, "model_fields", {}).get(step)
-        if field is not None:
-            kind = next(_models(field.annotation), kind)
-    return list(getattr(kind, "model_fields", {}))
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models in a type: of `X | None` it is X."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
-        for part in typing.get_args(annotation):
-            yield from _models(part)
+    return known_keys(Recipe, loc)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +57,10 @@ def _pin(session: LazySession, dataset: SourceTable, root: str) -> Source:
         return pin_table(session, dataset.place, dataset.version)
     store = Store(root)
     store.check_writable()
-    name = Path(dataset.place.replace("*", "")).stem.strip("-_.") or "source"
-    asked = Question(
-        dataset.place, dataset.fmt, store.lake_table(name), facts=store.files / "cache" / "files"
-    )
+    # A table of its own: one that a suite calls like the files has other rows.
+    mark = hashlib.sha256(str(Path(dataset.place).absolute()).encode()).hexdigest()[:12]
+    table = store.lake_table(f"generate-{mark}")
+    asked = Question(dataset.place, dataset.fmt, table, facts=store.files / "cache" / "files")
     taken = take(session, asked)
     return pin_table(session, taken.table, taken.version)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -34,13 +35,18 @@ _BLOCKS_PER_TASK = 64
 Tell = Callable[[int], None]
 
 
+def local_folder(table: str) -> Path | None:
+    """The folder of a table on this machine; None for a catalog's, or one elsewhere."""
+    return None if tables.is_catalog_name(table) else local_path(table)
+
+
 def check_target(table: str) -> None:
     """Refuses a table on this machine that is there and was not made here.
 
     Raises:
         DataError: with what to do.
     """
-    path = None if tables.is_catalog_name(table) else local_path(table)
+    path = local_folder(table)
     if path is None:
         return
     try:
@@ -74,7 +80,7 @@ def write_made(
     Raises:
         StoreError: when the table cannot be written.
     """
-    path = None if tables.is_catalog_name(table) else local_path(table)
+    path = local_folder(table)
     if path is not None and session.current is None and session.shares_disk:
         schema = maker.schema
 
@@ -116,17 +122,9 @@ def write_by_spark(spark: SparkSession, maker: Maker, table: str) -> int:
     schema = tuple((field.name, spark_type(field.type)) for field in maker.schema)
     kinds = ", ".join(f"{tables.column(name)} {kind}" for name, kind in schema)
     frame = numbers.mapInArrow(partial(_draw_blocks, maker), kinds)
-    writer = (
-        frame.write.format("delta")
-        .mode("overwrite")
-        .options(overwriteSchema="true", userMetadata=MADE)
-    )
-    writer = writer.options(**mapping_options(schema))
+    options = {**mapping_options(schema), "userMetadata": MADE}
     try:
-        if tables.is_catalog_name(table):
-            writer.saveAsTable(table)
-        else:
-            writer.save(table)
+        tables.overwrite(frame, table, options=options)
     except Exception as error:
         raise unwritten(table, error) from error
     return tables.pin(spark, table, "latest").version

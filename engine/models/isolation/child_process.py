@@ -12,7 +12,6 @@ import io
 import json
 import os
 import pickle
-import signal
 import struct
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.redaction import Told, redacted_message
+from engine.core.signals import exit_signal_text
 from engine.core.vocabulary import ModelVersion, plain_numbers
 from engine.errors import InputError
 from engine.models.isolation.limits import LOADING_SECONDS, Limits, ModelStopped, memory_limit, slow
@@ -124,14 +124,7 @@ class Child:
 
 def _exit_reason(code: int) -> str:
     """How a process ended that should not have."""
-    if code >= 0:
-        return f"ended its process with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    likely = ", most likely because memory ran out" if name == "SIGKILL" else ""
-    return f"its process was ended by {name}{likely}"
+    return f"ended its process with exit code {code}" if code >= 0 else exit_signal_text(-code)
 
 
 def _send(pipe: IO[bytes], message: bytes) -> None:

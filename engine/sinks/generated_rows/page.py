@@ -58,16 +58,15 @@ def write_page(result: Any, path: Path) -> None:
         lstrip_blocks=True,
     )  # fmt: skip
     names = shown_columns(result)
-    lines = list(column_lines(result))
+    low = lowest(result)
     text = environment.get_template("page.html.j2").render(
         style=_STYLE.read_text(encoding="utf-8"),
         result=result,
         table=fmt.log_text(result.table),
         headline=headline(result),
         tone="good" if is_close(result) else "caution",
-        lines=lines,
-        low=lowest(lines),
-        names=names,
+        lines=list(column_lines(result, low)),
+        low=low,
         cells=list(pair_cells(result, names)),
         size=len(names) * _CELL,
         cell=_CELL,
@@ -85,7 +84,7 @@ def is_close(result: Any) -> bool:
     if area is None:
         return True
     floor = result.floor.area or 0.5
-    return bool(abs(area - 0.5) <= max(abs(floor - 0.5), 0.0) + 2 * (error or 0.0) + 0.02)
+    return bool(abs(area - 0.5) <= abs(floor - 0.5) + 2 * (error or 0.0) + 0.02)
 
 
 def headline(result: Any) -> str:
@@ -100,18 +99,16 @@ def headline(result: Any) -> str:
     return f"A classifier tells made rows from real ones with an AUC of {area:.2f}"
 
 
-def lowest(lines: Sequence[ColumnLine]) -> float:
-    """Where the lines begin: a tenth below the least, at least 0."""
-    least = min((min(line.value, line.floor) for line in lines), default=0.0)
-    return max(0.0, round(least - 0.05, 1))
+def lowest(result: Any) -> float:
+    """Where the lines begin: a tenth at or below the least, at least 0."""
+    values = [*result.closeness.columns.values(), *result.floor.columns.values()]
+    return max(0.0, round(min(values, default=0.0) - 0.05, 1))
 
 
-def column_lines(result: Any) -> Iterator[ColumnLine]:
+def column_lines(result: Any, low: float) -> Iterator[ColumnLine]:
     """The columns, the least similar first."""
     own, floor = result.closeness.columns, result.floor.columns
     pairs = [(name, own[name], floor.get(name, 1.0)) for name in own]
-    least = min((min(value, other) for _, value, other in pairs), default=0.0)
-    low = max(0.0, round(least - 0.05, 1))
     for name, value, other in sorted(pairs, key=lambda item: item[1]):
         places = ((x - low) / max(1 - low, 1e-9) * 100 for x in (value, other))
         yield ColumnLine(fmt.log_text(name), value, other, *places)

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 
 from engine.errors import DataError, InputError, Mistake, ModelError, SuiteError
-from engine.fields.wording import place_text, quote, suggestion
+from engine.fields.wording import place_text, quote
 from engine.suite.overrides import apply_overrides
+from engine.suite.strict_models import WORDS, Strict, known_keys, report_error
 from engine.suite.yaml_document import Document, read_document
 from engine.training.config import CONFIG_FILE, ModelConfig, read_config
 from engine.training.rows import data_files
-from engine.training.search_config import Cv, Search, Strict
+from engine.training.search_config import Cv, Search
 from engine.training.trainer import refuse_multilabel
 
 EXPERIMENT_FILE = "experiment_config.yml"
@@ -27,9 +28,8 @@ README = "README.md"
 
 _BESIDE = f"*/{EXPERIMENT_FILE}"
 
-_KINDS = {
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
+_WORDS = {
+    **WORDS,
     "list_type": "a list, or a mapping",
     "string_type": "a text",
     "int_type": "a whole number",
@@ -164,7 +164,9 @@ def _validate(folder: Path, document: Document) -> Experiment | None:
     try:
         config = ExperimentConfig.model_validate(data)
     except ValidationError as error:
-        _report(error, document)
+        for details in error.errors(include_url=False):
+            loc = details["loc"]
+            report_error(document, loc, details, known_keys(ExperimentConfig, loc[:-1]), _WORDS)
         return None
     kind: Literal["cv", "search"] | None = None
     if config.search is not None or "search" in own:
@@ -261,20 +263,3 @@ def _translate(mistake: Mistake, config: ExperimentConfig, document: Document) -
     place = place or document.values.get(loc)
     line, column = (place.line, place.column) if place else (None, None)
     return Mistake(place_text(loc), message, line, column)
-
-
-def _report(error: ValidationError, document: Document) -> None:
-    """Adds a mistake for each of pydantic's errors."""
-    owners: dict[str, type[Strict]] = {"cv": Cv, "search": Search, "suites": SuiteRun}
-    for details in error.errors(include_url=False):
-        loc = details["loc"]
-        owner = owners.get(str(loc[0]), ExperimentConfig) if len(loc) > 1 else ExperimentConfig
-        if details["type"] == "extra_forbidden":
-            fields = owner.model_fields.items()
-            words = suggestion(loc[-1], [field.alias or name for name, field in fields])
-            document.report(loc, f"found the unknown key, expected {words}", key=True)
-        elif details["type"] == "missing":
-            document.report(loc, "is missing")
-        else:
-            wanted = _KINDS.get(details["type"], details["msg"].removeprefix("Input should be "))
-            document.report(loc, f"found {quote(details['input'])}, expected {wanted}")

@@ -128,3 +128,42 @@ def test_one_row_is_enough_where_that_is_asked_for(tmp_path: Path) -> None:
     generated, rows = made(tmp_path, {"x": [1.0], "c": ["a"], "y": [1]}, label="y", least_rows=1)
     assert rows.num_rows == generated.copies == 400
     assert generated.closeness is not None and generated.closeness.area is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"label": "yy"}, "no column 'yy' for the label; did you mean 'y'"),
+        ({"key": "x"}, "the key 'x' is among the columns"),
+    ],
+)
+def test_a_population_has_the_columns_that_are_named(
+    tmp_path: Path, keys: dict[str, Any], said: str
+) -> None:
+    population = {
+        "columns": {"x": {"normal": [0.0, 1.0]}}, "target": {"name": "y", "weights": {"x": 1.0}},
+    }  # fmt: skip
+    recipe = {"out": str(tmp_path / "made"), "rows": 10, "population": population, **keys}
+    with pytest.raises(DataError, match=said):
+        make(LazySession(), read_recipe(recipe), show_nothing)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_key_has_room_for_the_rows(tmp_path: Path) -> None:
+    columns = {"k": pa.array(np.arange(100), pa.int8()), "x": X[:100]}
+    with pytest.raises(DataError, match="the key 'k' is int8, which has no room for 400 numbers"):
+        made(tmp_path, columns, key="k")
+
+
+@pytest.mark.parametrize("more", [{"rows": 5}, {"key": "id"}, {"reference": "./r"}])
+def test_boundaries_have_rows_of_their_own(tmp_path: Path, more: dict[str, Any]) -> None:
+    recipe = {"out": str(tmp_path / "made"), "model": "models:/a/1", "boundaries": True, **more}
+    with pytest.raises(SuiteError, match="`boundaries` has rows and columns of its own"):
+        read_recipe(recipe)
+
+
+def test_what_becomes_of_infinities_is_told(tmp_path: Path) -> None:
+    endless = np.where(np.arange(ROWS) % 10 == 0, np.inf, X)
+    generated, rows = made(tmp_path, {"x": endless, "y": Y}, label="y")
+    assert "'x': infinities of 30 rows are made as null" in generated.notes
+    assert rows.column("x").null_count / rows.num_rows == pytest.approx(0.1, abs=0.05)

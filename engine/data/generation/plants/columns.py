@@ -7,13 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import model_validator
 
-from engine.data.generation.marginals import from_numbers, to_numbers
+from engine.data.generation.marginals import to_numbers
 from engine.data.generation.plants.plant import (
     VALUES,
     Answer,
     Draw,
     Ints,
     PlantBody,
+    changed_numbers,
     replace_column,
 )
 from engine.data.generation.strict import Name, Share
@@ -45,8 +46,7 @@ class Broken(PlantBody):
         if self.factor is None:
             values = pc.if_else(broken, pa.scalar(None, column.type), column)
             return replace_column(rows, self.column, values)
-        scaled = from_numbers(np.nan_to_num(to_numbers(column) * self.factor), column.type)
-        scaled = pc.if_else(column.is_valid(), scaled, pa.scalar(None, column.type))
+        scaled = changed_numbers(column, to_numbers(column) * self.factor)
         return replace_column(rows, self.column, pc.if_else(broken, scaled, column))
 
     def answer(self, draw: Draw) -> Answer:

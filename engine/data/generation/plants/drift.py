@@ -12,13 +12,14 @@ from scipy.special import ndtr, ndtri
 
 from engine.data.generation.copula import Floats
 from engine.data.generation.given import Value, typed_scalar
-from engine.data.generation.marginals import from_numbers, to_numbers
+from engine.data.generation.marginals import to_numbers
 from engine.data.generation.plants.plant import (
     VALUES,
     Answer,
     Draw,
     Ints,
     PlantBody,
+    changed_numbers,
     replace_column,
 )
 from engine.data.generation.strict import Name, Share
@@ -53,9 +54,7 @@ class Drift(PlantBody):
         """Moves the column."""
         column = rows.column(self.column).combine_chunks()
         if self.shift is not None:
-            moved = to_numbers(column) + self._distance(draw)
-            values = from_numbers(np.nan_to_num(moved), column.type)
-            values = pc.if_else(pc.is_valid(column), values, pa.scalar(None, column.type))
+            values = changed_numbers(column, to_numbers(column) + self._distance(draw))
             return replace_column(rows, self.column, values)
         changed = pa.array(draw.chances(numbers) < (self.share or 0.0))
         values = pc.if_else(changed, typed_scalar(self.to, column.type), column)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.core.registry import did_you_mean
 from engine.data.generation.blocks import Block, chances
 from engine.data.generation.copula import Floats
-from engine.data.generation.marginals import has_room, is_number, to_numbers
+from engine.data.generation.marginals import from_numbers, has_room, is_number, to_numbers
 from engine.data.generation.strict import Strict
 from engine.errors import DataError
 
@@ -170,25 +172,31 @@ class Answer:
     models: list[Mapping[str, Any]] = field(default_factory=list)
 
 
-class PlantBody(Strict):
+class PlantBody(Strict, ABC):
     """The keys of a plant."""
 
     @property
+    @abstractmethod
     def rank(self) -> int:
         """Plants of a lower rank are planted first, so that none spoils another's figure."""
-        raise NotImplementedError
 
     def sound(self) -> PlantBody | None:
         """The same columns without the effect, for the reference; None where it adds none."""
         return None
 
+    @abstractmethod
     def apply(self, rows: pa.Table, numbers: Ints, draw: Draw) -> pa.Table:
         """The rows with the effect in them, by their numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, draw: Draw) -> Answer:
         """What a right test finds."""
-        raise NotImplementedError
+
+
+def changed_numbers(column: pa.Array, numbers: Floats) -> pa.Array:
+    """A column with other numbers where it has some; its nulls stay."""
+    values = from_numbers(np.nan_to_num(numbers), column.type)
+    return pc.if_else(column.is_valid(), values, pa.scalar(None, column.type))
 
 
 def replace_column(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
