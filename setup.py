@@ -29,6 +29,8 @@ CORE = [
     # file, the default away from one, needs the whole of MLflow: extra "mlflow".
     "mlflow-skinny>=3.5",
     "cloudpickle>=2.2",
+    # What mlflow's client speaks by: models that are served are asked by it, too.
+    "requests>=2.31",
 ]
 
 EXTRAS = {
@@ -39,6 +41,8 @@ EXTRAS = {
     "torch": ["torch>=2.5"],
     # `evalmatrix train --search` by the method `tpe`.
     "search": ["optuna>=4.0"],
+    # `trust: {signed_by: KEY}`; model-signing imports pyopenssl without saying so.
+    "signing": ["model-signing>=1.1", "pyopenssl>=24"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 

@@ -39,6 +39,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "states": frozenset({"numpy", "pyarrow"}),
     "metrics": frozenset({"numpy"}),
     "fields": frozenset({"pydantic", "pydantic_core"}),
+    "serving": frozenset({"numpy", "pyarrow", "requests"}),
     "conditions": frozenset({"numpy", "pydantic"}),
     "kinds": frozenset({"numpy", "pyarrow", "pydantic", "sklearn", "threadpoolctl"}),
     "spark": SPARK | ARRAYS,
@@ -51,6 +52,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),
+    "lifecycle": frozenset({"mlflow", "pyarrow"}),
     "sinks": ARRAYS | {"jinja2", "markupsafe", "matplotlib", "mlflow", "rich"},
     "execution": SPARK | ARRAYS | {"cloudpickle"},
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "ruamel", "sklearn", "yaml"},
@@ -231,12 +233,12 @@ def test_every_package_has_its_line() -> None:
 
 
 def test_the_top_level_is_seen_at_a_glance() -> None:
-    entries = {
+    rooms = {
         path.relative_to(ROOT / "engine").parts[0]
         for path in (ROOT / "engine").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.parent != ROOT / "engine"
     }
-    assert len(entries) <= MAX_ENTRIES, sorted(entries)
+    assert len(rooms) <= MAX_ENTRIES, sorted(rooms)
 
 
 def test_packages_import_only_from_those_below() -> None:

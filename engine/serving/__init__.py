@@ -1,0 +1,1 @@
+"""Models that are served: how each kind of server is asked, started, and stopped."""
