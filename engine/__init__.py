@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from engine.commands.sync import sync
     from engine.commands.train import train
     from engine.commands.warmup import warmup
+    from engine.commands.watch import watch
     from engine.errors import DataError, EvalMatrixError, InputError, ModelError, SuiteError
     from engine.metrics import mean_metric, metric, ratio
 
@@ -70,12 +71,13 @@ __all__ = [
     "sync",
     "train",
     "warmup",
+    "watch",
 ]
 
 _COMMANDS = (
     "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate", "init",
     "judge", "maintain", "pin", "plan", "report", "results", "run", "schema", "sync", "train",
-    "warmup",
+    "warmup", "watch",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from engine._version import __version__
-from engine.cli import experiments, generation, machine, models, runs, stores
+from engine.cli import experiments, generation, lifecycle, machine, models, runs, stores
 from engine.cli.declaration import make_command, read_declaration, summary
 from engine.cli.reporting import configure_logging
 
@@ -31,6 +31,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "sync": stores.show_sync,
     "init": models.show_draft,
     "train": models.show_trained,
+    "watch": lifecycle.show_watch,
     "experiment": experiments.show_experiment,
     "generate": generation.show_generated,
     "doctor": machine.show_findings,

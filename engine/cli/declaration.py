@@ -23,11 +23,14 @@ from engine.cli.reporting import handle_errors
 from engine.core.locations import DEFAULT_STORE
 
 # What an option is called that has another name than its parameter, and what stands for a value.
-_OPTIONS = {"overrides": "--set", "keys": "--key"}
+_OPTIONS = {"command": "--exec", "overrides": "--set", "keys": "--key"}
 _VALUES = {
+    "address": "HOST:PORT",
     "cell": "CELL",
+    "command": "CMD",
     "data": "TABLE",
     "cv": "K",
+    "every": "SECONDS",
     "experiment_dir": "EXPERIMENT_DIR",
     "find": "FIND",
     "from_predictions": "COLUMN",
@@ -36,6 +39,8 @@ _VALUES = {
     "keys": "COLUMN=VALUE",
     "model": "URI",
     "model_dir": "MODEL_DIR",
+    "model_name": "NAME",
+    "model_version": "VERSION",
     "models": "[URI]...",
     "name": "NAME",
     "out": "DIR",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 from engine.core.locks import sole_writer
+from engine.core.registry import nearest
 from engine.errors import TrackingError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # The error codes by which MLflow says that there is no such thing, or that its name is none.
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "BAD_REQUEST")
+
+SHOWN_NAMES = 20
 
 T = TypeVar("T")
 
@@ -111,11 +114,35 @@ def find_experiment(client: MlflowClient, name: str, artifact_root: str | None) 
 
 
 def versions_of(client: Any, name: str) -> list[Any]:
-    """The versions of a registered model, whatever it is called; `client` is an `MlflowClient`."""
+    """The versions of a registered model, whatever it is called; `client` is an `MlflowClient`.
+
+    They are in no order: Unity Catalog sorts none.
+    """
     quote = '"' if "'" in name else "'"
     # MLflow's filters have no way to write a quote within quotes.
     query = None if quote in name else f"name = {quote}{name}{quote}"
-    return [version for version in client.search_model_versions(query) if version.name == name]
+    page = client.search_model_versions(query)
+    versions = list(page)
+    while page.token:
+        page = client.search_model_versions(query, page_token=page.token)
+        versions += page
+    return [version for version in versions if version.name == name]
+
+
+def no_such_model(tracking_uri: str, name: str, lacks: str = "") -> str:
+    """Says which models are registered instead of one that is not, or that lacks something.
+
+    Raises:
+        TrackingError: when the server cannot be reached.
+    """
+    models = ask(tracking_uri, lambda client: client.search_registered_models(max_results=1000))
+    names = sorted(model.name for model in models or ())
+    close = nearest(name, names)
+    hint = f"; did you mean {close!r}?" if close else ""
+    listed = ", ".join(map(repr, names[:SHOWN_NAMES])) or "none; `evalmatrix train` registers one"
+    problem = lacks if lacks and name in names else "does not exist"
+    place = f"registered at {tracking_uri}"
+    return f"registered model {name!r} {problem}; {place}: {listed}{hint}"
 
 
 @contextlib.contextmanager

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.core.paths import is_folder, local_path
-from engine.core.registry import nearest
 from engine.errors import ModelError
 from engine.models.artifact import digest
-from engine.models.mlflow_client import ask, use_tracking_uri, versions_of
+from engine.models.mlflow_client import (
+    SHOWN_NAMES,
+    ask,
+    no_such_model,
+    use_tracking_uri,
+    versions_of,
+)
 
 _LOG = logging.getLogger(__name__)
-
-_SHOWN = 20
 
 T = TypeVar("T")
 
@@ -134,16 +137,9 @@ class Locator:
     def _no_version(self, name: str, lacks: str) -> str:
         """Says what is registered instead of what was asked for."""
         if versions := self._versions(name):
-            listed = ", ".join(map(str, versions[-_SHOWN:]))
+            listed = ", ".join(map(str, versions[-SHOWN_NAMES:]))
             return f"registered model {name!r} {lacks}; its versions: {listed}"
-        models = self._ask(lambda client: client.search_registered_models(max_results=1000)) or ()
-        names = sorted(model.name for model in models)
-        close = nearest(name, names)
-        hint = f"; did you mean {close!r}?" if close else ""
-        listed = ", ".join(map(repr, names[:_SHOWN])) or "none; `evalmatrix train` registers one"
-        problem = lacks if name in names else "does not exist"
-        place = f"registered at {self.tracking_uri}"
-        return f"registered model {name!r} {problem}; {place}: {listed}{hint}"
+        return no_such_model(self.tracking_uri, name, lacks)
 
     def _ask(self, question: Callable[[Any], T]) -> T | None:
         return ask(self.tracking_uri, question)

@@ -23,38 +23,38 @@ _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_hi
 def plan_table(evaluation: Any) -> Table:
     """An evaluation as it would run."""
     pinned, dataset = evaluation.plan, evaluation.plan.dataset
-    table = Table(title=_plain(pinned.name), title_justify="left", show_header=False)
+    table = Table(title=plain(pinned.name), title_justify="left", show_header=False)
     table.add_column("what", style="bold")
     table.add_column("pinned", overflow="fold")
     table.add_row(
-        "dataset", _plain(f"{dataset.uri} version {dataset.version}, {dataset.rows:,} rows")
+        "dataset", plain(f"{dataset.uri} version {dataset.version}, {dataset.rows:,} rows")
     )
     if dataset.files:
-        table.add_row("", _plain(f"made of {dataset.files}"))
+        table.add_row("", plain(f"made of {dataset.files}"))
     if pinned.reference is not None:
         other = pinned.reference.dataset
         table.add_row(
-            "reference", _plain(f"{other.uri} version {other.version}, {other.rows:,} rows")
+            "reference", plain(f"{other.uri} version {other.version}, {other.rows:,} rows")
         )
         if other.files:
-            table.add_row("", _plain(f"made of {other.files}"))
+            table.add_row("", plain(f"made of {other.files}"))
     for model in pinned.models:
         mark = " (baseline)" if model.name == pinned.baseline else ""
-        table.add_row("model", _plain(f"{model.name}{mark}: {model.uri}, {_origin(model)}"))
+        table.add_row("model", plain(f"{model.name}{mark}: {model.uri}, {_origin(model)}"))
         if reading := reading_text(model):
-            table.add_row("", _plain(reading))
+            table.add_row("", plain(reading))
     for slice_set in pinned.slice_sets:
-        table.add_row("slices", _plain(f"{slice_set.name} ({slice_set.kind})"))
+        table.add_row("slices", plain(f"{slice_set.name} ({slice_set.kind})"))
     for test in pinned.tests:
-        table.add_row("test", _plain(f"{test.name}: {demand_text(test) or 'recorded only'}"))
+        table.add_row("test", plain(f"{test.name}: {demand_text(test) or 'recorded only'}"))
     table.add_row(
         "cost",
         f"{evaluation.rows:,} rows read, {evaluation.predictions:,} predictions, about "
         f"{evaluation.slices:,} slices and {evaluation.cells:,} cells",
     )
     for name, cost in evaluation.costs:
-        table.add_row("", _plain(f"{name}: {cost}"))
-    table.add_row("reused", _plain(f"{evaluation.reused:,} predictions{evaluation.reuse_note}"))
+        table.add_row("", plain(f"{name}: {cost}"))
+    table.add_row("reused", plain(f"{evaluation.reused:,} predictions{evaluation.reuse_note}"))
     return table
 
 
@@ -94,10 +94,10 @@ def wide() -> Console:
 def _value_text(value: Any) -> str | Text:
     if value is None or value != value:
         return "-"
-    return f"{value:.5g}" if isinstance(value, float) else _plain(str(value))
+    return f"{value:.5g}" if isinstance(value, float) else plain(str(value))
 
 
-def _plain(text: str) -> Text:
+def plain(text: str) -> Text:
     """A text that is shown as it is: no markup, and nothing that drives a terminal."""
     return Text(fmt.log_line(text))
 

@@ -22,6 +22,7 @@ ADDED = {
     "generate": {"as_json"},
     "results": {"format_"},
     "judge": {"as_json", "out"},
+    "watch": {"as_json"},
     "kinds": {"form"},
     "metrics": {"form"},
 }

@@ -1,0 +1,30 @@
+"""What the commands from a verdict to production print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from engine.cli.runs import AsJson
+
+
+def show_watch(verdicts: Sequence[Any], *, as_json: AsJson = False) -> int:
+    """The verdicts on the versions that were looked at; the code is the worst of the new ones."""
+    from engine.sinks import listing
+
+    if as_json:
+        typer.echo(json.dumps([verdict.to_json() for verdict in verdicts]))
+    elif verdicts:
+        table = Table("model", "version", "verdict", "new", "why", "run")
+        for item in verdicts:
+            new = "yes" if item.is_new else ""
+            told = (item.model, item.version, item.gate, new, item.reason, item.run_id)
+            table.add_row(*map(listing.plain, told))
+        listing.wide().print(table)
+    else:
+        typer.echo("nothing to look at: no version is ready")
+    return max((item.exit_code for item in verdicts if item.counts), default=0)
