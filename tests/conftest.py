@@ -94,7 +94,7 @@ SECONDS = {
 }
 
 # What outcomes of runs look like, for the sinks and the tables of the store; and what tests cost.
-pytest_plugins = ["tests.fixtures.outcomes", "tests.fixtures.costs"]
+pytest_plugins = ["tests.fixtures.outcomes", "tests.fixtures.costs", "tests.fixtures.registry"]
 
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each
 # time, so that a commit is judged by what it changed; more of them would find the same each time.

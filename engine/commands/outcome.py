@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from engine.commands.stored_runs import check_finished, run_info, utc
 from engine.core.locations import Store
-from engine.core.vocabulary import NO_MODEL, EvaluationResult, RunInfo, RunOutcome
+from engine.core.vocabulary import EvaluationResult, RunInfo, RunOutcome
 from engine.errors import InputError, StoreError
 from engine.evaluation.stored import budget_of, measure_states
-from engine.evaluation.verdicts import gate
+from engine.evaluation.verdicts import counts_for_model, gate
 from engine.planning import load_plans
 from engine.sinks import mlflow
 from engine.store.nights import with_nights
@@ -56,8 +56,7 @@ def conclude_run(
     cells = [cell for result in results for cell in result.cells]
     gates = {
         (result.name, model.name): gate(
-            # On data that are not fit to judge by no model is.
-            (cell for cell in result.cells if cell.model.name in (model.name, NO_MODEL.name)),
+            (cell for cell in result.cells if counts_for_model(cell.model.name, model.name)),
             **rules,
         )
         for result in results

@@ -8,7 +8,15 @@ a time. So a file is read with the places of its keys, and types and references 
 from __future__ import annotations
 
 from engine.suite.default_names import model_name
-from engine.suite.export import are_same, argument_keys, dump_mapping, dump_suite, schema
+from engine.suite.export import (
+    are_same,
+    argument_keys,
+    demands,
+    demands_digest,
+    dump_mapping,
+    dump_suite,
+    schema,
+)
 from engine.suite.load import load_suite
 from engine.suite.outline import Outline, outline
 from engine.suite.suite import (
@@ -36,6 +44,8 @@ __all__ = [
     "Suite",
     "are_same",
     "argument_keys",
+    "demands",
+    "demands_digest",
     "dump_mapping",
     "dump_suite",
     "load_suite",

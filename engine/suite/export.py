@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,6 +66,31 @@ def argument_keys() -> tuple[set[str], set[str], set[str]]:
 def are_same(one: str, other: str) -> bool:
     """Whether two texts that `dump_suite` wrote say the same, in any order of their keys."""
     return bool(yaml.load(one, SuiteLoader) == yaml.load(other, SuiteLoader))
+
+
+def demands(suite: Suite) -> dict[str, str]:
+    """What a suite's verdicts rest on, by its place: the digests of two suites tell a difference.
+
+    Left out is what may differ between two runs that judge alike: where they write, what they keep
+    and spare, which models they are about, and the version of the data, which is looked at apart.
+    """
+    data = yaml.load(dump_suite(suite), SuiteLoader)
+    parts = {name: data[name] for name in _DEMANDS}
+    for evaluation in data["evaluations"]:
+        about = {key: value for key, value in evaluation.items() if key not in _NO_DEMANDS}
+        about["dataset"].pop("version", None)
+        for key, value in about.items():
+            parts[f"evaluations.{evaluation['name']}.{key}"] = value
+    return {place: json.dumps(part, sort_keys=True, default=str) for place, part in parts.items()}
+
+
+_DEMANDS = ("confidence", "decide", "false_alarms", "plugins", "gate")
+_NO_DEMANDS = ("models", "baseline", "predictions", "timeout", "memory", "max_slices")
+
+
+def demands_digest(suite: Suite) -> str:
+    """SHA-256 of what a suite's verdicts rest on, see `demands`."""
+    return hashlib.sha256(json.dumps(demands(suite), sort_keys=True).encode()).hexdigest()
 
 
 def schema() -> dict[str, Any]:

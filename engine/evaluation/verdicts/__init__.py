@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from engine.evaluation.verdicts.correction import CorrectedVerdicts, Correction, correct_verdicts
 from engine.evaluation.verdicts.decide import decide, is_decided_by_point
-from engine.evaluation.verdicts.gate import gate
+from engine.evaluation.verdicts.gate import counts_for_model, gate, gate_of_verdicts
 
 __all__ = [
     "CorrectedVerdicts",
     "Correction",
     "correct_verdicts",
+    "counts_for_model",
     "decide",
     "gate",
+    "gate_of_verdicts",
     "is_decided_by_point",
 ]

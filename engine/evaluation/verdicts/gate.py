@@ -5,20 +5,44 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from engine.core.vocabulary import Cell, Gate, GateOutcome, GateRule, Severity, Verdict
+from engine.core.vocabulary import (
+    NO_MODEL,
+    Cell,
+    Gate,
+    GateOutcome,
+    GateRule,
+    Severity,
+    Verdict,
+)
 
 
 def gate(cells: Iterable[Cell], *, on_inconclusive: GateRule, on_error: GateRule) -> Gate:
+    """What the verdicts of cells decide together, see `gate_of_verdicts`."""
+    verdicts = ((cell.verdict, cell.test.severity) for cell in cells)
+    return gate_of_verdicts(verdicts, on_inconclusive=on_inconclusive, on_error=on_error)
+
+
+def counts_for_model(cell_model: str, model: str) -> bool:
+    """Whether a cell counts for the gate of a model: its own do, and those of the data.
+
+    On data that are not fit to judge by no model is.
+    """
+    return cell_model in (model, NO_MODEL.name)
+
+
+def gate_of_verdicts(
+    verdicts: Iterable[tuple[Verdict, Severity]], *, on_inconclusive: GateRule, on_error: GateRule
+) -> Gate:
     """What verdicts decide together: errors first, then failures, then what was not decided.
 
     `warnings` counts the cells that are told of and do not fail the gate.
     """
     counts: Counter[Verdict] = Counter()
     hard: Counter[Verdict] = Counter()
-    for cell in cells:
-        counts[cell.verdict] += 1
-        if cell.test.severity is Severity.FAIL:
-            hard[cell.verdict] += 1
+    for verdict, severity in verdicts:
+        counts[verdict] += 1
+        if severity is Severity.FAIL:
+            hard[verdict] += 1
     rules = {
         Verdict.ERROR: on_error,
         Verdict.FAIL: GateRule.FAIL,
