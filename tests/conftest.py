@@ -81,6 +81,7 @@ SECONDS = {
     "runs/test_notebook.py": 30,
     "runs/test_init.py": 150,
     "runs/test_generate.py": 60,
+    "runs/test_watch.py": 110,
     "data/generation/test_generate.py": 25,
     "data/generation/test_plants.py": 20,
     "runs/test_resume.py": 30,

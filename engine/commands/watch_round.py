@@ -110,17 +110,17 @@ class Watcher:
 
     def _look_at(self, model: RegisteredModel, version: str | None) -> list[VersionVerdict]:
         pins: dict[str, tuple[str, str, int]] = {}
-        verdicts = [self._judge(model, number, pins) for number in self._wanted(model, version)]
+        verdicts = [self._judge(model, number, pins) for number in self._choose(model, version)]
         self._mark(model, verdicts)
         return verdicts
 
-    def _wanted(self, model: RegisteredModel, version: str | None) -> Sequence[int]:
+    def _choose(self, model: RegisteredModel, version: str | None) -> Sequence[int]:
         """The versions to look at, in their order, the champion last: it stands beside the others.
 
         Without a champion that is all of them.
         """
         if version is not None:
-            return [_asked(model, version)]
+            return [_number_of(model, version)]
         champion = model.number(champion_alias(self.suite, model.name))
         if model.pending:
             self._tell(f"{model.name}: not ready yet: {_numbers(model.pending)}")
@@ -199,7 +199,7 @@ class Watcher:
         """Lets the alias `challenger` name the newest version that passed, beyond the champion."""
         champion = model.number(champion_alias(self.suite, model.name)) or 0
         judged = {int(verdict.version): verdict for verdict in verdicts}
-        passed = [n for n, verdict in judged.items() if verdict.passed and n > champion]
+        passed = [n for n, verdict in judged.items() if verdict.passes and n > champion]
         current = model.number(CHALLENGER)
         fell = current in judged and current not in passed
         best = max(passed, default=None)
@@ -218,7 +218,7 @@ class Watcher:
             self.say(text)
 
 
-def _asked(model: RegisteredModel, version: str) -> int:
+def _number_of(model: RegisteredModel, version: str) -> int:
     """The number of a version that somebody names."""
     if model.has(version):
         return int(version)
@@ -238,7 +238,7 @@ def _numbers(numbers: Sequence[int]) -> str:
 def _pin(plan: EvaluationPlan) -> tuple[str, str, int]:
     """Which data a plan is about, those of its reference with them."""
     beside = plan.reference
-    digest = "" if beside is None else f"{beside.table_id} {beside.version}"
+    digest = "" if beside is None else f"{beside.dataset.table_id} {beside.dataset.version}"
     return plan.name, f"{plan.dataset.table_id} {digest}", plan.dataset.version
 
 

@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.lifecycle.evidence import Evidence, by_run, find_evidence
 from engine.planning import EvaluationPlan
 from engine.store.tables import StoreTables
-from engine.suite import Suite, demands_digest
+from engine.suite import Suite, demands
 
 NO_VERDICT = "none"
 """In the place of a gate: the version could not be evaluated at all."""
@@ -38,7 +38,7 @@ class VersionVerdict:
     tracking_error: str | None = None
 
     @property
-    def passed(self) -> bool:
+    def passes(self) -> bool:
         return self.gate == GateOutcome.PASSED
 
     @property
@@ -96,14 +96,15 @@ def stored_verdict(
     """
     name, version = str(model.registered_name), str(model.version)
     wanted = {plan.name: _circumstances(plan, model) for plan in plans}
-    digest = demands_digest(suite)
+    asked = demands(suite).items()
     runs = by_run(find_evidence(tables, name, version, suite.name))
     for run in reversed(runs):
         fitting = [
             item
             for item in run
-            if item.suite_digest == digest
-            and item.digest == model.digest
+            # A night of the whole suite demands more, of other evaluations.
+            if asked <= item.demands.items()
+            and item.version.digest == model.digest
             and wanted.get(item.evaluation) == _of_evidence(item)
         ]
         if {item.evaluation for item in fitting} == wanted.keys():
@@ -119,7 +120,7 @@ def _circumstances(plan: EvaluationPlan, model: ModelVersion) -> tuple[str, int,
 
 def _of_evidence(item: Evidence) -> tuple[str, int, str | None]:
     base = None if item.baseline is None else item.baseline.digest
-    return item.table_id, item.dataset_version, None if base == item.digest else base
+    return item.table_id, item.dataset_version, None if base == item.version.digest else base
 
 
 def _verdict(tables: StoreTables, run: Sequence[Evidence]) -> VersionVerdict:
@@ -128,11 +129,11 @@ def _verdict(tables: StoreTables, run: Sequence[Evidence]) -> VersionVerdict:
     several = len(run) > 1
     reason = f"{worst.evaluation}: {worst.gate.reason}" if several else worst.gate.reason
     return VersionVerdict(
-        model=worst.registered_name,
-        version=worst.version,
+        model=worst.version.name,
+        version=worst.version.version,
         gate=worst.gate.outcome.value,
         reason=reason,
         run_id=worst.run_id,
-        digest=worst.digest,
+        digest=worst.version.digest,
         report=str(tables.store.report_folder(worst.run_id)),
     )

@@ -49,7 +49,7 @@ def is_announced(table: StoreTable, announcement: Announcement) -> bool:
         return False
     named = ("run_id", "model", "version")
     where = [(name, "=", getattr(announcement, name)) for name in named]
-    return table.rows(named, where).num_rows > 0
+    return bool(table.rows(named, where).num_rows)
 
 
 def keep_announcement(table: StoreTable, announcement: Announcement, when: dt.datetime) -> None:

@@ -23,9 +23,7 @@ AT_FOUR = {"champion": "4", "challenger": "6"}
 
 
 def suite(*models: dict[str, Any], baseline: str | None = None, **more: Any) -> Suite:
-    drop = (
-        {"metric": "roc_auc", "max_drop": 0.01} if baseline else {"metric": "roc_auc", "min": 0.5}
-    )
+    limit = {"max_drop": 0.01} if baseline else {"min": 0.5}
     evaluation = {
         "name": "claims",
         "dataset": {"delta": "./t", "task": "binary", "label": "y"},
