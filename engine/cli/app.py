@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from engine._version import __version__
-from engine.cli import experiments, generation, machine, models, runs, stores
+from engine.cli import experiments, generation, lifecycle, machine, models, runs, stores
 from engine.cli.declaration import make_command, read_declaration, summary
 from engine.cli.reporting import configure_logging
 
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "forget": stores.show_forgotten,
     "maintain": stores.show_maintained,
     "sync": stores.show_sync,
+    "promote": lifecycle.show_promotion,
     "init": models.show_draft,
     "train": models.show_trained,
     "experiment": experiments.show_experiment,

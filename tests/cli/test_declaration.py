@@ -22,6 +22,7 @@ ADDED = {
     "generate": {"as_json"},
     "results": {"format_"},
     "judge": {"as_json", "out"},
+    "promote": {"as_json"},
     "kinds": {"form"},
     "metrics": {"form"},
 }

@@ -1,0 +1,23 @@
+"""What the commands about a model's way to production print."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+from engine.cli.runs import AsJson
+
+
+def show_promotion(result: Any, *, as_json: AsJson = False) -> int:
+    """What became of it, why, and on what evidence."""
+    from engine.sinks import lifecycle
+
+    if as_json:
+        typer.echo(json.dumps(lifecycle.promotion_json(result)))
+    else:
+        for line in lifecycle.promotion_lines(result):
+            typer.echo(line)
+    exit_code: int = result.exit_code
+    return exit_code
