@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from engine.commands.metrics import list_metrics
     from engine.commands.pin import pin
     from engine.commands.plan import plan
+    from engine.commands.promote import promote
     from engine.commands.report import report
     from engine.commands.results import results
     from engine.commands.run import run
@@ -63,6 +64,7 @@ __all__ = [
     "metric",
     "pin",
     "plan",
+    "promote",
     "ratio",
     "report",
     "results",
@@ -76,8 +78,8 @@ __all__ = [
 
 _COMMANDS = (
     "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate", "init",
-    "judge", "maintain", "pin", "plan", "report", "results", "run", "schema", "sync", "train",
-    "warmup", "watch",
+    "judge", "maintain", "pin", "plan", "promote", "report", "results", "run", "schema", "sync",
+    "train", "warmup", "watch",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

@@ -29,6 +29,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "forget": stores.show_forgotten,
     "maintain": stores.show_maintained,
     "sync": stores.show_sync,
+    "promote": lifecycle.show_promotion,
     "init": models.show_draft,
     "train": models.show_trained,
     "watch": lifecycle.show_watch,

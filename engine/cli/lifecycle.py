@@ -1,4 +1,4 @@
-"""What the commands from a verdict to production print."""
+"""What the commands about a model's way to production print."""
 
 from __future__ import annotations
 
@@ -28,3 +28,16 @@ def show_watch(verdicts: Sequence[Any], *, as_json: AsJson = False) -> int:
     else:
         typer.echo("nothing to look at: no version is ready")
     return max((item.exit_code for item in verdicts if item.counts), default=0)
+
+
+def show_promotion(result: Any, *, as_json: AsJson = False) -> int:
+    """What became of it, why, and on what evidence."""
+    from engine.sinks import lifecycle
+
+    if as_json:
+        typer.echo(json.dumps(lifecycle.promotion_json(result)))
+    else:
+        for line in lifecycle.promotion_lines(result):
+            typer.echo(line)
+    exit_code: int = result.exit_code
+    return exit_code

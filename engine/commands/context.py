@@ -120,7 +120,7 @@ def _make_context(begin: _Begin, tell: Reporter, *, resumes: bool) -> RunContext
             store=suite.store,
             suite_resolved=dump_suite(suite),
             versions=versions(),
-            user=_user(),
+            user=user_name(),
         )
         if resumed and not are_same(str(resumed["suite_resolved"]), info.suite_resolved):
             raise InputError(
@@ -172,7 +172,8 @@ def versions() -> dict[str, str]:
     return by_name
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who runs this process; empty where the system does not tell."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

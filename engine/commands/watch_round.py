@@ -22,7 +22,8 @@ from engine.lifecycle.candidates import (
     registered_names,
     suite_of,
 )
-from engine.lifecycle.versions import RegisteredModel, delete_alias, read_model, set_alias
+from engine.lifecycle.versions import RegisteredModel, read_model
+from engine.models.registry import Registry
 from engine.planning import EvaluationPlan
 from engine.planning.model_finder import ModelFinder, short_waits
 from engine.planning.planner import prepare
@@ -203,12 +204,14 @@ class Watcher:
         current = model.number(CHALLENGER)
         fell = current in judged and current not in passed
         best = max(passed, default=None)
+        registry = Registry(self.tracking_uri)
         if best is not None and best != current and (current is None or fell or best > current):
-            now = set_alias(self.tracking_uri, model.name, CHALLENGER, str(best))
+            registry.set_alias(model.name, CHALLENGER, str(best))
+            now = registry.alias(model.name, CHALLENGER)
             before = "" if current is None else f", which was {current}"
             self.say(f"{model.name}: {CHALLENGER} is {now}{before}")
         elif best is None and fell:
-            delete_alias(self.tracking_uri, model.name, CHALLENGER)
+            registry.remove_alias(model.name, CHALLENGER)
             self.say(f"{model.name}: {current} is no {CHALLENGER} any more: it has not passed")
 
     def _tell(self, text: str) -> None:

@@ -57,30 +57,3 @@ def read_model(tracking_uri: str, name: str) -> RegisteredModel:
     pending = [int(version.version) for version in versions if version.status != READY]
     aliases = {alias: str(version) for alias, version in dict(model.aliases).items()}
     return RegisteredModel(name, tuple(sorted(ready)), tuple(sorted(pending)), aliases)
-
-
-def set_alias(tracking_uri: str, name: str, alias: str, version: str) -> str | None:
-    """Lets an alias name a version, and reads back which it names then.
-
-    Raises:
-        TrackingError: when the registry cannot be reached, or refuses.
-    """
-
-    def change(client: Any) -> None:
-        client.set_registered_model_alias(name, alias, version)
-
-    ask(tracking_uri, change)
-    return read_model(tracking_uri, name).aliases.get(alias)
-
-
-def delete_alias(tracking_uri: str, name: str, alias: str) -> None:
-    """Takes an alias away, where it is there.
-
-    Raises:
-        TrackingError: when the registry cannot be reached, or refuses.
-    """
-
-    def change(client: Any) -> None:
-        client.delete_registered_model_alias(name, alias)
-
-    ask(tracking_uri, change)

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from engine.core.vocabulary import GateOutcome, Severity
 from engine.lifecycle.evidence import RegisteredVersion, by_run, find_evidence, has_verdict
-from tests.fixtures.registry import Registry
 from tests.fixtures.verdicts import DATA, ERROR, FAIL, INCONCLUSIVE, PASS, RECORDED, Court
-
-
-@pytest.fixture
-def court(sqlite_registry: Registry, tmp_path: Path) -> Callable[..., Court]:
-    def make(**more: object) -> Court:
-        made = Court(sqlite_registry, tmp_path, **more)  # type: ignore[arg-type]
-        for number in (1, 2, 3):
-            sqlite_registry.register(made.model, f"model {number}")
-        return made
-
-    return make
 
 
 def test_a_store_without_runs_has_none(court: Callable[..., Court]) -> None:
