@@ -111,8 +111,13 @@ class Watcher:
 
     def _look_at(self, model: RegisteredModel, version: str | None) -> list[VersionVerdict]:
         pins: dict[str, tuple[str, str, int]] = {}
-        verdicts = [self._judge(model, number, pins) for number in self._choose(model, version)]
-        self._mark(model, verdicts)
+        verdicts = []
+        for number in self._choose(model, version):
+            verdicts.append(self._judge(model, number, pins))
+            if verdicts[-1].is_new:
+                # A suite that promotes may have another champion now.
+                model = read_model(self.tracking_uri, model.name)
+        self._mark(read_model(self.tracking_uri, model.name), verdicts)
         return verdicts
 
     def _choose(self, model: RegisteredModel, version: str | None) -> Sequence[int]:
