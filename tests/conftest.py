@@ -37,6 +37,7 @@ SECONDS = {
     "runs/test_faults.py": 60,
     "runs/test_bad_models.py": 60,
     "runs/test_chunks.py": 60,
+    "runs/test_trust.py": 45,
     "runs/test_connect.py": 165,
     "runs/test_questions.py": 90,
     "kinds/test_questions.py": 40,

@@ -12,9 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.core.redaction import Told
 from engine.core.vocabulary import ModelVersion
 from engine.errors import ModelError
-from engine.models.artifact import Artifact, read_artifact
+from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors import keras, pyfunc, sklearn, torch
 from engine.models.flavors.base import Flavor, Runner, as_flavor
 from engine.models.outputs import Prediction, no_rows, read_outputs
@@ -101,21 +102,44 @@ class _Cache:
 _CACHE = _Cache()
 
 
+class Untrusted(Told, ModelError):
+    """A model that the suite does not trust, or whose files were changed: it was not opened."""
+
+
 def load(model: ModelVersion) -> Predictor:
     """Gives the predictor of a model version; the model itself is loaded once in a process.
 
     Raises:
-        ModelError: when it is not on this machine, or cannot be loaded.
+        ModelError: when it is not trusted, its files are not those that were planned with, it is
+            not on this machine, or it cannot be loaded.
     """
+    if model.refusal:
+        raise Untrusted(model.refusal)
     if model.is_stored:
         return Predictor(model, stored_runner(model))
     if model.is_trivial:
         return Predictor(model, trivial_runner(model))
-    opened = _CACHE.get(model.digest, lambda: read_artifact(find_folder(model)))
+    opened = _CACHE.get(model.digest, lambda: _checked_artifact(model))
     if model not in opened.predictors:
         runner = FLAVORS[model.flavor].make_runner(opened.native, model)
         opened.predictors[model] = Predictor(model, runner, opened.native, opened.seconds)
     return opened.predictors[model]
+
+
+def _checked_artifact(model: ModelVersion) -> Artifact:
+    """The folder of a model, whose files are those that the plan was made with.
+
+    They are hashed again just before they are opened, on each machine and in each process: a
+    folder may have been changed since, or on its way.
+    """
+    folder = find_folder(model)
+    content = digest(folder)
+    if content != model.digest:
+        raise Untrusted(
+            f"its files in {str(folder)!r} are not those that the run was planned with (their "
+            f"digest is {content[:12]}, expected {model.digest[:12]}), and were not opened"
+        )
+    return read_artifact(folder)
 
 
 def shipped_name(digest: str) -> str:

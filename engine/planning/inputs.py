@@ -29,6 +29,9 @@ def fill_inputs(model: ModelVersion, evaluation: Evaluation, schema: Schema) -> 
         said = [name for source in stored for name in (*source.scores, source.label)]
         used = {*single, *dataset.key, *dataset.sensitive, *said}
         model = replace(model, features=tuple(c for c in columns if c not in used))
+    if model.refusal:
+        # Nobody asks it, so it may want what there is not.
+        return replace(model, features=tuple(c for c in model.features if c in set(columns)))
     model = _without_optional(model, columns)
     missing = check_inputs(model, columns)
     if missing:

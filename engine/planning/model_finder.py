@@ -83,5 +83,6 @@ def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVe
         label_column=source.label,
         features=dataset.features,
         descriptions=store.files / "cache" / "descriptions",
+        trust=suite.trust,
     )
     return with_classes(resolve(request), source.classes)

@@ -15,6 +15,7 @@ from engine.core.vocabulary import ModelVersion
 from engine.sinks import format as fmt
 from engine.sinks.reading import reading_text
 from engine.sinks.subjects import model_label
+from engine.sinks.trust import trust_text
 
 _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_high", "delta",
           "verdict", "reason")  # fmt: skip
@@ -41,8 +42,8 @@ def plan_table(evaluation: Any) -> Table:
     for model in pinned.models:
         mark = " (baseline)" if model.name == pinned.baseline else ""
         table.add_row("model", _plain(f"{model.name}{mark}: {model.uri}, {_origin(model)}"))
-        if reading := reading_text(model):
-            table.add_row("", _plain(reading))
+        for told in filter(None, (reading_text(model), trust_text(model))):
+            table.add_row("", _plain(told))
     for slice_set in pinned.slice_sets:
         table.add_row("slices", _plain(f"{slice_set.name} ({slice_set.kind})"))
     for test in pinned.tests:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from engine.conditions import rule
-from engine.core.vocabulary import DecideBy, ModelTest
+from engine.core.vocabulary import DecideBy, ModelTest, Trust
 from engine.fields.file_model import FileModel
 from engine.kinds import kind_of
 from engine.suite.load import plain_data
@@ -36,6 +36,7 @@ def dump_suite(suite: Suite) -> str:
         "plugins": list(suite.plugins),
         "reuse": suite.reuse,
         "checkpoint_rows": suite.checkpoint_rows,
+        **_trust(suite.trust),
         "evaluations": [_evaluation(item, suite.decide) for item in suite.evaluations],
         "gate": {
             "on_inconclusive": suite.gate.on_inconclusive.value,
@@ -78,6 +79,15 @@ def schema() -> dict[str, Any]:
 def _drop_unset(**keys: Any) -> dict[str, Any]:
     """Leaves out the keys that were not given."""
     return {key: value for key, value in keys.items() if value is not None and value != []}
+
+
+def _trust(trust: Trust) -> dict[str, Any]:
+    """Nothing where it asks for nothing: so are the suites of stores of before."""
+    formats = [kind.value for kind in trust.formats]
+    keys = _drop_unset(
+        formats=formats, signed_by=trust.signed_by, registries=list(trust.registries)
+    )
+    return {"trust": keys} if keys else {}
 
 
 def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.core.vocabulary import (
+    ANY_MODEL,
     DecideBy,
     Dimension,
     GateRule,
@@ -17,6 +18,7 @@ from engine.core.vocabulary import (
     Predictions,
     SliceSet,
     TaskKind,
+    Trust,
     Within,
 )
 
@@ -177,3 +179,4 @@ class Suite:
     plugins: tuple[str, ...] = ()
     reuse: bool = True
     checkpoint_rows: int = CHECKPOINT_ROWS
+    trust: Trust = ANY_MODEL

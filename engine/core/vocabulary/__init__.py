@@ -13,6 +13,7 @@ from engine.core.vocabulary.enums import (
     DecideBy,
     GateOutcome,
     GateRule,
+    ModelFormat,
     Output,
     OverRuns,
     Predictions,
@@ -46,17 +47,21 @@ from engine.core.vocabulary.results import (
     RunOutcome,
 )
 from engine.core.vocabulary.tests import Condition, ModelTest, ThresholdFrom, Variant
+from engine.core.vocabulary.trust import ANY_MODEL, UNKNOWN, Credentials, Trust
 
 __all__ = [
+    "ANY_MODEL",
     "LATER",
     "NO_MODEL",
     "STORED",
     "TRIVIAL",
+    "UNKNOWN",
     "Cell",
     "ColumnSpec",
     "Columns",
     "Condition",
     "ConfusionMatrix",
+    "Credentials",
     "Curve",
     "DatasetVersion",
     "DecideBy",
@@ -67,6 +72,7 @@ __all__ = [
     "GateRule",
     "Label",
     "MetricValue",
+    "ModelFormat",
     "ModelTest",
     "ModelVersion",
     "Night",
@@ -85,6 +91,7 @@ __all__ = [
     "TaskKind",
     "TensorSpec",
     "ThresholdFrom",
+    "Trust",
     "Variant",
     "Verdict",
     "Within",

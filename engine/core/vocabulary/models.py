@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from engine.core.vocabulary.enums import Output, TaskKind
 from engine.core.vocabulary.plain import LATER
+from engine.core.vocabulary.trust import UNKNOWN, Credentials
 
 Label = bool | int | float | str
 
@@ -77,6 +78,7 @@ class ModelVersion:
             logits: they rank rows, and are no probabilities.
         table: the table that has its predictions; the dataset has them where there is none.
         content: all of a trivial model, as JSON: it lies in no folder.
+        credentials: what is known of its files before they are opened, and whether they may be.
     """
 
     name: str
@@ -103,6 +105,12 @@ class ModelVersion:
     unsure: bool = field(default=False, metadata=LATER)
     table: PredictionsTable | None = field(default=None, metadata=LATER)
     content: str = field(default="", metadata=LATER)
+    credentials: Credentials = field(default=UNKNOWN, metadata=LATER)
+
+    @property
+    def refusal(self) -> str:
+        """Why it must not be opened; "" where it may."""
+        return self.credentials.refusal
 
     @property
     def is_trivial(self) -> bool:
@@ -144,6 +152,8 @@ class ModelVersion:
             "label_column": self.label_column,
             "decides": self.decides,
             "squashed": self.squashed,
+            # What was computed when it was trusted is not its own any more.
+            "refusal": self.refusal,
         }
         more = {name: value for name, value in later.items() if value}
         own: list[object] = [self.digest, self.output, self.classes, self.inputs, self.features]
