@@ -22,10 +22,12 @@ from engine.core.vocabulary.enums import (
     Within,
 )
 from engine.core.vocabulary.models import (
+    ENDPOINT,
     NO_MODEL,
     STORED,
     TRIVIAL,
     ColumnSpec,
+    Endpoint,
     Label,
     ModelVersion,
     PredictionsTable,
@@ -48,6 +50,7 @@ from engine.core.vocabulary.results import (
 from engine.core.vocabulary.tests import Condition, ModelTest, ThresholdFrom, Variant
 
 __all__ = [
+    "ENDPOINT",
     "LATER",
     "NO_MODEL",
     "STORED",
@@ -61,6 +64,7 @@ __all__ = [
     "DatasetVersion",
     "DecideBy",
     "Dimension",
+    "Endpoint",
     "EvaluationResult",
     "Gate",
     "GateOutcome",
