@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from engine.core.vocabulary import TaskKind
 from engine.errors import EndpointError
+from engine.models import ServedRequest, resolve_endpoint
 from engine.models.load import load
 from engine.serving import Client, Server, rows_of, start_server
 from engine.serving.answers import has_bare_numbers
@@ -64,6 +67,15 @@ def test_what_mlflow_does_that_the_model_does_not(world: Any) -> None:
     assert boom.status == 400
     assert b"0.51234" in boom.content, "an error quotes the row"
     assert send('0.5, 1, "bee"', None).status == 500
+
+
+def test_an_endpoint_is_a_model_like_any_other(world: Any) -> None:
+    server, model, _, _ = world
+    endpoint = replace(server.endpoint, batch=7, concurrency=3)
+    request = ServedRequest("live", endpoint, TaskKind.BINARY, like=model, token="1")
+    live = replace(resolve_endpoint(request), classes=(0, 1))
+    offline = load(replace(model, classes=(0, 1))).predict(table(50))
+    np.testing.assert_array_equal(load(live).predict(table(50)).scores, offline.scores)
 
 
 def is_running(pid: int) -> bool:
