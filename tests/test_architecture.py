@@ -76,6 +76,8 @@ STRICTER: dict[str, frozenset[str]] = {
 
 # What a package may import inside a function: what not every user has, or what is slow to import.
 LAZY: dict[str, frozenset[str]] = {
+    # Every suite knows the kind `endpoint`; few ask one.
+    "serving": frozenset({"requests"}),
     "kinds": frozenset({"sklearn", "threadpoolctl"}),
     "models": FRAMEWORKS | {"engine", "mlflow", "model_signing", "skops"},
     # Spark's road is imported where it is taken: on this machine few commands take it.

@@ -19,6 +19,7 @@ from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors import keras, pyfunc, sklearn, torch
 from engine.models.flavors.base import Flavor, Runner, as_flavor
 from engine.models.outputs import Prediction, no_rows, read_outputs
+from engine.models.served import as_served, endpoint_runner
 from engine.models.stored import stored_runner
 from engine.models.trivial.model import trivial_runner
 
@@ -46,7 +47,11 @@ class Predictor:
 
     @property
     def folder(self) -> Path:
-        """Where its files are on this machine."""
+        """Where its files are on this machine.
+
+        Raises:
+            ModelError: for a model that has none here.
+        """
         return find_folder(self.model)
 
     def predict(self, batch: pa.Table | pa.RecordBatch) -> Prediction:
@@ -68,6 +73,14 @@ class Predictor:
         is_batch = isinstance(batch, pa.RecordBatch)
         table = pa.Table.from_batches([batch]) if is_batch else batch
         return read_outputs(self.runner(table), self.model, table.num_rows)
+
+    def read_served(self, raw: Any, rows: int) -> Prediction:
+        """The prediction in what a server of this model answered for some rows.
+
+        Raises:
+            ModelError: when it does not fit the rows and classes.
+        """
+        return read_outputs(raw, as_served(self.model), rows)
 
 
 @dataclass(slots=True)
@@ -119,6 +132,8 @@ def load(model: ModelVersion) -> Predictor:
         return Predictor(model, stored_runner(model))
     if model.is_trivial:
         return Predictor(model, trivial_runner(model))
+    if model.is_endpoint:
+        return Predictor(model, endpoint_runner(model))
     opened = _CACHE.get(model.digest, lambda: _checked_artifact(model))
     if model not in opened.predictors:
         runner = FLAVORS[model.flavor].make_runner(opened.native, model)
@@ -157,6 +172,8 @@ def find_folder(model: ModelVersion) -> Path:
     Raises:
         ModelError: when it is not here.
     """
+    if model.is_endpoint:
+        raise ModelError(f"the model {model.name!r} is served elsewhere, and has no files here")
     name = shipped_name(model.digest)
     for place in (".", *sys.path):
         folder = Path(place, name)

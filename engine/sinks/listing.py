@@ -61,6 +61,12 @@ def plan_table(evaluation: Any) -> Table:
 
 def _origin(model: ModelVersion) -> str:
     """The flavour of a model, or where its predictions are."""
+    if model.endpoint is not None:
+        version = "which tells no version, so that nothing of it is used again in another run"
+        version = version if model.version is None else f"version {model.version}"
+        rate = model.endpoint.rate
+        at = "" if rate is None else f", at most {rate:g} requests a second of each machine"
+        return f"an endpoint ({model.endpoint.protocol}), {version}{at}"
     if not model.is_stored:
         return model.flavor
     if model.table is None:

@@ -17,6 +17,7 @@ from engine.suite.default_names import (
     short_name,
     slice_set_name,
 )
+from engine.suite.endpoint_schema import endpoint_of
 from engine.suite.model_schema import ModelFile, OutputFile
 from engine.suite.schema import DatasetFile, EvaluationFile, SliceFile, SuiteFile, TrustFile
 from engine.suite.suite import (
@@ -88,6 +89,13 @@ def _model(file: ModelFile) -> ModelSource:
     # A word stays one, whatever the field is said to hold.
     output: Output | OutputFile | None = file.output
     classes = tuple(file.classes or ())
+    endpoint = endpoint_of(file)
+    if endpoint is not None:
+        assert file.name is not None, "it was checked"
+        own = ModelSource(file.name, classes=classes, endpoint=endpoint, like=file.like)
+        if isinstance(output, OutputFile):
+            return replace(own, scores=tuple(output.scores or ()), label=output.label)
+        return replace(own, output=output)
     if file.uri is None:
         kind = output if isinstance(output, Output) else None
         assert file.name is not None, "it was checked"

@@ -12,6 +12,7 @@ from engine.conditions import rule
 from engine.core.vocabulary import DecideBy, ModelTest, Trust
 from engine.fields.file_model import FileModel
 from engine.kinds import kind_of
+from engine.suite.endpoint_schema import endpoint_keys
 from engine.suite.load import plain_data
 from engine.suite.schema import DatasetFile, EvaluationFile, SuiteFile, suite_file
 from engine.suite.suite import DatasetSource, Evaluation, ModelSource, SliceRule, Suite
@@ -110,6 +111,9 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
 
 def _model(model: ModelSource) -> dict[str, Any]:
     classes = list(model.classes)
+    if model.endpoint is not None:
+        asked = endpoint_keys(model.endpoint, model.like)
+        return _drop_unset(name=model.name, **asked, classes=classes, output=_output(model))
     if model.uri:
         returned = _output(model)
         return _drop_unset(uri=model.uri, name=model.name, classes=classes, output=returned)

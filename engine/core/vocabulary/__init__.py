@@ -23,10 +23,12 @@ from engine.core.vocabulary.enums import (
     Within,
 )
 from engine.core.vocabulary.models import (
+    ENDPOINT,
     NO_MODEL,
     STORED,
     TRIVIAL,
     ColumnSpec,
+    Endpoint,
     Label,
     ModelVersion,
     PredictionsTable,
@@ -51,6 +53,7 @@ from engine.core.vocabulary.trust import ANY_MODEL, UNKNOWN, Credentials, Trust
 
 __all__ = [
     "ANY_MODEL",
+    "ENDPOINT",
     "LATER",
     "NO_MODEL",
     "STORED",
@@ -66,6 +69,7 @@ __all__ = [
     "DatasetVersion",
     "DecideBy",
     "Dimension",
+    "Endpoint",
     "EvaluationResult",
     "Gate",
     "GateOutcome",
