@@ -5,6 +5,7 @@
     |   |-- SuiteError              all the mistakes of a suite file, each with its place
     |   |-- DataError               a dataset: missing, empty, without a column, without a version
     |   `-- ModelError              a model: not found, does not fit the data, cannot be loaded
+    |       `-- EndpointError       a served model: out of reach, or answers otherwise than asked
     `-- StoreError                  the store, Spark or the tracking server is out of reach
         |-- WorkerDiedError         a process of Spark that ran Python has died
         `-- TrackingError           the tracking server alone: the Delta tables are complete
@@ -61,6 +62,10 @@ class DataError(InputError):
 
 class ModelError(InputError):
     """A model that is not found, does not fit the data, or cannot be loaded."""
+
+
+class EndpointError(ModelError):
+    """A served model that is out of reach, or that answers otherwise than it was asked."""
 
 
 class StoreError(EvalMatrixError):

@@ -43,7 +43,9 @@ PACKAGES: dict[str, frozenset[str]] = {
     "conditions": frozenset({"numpy", "pydantic"}),
     "kinds": frozenset({"numpy", "pyarrow", "pydantic", "sklearn", "threadpoolctl"}),
     "spark": SPARK | ARRAYS,
-    "models": ARRAYS | FRAMEWORKS | {"cloudpickle", "mlflow", "scipy", "skops", "yaml"},
+    "models": ARRAYS
+    | FRAMEWORKS
+    | {"cloudpickle", "mlflow", "model_signing", "scipy", "skops", "yaml"},
     "suite": frozenset({"pydantic", "pydantic_core", "yaml"}),
     "training": ARRAYS
     | FRAMEWORKS
@@ -74,8 +76,10 @@ STRICTER: dict[str, frozenset[str]] = {
 
 # What a package may import inside a function: what not every user has, or what is slow to import.
 LAZY: dict[str, frozenset[str]] = {
+    # Every suite knows the kind `endpoint`; few ask one.
+    "serving": frozenset({"requests"}),
     "kinds": frozenset({"sklearn", "threadpoolctl"}),
-    "models": FRAMEWORKS | {"engine", "mlflow", "skops"},
+    "models": FRAMEWORKS | {"engine", "mlflow", "model_signing", "skops"},
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),

@@ -72,7 +72,7 @@ def probabilities_of(evaluation: Evaluation, model: ModelSource) -> ScoreColumns
     """The columns of a model that are to be probabilities; None where none are."""
     task = evaluation.dataset.task
     of_classes = task in (*_CLASSES, TaskKind.MULTILABEL)
-    if model.uri or not model.scores or not of_classes:
+    if not model.is_stored or not model.scores or not of_classes:
         return None
     if model.output not in (None, Output.PROBABILITY):
         return None

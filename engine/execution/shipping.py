@@ -36,7 +36,8 @@ def ship(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
         return
     shipped = _SHIPPED.setdefault(spark, set())
     for model in models:
-        if model.is_stored or model.digest in shipped:
+        no_files = model.is_stored or model.is_endpoint or model.refusal
+        if no_files or model.digest in shipped:
             continue
         # A classic session serves the archive from where it lies, for as long as it runs.
         folder = Path(tempfile.mkdtemp(prefix="evalmatrix-shipping-"))

@@ -30,6 +30,7 @@ from engine.core.vocabulary import (
     DecideBy,
     GateRule,
     Label,
+    ModelFormat,
     Output,
     OverRuns,
     Predictions,
@@ -102,7 +103,8 @@ def distinct(items: list[Any]) -> list[Any]:
     seen: list[tuple[type, Any]] = []
     for item in items:
         if (type(item), item) in seen:
-            raise expected(f"items that differ, but {quote(item)} stands twice")
+            told = item.value if isinstance(item, StrEnum) else item
+            raise expected(f"items that differ, but {quote(told)} stands twice")
         seen.append((type(item), item))
     return items
 
@@ -156,7 +158,14 @@ DecideField = Annotated[DecideBy, _choice(DecideBy), _choice_schema(DecideBy)]
 WithinField = Annotated[Within, _choice(Within), _choice_schema(Within)]
 PredictionsField = Annotated[Predictions, _choice(Predictions), _choice_schema(Predictions)]
 OverRunsField = Annotated[OverRuns, _choice(OverRuns), _choice_schema(OverRuns)]
+FormatField = Annotated[ModelFormat, _choice(ModelFormat), _choice_schema(ModelFormat)]
 RuleField = Annotated[GateRule, _choice(GateRule), _choice_schema(GateRule)]
+
+Formats = Annotated[
+    list[FormatField],
+    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(distinct),
+]
 
 
 def _label(value: Any) -> Label:

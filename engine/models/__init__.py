@@ -17,6 +17,7 @@ from engine.models.load import Predictor, check_inputs, load, loaded_count, ship
 from engine.models.outputs import Prediction
 from engine.models.requirements import model_requirements
 from engine.models.resolve import ModelRequest, resolve
+from engine.models.served import ServedRequest, resolve_endpoint
 from engine.models.stored import predictions_of, stored_columns, stored_predictions
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Notes",
     "Prediction",
     "Predictor",
+    "ServedRequest",
     "Watch",
     "check_inputs",
     "decides_otherwise",
@@ -38,6 +40,7 @@ __all__ = [
     "model_requirements",
     "predictions_of",
     "resolve",
+    "resolve_endpoint",
     "shipped_name",
     "stored_columns",
     "stored_predictions",

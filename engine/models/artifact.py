@@ -23,6 +23,15 @@ from engine.errors import ModelError
 NOTES_KEY = "evalmatrix"
 """The key of MLmodel's `metadata` under which `evalmatrix train` writes what the engine needs."""
 
+REGISTRATION = "registered_model_meta"
+"""The file that MLflow adds to the download of a registered model."""
+
+SIGNATURE = "model.sig"
+"""The file of a model's signature, in its folder; it is about the content, and no part of it."""
+
+PICKLERS = ("mlflow.pytorch.pickle_module", "cloudpickle", "pickle")
+"""Modules that pickle PyTorch's modules; the payload is a plain pickle, whichever wrote it."""
+
 Inputs = tuple[ColumnSpec, ...] | tuple[TensorSpec, ...]
 
 
@@ -131,8 +140,8 @@ def _tensor(item: Mapping[str, Any]) -> Mapping[str, Any]:
 def digest(folder: str | Path) -> str:
     """SHA-256 over the folder's files: sorted relative paths and bytes.
 
-    Left out is what comes and goes without the model changing: hidden files, Python's caches, and
-    the note of its registration that MLflow adds to downloads.
+    Left out is what comes and goes without the model changing: hidden files, Python's caches, its
+    signature, and the note of its registration that MLflow adds to downloads.
     """
     total = hashlib.sha256()
     for name, path in sorted(_files(Path(folder))):
@@ -145,7 +154,7 @@ def digest(folder: str | Path) -> str:
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
-        ignored = parts[-1] == "registered_model_meta" or "__pycache__" in parts
+        ignored = parts[-1] == REGISTRATION or parts == (SIGNATURE,) or "__pycache__" in parts
         if path.is_file() and not ignored and not any(part.startswith(".") for part in parts):
             yield "/".join(parts), path
 

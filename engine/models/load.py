@@ -12,12 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.core.redaction import Told
 from engine.core.vocabulary import ModelVersion
 from engine.errors import ModelError
-from engine.models.artifact import Artifact, read_artifact
+from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors import keras, pyfunc, sklearn, torch
 from engine.models.flavors.base import Flavor, Runner, as_flavor
 from engine.models.outputs import Prediction, no_rows, read_outputs
+from engine.models.served import as_served, endpoint_runner
 from engine.models.stored import stored_runner
 from engine.models.trivial.model import trivial_runner
 
@@ -45,7 +47,11 @@ class Predictor:
 
     @property
     def folder(self) -> Path:
-        """Where its files are on this machine."""
+        """Where its files are on this machine.
+
+        Raises:
+            ModelError: for a model that has none here.
+        """
         return find_folder(self.model)
 
     def predict(self, batch: pa.Table | pa.RecordBatch) -> Prediction:
@@ -67,6 +73,14 @@ class Predictor:
         is_batch = isinstance(batch, pa.RecordBatch)
         table = pa.Table.from_batches([batch]) if is_batch else batch
         return read_outputs(self.runner(table), self.model, table.num_rows)
+
+    def read_served(self, raw: Any, rows: int) -> Prediction:
+        """The prediction in what a server of this model answered for some rows.
+
+        Raises:
+            ModelError: when it does not fit the rows and classes.
+        """
+        return read_outputs(raw, as_served(self.model), rows)
 
 
 @dataclass(slots=True)
@@ -101,21 +115,46 @@ class _Cache:
 _CACHE = _Cache()
 
 
+class Untrusted(Told, ModelError):
+    """A model that the suite does not trust, or whose files were changed: it was not opened."""
+
+
 def load(model: ModelVersion) -> Predictor:
     """Gives the predictor of a model version; the model itself is loaded once in a process.
 
     Raises:
-        ModelError: when it is not on this machine, or cannot be loaded.
+        ModelError: when it is not trusted, its files are not those that were planned with, it is
+            not on this machine, or it cannot be loaded.
     """
+    if model.refusal:
+        raise Untrusted(model.refusal)
     if model.is_stored:
         return Predictor(model, stored_runner(model))
     if model.is_trivial:
         return Predictor(model, trivial_runner(model))
-    opened = _CACHE.get(model.digest, lambda: read_artifact(find_folder(model)))
+    if model.is_endpoint:
+        return Predictor(model, endpoint_runner(model))
+    opened = _CACHE.get(model.digest, lambda: _checked_artifact(model))
     if model not in opened.predictors:
         runner = FLAVORS[model.flavor].make_runner(opened.native, model)
         opened.predictors[model] = Predictor(model, runner, opened.native, opened.seconds)
     return opened.predictors[model]
+
+
+def _checked_artifact(model: ModelVersion) -> Artifact:
+    """The folder of a model, whose files are those that the plan was made with.
+
+    They are hashed again just before they are opened, on each machine and in each process: a
+    folder may have been changed since, or on its way.
+    """
+    folder = find_folder(model)
+    content = digest(folder)
+    if content != model.digest:
+        raise Untrusted(
+            f"its files in {str(folder)!r} are not those that the run was planned with (their "
+            f"digest is {content[:12]}, expected {model.digest[:12]}), and were not opened"
+        )
+    return read_artifact(folder)
 
 
 def shipped_name(digest: str) -> str:
@@ -133,6 +172,8 @@ def find_folder(model: ModelVersion) -> Path:
     Raises:
         ModelError: when it is not here.
     """
+    if model.is_endpoint:
+        raise ModelError(f"the model {model.name!r} is served elsewhere, and has no files here")
     name = shipped_name(model.digest)
     for place in (".", *sys.path):
         folder = Path(place, name)

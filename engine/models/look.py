@@ -11,6 +11,7 @@ from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors.base import Description
 from engine.models.kept_descriptions import find_or_describe
 from engine.models.load import FLAVORS, open_native
+from engine.models.trust import refuse_changes
 from engine.models.uris import Locator
 
 
@@ -39,18 +40,21 @@ def look_at_model(uri: str, tracking_uri: str, cache_dir: Path, descriptions: Pa
     """Finds a model and reads its signature, its notes and, where these are silent, itself.
 
     Raises:
-        ModelError: when there is no such model, it has no signature, or nothing names its columns.
+        ModelError: when there is no such model, its files were changed since it was registered, it
+            has no signature, or nothing names its columns.
         TrackingError: when the tracking server cannot be reached.
     """
     located = Locator(tracking_uri, cache_dir).locate(uri)
     artifact = read_artifact(located.path)
+    content = digest(artifact.path)
+    refuse_changes(uri, located, content)
     if not artifact.inputs:
         raise ModelError(
             f"model {uri!r} has no signature that names its columns; expected one, as "
             "mlflow.models.infer_signature(features, model.predict(features)) makes it: log the "
             "model with `signature=`, or write its suite by hand"
         )
-    description = _describe(artifact, descriptions)
+    description = _describe(artifact, content, descriptions)
     specs = [spec for spec in artifact.inputs if isinstance(spec, ColumnSpec)]
     columns = {spec.name: spec.type or "" for spec in specs}
     features = tuple(columns) or tuple(artifact.notes.get("features", ())) or description.features
@@ -75,10 +79,9 @@ def look_at_model(uri: str, tracking_uri: str, cache_dir: Path, descriptions: Pa
     )
 
 
-def _describe(artifact: Artifact, kept: Path) -> Description:
+def _describe(artifact: Artifact, content: str, kept: Path) -> Description:
     if "task" in artifact.notes:
         return Description(artifact.flavor)
-    content = digest(artifact.path)
 
     def describe() -> Description:
         return FLAVORS[artifact.flavor].describe(open_native(content, artifact), artifact)

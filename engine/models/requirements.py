@@ -28,5 +28,6 @@ def artifact_requirements(artifact: Artifact) -> dict[str, str]:
 
 
 def model_requirements(model: ModelVersion) -> dict[str, str]:
-    """The same for a model whose folder is on this machine."""
-    return {} if model.is_stored else artifact_requirements(read_artifact(model.path))
+    """The same for a model whose folder is on this machine; none for one that is not loaded."""
+    no_files = model.is_stored or model.is_endpoint or model.refusal
+    return {} if no_files else artifact_requirements(read_artifact(model.path))

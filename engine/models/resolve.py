@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.core.registry import did_you_mean, nearest
-from engine.core.vocabulary import ColumnSpec, Label, ModelVersion, Output, TaskKind
+from engine.core.vocabulary import (
+    ANY_MODEL,
+    ColumnSpec,
+    Credentials,
+    Label,
+    ModelVersion,
+    Output,
+    TaskKind,
+    Trust,
+)
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors.base import Description
@@ -20,6 +29,7 @@ from engine.models.kept_descriptions import find_or_describe
 from engine.models.load import FLAVORS, open_native
 from engine.models.output_columns import suggested_output
 from engine.models.requirements import artifact_requirements
+from engine.models.trust import examine
 from engine.models.uris import Located, Locator
 
 
@@ -30,7 +40,7 @@ class ModelRequest:
     `output` and `features` are what the suite says of them, None where it is silent;
     `score_columns` and `label_column` name the columns of a model that returns several. A model
     that is not on this machine is downloaded to `cache_dir`; in `descriptions`, if it is given, is
-    kept what models say of themselves.
+    kept what models say of themselves; `trust` says which models are opened at all.
     """
 
     uri: str
@@ -43,6 +53,7 @@ class ModelRequest:
     descriptions: Path | None = None
     score_columns: Sequence[str] = ()
     label_column: str | None = None
+    trust: Trust = ANY_MODEL
 
     @property
     def names_columns(self) -> bool:
@@ -73,16 +84,22 @@ def resolve(request: ModelRequest) -> ModelVersion:
     suite says of them, or the data's labels, must do.
     `features` stays empty where nothing names the columns.
 
+    A model that is not trusted is not opened here: it comes with why, and `load` refuses it.
+
     Raises:
+        InputError: when the suite's key for signatures cannot be read.
         ModelError: when the model does not exist, is of another task, needs a library that is
             not installed, or when nothing says what it returns.
         TrackingError: when the tracking server cannot be reached.
     """
     located = Locator(request.tracking_uri, request.cache_dir).locate(request.uri)
     artifact = read_artifact(located.path)
+    content = digest(artifact.path)
+    credentials = examine(artifact, located, content, request.trust, request.tracking_uri)
+    if credentials.refusal:
+        return _closed_model(request, located, artifact, content, credentials)
     _check_library(request, artifact)
     _check_task(request, artifact)
-    content = digest(artifact.path)
     artifact = _without_unasked(request, artifact)
     known = _behaviour(request, artifact, content)
     _check_columns(request, artifact)
@@ -109,6 +126,35 @@ def resolve(request: ModelRequest) -> ModelVersion:
         decides=known.decides is not False or bool(request.score_columns and request.label_column),
         unsure=known.decides is None,
         squashed=known.squashed and request.output is None,
+        credentials=credentials,
+    )
+
+
+def _closed_model(
+    request: ModelRequest,
+    located: Located,
+    artifact: Artifact,
+    content: str,
+    credentials: Credentials,
+) -> ModelVersion:
+    """A model that nobody opens: what it says of itself is not asked, and its notes not believed.
+
+    Its output is the usual one of its task, so that the tests of the others fit the plan.
+    """
+    usual = Output.VALUE if request.is_regression else Output.PROBABILITY
+    return ModelVersion(
+        name=request.name or _default_name(request.uri, located),
+        uri=request.uri,
+        version=located.version,
+        digest=content,
+        path=str(artifact.path),
+        flavor=artifact.flavor,
+        task=request.task,
+        output=request.output or usual,
+        features=tuple(spec.name for spec in artifact.inputs if isinstance(spec, ColumnSpec)),
+        registered_name=located.registered_name,
+        model_id=located.model_id or artifact.model_id,
+        credentials=credentials,
     )
 
 

@@ -25,17 +25,24 @@ from engine.models.mlflow_client import (
 
 _LOG = logging.getLogger(__name__)
 
+DIGEST_TAG = "evalmatrix.digest"
+"""The tag of a registered version that has the digest of its files."""
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """Where the files of a model version lie, and what the registry calls it."""
+    """Where the files of a model version lie, and what the registry calls it.
+
+    `noted_digest` is the digest that its files had when it was registered, where that was noted.
+    """
 
     path: Path
     registered_name: str | None = None
     version: str | None = None
     model_id: str | None = None
+    noted_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,10 @@ class Locator:
             path = local_path(uri) if uri else None
             path = path or self._download(f"models:/{name}/{version}")
             located = Located(path, model_id=getattr(model_version, "model_id", None) or None)
-        return replace(located, registered_name=name, version=str(version))
+        noted = (model_version.tags or {}).get(DIGEST_TAG)
+        return replace(
+            located, registered_name=name, version=str(version), noted_digest=noted or None
+        )
 
     def _version_of_alias(self, name: str, alias: str) -> str:
         model_version = self._ask(lambda client: client.get_model_version_by_alias(name, alias))

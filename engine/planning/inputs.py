@@ -25,10 +25,13 @@ def fill_inputs(model: ModelVersion, evaluation: Evaluation, schema: Schema) -> 
         dataset = evaluation.dataset
         single = (dataset.label, dataset.weight, dataset.cluster, dataset.query)
         # What is a prediction already is no input of a model.
-        stored = [source for source in evaluation.models if not (source.uri or source.table)]
-        said = [name for source in stored for name in (*source.scores, source.label)]
+        stored = [own for own in evaluation.models if own.is_stored and own.table is None]
+        said = [name for own in stored for name in (*own.scores, own.label)]
         used = {*single, *dataset.key, *dataset.sensitive, *said}
         model = replace(model, features=tuple(c for c in columns if c not in used))
+    if model.refusal:
+        # Nobody asks it, so it may want what there is not.
+        return replace(model, features=tuple(c for c in model.features if c in set(columns)))
     model = _without_optional(model, columns)
     missing = check_inputs(model, columns)
     if missing:

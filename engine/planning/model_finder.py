@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from engine.core.locations import Store
 from engine.core.vocabulary import ModelVersion
 from engine.errors import EvalMatrixError, TrackingError
-from engine.models import ModelRequest, resolve, stored_predictions
+from engine.models import (
+    ModelRequest,
+    ServedRequest,
+    resolve,
+    resolve_endpoint,
+    stored_predictions,
+)
 from engine.planning.classes import with_classes
 from engine.suite import Evaluation, ModelSource, Suite
 
@@ -65,8 +72,30 @@ class ModelFinder:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _endpoint(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:
+    """A served model, with the inputs and classes of the one that it is like."""
+    assert source.endpoint is not None, "it is served"
+    name = source.like or evaluation.baseline
+    others = [other for other in evaluation.models if other.name == name and other.uri]
+    request = ServedRequest(
+        source.name,
+        source.endpoint,
+        evaluation.dataset.task,
+        source.output,
+        source.scores,
+        source.label,
+        evaluation.dataset.features,
+        _model(suite, evaluation, others[0]) if others else None,
+        # Of a server that tells no version nothing holds beyond this run.
+        secrets.token_hex(16),
+    )
+    return resolve_endpoint(request)
+
+
 def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:
     dataset, store = evaluation.dataset, Store(suite.store)
+    if source.endpoint is not None:
+        return with_classes(_endpoint(suite, evaluation, source), source.classes)
     if not source.uri:
         stored = stored_predictions(
             source.name, dataset.task, source.scores, source.label, source.output
@@ -83,5 +112,6 @@ def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVe
         label_column=source.label,
         features=dataset.features,
         descriptions=store.files / "cache" / "descriptions",
+        trust=suite.trust,
     )
     return with_classes(resolve(request), source.classes)

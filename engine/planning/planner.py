@@ -193,8 +193,10 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
 
 
 def _tell_of_readings(plan: EvaluationPlan, say: Say) -> None:
-    """Says what nobody may have meant: a model that decides by itself, scores of no probability."""
+    """Says what nobody may have meant: models that are not trusted, or decide by themselves, ..."""
     for model in plan.models:
+        if model.refusal:
+            say(f"{plan.name}: {model.name!r} is left out: {model.refusal}")
         if model.asked_twice:
             say(
                 f"{plan.name}: {model.name!r} decides by its own predict, which need not be its "

@@ -15,6 +15,7 @@ from engine.core.vocabulary import ModelVersion
 from engine.sinks import format as fmt
 from engine.sinks.reading import reading_text
 from engine.sinks.subjects import model_label
+from engine.sinks.trust import trust_text
 
 _SHOWN = ("evaluation", "model", "slice", "test", "n", "value", "ci_low", "ci_high", "delta",
           "verdict", "reason")  # fmt: skip
@@ -41,8 +42,8 @@ def plan_table(evaluation: Any) -> Table:
     for model in pinned.models:
         mark = " (baseline)" if model.name == pinned.baseline else ""
         table.add_row("model", plain(f"{model.name}{mark}: {model.uri}, {_origin(model)}"))
-        if reading := reading_text(model):
-            table.add_row("", plain(reading))
+        for told in filter(None, (reading_text(model), trust_text(model))):
+            table.add_row("", plain(told))
     for slice_set in pinned.slice_sets:
         table.add_row("slices", plain(f"{slice_set.name} ({slice_set.kind})"))
     for test in pinned.tests:
@@ -60,6 +61,12 @@ def plan_table(evaluation: Any) -> Table:
 
 def _origin(model: ModelVersion) -> str:
     """The flavour of a model, or where its predictions are."""
+    if model.endpoint is not None:
+        version = "which tells no version, so that nothing of it is used again in another run"
+        version = version if model.version is None else f"version {model.version}"
+        rate = model.endpoint.rate
+        at = "" if rate is None else f", at most {rate:g} requests a second of each machine"
+        return f"an endpoint ({model.endpoint.protocol}), {version}{at}"
     if not model.is_stored:
         return model.flavor
     if model.table is None:

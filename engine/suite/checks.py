@@ -22,6 +22,7 @@ from engine.suite.default_names import (
     model_name,
     slice_set_name,
 )
+from engine.suite.endpoint_schema import check_endpoint
 from engine.suite.lake_names import check_lake_names
 from engine.suite.model_checks import check_source, columns_in
 from engine.suite.sensitive import check_sensitive
@@ -183,6 +184,7 @@ def _predictions(at: Loc, raw: Any, dataset: dict[str, Any]) -> Found:
 
 def _models(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
     models = _items(raw.get("models"))
+    by_name = {name: _mapping(item) for item in models if (name := _model_place((), item)[1])}
     named: list[tuple[Loc, str | None]] = []
     for index, item in enumerate(models):
         place, name = _model_place((*at, "models", index), item)
@@ -192,6 +194,7 @@ def _models(at: Loc, raw: dict[str, Any], task: TaskKind | None) -> Found:
         model, dataset = _mapping(item), _mapping(raw.get("dataset"))
         secret = _items(dataset.get("sensitive"))
         yield from check_source((*at, "models", index), model, secret, task)
+        yield from check_endpoint((*at, "models", index), model, by_name)
         output = _mapping(item).get("output")
         numbers = (TaskKind.REGRESSION, TaskKind.RANKING)
         if task in numbers and output in ("probability", "logit", "label"):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.conditions import CONDITIONS
-from engine.core.vocabulary import Dimension, ModelTest, Output
+from engine.core.vocabulary import ANY_MODEL, Dimension, ModelTest, Output, Trust
 from engine.fields.column_types import NullTexts
 from engine.kinds import KINDS, KindFile, kind_of
 from engine.suite.default_names import (
@@ -17,8 +17,9 @@ from engine.suite.default_names import (
     short_name,
     slice_set_name,
 )
+from engine.suite.endpoint_schema import endpoint_of
 from engine.suite.model_schema import ModelFile, OutputFile
-from engine.suite.schema import DatasetFile, EvaluationFile, SliceFile, SuiteFile
+from engine.suite.schema import DatasetFile, EvaluationFile, SliceFile, SuiteFile, TrustFile
 from engine.suite.suite import (
     DatasetSource,
     Evaluation,
@@ -46,7 +47,14 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
         plugins=tuple(file.plugins),
         reuse=file.reuse,
         checkpoint_rows=file.checkpoint_rows,
+        trust=_trust(file.trust),
     )
+
+
+def _trust(file: TrustFile | None) -> Trust:
+    if file is None:
+        return ANY_MODEL
+    return Trust(tuple(file.formats or ()), file.signed_by, tuple(file.registries or ()))
 
 
 def _evaluation(file: EvaluationFile, suite: SuiteFile, metric: Callable[[str], str]) -> Evaluation:
@@ -81,6 +89,13 @@ def _model(file: ModelFile) -> ModelSource:
     # A word stays one, whatever the field is said to hold.
     output: Output | OutputFile | None = file.output
     classes = tuple(file.classes or ())
+    endpoint = endpoint_of(file)
+    if endpoint is not None:
+        assert file.name is not None, "it was checked"
+        own = ModelSource(file.name, classes=classes, endpoint=endpoint, like=file.like)
+        if isinstance(output, OutputFile):
+            return replace(own, scores=tuple(output.scores or ()), label=output.label)
+        return replace(own, output=output)
     if file.uri is None:
         kind = output if isinstance(output, Output) else None
         assert file.name is not None, "it was checked"

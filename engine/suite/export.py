@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 
 from engine.conditions import rule
-from engine.core.vocabulary import DecideBy, ModelTest
+from engine.core.vocabulary import DecideBy, ModelTest, Trust
 from engine.fields.file_model import FileModel
 from engine.kinds import kind_of
+from engine.suite.endpoint_schema import endpoint_keys
 from engine.suite.load import plain_data
 from engine.suite.schema import DatasetFile, EvaluationFile, SuiteFile, suite_file
 from engine.suite.suite import DatasetSource, Evaluation, ModelSource, SliceRule, Suite
@@ -38,6 +39,7 @@ def dump_suite(suite: Suite) -> str:
         "plugins": list(suite.plugins),
         "reuse": suite.reuse,
         "checkpoint_rows": suite.checkpoint_rows,
+        **_trust(suite.trust),
         "evaluations": [_evaluation(item, suite.decide) for item in suite.evaluations],
         "gate": {
             "on_inconclusive": suite.gate.on_inconclusive.value,
@@ -107,6 +109,15 @@ def _drop_unset(**keys: Any) -> dict[str, Any]:
     return {key: value for key, value in keys.items() if value is not None and value != []}
 
 
+def _trust(trust: Trust) -> dict[str, Any]:
+    """Nothing where it asks for nothing: so are the suites of stores of before."""
+    formats = [kind.value for kind in trust.formats]
+    keys = _drop_unset(
+        formats=formats, signed_by=trust.signed_by, registries=list(trust.registries)
+    )
+    return {"trust": keys} if keys else {}
+
+
 def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
     return _drop_unset(
         name=item.name,
@@ -127,6 +138,9 @@ def _evaluation(item: Evaluation, decide: DecideBy) -> dict[str, Any]:
 
 def _model(model: ModelSource) -> dict[str, Any]:
     classes = list(model.classes)
+    if model.endpoint is not None:
+        asked = endpoint_keys(model.endpoint, model.like)
+        return _drop_unset(name=model.name, **asked, classes=classes, output=_output(model))
     if model.uri:
         returned = _output(model)
         return _drop_unset(uri=model.uri, name=model.name, classes=classes, output=returned)

@@ -28,6 +28,8 @@ def check_source(
         sensitive: the columns that never leave the data.
         task: what is predicted, where that is known.
     """
+    if raw.get("endpoint") is not None:
+        return
     stored = [key for key in _SOURCES if raw.get(key) is not None]
     if raw.get("uri") is not None:
         if stored:
@@ -41,7 +43,7 @@ def check_source(
         yield (
             at,
             "found no uri, expected one, or scores or predicted: columns of the dataset, or "
-            "predictions: a table that has them",
+            "predictions: a table that has them, or endpoint: the URL of a server",
         )
         return
     if raw.get("name") is None:

@@ -10,6 +10,7 @@ from engine.core.vocabulary import Output
 from engine.fields.file_model import FileModel
 from engine.fields.values import Columns, Labels, Name, Or, Text, VersionField, expected
 from engine.fields.wording import suggestion
+from engine.suite.endpoint_schema import EndpointKeys
 
 
 class OutputFile(FileModel):
@@ -79,8 +80,8 @@ class PredictionsFile(FileModel):
         return self
 
 
-class ModelFile(FileModel):
-    """A model version to evaluate, or predictions that the dataset has already."""
+class ModelFile(EndpointKeys):
+    """A model version to evaluate, a served one, or predictions that the dataset has already."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -89,6 +90,7 @@ class ModelFile(FileModel):
                 {"required": ["name", "scores"]},
                 {"required": ["name", "predicted"]},
                 {"required": ["name", "predictions"]},
+                {"required": ["name", "endpoint", "protocol"]},
             ]
         }
     )

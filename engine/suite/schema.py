@@ -17,6 +17,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
+    model_validator,
 )
 
 from engine.core.vocabulary import DecideBy, GateRule, OverRuns, Predictions, Within
@@ -26,6 +27,7 @@ from engine.fields.values import (
     Columns,
     DecideField,
     Edges,
+    Formats,
     LabelField,
     Labels,
     Module,
@@ -241,6 +243,32 @@ class FalseAlarmsFile(FileModel):
     )
 
 
+class TrustFile(FileModel):
+    """Which models are opened at all; a model file is code, and what is not trusted stays shut."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": [key]} for key in ("formats", "signed_by", "registries")]
+        }
+    )
+
+    formats: Formats | None = Field(
+        None, description="The formats that a model may consist of; default: any."
+    )
+    signed_by: Text | None = Field(
+        None, description="The file of the public key by which every model has to be signed."
+    )
+    registries: TextList | None = Field(
+        None, description="Globs for <tracking URI>/<registered name>, one of which has to fit."
+    )
+
+    @model_validator(mode="after")
+    def _check_some(self) -> TrustFile:
+        if self.formats is None and self.signed_by is None and self.registries is None:
+            raise expected("formats, signed_by, registries or several of them")
+        return self
+
+
 class SuiteFile(FileModel):
     """A suite of evalmatrix: what to evaluate, on which data, and what to demand."""
 
@@ -272,6 +300,9 @@ class SuiteFile(FileModel):
         ge=1,
         le=_MAX_COUNT,
         description="A scan of more rows writes its states in chunks of about so many.",
+    )
+    trust: TrustFile | None = Field(
+        None, description="Which models are opened; default: all, and their formats are told."
     )
     evaluations: list[EvaluationFile] = _EVALUATIONS
     gate: GateFile = Field(

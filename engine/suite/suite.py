@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.core.vocabulary import (
+    ANY_MODEL,
     DecideBy,
     Dimension,
+    Endpoint,
     GateRule,
     Label,
     ModelTest,
@@ -17,6 +19,7 @@ from engine.core.vocabulary import (
     Predictions,
     SliceSet,
     TaskKind,
+    Trust,
     Within,
 )
 
@@ -73,7 +76,8 @@ class ModelSource:
 
     `scores` and `label` name the columns of a model that returns several; without a URI they are
     columns of the dataset, which has the predictions already, or of the `table` that has them.
-    `classes` is the order of its scores.
+    `classes` is the order of its scores. Of a served model there is the `endpoint`, and `like` has
+    the name of the model whose inputs it takes.
     """
 
     name: str
@@ -83,6 +87,13 @@ class ModelSource:
     label: str | None = None
     classes: tuple[Label, ...] = ()
     table: PredictionsSource | None = None
+    endpoint: Endpoint | None = None
+    like: str | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its predictions are there already, in the dataset or in a table."""
+        return not self.uri and self.endpoint is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +188,4 @@ class Suite:
     plugins: tuple[str, ...] = ()
     reuse: bool = True
     checkpoint_rows: int = CHECKPOINT_ROWS
+    trust: Trust = ANY_MODEL

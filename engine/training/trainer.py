@@ -115,11 +115,12 @@ def fit_and_register(
     with training_run(tracking_uri, config.experiment, f"train-{config.name}-{variant}") as run_id:
         log_run(_params(config, rows), rows.data, data_files(folder, config)[0], label=rows.label)
         model_uri = log_model(fitted, config.name)
-        request = ModelRequest(model_uri, config.task, tracking_uri, cache_dir=folder)
+        model = resolve(ModelRequest(model_uri, config.task, tracking_uri, cache_dir=folder))
         held_out = rows.data.iloc[rows.held_out]
-        metrics = held_out_metrics(load(resolve(request)), held_out, rows.label)
+        metrics = held_out_metrics(load(model), held_out, rows.label)
         log_metrics(metrics, model_uri)
-        number = register(model_uri, config.name, tags)
+        # By it whoever loads the version sees that nobody has changed its files since.
+        number = register(model_uri, config.name, {**tags, "digest": model.digest})
     _LOG.info("%s: registered version %s", config.name, number)
     return Trained(config.name, number, f"models:/{config.name}/{number}", run_id, metrics)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from engine.core.vocabulary import Output
+from engine.core.vocabulary import Endpoint, Output
 from engine.errors import SuiteError
 from engine.suite import ModelSource, PredictionsSource, dump_suite, load_suite
 
@@ -145,3 +145,83 @@ def test_a_suite_may_be_a_mapping(tmp_path: Path) -> None:
     assert "the suite: 2 mistakes" in str(told.value)
     assert "stor: found the unknown key" in str(told.value)
     assert "did you mean 'store'?" in str(told.value)
+
+
+URL = "http://127.0.0.1:5001"
+LIVE = {"name": "live", "endpoint": URL, "protocol": "mlflow", "output": "probability"}
+
+
+@pytest.mark.parametrize(
+    ("model", "endpoint", "more"),
+    [
+        (LIVE, Endpoint(URL, "mlflow"), {"output": Output.PROBABILITY}),
+        (
+            {**LIVE, "rate": "600/min", "timeout": 5, "concurrency": 2, "batch": 10, "retries": 0},
+            Endpoint(URL, "mlflow", None, (), 5, 0, 2, 10, 10.0),
+            {"output": Output.PROBABILITY},
+        ),
+        (
+            {
+                "name": "live", "endpoint": URL, "protocol": "v2", "served_name": "a/b",
+                "headers": {"Authorization": "Bearer ${TOKEN}"}, "rate": 0.5,
+                "output": {"label": "l", "scores": ["p", "q"]}, "classes": ["b", "a"],
+            },
+            Endpoint(URL, "oip", "a/b", (("Authorization", "Bearer ${TOKEN}"),), rate=0.5),
+            {"scores": ("p", "q"), "label": "l", "classes": ("b", "a")},
+        ),
+        (
+            {"name": "live", "endpoint": URL, "protocol": "mlflow", "like": "m"},
+            Endpoint(URL, "mlflow"),
+            {"like": "m"},
+        ),
+    ],
+)  # fmt: skip
+def test_endpoints_are_read_and_written_again(
+    tmp_path: Path, model: dict[str, Any], endpoint: Endpoint, more: dict[str, Any]
+) -> None:
+    suite = read(tmp_path, {"uri": "m"}, model)
+    assert suite.evaluations[0].models[1] == ModelSource("live", endpoint=endpoint, **more)
+    path = tmp_path / "again.yml"
+    path.write_text(dump_suite(suite))
+    assert load_suite(path) == suite
+
+
+@pytest.mark.parametrize(
+    ("model", "where", "message"),
+    [
+        ({"endpoint": "ftp://a"}, "endpoint", "expected a URL such as http://127.0.0.1:5001"),
+        ({"endpoint": "http://"}, "endpoint", "expected a URL such as"),
+        ({"endpoint": "http://a:99999"}, "endpoint", "expected a URL such as"),
+        ({"endpoint": "http://me:pw@a"}, "endpoint", "expected a URL without a user"),
+        ({"endpoint": "http://a?key=1"}, "endpoint", "expected a URL without a query"),
+        ({"endpoint": "http://a b"}, "endpoint", "without blanks"),
+        ({"protocol": "mlfow"}, "protocol", "did you mean 'mlflow'"),
+        ({"protocol": None}, "", "found no protocol, expected one of azure, kserve, mlflow"),
+        ({"protocol": "kserve"}, "", "found no served_name for kserve"),
+        ({"served_name": "a"}, "served_name", "found a name for mlflow, which has none"),
+        ({"name": None}, "", "found no name, expected one"),
+        ({"uri": "m"}, "uri", "found uri with endpoint, expected one of the two"),
+        ({"scores": "s"}, "scores", "found scores with endpoint"),
+        ({"like": "n"}, "like", "found 'n', expected a model of the evaluation"),
+        ({"like": "live"}, "like", "found 'live', expected a model of the evaluation"),
+        ({"rate": "50"}, "rate", "expected a rate such as 50/s or 600/min"),
+        ({"rate": 0}, "rate", "expected a rate such as"),
+        ({"rate": float("nan")}, "rate", "expected a rate such as"),
+        ({"rate": True}, "rate", "expected a rate such as"),
+        ({"headers": {"Authorization": "s3cr3t"}}, "headers", "a variable of the environment"),
+        ({"headers": {"Authorization": "${A}${"}}, "headers", "a variable of the environment"),
+        ({"headers": {"A b": "${A}"}}, "headers", "names of HTTP headers"),
+        ({"endpoint": None}, "protocol", "found protocol without endpoint"),
+        ({"batch": 0}, "batch", "expected"),
+        ({"timeout": 0}, "timeout", "expected"),
+    ],
+)
+def test_a_wrong_endpoint_is_told_where_it_stands(
+    tmp_path: Path, model: dict[str, Any], where: str, message: str
+) -> None:
+    with pytest.raises(SuiteError) as error:
+        read(tmp_path, {"uri": "m"}, {**LIVE, **model})
+    place = f"models[1].{where}" if where else "models[1]"
+    assert [m for m in error.value.mistakes if m.where.endswith(place) and message in m.message], (
+        str(error.value)
+    )

@@ -89,3 +89,26 @@ class GateOutcome(StrEnum):
     @property
     def exit_code(self) -> int:
         return {"passed": 0, "failed": 1, "error": 3}[self.value]
+
+
+class ModelFormat(StrEnum):
+    """What the files of a model are, by what they can do when they are loaded."""
+
+    SKOPS = "skops"
+    PICKLE = "pickle"
+    PT2 = "pt2"
+    SAFETENSORS = "safetensors"
+    KERAS = "keras"
+    H5 = "h5"
+    SAVEDMODEL = "savedmodel"
+    ONNX = "onnx"
+    XGBOOST = "xgboost"
+    LIGHTGBM = "lightgbm"
+    CATBOOST = "catboost"
+    CODE = "code"
+    OTHER = "other"
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether to load it is to do what its maker wrote, or nobody knows."""
+        return self.value in ("pickle", "h5", "savedmodel", "code", "other")

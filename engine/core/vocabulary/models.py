@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from engine.core.vocabulary.enums import Output, TaskKind
 from engine.core.vocabulary.plain import LATER
+from engine.core.vocabulary.trust import UNKNOWN, Credentials
 
 Label = bool | int | float | str
 
@@ -14,6 +15,9 @@ STORED = "columns"
 
 TRIVIAL = "trivial"
 """The flavour of a model that is fitted on the reference, for others to be better than."""
+
+ENDPOINT = "endpoint"
+"""The flavour of a model that is served: a URL answers for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,35 @@ class PredictionsTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model is served, and how it may be asked.
+
+    `headers` are templates: `${NAME}` in them is a variable of the environment in which a request
+    is sent, so that no secret is held here.
+
+    Attributes:
+        url: where the server is; a path behind it stays.
+        protocol: which of `engine.serving.PROTOCOLS` it speaks.
+        model: what the server calls the model, where its protocol has names.
+        timeout: the seconds that an answer may take, from the first byte sent to the last read.
+        retries: how often a request is sent again that did not reach a server which could answer.
+        concurrency: how many requests of a process are under way at once.
+        batch: the most rows of a request.
+        rate: the most requests in a second of all processes of a machine; None for no limit.
+    """
+
+    url: str
+    protocol: str
+    model: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout: float = 30.0
+    retries: int = 2
+    concurrency: int = 1
+    batch: int = 100
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One immutable candidate: where it lies, and what the engine needs to know of it.
 
@@ -77,6 +110,8 @@ class ModelVersion:
             logits: they rank rows, and are no probabilities.
         table: the table that has its predictions; the dataset has them where there is none.
         content: all of a trivial model, as JSON: it lies in no folder.
+        credentials: what is known of its files before they are opened, and whether they may be.
+        endpoint: where it is served, of a model that is asked over a network.
     """
 
     name: str
@@ -103,6 +138,18 @@ class ModelVersion:
     unsure: bool = field(default=False, metadata=LATER)
     table: PredictionsTable | None = field(default=None, metadata=LATER)
     content: str = field(default="", metadata=LATER)
+    credentials: Credentials = field(default=UNKNOWN, metadata=LATER)
+    endpoint: Endpoint | None = field(default=None, metadata=LATER)
+
+    @property
+    def is_endpoint(self) -> bool:
+        """Whether it is served, and asked over a network."""
+        return self.endpoint is not None
+
+    @property
+    def refusal(self) -> str:
+        """Why it must not be opened; "" where it may."""
+        return self.credentials.refusal
 
     @property
     def is_trivial(self) -> bool:
@@ -144,6 +191,8 @@ class ModelVersion:
             "label_column": self.label_column,
             "decides": self.decides,
             "squashed": self.squashed,
+            # What was computed when it was trusted is not its own any more.
+            "refusal": self.refusal,
         }
         more = {name: value for name, value in later.items() if value}
         own: list[object] = [self.digest, self.output, self.classes, self.inputs, self.features]

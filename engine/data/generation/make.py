@@ -31,8 +31,9 @@ from engine.data.generation.recipe import Recipe
 from engine.data.generation.sources import SourceRows, read_source
 from engine.data.generation.write import check_target, write_made
 from engine.errors import DataError
-from engine.models.artifact import read_artifact
+from engine.models.artifact import digest, read_artifact
 from engine.models.boundaries import Outcome
+from engine.models.trust import refuse_changes
 from engine.models.uris import Locator
 from engine.spark.lazy_session import LazySession
 
@@ -148,6 +149,8 @@ def _mock(recipe: Recipe) -> tuple[Path, Mock]:
     uri = recipe.tracking_uri or store.tracking_uri
     located = Locator(uri, store.files / "cache" / "models").locate(recipe.model)
     inputs = read_artifact(located.path).inputs
+    if recipe.boundaries:
+        refuse_changes(recipe.model, located, digest(located.path))
     return Path(located.path), Mock.of(recipe.model, inputs, recipe.key)
 
 

@@ -277,7 +277,9 @@ class ScanTask:
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # a model's own error costs its own cells only
-            task.failures[""] = f"{redacted_message(error)}, on {self.watch.place(self.batches)}"
+            # That it is not opened has to do with no batch.
+            place = "" if task.model.refusal else f", on {self.watch.place(self.batches)}"
+            task.failures[""] = f"{redacted_message(error)}{place}"
         return None
 
     def _worst_case(

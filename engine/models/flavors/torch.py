@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from engine.core.vocabulary import ModelVersion, Output
 from engine.errors import ModelError
-from engine.models.artifact import Artifact, add_code_paths
+from engine.models.artifact import PICKLERS, Artifact, add_code_paths
 from engine.models.features import read_arrays
 from engine.models.flavors.base import (
     CHUNK_ROWS,
@@ -31,8 +31,6 @@ _OUTPUTS = {
     "log_softmax": Output.LOGIT,
 }
 _MODULES = {"Softmax": "softmax", "Sigmoid": "sigmoid", "LogSoftmax": "log_softmax"}
-# Their payload is a plain pickle, whichever of them wrote it.
-_PICKLERS = ("mlflow.pytorch.pickle_module", "cloudpickle", "pickle")
 
 
 def open_model(artifact: Artifact) -> Any:
@@ -48,7 +46,7 @@ def open_model(artifact: Artifact) -> Any:
     if may_unpickle() and exported.is_file():
         return torch.export.load(str(exported)).module()
     pickler = data / "pickle_module_info.txt"
-    known = pickler.is_file() and pickler.read_text(encoding="utf-8").strip() in _PICKLERS
+    known = pickler.is_file() and pickler.read_text(encoding="utf-8").strip() in PICKLERS
     if may_unpickle() and pickled.is_file() and known:
         return torch.load(pickled, map_location="cpu", weights_only=False).eval()
     import mlflow.pytorch

@@ -26,6 +26,7 @@ from engine.sinks.report.heatmap import HeatMap, heat_map
 from engine.sinks.report.kept_pictures import cache_folder, page_pictures
 from engine.sinks.report.kinds import KindSection, kind_sections
 from engine.sinks.report.problems import Trouble, trouble
+from engine.sinks.trust import trust_text
 
 DASH = "–"
 
@@ -107,7 +108,7 @@ class Section:
 class Provenance:
     """Where everything came from."""
 
-    models: tuple[tuple[str, ModelVersion, str], ...]
+    models: tuple[tuple[str, ModelVersion, str, str], ...]
     datasets: tuple[EvaluationResult, ...]
     versions: tuple[Fact, ...]
     timings: tuple[Fact, ...]
@@ -304,7 +305,7 @@ def _provenance(outcome: RunOutcome) -> Provenance:
             timings.append(_timing(fmt.one_line(evaluation.name), fmt.one_line(step), amount))
     return Provenance(
         models=tuple(
-            (fmt.one_line(e.name), model, reading_text(model))
+            (fmt.one_line(e.name), model, reading_text(model), trust_text(model))
             for e in outcome.evaluations
             for model in e.models
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,6 +42,7 @@ from engine.execution.kernel.batches import chunks
 from engine.execution.kernel.merge import merge
 from engine.execution.kernel.parsing import read_prediction, read_truth, read_weight
 from engine.metrics import METRICS, Problem, Sampling, mean_metric
+from engine.models.artifact import digest
 from engine.planning import Columns, EvaluationPlan
 from engine.planning.scan_columns import BUCKET_COLUMN
 from engine.planning.slices import where_column
@@ -384,7 +386,11 @@ def test_each_labelled_row_is_predicted_once_whatever_is_asked(models: Models) -
 
 
 def test_a_model_is_loaded_once_for_many_scans(models: Models) -> None:
-    version = replace(models.odd("counts"), digest="a digest of its own")
+    known = models.odd("counts")
+    # Nobody has opened these files to describe them.
+    folder = shutil.copytree(known.path, models.folder / "new")
+    (folder / "note.txt").write_text("new")
+    version = replace(known, digest=digest(folder), path=str(folder))
     plan = plan_of(TaskKind.BINARY, [version], ["accuracy"])
     result = evaluated(plan, rows_of(TaskKind.BINARY), parts=7)
     assert result.timings["loads"] == 1
