@@ -42,6 +42,13 @@ EXTRAS = {
     # `evalmatrix train --search` by the method `tpe`.
     "search": ["optuna>=4.0"],
     # `trust: {signed_by: KEY}`; model-signing imports pyopenssl without saying so.
+    "pii": ["python-stdnum>=2.0"],
+    "telemetry": [
+        "openlineage-python>=1.30",
+        "opentelemetry-sdk>=1.30",
+        "opentelemetry-exporter-otlp-proto-http>=1.30",
+        "prometheus-client>=0.20",
+    ],
     "signing": ["model-signing>=1.1", "pyopenssl>=24"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
