@@ -130,7 +130,10 @@ def test_frameworks_and_spark_are_extras(metadata: Message) -> None:
     core = {r.name for r in requirements if r.marker is None}
     assert not core & {"pyspark", "delta-spark", "mlflow", "scikit-learn", "tensorflow", "torch"}
     extras = set(metadata.get_all("Provides-Extra", []))
-    assert extras == {"spark", "mlflow", "sklearn", "tensorflow", "torch", "search", "all"}
+    assert extras == {
+        "spark", "mlflow", "sklearn", "tensorflow", "torch", "search", "signing", "pii",
+        "telemetry", "all",
+    }  # fmt: skip
     of_all = {r.name for r in requirements if r.marker and r.marker.evaluate({"extra": "all"})}
     optional = {r.name for r in requirements if r.marker is not None}
     assert of_all - core == optional
