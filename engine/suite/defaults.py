@@ -27,6 +27,7 @@ from engine.suite.suite import (
     MlflowConfig,
     ModelSource,
     PredictionsSource,
+    PromoteConfig,
     SliceRule,
     Suite,
 )
@@ -46,6 +47,7 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
         plugins=tuple(file.plugins),
         reuse=file.reuse,
         checkpoint_rows=file.checkpoint_rows,
+        promote=None if file.promote is None else PromoteConfig(**file.promote.model_dump()),
     )
 
 

@@ -163,6 +163,18 @@ class MlflowConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PromoteConfig:
+    """What a run does once its gate has passed: it promotes its one candidate to an alias.
+
+    `undecided` is the largest share of the candidate's cells that may be undecided.
+    """
+
+    alias: str = "champion"
+    when: str = "passed"
+    undecided: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """A whole suite: what to evaluate, on which data, and what to demand."""
 
@@ -177,3 +189,4 @@ class Suite:
     plugins: tuple[str, ...] = ()
     reuse: bool = True
     checkpoint_rows: int = CHECKPOINT_ROWS
+    promote: PromoteConfig | None = None
