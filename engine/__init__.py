@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engine.commands.explain import explain
     from engine.commands.forget import forget
     from engine.commands.generate import generate
+    from engine.commands.history import history
     from engine.commands.init import init
     from engine.commands.judge import judge
     from engine.commands.kinds import list_kinds
@@ -55,6 +56,7 @@ __all__ = [
     "explain",
     "forget",
     "generate",
+    "history",
     "init",
     "judge",
     "list_kinds",
@@ -77,9 +79,9 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate", "init",
-    "judge", "maintain", "pin", "plan", "promote", "report", "results", "run", "schema", "sync",
-    "train", "warmup", "watch",
+    "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate",
+    "history", "init", "judge", "maintain", "pin", "plan", "promote", "report", "results", "run",
+    "schema", "sync", "train", "warmup", "watch",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

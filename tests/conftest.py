@@ -94,6 +94,9 @@ SECONDS = {
     "runs/test_files.py": 20,
     "runs/test_cost.py": 20,
     "runs/test_blocks.py": 10,
+    "runs/test_promotion.py": 40,
+    "lifecycle/test_promote.py": 40,
+    "lifecycle/test_kills.py": 60,
 }
 
 # What outcomes of runs look like, for the sinks and the tables of the store; and what tests cost.

@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "maintain": stores.show_maintained,
     "sync": stores.show_sync,
     "promote": lifecycle.show_promotion,
+    "history": lifecycle.show_history,
     "init": models.show_draft,
     "train": models.show_trained,
     "watch": lifecycle.show_watch,

@@ -44,6 +44,7 @@ _VALUES = {
     "models": "[URI]...",
     "name": "NAME",
     "promote.model": "MODEL[@ALIAS]",
+    "history.model": "MODEL[@ALIAS]",
     "to": "ALIAS",
     "to_model": "MODEL",
     "max_age": "AGE",

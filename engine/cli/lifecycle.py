@@ -41,3 +41,18 @@ def show_promotion(result: Any, *, as_json: AsJson = False) -> int:
             typer.echo(line)
     exit_code: int = result.exit_code
     return exit_code
+
+
+def show_history(story: Any, *, as_json: AsJson = False) -> int:
+    """What is served now, then a row for each event."""
+    from engine.sinks import lifecycle, listing
+
+    if as_json:
+        typer.echo(json.dumps(lifecycle.history_json(story)))
+        return 0
+    out = listing.wide()
+    for line in lifecycle.history_head(story):
+        typer.echo(line)
+    if story.events:
+        out.print(lifecycle.history_table(story))
+    return 0

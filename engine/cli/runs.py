@@ -28,14 +28,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 def show_run(result: Any, *, as_json: AsJson = False) -> int:
     """A run's summary on standard output; the tracking server's failure on standard error."""
-    from engine.sinks import console, listing
+    from engine.sinks import console, lifecycle, listing
 
     if as_json:
         typer.echo(json.dumps(listing.result_json(result)))
     else:
         console.render(result.outcome, console=Console(), places=result.places)
-    if result.tracking_error is not None:
-        typer.echo(fmt.log_text(f"evalmatrix: {result.tracking_error}"), err=True)
+        for promotion in result.promotions:
+            typer.echo()
+            for line in lifecycle.promotion_lines(promotion):
+                typer.echo(line)
+    for error in (result.tracking_error, result.promotion_error):
+        if error is not None:
+            typer.echo(fmt.log_text(f"evalmatrix: {error}"), err=True)
     exit_code: int = result.exit_code
     return exit_code
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from engine.core.locations import Store
 from engine.core.vocabulary import Gate, RunOutcome
+from engine.lifecycle.request import PromotionResult
 from engine.sinks import console, report
 from engine.store import results as results_sink
 
@@ -20,7 +21,9 @@ class RunResult:
     """A finished run, as the Python API returns it; a notebook shows its report.
 
     `judged_into` is set for a run that was judged again: the folder of its report, if it has one.
-    `suite_text` is the suite of an evaluation from Python, as it was asked.
+    `suite_text` is the suite of an evaluation from Python, as it was asked. `promotions` are what
+    the suite's `promote` came to, for each registered model; `promotion_error` why it could not be
+    tried.
     """
 
     outcome: RunOutcome
@@ -30,6 +33,8 @@ class RunResult:
     parents: dict[str, str] = field(default_factory=dict)
     judged_into: Path | None = None
     suite_text: str = ""
+    promotions: tuple[PromotionResult, ...] = ()
+    promotion_error: str | None = None
 
     @property
     def run_id(self) -> str:
@@ -46,9 +51,14 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """The process's exit code: the gate's, or 4 when MLflow did not take a run that passed."""
+        """The process's exit code: the gate's, or 4 when a run that passed stopped after it.
+
+        Then MLflow did not take it, or what its suite promotes could not be looked at. That a
+        promotion was refused changes nothing.
+        """
         code = self.gate.outcome.exit_code
-        return 4 if self.tracking_error is not None and code == 0 else code
+        stopped = self.tracking_error is not None or self.promotion_error is not None
+        return 4 if stopped and code == 0 else code
 
     @property
     def places(self) -> dict[str, str]:

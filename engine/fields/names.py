@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 NAME_LENGTH = 200
+
+# As MLflow has them; `latest` and `v3` mean versions there.
+_ALIAS = re.compile(r"[\w\-]{1,255}")
+_NO_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)
 
 
 def name_problem(name: str) -> str | None:
@@ -29,3 +34,13 @@ def module_problem(text: str) -> str | None:
     if all(part.isidentifier() for part in text.split(".")):
         return None
     return "a Python module's dotted name"
+
+
+def alias_problem(text: str) -> str | None:
+    """Says what an alias of a registered model should have been, None when it is fine."""
+    if _ALIAS.fullmatch(text) and not _NO_ALIAS.fullmatch(text):
+        return None
+    return (
+        "an alias: 1 to 255 letters, digits, '_' and '-', not `latest` and not `v` with a number, "
+        "which mean versions"
+    )

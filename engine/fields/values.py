@@ -38,7 +38,13 @@ from engine.core.vocabulary import (
     TaskKind,
     Within,
 )
-from engine.fields.names import NAME_LENGTH, module_problem, name_problem, text_problem
+from engine.fields.names import (
+    NAME_LENGTH,
+    alias_problem,
+    module_problem,
+    name_problem,
+    text_problem,
+)
 from engine.fields.wording import quote, suggestion
 
 _INT64 = 2**63
@@ -82,6 +88,11 @@ Predicate = Annotated[
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 20_000}),
 ]
 Module = Annotated[str, _validator(module_problem)]
+Alias = Annotated[
+    str,
+    _validator(alias_problem),
+    WithJsonSchema({"type": "string", "pattern": r"^[\w\-]{1,255}$"}),
+]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Proportion = Annotated[float, Field(strict=True, ge=0, le=1)]
 BestField = Literal["f1", "youden", "cost"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -77,8 +78,9 @@ def assess(version: RegisteredVersion, evidence: Sequence[Evidence], demand: Dem
     if first.suite_digest != demands_digest(demand.suite):
         return Assessment(tuple(newest), (_other_demands(first, demand.suite),))
     reasons = [
+        *_evaluations_left_out(version, newest, demand.suite),
         *_gate(newest),
-        *_decided(newest, demand.undecided),
+        *_undecided_share(newest, demand.undecided),
         *_age(first, demand),
         *_data(newest, demand),
         *_comparison(version, newest, demand),
@@ -114,6 +116,25 @@ def _other_demands(item: Evidence, suite: Suite) -> str:
     )
 
 
+def _evaluations_left_out(
+    version: RegisteredVersion, items: Sequence[Evidence], suite: Suite
+) -> Iterator[str]:
+    """Evaluations that the suite asks of this registered model, and the run did not ask of it."""
+    judged = {item.evaluation for item in items}
+    for evaluation in suite.evaluations:
+        names = {
+            match[1]
+            for model in evaluation.models
+            if model.name != evaluation.baseline
+            and (match := re.match(r"models:/+([^@/]+)[@/]", model.uri))
+        }
+        if version.name in names and evaluation.name not in judged:
+            yield (
+                f"the run {items[0].run_id} did not judge it in the evaluation "
+                f"{evaluation.name!r}, which the suite asks of {version.name!r}"
+            )
+
+
 def _gate(items: Sequence[Evidence]) -> Iterator[str]:
     for item in items:
         if item.gate.outcome is not GateOutcome.PASSED:
@@ -124,7 +145,7 @@ def _gate(items: Sequence[Evidence]) -> Iterator[str]:
             )
 
 
-def _decided(items: Sequence[Evidence], allowed: float) -> Iterator[str]:
+def _undecided_share(items: Sequence[Evidence], allowed: float) -> Iterator[str]:
     judged = sum(item.cells_judged for item in items)
     undecided = sum(item.cells_undecided for item in items)
     run_id = items[0].run_id
@@ -138,15 +159,16 @@ def _decided(items: Sequence[Evidence], allowed: float) -> Iterator[str]:
 
 
 def _age(item: Evidence, demand: Demand) -> Iterator[str]:
-    age = demand.now - item.finished_at
+    """By when the run began: one that is asked again has finished now, and judged nothing anew."""
+    age = demand.now - item.started_at
     if age > demand.max_age:
         yield (
-            f"the verdict of the run {item.run_id} is {age_text(age)} old, and may be at most "
-            f"{age_text(demand.max_age)}"
+            f"the run {item.run_id} began {age_text(age)} ago, and its verdict may be at most "
+            f"{age_text(demand.max_age)} old"
         )
     elif age < -_SKEW:
         yield (
-            f"the run {item.run_id} finished {age_text(-age)} in the future; set the clock of the "
+            f"the run {item.run_id} began {age_text(-age)} in the future; set the clock of the "
             "machine that made it, or of this one, right"
         )
 

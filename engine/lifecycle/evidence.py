@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from engine.core.vocabulary import Gate, ModelVersion, Severity, Verdict
+from engine.delta.filters import Filter
 from engine.delta.records import records
 from engine.errors import InputError
 from engine.evaluation.verdicts import counts_for_model, gate_of_verdicts
@@ -151,6 +152,40 @@ def has_verdict(
     return any(dict(dataset_versions).items() <= versions.items() for versions in known.values())
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that judges a version, and has not finished: it is no evidence yet."""
+
+    run_id: str
+    suite: str
+    version: str
+    started_at: dt.datetime
+    user: str = ""
+
+
+def open_runs(
+    tables: StoreTables, registered_name: str, version: str | None = None
+) -> list[OpenRun]:
+    """The runs on a registered model that go on, or were stopped.
+
+    Raises:
+        StoreError: when a table cannot be read.
+    """
+    written = json.dumps(registered_name)
+    judged = {
+        (run["run_id"], model.version): run
+        for run in _runs(tables)
+        if run["status"] != FINISHED and written in run["evaluations"]
+        for plan in load_plans(run["evaluations"])
+        for model in plan.models
+        if model.registered_name == registered_name and version in (None, model.version)
+    }
+    return [
+        OpenRun(run_id, run["suite"], str(number), run["started_at"], run["user"] or "")
+        for (run_id, number), run in judged.items()
+    ]
+
+
 def by_run(evidence: Iterable[Evidence]) -> list[list[Evidence]]:
     """Verdicts run by run, in their order."""
     runs: dict[str, list[Evidence]] = {}
@@ -160,9 +195,14 @@ def by_run(evidence: Iterable[Evidence]) -> list[list[Evidence]]:
 
 
 def _finished_runs(tables: StoreTables, suite: str | None) -> list[dict[str, Any]]:
+    where = [("status", "=", FINISHED), *([] if suite is None else [("suite", "=", suite)])]
+    return _runs(tables, where)
+
+
+def _runs(tables: StoreTables, where: Sequence[Filter] = ()) -> list[dict[str, Any]]:
+    """The runs that have pinned their plans, those that began first first."""
     if not tables["runs"].exists():
         return []
-    where = [("status", "=", FINISHED), *([] if suite is None else [("suite", "=", suite)])]
     runs = records(tables["runs"].rows(_RUN_COLUMNS, where=where))
     runs = [run for run in runs if run["evaluations"]]
     return sorted(runs, key=lambda run: (run["started_at"], run["run_id"]))

@@ -94,7 +94,7 @@ def settle(ledger: Ledger) -> list[str]:
     return notes
 
 
-def unsettled(ledger: Ledger) -> list[str]:
+def open_notes(ledger: Ledger) -> list[str]:
     """What `settle` would do something about, in words."""
     return [
         f"a promotion of {row.model!r} version {row.version} to {row.alias!r} was begun at "

@@ -11,7 +11,7 @@ from engine.lifecycle.assessment import Assessment, Demand, assess
 from engine.lifecycle.copies import copy_version
 from engine.lifecycle.data_versions import newest_versions
 from engine.lifecycle.evidence import RegisteredVersion, find_evidence
-from engine.lifecycle.moving import Ledger, move, settle, unsettled
+from engine.lifecycle.moving import Ledger, move, open_notes, settle
 from engine.lifecycle.record import drift, end_of, intent_of, refuse
 from engine.lifecycle.request import Ending, Office, PromotionResult, Request
 from engine.store.promotions import Action
@@ -29,7 +29,7 @@ def promote_version(office: Office, request: Request) -> PromotionResult:
     # A wrong name is told before anybody waits for anything.
     office.registry.find(request.model, office.folder)
     with ledger.turn():
-        notes = unsettled(ledger) if request.dry_run else settle(ledger)
+        notes = open_notes(ledger) if request.dry_run else settle(ledger)
         return _promote(office, request, ledger, notes)
 
 

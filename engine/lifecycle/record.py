@@ -63,7 +63,7 @@ def evidence_record(item: Evidence) -> dict[str, Any]:
         "dataset_version": item.dataset_version,
         "table_id": item.table_id,
         "baseline": None if item.baseline is None else item.baseline.digest,
-        "finished_at": item.finished_at.isoformat(),
+        "started_at": item.started_at.isoformat(),
         "gate": item.gate.outcome.value,
         "gate_reason": item.gate.reason,
         "counts": {verdict.value: item.counts.get(verdict, 0) for verdict in Verdict},

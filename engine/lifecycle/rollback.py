@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.errors import InputError
-from engine.lifecycle.moving import Ledger, move, previous_alias, settle, unsettled
+from engine.lifecycle.moving import Ledger, move, open_notes, previous_alias, settle
 from engine.lifecycle.record import drift, end_of, intent_of, refuse
 from engine.lifecycle.request import Ending, Office, PromotionResult, Request
 from engine.store.promotions import Action, Promotion, Step
@@ -22,7 +22,7 @@ def roll_back(office: Office, request: Request) -> PromotionResult:
     name = request.model.name
     ledger = office.ledger(name, request.alias)
     with ledger.turn():
-        notes = unsettled(ledger) if request.dry_run else settle(ledger)
+        notes = open_notes(ledger) if request.dry_run else settle(ledger)
         current, previous = ledger.target(), ledger.previous()
         if current is None:
             office.registry.find(replace(request.model, alias=request.alias), office.folder)

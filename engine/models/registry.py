@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.errors import InputError, ModelError, TrackingError
+from engine.fields.names import alias_problem
 from engine.models.artifact import digest
 from engine.models.mlflow_client import ask, database_path, is_absent, unreachable, versions_of
 from engine.models.uris import Locator
 
 T = TypeVar("T")
-
-# As MLflow has them; `latest` and `v3` mean versions there.
-_ALIAS = re.compile(r"[\w\-]{1,255}")
-_RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 
 
 def check_alias(alias: str) -> None:
@@ -30,11 +27,8 @@ def check_alias(alias: str) -> None:
     Raises:
         InputError: always then.
     """
-    if not _ALIAS.fullmatch(alias) or _RESERVED.fullmatch(alias):
-        raise InputError(
-            f"found the alias {alias!r}, expected 1 to 255 letters, digits, '_' and '-', not "
-            "`latest` and not `v` with a number, which mean versions"
-        )
+    if problem := alias_problem(alias):
+        raise InputError(f"found the alias {alias!r}, expected {problem}")
 
 
 @dataclass(frozen=True, slots=True)

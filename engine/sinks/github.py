@@ -237,3 +237,12 @@ def _table_head(titles: Sequence[str], *, numbers: int = 0) -> list[str]:
 
 def _details(summary: str, body: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{body}\n</details>\n"
+
+
+def append(path: Path, title: str, lines: Sequence[str]) -> None:
+    """Adds a list of sentences to a summary that is written."""
+    if not lines or not path.is_file():
+        return
+    text = "\n".join(["", f"#### {title}", "", *(f"- {escape(line, _WARNED)}" for line in lines)])
+    with path.open("ab") as file:
+        file.write(f"{text}\n".encode("utf-8", "replace"))

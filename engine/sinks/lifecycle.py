@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from rich.table import Table
+from rich.text import Text
 
 from engine.core.vocabulary import Verdict
 from engine.lifecycle.evidence import Evidence
 from engine.lifecycle.record import evidence_record
 from engine.lifecycle.request import Ending, PromotionResult
+from engine.lifecycle.story import History
 from engine.sinks import format as fmt
 from engine.store.promotions import Action
 
@@ -57,7 +61,7 @@ def evidence_text(item: Evidence) -> str:
     )
     against = "" if item.baseline is None else f", against {item.baseline.name}"
     return (
-        f"run {item.run_id} ({item.finished_at:%Y-%m-%d %H:%M} UTC), evaluation "
+        f"run {item.run_id} ({item.started_at:%Y-%m-%d %H:%M} UTC), evaluation "
         f"{item.evaluation!r} on {item.dataset} version {item.dataset_version}{against}: "
         f"{item.gate.outcome.value}, {counts or 'no cell'}"
     )
@@ -79,4 +83,60 @@ def promotion_json(result: PromotionResult) -> dict[str, Any]:
         "notes": list(result.notes),
         "evidence": [evidence_record(item) for item in result.evidence],
         "exit_code": result.exit_code,
+    }
+
+
+def history_head(story: History) -> Iterator[str]:
+    """What a model's aliases point to now, and what else must be known."""
+    served = ", ".join(f"{alias} version {version}" for alias, version in _by_rank(story.aliases))
+    of_version = "" if story.version is None else f" version {story.version}"
+    yield fmt.log_line(f"{story.model}{of_version}", _LONG)
+    yield fmt.log_line(f"now: {served or 'no alias'}", _LONG)
+    for note in story.notes:
+        yield fmt.log_line(f"note: {note}", _LONG)
+
+
+def _by_rank(aliases: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Aliases, the one that serves first."""
+    ranks = ("champion", "previous", "challenger")
+    return sorted(
+        aliases.items(),
+        key=lambda item: (ranks.index(item[0]) if item[0] in ranks else len(ranks), item[0]),
+    )
+
+
+def history_table(story: History) -> Table:
+    """A row for each event, the oldest first."""
+    table = Table(box=None, header_style="bold")
+    for name in ("when (UTC)", "version", "what", "", "by", "run", "why"):
+        table.add_column(name, overflow="fold")
+    for event in story.events:
+        row = (
+            f"{event.at:%Y-%m-%d %H:%M}", event.version, event.kind.value, event.outcome,
+            event.user, event.run_id or "", event.text,
+        )  # fmt: skip
+        table.add_row(*[Text(fmt.log_line(part, _LONG)) for part in row])
+    return table
+
+
+def history_json(story: History) -> dict[str, Any]:
+    """The story for programs."""
+    return {
+        "model": story.model,
+        "version": story.version,
+        "aliases": dict(story.aliases),
+        "notes": list(story.notes),
+        "events": [
+            {
+                "at": event.at.isoformat(),
+                "kind": event.kind.value,
+                "version": event.version,
+                "outcome": event.outcome,
+                "text": event.text,
+                "run_id": event.run_id,
+                "user": event.user,
+                "details": list(event.details),
+            }
+            for event in story.events
+        ],
     }

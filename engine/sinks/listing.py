@@ -13,6 +13,7 @@ from rich.text import Text
 from engine.conditions import demand_text
 from engine.core.vocabulary import ModelVersion
 from engine.sinks import format as fmt
+from engine.sinks.lifecycle import promotion_json
 from engine.sinks.reading import reading_text
 from engine.sinks.subjects import model_label
 from engine.sinks.trust import trust_text
@@ -130,6 +131,8 @@ def result_json(result: Any) -> dict[str, Any]:
         "seconds": round(result.outcome.seconds, 3),
         "places": result.places,
         "tracking_error": result.tracking_error,
+        "promotions": [promotion_json(promotion) for promotion in result.promotions],
+        "promotion_error": result.promotion_error,
     }
 
 

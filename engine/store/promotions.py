@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine._version import __version__
+from engine.delta.filters import Filter
 from engine.delta.records import records
 from engine.store.tables import StoreTable
 
@@ -138,9 +139,22 @@ def read_promotions(table: StoreTable, model: str, alias: str | None = None) -> 
     Raises:
         StoreError: when the table cannot be read.
     """
+    where = [("model", "=", model), *([] if alias is None else [("alias", "=", alias)])]
+    return _read(table, where)
+
+
+def read_copies(table: StoreTable, source_model: str) -> list[Promotion]:
+    """The rows of other registered models that got copies of one.
+
+    Raises:
+        StoreError: when the table cannot be read.
+    """
+    return _read(table, [("source_model", "=", source_model)])
+
+
+def _read(table: StoreTable, where: Sequence[Filter]) -> list[Promotion]:
     if not table.exists():
         return []
-    where = [("model", "=", model), *([] if alias is None else [("alias", "=", alias)])]
     names = [part.name for part in fields(Promotion)]
     rows = [_promotion({name: row[name] for name in names})
             for row in records(table.rows(names, where=where))]  # fmt: skip

@@ -27,6 +27,7 @@ from engine.suite.suite import (
     MlflowConfig,
     ModelSource,
     PredictionsSource,
+    PromoteConfig,
     SliceRule,
     Suite,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "ModelSource",
     "Outline",
     "PredictionsSource",
+    "PromoteConfig",
     "SliceRule",
     "Suite",
     "are_same",

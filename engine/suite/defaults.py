@@ -28,6 +28,7 @@ from engine.suite.suite import (
     MlflowConfig,
     ModelSource,
     PredictionsSource,
+    PromoteConfig,
     SliceRule,
     Suite,
 )
@@ -48,6 +49,7 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
         reuse=file.reuse,
         checkpoint_rows=file.checkpoint_rows,
         trust=_trust(file.trust),
+        promote=None if file.promote is None else PromoteConfig(**file.promote.model_dump()),
     )
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import yaml
@@ -46,6 +47,8 @@ def dump_suite(suite: Suite) -> str:
             "on_error": suite.gate.on_error.value,
         },
     }
+    if suite.promote is not None:
+        data["promote"] = asdict(suite.promote)
     text: str = yaml.dump(data, Dumper=SuiteDumper, allow_unicode=True, sort_keys=False, width=100)
     return text
 

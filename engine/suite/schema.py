@@ -7,7 +7,7 @@ typed nouns that the engine works with are in `suite`.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
     ConfigDict,
@@ -24,6 +24,7 @@ from engine.core.vocabulary import DecideBy, GateRule, OverRuns, Predictions, Wi
 from engine.fields.column_types import ColumnTypes, NullValues
 from engine.fields.file_model import FileModel
 from engine.fields.values import (
+    Alias,
     Columns,
     DecideField,
     Edges,
@@ -37,6 +38,7 @@ from engine.fields.values import (
     OverRunsField,
     Predicate,
     PredictionsField,
+    Proportion,
     QuantileCount,
     RuleField,
     TaskField,
@@ -230,6 +232,18 @@ class GateFile(FileModel):
     )
 
 
+class PromoteFile(FileModel):
+    """What a run does once it has passed: it promotes its candidate, if there is one."""
+
+    alias: Alias = Field("champion", description="The alias to move to the candidate.")
+    when: Literal["passed"] = Field(
+        "passed", description="passed: when the run's gate has passed, as a whole."
+    )
+    undecided: Proportion = Field(
+        0.1, description="The largest share of the candidate's cells that may be undecided."
+    )
+
+
 class FalseAlarmsFile(FileModel):
     """How the number of false alarms is kept down where much is judged."""
 
@@ -307,6 +321,9 @@ class SuiteFile(FileModel):
     evaluations: list[EvaluationFile] = _EVALUATIONS
     gate: GateFile = Field(
         default_factory=GateFile, description="What the run's verdicts decide together."
+    )
+    promote: PromoteFile | None = Field(
+        None, description="Moves an alias to the candidate when the gate has passed."
     )
 
 

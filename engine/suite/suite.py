@@ -174,6 +174,18 @@ class MlflowConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PromoteConfig:
+    """What a run does once its gate has passed: it promotes its one candidate to an alias.
+
+    `undecided` is the largest share of the candidate's cells that may be undecided.
+    """
+
+    alias: str = "champion"
+    when: str = "passed"
+    undecided: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """A whole suite: what to evaluate, on which data, and what to demand."""
 
@@ -189,3 +201,4 @@ class Suite:
     reuse: bool = True
     checkpoint_rows: int = CHECKPOINT_ROWS
     trust: Trust = ANY_MODEL
+    promote: PromoteConfig | None = None

@@ -24,6 +24,7 @@ ADDED = {
     "judge": {"as_json", "out"},
     "watch": {"as_json"},
     "promote": {"as_json"},
+    "history": {"as_json"},
     "kinds": {"form"},
     "metrics": {"form"},
 }

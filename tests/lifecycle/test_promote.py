@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -147,8 +148,8 @@ CASES: dict[str, tuple[Callable[[Court], Any], str]] = {
     "nothing demanded": (
         lambda court: court.judge("2", [RECORDED], baseline="1"), "no cell has a condition"),
     "no cell": (lambda court: court.judge("2", [], baseline=None), "no cell has a condition"),
-    "old": (old, "the verdict of the run run-1 is 9 days old, and may be at most 7 days"),
-    "from the future": (from_the_future, "finished 47 hours in the future"),
+    "old": (old, "the run run-1 began 9 days ago, and its verdict may be at most 7 days old"),
+    "from the future": (from_the_future, "began 47 hours in the future"),
     "other data": (
         other_data,
         "judged it on other data: on version 0 of 'table', where the suite asks for version 1 now"),
@@ -191,6 +192,17 @@ def test_limits_are_the_caller_s(here: Court) -> None:
     assert ask(here, dry_run=True, max_age="10d", undecided=0.5).exit_code == 0
 
 
+def test_a_run_that_is_asked_again_is_no_younger(here: Court) -> None:
+    """It answers, and its row says that it has finished now."""
+    from engine.store.runs import finish_run
+
+    began = dt.datetime.now(dt.UTC) - dt.timedelta(days=9)
+    run = here.judge("2", baseline="1", at=began)
+    outcome = replace(here.outcomes[run], finished_at=dt.datetime.now(dt.UTC))
+    finish_run(here.tables["runs"], outcome, exit_code=0)
+    assert "began 9 days ago" in only_reason(ask(here))
+
+
 def test_a_pinned_version_of_the_data_stays_the_one(court: Callable[..., Court]) -> None:
     here = court()
     here.keys["dataset"] = {"delta": str(here.folder / "table"), "version": 0, "task": "binary",
@@ -206,6 +218,15 @@ def test_all_evaluations_must_have_passed(court: Callable[..., Court]) -> None:
     here.registry.set("claims", "champion", "1")
     here.judge("2", {"a": [PASS], "b": [FAIL]}, baseline="1")
     assert "the evaluation 'b'" in only_reason(ask(here, "claims/2"))
+
+
+def test_an_evaluation_that_a_run_left_out_is_missed(court: Callable[..., Court]) -> None:
+    """By `--set evaluations.b.models=...`: what a suite asks of a model must have been judged."""
+    here = court(evaluations=("a", "b"))
+    here.registry.set("claims", "champion", "1")
+    here.judge("2", {"a": [PASS]}, baseline="1")
+    reason = only_reason(ask(here, "claims/2"))
+    assert "did not judge it in the evaluation 'b', which the suite asks of 'claims'" in reason
 
 
 def test_tags_are_no_evidence(here: Court) -> None:

@@ -53,6 +53,7 @@ evaluations:
     models: [{uri: models:/m/1}]
     tests: [{metric: ndcg}]
 gate: {on_inconclusive: pass, on_error: warn}
+promote: {alias: "no", undecided: 0.25}
 """
 
 
