@@ -21,7 +21,7 @@ from engine.planning import distinct_questions, load_plans, needs
 from engine.states.rows import PREDICTIONS
 from engine.store.tables import StoreTable, StoreTables
 
-TABLES = ("states", "chunks", "predictions", "results", "runs", "budget")
+TABLES = ("states", "chunks", "predictions", "results", "runs", "budget", "promotions")
 
 
 @dataclass(frozen=True, slots=True)

@@ -377,6 +377,8 @@ BAD = {
     "alias": (("claims@chalenger",), {}, "has no alias 'chalenger'; its versions: 1, 2, 3"),
     "name": (("a/b/c",), {}, "found the model 'a/b/c', expected the name of a registered model"),
     "to": (("claims",), {"to": "v3"}, "found the alias 'v3'"),
+    "previous": (("claims",), {"to": "previous"}, "expected another alias: 'previous' and those"),
+    "long": (("claims",), {"to": "a" * 250}, "an alias of at most 246 characters"),
     "latest": (("claims",), {"to": "Latest"}, "found the alias 'Latest'"),
     "age": (("claims",), {"max_age": "7"}, "found max-age '7', expected a number above 0 and s"),
     "zero": (("claims",), {"max_age": "0d"}, "found max-age '0d'"),
@@ -424,3 +426,23 @@ def test_two_aliases_of_a_model_are_two_stories(here: Court) -> None:
     assert here.registry.aliases("claims") == {"champion": "2", "previous": "1", "staging": "2"}
     rows: pd.DataFrame = read_rows(here.store / "promotions")
     assert sorted(rows["alias"]) == ["champion", "champion", "staging", "staging"]
+
+
+def test_the_table_is_append_only_and_can_be_maintained(here: Court) -> None:
+    from deltalake import DeltaTable
+
+    from engine import maintain
+    from engine.errors import StoreError
+
+    for number, baseline in (("2", "1"), ("3", "2")):
+        here.judge(number, baseline=baseline)
+        ask(here, f"claims/{number}")
+    before = read_promotions(here.tables["promotions"], "claims")
+    (done,) = [one for one in maintain(store=str(here.store)) if one.table == "promotions"]
+    assert (done.files_before, done.files) == (4, 1)
+    assert read_promotions(here.tables["promotions"], "claims") == before
+    table = DeltaTable(str(here.store / "promotions"))
+    assert table.metadata().configuration["delta.appendOnly"] == "true"
+    with pytest.raises(StoreError):
+        here.tables["promotions"].delete([("model", "=", "claims")])
+    assert read_promotions(here.tables["promotions"], "claims") == before
