@@ -14,11 +14,11 @@ from engine.commands.redacted import redacted
 from engine.commands.stored_runs import open_store
 from engine.errors import InputError
 from engine.lifecycle.durations import parse_duration
-from engine.lifecycle.moving import CHALLENGER
+from engine.lifecycle.moving import CHALLENGER, check_target
 from engine.lifecycle.promotion import promote_version
 from engine.lifecycle.request import Office, PromotionResult, Request
 from engine.lifecycle.rollback import roll_back
-from engine.models.registry import ModelName, Registry, check_alias
+from engine.models.registry import ModelName, Registry
 from engine.planning.model_finder import short_waits
 from engine.planning.suites import read_suite
 
@@ -67,7 +67,7 @@ def promote(
     name = ModelName.parse(model)
     if name.version is None and name.alias is None and not rollback:
         name = replace(name, alias=CHALLENGER)
-    check_alias(to)
+    check_target(to)
     if not 0 <= undecided <= 1:
         raise InputError(f"found undecided {undecided!r}, expected a share from 0 to 1")
     request = Request(

@@ -132,6 +132,25 @@ def pin_table(session: LazySession, table: str, version: str | int | dt.datetime
     return _spark_source(session, table, version) if source is None else source
 
 
+def files_of(
+    store: Store, dataset: DatasetSource, wanted: Mapping[str, str] | None = None
+) -> Question:
+    """Which files a dataset of files is, and in which table their rows are."""
+    by_column: dict[str, tuple[str, ...]] = {}
+    for name, text in dataset.null_values:
+        if name is not None:
+            by_column[name] = (*by_column.get(name, ()), text)
+    nulls = tuple(text for name, text in dataset.null_values if name is None)
+    return Question(
+        dataset.uri,
+        dataset.format,
+        store.lake_table(dataset.name),
+        Reading(dict(dataset.columns), nulls, by_column, wanted or {}),
+        store.files / "cache" / "files",
+        frozenset(dataset.sensitive),
+    )
+
+
 def _take(
     session: LazySession,
     store: Store,
@@ -139,20 +158,7 @@ def _take(
     wanted: Mapping[str, str],
     say: Say,
 ) -> Taken:
-    dataset = evaluation.dataset
-    by_column: dict[str, tuple[str, ...]] = {}
-    for name, text in dataset.null_values:
-        if name is not None:
-            by_column[name] = (*by_column.get(name, ()), text)
-    nulls = tuple(text for name, text in dataset.null_values if name is None)
-    asked = Question(
-        dataset.uri,
-        dataset.format,
-        store.lake_table(dataset.name),
-        Reading(dict(dataset.columns), nulls, by_column, wanted),
-        store.files / "cache" / "files",
-        frozenset(dataset.sensitive),
-    )
+    asked = files_of(store, evaluation.dataset, wanted)
     try:
         return take(session, asked, say=lambda text: say(f"{evaluation.name}: {text}"))
     except EvalMatrixError as error:

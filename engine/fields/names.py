@@ -7,8 +7,12 @@ import unicodedata
 
 NAME_LENGTH = 200
 
+PREVIOUS = "previous"
+"""The alias of the version that the champion replaced."""
+
 # As MLflow has them; `latest` and `v3` mean versions there.
 _ALIAS = re.compile(r"[\w\-]{1,255}")
+_LONGEST = 255
 _NO_ALIAS = re.compile(r"latest|v\d+", re.IGNORECASE)
 
 
@@ -44,3 +48,17 @@ def alias_problem(text: str) -> str | None:
         "an alias: 1 to 255 letters, digits, '_' and '-', not `latest` and not `v` with a number, "
         "which mean versions"
     )
+
+
+def target_alias_problem(text: str) -> str | None:
+    """Says what an alias that is moved should have been, None when it is fine.
+
+    The alias of the version before has a name of its own, which nobody moves by itself.
+    """
+    if problem := alias_problem(text):
+        return problem
+    if text.startswith(PREVIOUS):
+        return f"another alias: {PREVIOUS!r} and those that begin so are kept by evalmatrix itself"
+    if len(f"{PREVIOUS}-{text}") > _LONGEST:
+        return f"an alias of at most {_LONGEST - len(PREVIOUS) - 1} characters"
+    return None

@@ -40,9 +40,9 @@ from engine.core.vocabulary import (
 )
 from engine.fields.names import (
     NAME_LENGTH,
-    alias_problem,
     module_problem,
     name_problem,
+    target_alias_problem,
     text_problem,
 )
 from engine.fields.wording import quote, suggestion
@@ -88,9 +88,9 @@ Predicate = Annotated[
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 20_000}),
 ]
 Module = Annotated[str, _validator(module_problem)]
-Alias = Annotated[
+TargetAlias = Annotated[
     str,
-    _validator(alias_problem),
+    _validator(target_alias_problem),
     WithJsonSchema({"type": "string", "pattern": r"^[\w\-]{1,255}$"}),
 ]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]

@@ -19,10 +19,14 @@ _SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class DataVersion:
-    """A version of a table of data, by the table's own id."""
+    """A version of a table of data, by the table's own id.
+
+    `changed` names files that came, changed or went since they were taken into it; "" where none.
+    """
 
     table_id: str
     version: int
+    changed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,15 +180,20 @@ def _age(item: Evidence, demand: Demand) -> Iterator[str]:
 def _data(items: Sequence[Evidence], demand: Demand) -> Iterator[str]:
     for item in items:
         newest = demand.data.get(item.evaluation)
-        if newest is None or newest == DataVersion(item.table_id, item.dataset_version):
+        if newest is None:
             continue
         what = f"the run {item.run_id} judged it on other data: on"
         if newest.table_id != item.table_id:
             yield f"{what} another table {item.dataset!r} than there is now (it was made anew)"
-        else:
+        elif newest.version != item.dataset_version:
             yield (
                 f"{what} version {item.dataset_version} of {item.dataset!r}, where the suite asks "
                 f"for version {newest.version} now"
+            )
+        elif newest.changed:
+            yield (
+                f"{what} version {item.dataset_version} of {item.dataset!r}, and files came, "
+                f"changed or went since: {newest.changed}"
             )
 
 

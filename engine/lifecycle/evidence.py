@@ -24,7 +24,7 @@ from engine.planning import EvaluationPlan, load_plans
 from engine.planning.suites import stored_suite
 from engine.store.runs import FINISHED
 from engine.store.tables import StoreTables
-from engine.suite import Suite, demands, demands_digest
+from engine.suite import GateConfig, Suite, demands, demands_digest
 
 _RUN_COLUMNS = ("run_id", "suite", "started_at", "finished_at", "status", "suite_resolved",
                 "evaluations", "user")  # fmt: skip
@@ -213,11 +213,14 @@ def _cells(tables: StoreTables, runs: Sequence[str]) -> _Cells:
     cells: _Cells = defaultdict(Counter)
     if not runs or not tables["results"].exists():
         return cells
-    for row in records(tables["results"].rows(_CELL_COLUMNS, where=[("run_id", "in", runs)])):
+    rows = tables["results"].rows(_CELL_COLUMNS, where=[("run_id", "in", runs)])
+    # Of many nights there are millions of cells, and few kinds of them.
+    kinds = rows.group_by(rows.column_names).aggregate([([], "count_all")])
+    for row in records(kinds):
         # A table of an earlier version of evalmatrix has no severities.
         severity = Severity(row.get("severity") or Severity.FAIL)
         judged = (row["model"], Verdict(row["verdict"]), severity)
-        cells[row["run_id"], row["evaluation"]][judged] += 1
+        cells[row["run_id"], row["evaluation"]][judged] += row["count_all"]
     return cells
 
 
@@ -226,7 +229,7 @@ def _evidence(
     cells: _Cells,
 ) -> Iterator[Evidence]:
     for run, plan, model in judged:
-        suite = _suite(run["suite_resolved"])
+        suite = _rules(run["suite_resolved"])
         if suite is None:
             continue
         verdicts = (
@@ -241,8 +244,8 @@ def _evidence(
         yield Evidence(
             run_id=run["run_id"],
             suite=run["suite"],
-            suite_digest=demands_digest(suite),
-            demands=demands(suite),
+            suite_digest=suite.digest,
+            demands=suite.demands,
             evaluation=plan.name,
             dataset=plan.dataset.name,
             dataset_uri=plan.dataset.uri,
@@ -264,10 +267,20 @@ def _baseline(plan: EvaluationPlan, model: ModelVersion) -> ModelVersion | None:
     return plan.models[plan.base]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What verdicts of a run rest on, read from its suite once."""
+
+    gate: GateConfig
+    demands: Mapping[str, str]
+    digest: str
+
+
 @lru_cache(maxsize=64)
-def _suite(text: str) -> Suite | None:
-    """The suite of a run; None where it cannot be read any more, for want of its plugin."""
+def _rules(text: str) -> _Rules | None:
+    """The rules of a run; None where its suite cannot be read any more, for want of its plugin."""
     try:
-        return stored_suite(text)
+        suite = stored_suite(text)
     except InputError:
         return None
+    return _Rules(suite.gate, demands(suite), demands_digest(suite))

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from engine.core.locks import sole_writer
-from engine.errors import StoreError
+from engine.errors import InputError, StoreError
+from engine.fields.names import PREVIOUS, target_alias_problem
 from engine.models.mlflow_client import database_path
 from engine.models.registry import Registry
 from engine.store.promotions import (
@@ -37,7 +38,17 @@ _ABANDONED = dt.timedelta(minutes=15)
 
 def previous_alias(alias: str) -> str:
     """The alias of the version that another one had before."""
-    return "previous" if alias == CHAMPION else f"previous-{alias}"
+    return PREVIOUS if alias == CHAMPION else f"{PREVIOUS}-{alias}"
+
+
+def check_target(alias: str) -> None:
+    """Refuses an alias that cannot be moved.
+
+    Raises:
+        InputError: always then.
+    """
+    if problem := target_alias_problem(alias):
+        raise InputError(f"found the alias {alias!r}, expected {problem}")
 
 
 def place_of(registry: Registry) -> str:

@@ -21,7 +21,8 @@ from engine.planning import distinct_questions, load_plans, needs
 from engine.states.rows import PREDICTIONS
 from engine.store.tables import StoreTable, StoreTables
 
-TABLES = ("states", "chunks", "predictions", "results", "runs", "budget", "announcements")
+TABLES = ("states", "chunks", "predictions", "results", "runs", "budget", "announcements",
+          "promotions")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

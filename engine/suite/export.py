@@ -24,7 +24,12 @@ from engine.suite.yaml_document import SuiteDumper, SuiteLoader
 
 def dump_suite(suite: Suite) -> str:
     """Writes a suite as YAML with every default in it; it loads again to an equal suite."""
-    data = {
+    return dump_mapping(_mapping(suite))
+
+
+def _mapping(suite: Suite) -> dict[str, Any]:
+    """What stands in the file of a suite with every default in it."""
+    data: dict[str, Any] = {
         "name": suite.name,
         "store": suite.store,
         "mlflow": _drop_unset(
@@ -49,8 +54,7 @@ def dump_suite(suite: Suite) -> str:
     }
     if suite.promote is not None:
         data["promote"] = asdict(suite.promote)
-    text: str = yaml.dump(data, Dumper=SuiteDumper, allow_unicode=True, sort_keys=False, width=100)
-    return text
+    return data
 
 
 def dump_mapping(suite: Mapping[str, Any]) -> str:
@@ -79,14 +83,19 @@ def demands(suite: Suite) -> dict[str, str]:
     Left out is what may differ between two runs that judge alike: where they write, what they keep
     and spare, which models they are about, and the version of the data, which is looked at apart.
     """
-    data = yaml.load(dump_suite(suite), SuiteLoader)
+    data = _mapping(suite)
     parts = {name: data[name] for name in _DEMANDS}
     for evaluation in data["evaluations"]:
         about = {key: value for key, value in evaluation.items() if key not in _NO_DEMANDS}
-        about["dataset"].pop("version", None)
+        about["dataset"] = {
+            key: value for key, value in about["dataset"].items() if key != "version"
+        }
         for key, value in about.items():
             parts[f"evaluations.{evaluation['name']}.{key}"] = value
-    return {place: json.dumps(part, sort_keys=True, default=str) for place, part in parts.items()}
+    return {
+        place: json.dumps(plain_data(part), sort_keys=True, default=str)
+        for place, part in parts.items()
+    }
 
 
 _DEMANDS = ("confidence", "decide", "false_alarms", "plugins", "gate")

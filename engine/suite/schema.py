@@ -24,7 +24,6 @@ from engine.core.vocabulary import DecideBy, GateRule, OverRuns, Predictions, Wi
 from engine.fields.column_types import ColumnTypes, NullValues
 from engine.fields.file_model import FileModel
 from engine.fields.values import (
-    Alias,
     Columns,
     DecideField,
     Edges,
@@ -41,6 +40,7 @@ from engine.fields.values import (
     Proportion,
     QuantileCount,
     RuleField,
+    TargetAlias,
     TaskField,
     Text,
     TextList,
@@ -235,7 +235,7 @@ class GateFile(FileModel):
 class PromoteFile(FileModel):
     """What a run does once it has passed: it promotes its candidate, if there is one."""
 
-    alias: Alias = Field("champion", description="The alias to move to the candidate.")
+    alias: TargetAlias = Field("champion", description="The alias to move to the candidate.")
     when: Literal["passed"] = Field(
         "passed", description="passed: when the run's gate has passed, as a whole."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -377,6 +378,8 @@ BAD = {
     "alias": (("claims@chalenger",), {}, "has no alias 'chalenger'; its versions: 1, 2, 3"),
     "name": (("a/b/c",), {}, "found the model 'a/b/c', expected the name of a registered model"),
     "to": (("claims",), {"to": "v3"}, "found the alias 'v3'"),
+    "previous": (("claims",), {"to": "previous"}, "expected another alias: 'previous' and those"),
+    "long": (("claims",), {"to": "a" * 250}, "an alias of at most 246 characters"),
     "latest": (("claims",), {"to": "Latest"}, "found the alias 'Latest'"),
     "age": (("claims",), {"max_age": "7"}, "found max-age '7', expected a number above 0 and s"),
     "zero": (("claims",), {"max_age": "0d"}, "found max-age '0d'"),
@@ -424,3 +427,63 @@ def test_two_aliases_of_a_model_are_two_stories(here: Court) -> None:
     assert here.registry.aliases("claims") == {"champion": "2", "previous": "1", "staging": "2"}
     rows: pd.DataFrame = read_rows(here.store / "promotions")
     assert sorted(rows["alias"]) == ["champion", "champion", "staging", "staging"]
+
+
+def test_the_table_is_append_only_and_can_be_maintained(here: Court) -> None:
+    from deltalake import DeltaTable
+
+    from engine import maintain
+    from engine.errors import StoreError
+
+    for number, baseline in (("2", "1"), ("3", "2")):
+        here.judge(number, baseline=baseline)
+        ask(here, f"claims/{number}")
+    before = read_promotions(here.tables["promotions"], "claims")
+    (done,) = [one for one in maintain(store=str(here.store)) if one.table == "promotions"]
+    assert (done.files_before, done.files) == (4, 1)
+    assert read_promotions(here.tables["promotions"], "claims") == before
+    table = DeltaTable(str(here.store / "promotions"))
+    assert table.metadata().configuration["delta.appendOnly"] == "true"
+    with pytest.raises(StoreError):
+        here.tables["promotions"].delete([("model", "=", "claims")])
+    assert read_promotions(here.tables["promotions"], "claims") == before
+
+
+@pytest.fixture
+def files(court: Callable[..., Court]) -> Court:
+    """A court whose data are two files, taken into the lake as a run takes them."""
+    from deltalake import write_deltalake
+
+    from engine.core.locations import Store
+    from engine.data.files.listing import find_files
+    from engine.data.files.table_state import FILE_COLUMN
+
+    here = court()
+    for name in ("a", "b"):
+        (here.folder / f"{name}.csv").write_text(f"id,f0,fraud\n1,0.{len(name)},0\n")
+    here.keys["dataset"] = {"csv": str(here.folder / "*.csv"), "task": "binary", "label": "fraud",
+                            "key": ["id"], "name": "table"}  # fmt: skip
+    session = here.tables.session
+    marks = [file.row_id("") for file in find_files(session, str(here.folder / "*.csv"), "csv")]
+    rows = pd.DataFrame({"id": [1, 1], "f0": [0.1, 0.1], "fraud": [0, 0], FILE_COLUMN: marks})
+    table = Store(str(here.store)).lake_table("table")
+    write_deltalake(table, rows, partition_by=[FILE_COLUMN])
+    here.data = Path(table)
+    here.registry.set("claims", "champion", "1")
+    here.judge("2", baseline="1")
+    return here
+
+
+def test_the_same_files_are_the_same_data(files: Court) -> None:
+    assert ask(files, "claims/2", dry_run=True).reasons == ()
+
+
+@pytest.mark.parametrize("what", ["came", "changed", "went"])
+def test_files_that_came_changed_or_went_are_other_data(files: Court, what: str) -> None:
+    path = files.folder / ("c.csv" if what == "came" else "b.csv")
+    if what == "went":
+        path.unlink()
+    else:
+        path.write_text("id,f0,fraud\n7,0.5,1\n")
+    reason = only_reason(ask(files, "claims/2", dry_run=True))
+    assert reason.endswith(f"files came, changed or went since: the file {path.name}")
