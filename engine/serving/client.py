@@ -297,7 +297,8 @@ def read_headers(
         if not known.get(name):
             raise EndpointError(
                 f"the headers of the endpoint {shown_url(endpoint.url)} want the variable "
-                f"{name!r} of the environment, which is not set here"
+                f"{name!r} of the environment, which is not set here; workers have that in which "
+                "Spark was started"
             )
         return known[name]
 

@@ -119,9 +119,9 @@ def _by_vegeta(
         "url": url_of(endpoint, client.protocol.ask_path(endpoint)),
         "header": {**headers, "Content-Type": [JSON]},
     }
-    targets = b"\n".join(
-        json.dumps({**target, "body": base64.b64encode(body).decode()}).encode() for body in bodies
-    )
+    listed = ({**target, "body": base64.b64encode(body).decode()} for body in bodies)
+    # A last line without an end is passed over.
+    targets = "".join(f"{json.dumps(own)}\n" for own in listed).encode()
     milliseconds = max(math.floor(1000 * count / rate + 0.5), 1)
     # So many in a second, as a fraction of whole numbers.
     pace = f"-rate={max(round(rate * 1000), 1)}/1000s"
@@ -131,11 +131,11 @@ def _by_vegeta(
     ]  # fmt: skip
     limit = count / rate + endpoint.timeout + _VEGETA_SECONDS
     try:
-        made_shots = subprocess.run(
+        records = subprocess.run(
             attack_command, input=targets, capture_output=True, timeout=limit, check=True
         ).stdout
         text = subprocess.run(
-            [program, "encode", "-to=json"], input=made_shots, capture_output=True,
+            [program, "encode", "-to=json"], input=records, capture_output=True,
             timeout=_VEGETA_SECONDS, check=True,
         ).stdout  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
@@ -143,8 +143,8 @@ def _by_vegeta(
             f"vegeta, which is on the PATH, failed ({type(error).__name__}); take it off the PATH, "
             "and the requests are sent without it"
         ) from None
-    listed = sorted((json.loads(line) for line in text.splitlines()), key=lambda own: own["seq"])
-    return tuple(_shot(own, len(bodies), check) for own in listed)
+    told = sorted((json.loads(line) for line in text.splitlines()), key=lambda own: own["seq"])
+    return tuple(_shot(own, len(bodies), check) for own in told)
 
 
 def _shot(told: dict[str, object], bodies: int, check: Check) -> Shot:
