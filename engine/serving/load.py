@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from engine.errors import EndpointError
+from engine.serving.addresses import read_headers, url_of
 from engine.serving.answers import Reply
-from engine.serving.client import JSON, Client, read_headers, url_of
+from engine.serving.client import JSON, Client
 
 # So many requests may be under way at once; with all of them busy the next begins late, which
 # counts as latency.

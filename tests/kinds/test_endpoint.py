@@ -25,6 +25,7 @@ from engine.evaluation.measure import Beside, measure
 from engine.execution.kernel.probes import ORDER, probe, probe_tasks, sample_columns
 from engine.kinds import KINDS, parameters_text
 from engine.kinds.endpoint.asks import ASKS, asks_of
+from engine.kinds.endpoint.figures import estimate_ask
 from engine.models import ServedRequest, resolve_endpoint
 from engine.planning import EvaluationPlan, check_fit, distinct_questions
 from engine.serving import Server, free_port, start_server
@@ -166,6 +167,30 @@ def test_an_endpoint_is_held_against_the_baseline(folders: dict[str, Path], serv
     assert cells["other", "parity"].measured.value > ROWS / 2
 
 
+def test_two_servers_are_called_in_turns(folders: dict[str, Path], served: Server) -> None:
+    """The same server twice: neither is slower, whatever the machine does."""
+    sound = resolved(folders["sound"], "sound")
+    request = ServedRequest("a", served.endpoint, TaskKind.BINARY, like=sound, token="1")
+    one = resolve_endpoint(request)
+    models = [one, replace(one, name="b", digest="another")]
+    ratio = a_test("latency_p50", conditions=(Condition("max_ratio", 2.0),))
+    plan = plan_for(models, replace(ratio, metric="latency_p50_ratio"), baseline="a")
+    cells = cells_of(plan)
+    assert cells["a", "latency_p50"].measured.reason == "is_baseline"
+    cell = cells["b", "latency_p50"]
+    assert cell.verdict is Verdict.PASS, cell.reason
+    assert cell.measured.ci_low <= 1.0 <= cell.measured.ci_high
+    assert "in 60 pairs of calls in random order" in cell.measured.detail
+
+
+def test_the_version_that_answers_is_told_where_the_server_tells_it() -> None:
+    numbers = {"breaches": 1.0, "tried": 1.0}
+    value, _ = estimate_ask("version", numbers, 0.95)
+    assert value.value == 1.0
+    unknown, _ = estimate_ask("version", {"breaches": None, "tried": 0.0, "told": 0.0}, 0.95)
+    assert unknown.reason == "the server does not tell which version of the model answers"
+
+
 def nobody() -> Endpoint:
     return Endpoint(f"http://127.0.0.1:{free_port()}", "mlflow")
 
@@ -197,6 +222,7 @@ def suite_with(tmp_path: Path, test: dict[str, Any]) -> Any:
         "name": "e",
         "dataset": {"delta": "./t", "task": "binary", "label": "y"},
         "models": [{"uri": "m"}],
+        "baseline": "m",
         "tests": [test],
     }
     path = tmp_path / "suite.yml"
@@ -211,6 +237,7 @@ def suite_with(tmp_path: Path, test: dict[str, Any]) -> Any:
         {"endpoint": "all"},
         {"endpoint": "latency_p95", "max_ms": 20.0, "seconds": 5.0, "batch": 10},
         {"endpoint": ["parity"], "rows": 20_000, "max_breaches": 3},
+        {"endpoint": ["latency_p50", "latency_p95"], "rate": 500, "max_ratio": 1.1},
     ],
 )
 def test_a_test_is_read_and_written_again(tmp_path: Path, test: dict[str, Any]) -> None:
@@ -230,6 +257,9 @@ def test_a_test_is_read_and_written_again(tmp_path: Path, test: dict[str, Any]) 
         ({"endpoint": "parity", "seconds": 1.0}, "found seconds without a load"),
         ({"endpoint": "load", "rate": "1000/s"}, "found 10,000 requests in all, expected 3,900"),
         ({"endpoint": "parity", "rows": 60_000}, "rows"),
+        ({"endpoint": "load", "max_ratio": 1.1}, "found max_ratio for load_errors, memory, expect"),
+        ({"endpoint": "latency_p95", "max_ratio": 1.1, "max_ms": 1.0}, "max_ratio with max_ms"),
+        ({"endpoint": "latency_p95", "max_ratio": 1.1, "seconds": 1.0}, "seconds for a ratio"),
         ({"endpoint": "load", "rate": "fast"}, "expected a rate such as 50/s"),
     ],
 )

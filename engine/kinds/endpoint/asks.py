@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.kinds.endpoint.cases import CASES
 
-COUNT, MS, MB = "max_breaches", "max_ms", "max_mb"
+COUNT, MS, MB, RATIO = "max_breaches", "max_ms", "max_mb", "max_ratio"
 ALL = "all"
 
 

@@ -134,7 +134,7 @@ def _unseen(row: OneRow) -> Iterator[Case]:
             yield row.change(place, "an unseen category", UNSEEN, pa.array([UNSEEN]))
 
 
-def _missing(row: OneRow) -> Iterator[Case]:
+def _columns_less(row: OneRow) -> Iterator[Case]:
     if row.rows.are_tensors:
         first = row.rows.inputs[0]
         if isinstance(first.values[0], list) and len(first.values[0]) > 1:
@@ -186,7 +186,7 @@ CASES: dict[str, Cases] = {
     "nan": _nan,
     "empty": _empty,
     "unseen": _unseen,
-    "missing": _missing,
+    "missing": _columns_less,
     "extra": _extra,
     "content_type": _content_type,
     "not_json": _not_json,

@@ -132,7 +132,7 @@ def _answer_outcome(target: Target, case: Case, reply: Reply) -> str:
     expected = None if case.batch is None else _ask_offline(target, case.batch)
     if expected is None:
         return INVENTED
-    return OTHER if bool(target.differing(expected, answer).any()) else SAME
+    return OTHER if bool(target.compare_rows(expected, answer).any()) else SAME
 
 
 def _ask_offline(target: Target, batch: pa.RecordBatch) -> Any:

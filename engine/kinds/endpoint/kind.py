@@ -11,19 +11,40 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from engine.core.vocabulary import Cell, Condition, ModelTest, Severity, Verdict
+from engine.core.vocabulary import (
+    Cell,
+    Condition,
+    MetricValue,
+    ModelTest,
+    Numbers,
+    Severity,
+    Verdict,
+)
 from engine.fields.rates import RateField, rate_text
 from engine.fields.values import expected
 from engine.fields.wording import suggestion
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
-from engine.kinds.endpoint.asks import ALL, ASKS, COUNT, MB, MS, QUANTILES, WORDS, asks_of, limit_of
-from engine.kinds.endpoint.figures import estimate_ask
+from engine.kinds.endpoint.asks import (
+    ALL,
+    ASKS,
+    COUNT,
+    MB,
+    MS,
+    QUANTILES,
+    RATIO,
+    WORDS,
+    asks_of,
+    limit_of,
+)
+from engine.kinds.endpoint.figures import Estimated, estimate_ask
 from engine.kinds.endpoint.loading import MOST_REQUESTS
 from engine.kinds.endpoint.probes import ERROR_ROWS, AnswerProbe, LoadProbe
+from engine.kinds.endpoint.ratios import RatioProbe
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.pictures import Sign, SignTable
 from engine.kinds.questions import MOST_PROBE_ROWS, Probe, figure
 from engine.kinds.setting import Context, Section, Setting
+from engine.kinds.speed.kind import estimate_pairs
 from engine.metrics import Metric, Slices
 from engine.statistics import Several
 
@@ -73,7 +94,7 @@ class EndpointKind(Kind):
 
     key = "endpoint"
     description = "A model behind a server: parity with its predictions, errors, readiness, load."
-    conditions = (COUNT, MS, MB)
+    conditions = (COUNT, MS, MB, RATIO)
     on_slices = False
     is_told_by_name = True
 
@@ -104,7 +125,10 @@ class EndpointKind(Kind):
             asks = asks_of(_read_asks(test.get(self.key)))
         except Exception:  # told by its field
             return
-        for key in self.conditions:
+        if test.get(RATIO) is not None:
+            yield from _ratio_mistakes(test, asks)
+            return
+        for key in (COUNT, MS, MB):
             if test.get(key) is not None and not any(ASKS[ask].condition == key for ask in asks):
                 named = ", ".join(sorted({ASKS[ask].condition for ask in asks}))
                 yield (key,), f"found {key} for {', '.join(asks)}, expected {named}"
@@ -118,8 +142,9 @@ class EndpointKind(Kind):
         given = {key: getattr(file, key) for key in _OPTIONS}
         parameters = {key: value for key, value in given.items() if value is not None}
         ask = asks_of(words)[0]
+        compares = getattr(file, RATIO) is not None
         return {
-            "metric": ASKS[ask].metric,
+            "metric": f"{ask}_ratio" if compares else ASKS[ask].metric,
             "parameters": parameters_text({self.key: words, **parameters}),
         }
 
@@ -143,6 +168,14 @@ class EndpointKind(Kind):
         for ask in asks_of(words):
             if ASKS[ask].starts and not starts and ask not in words:
                 continue
+            if RATIO in limits:
+                fresh = replace(
+                    test,
+                    metric=f"{ask}_ratio",
+                    parameters=parameters_text({self.key: [ask], **options}),
+                )
+                expanded.append(replace(fresh, name=self._name(test, title, fresh, words)))
+                continue
             limit = limit_of(ask, words, limits)
             own = replace(
                 test,
@@ -150,13 +183,21 @@ class EndpointKind(Kind):
                 parameters=parameters_text({self.key: [ask], **options}),
                 conditions=() if limit is None else (Condition(ASKS[ask].condition, limit),),
             )
-            fresh = self.title(own)
-            name = test.name.replace(title, fresh) if title in test.name else f"{test.name} {ask}"
-            expanded.append(replace(own, name=test.name if [ask] == words else name))
+            expanded.append(replace(own, name=self._name(test, title, own, words)))
         return expanded
+
+    def _name(self, test: ModelTest, title: str, own: ModelTest, words: list[str]) -> str:
+        """The name of one of the tests that a test stands for."""
+        ask = _ask(own)
+        if [ask] == words:
+            return test.name
+        fresh = self.title(own)
+        return test.name.replace(title, fresh) if title in test.name else f"{test.name} {ask}"
 
     def misfits(self, test: ModelTest, setting: Setting) -> Iterator[str]:
         ask = _ask(test)
+        if _compares(test) and setting.baseline is None:
+            yield "max_ratio compares with the baseline, and the evaluation has none; expected one"
         served = [model for model in setting.models if model.is_endpoint]
         base = next((m for m in setting.models if m.name == setting.baseline), None)
         if ask in ("parity", "version") and served and (base is None or base.is_endpoint):
@@ -169,6 +210,8 @@ class EndpointKind(Kind):
     def probe(self, test: ModelTest, setting: Setting) -> Probe:
         ask, asked = _ask(test), json.loads(test.parameters)
         rate, rows = asked.get("rate"), asked.get("rows", ROWS)
+        if _compares(test):
+            return RatioProbe(ask, asked.get("batch", 1), rate)
         if ASKS[ask].probe == "load":
             seconds, size = asked.get("seconds", SECONDS), asked.get("batch", 1)
             return LoadProbe(rate or RATE, seconds, size, max(rows, size))
@@ -185,7 +228,10 @@ class EndpointKind(Kind):
 
     def estimate(self, test: ModelTest, on: Slices, context: Context) -> SliceEstimates:
         ask = _ask(test)
-        estimated = [estimate_ask(ask, answer, context.level) for answer in on.answers]
+        if _compares(test) and context.is_baseline:
+            return SliceEstimates.repeat_value(len(on), MetricValue(None, "is_baseline"))
+        estimate = _estimate_ratio if _compares(test) else estimate_ask
+        estimated = [estimate(ask, answer, context.level) for answer in on.answers]
         parts = tuple(
             (np.array([place]), spread)
             for place, (_, spread) in enumerate(estimated)
@@ -199,11 +245,10 @@ class EndpointKind(Kind):
         """The asks by models as signs, and what was measured in a table."""
         signs: dict[str, dict[str, Sign]] = {}
         for cell in cells:
-            signs.setdefault(_ask(cell.test), {})[cell.model.name] = _sign(cell)
+            signs.setdefault(_row(cell.test), {})[cell.model.name] = _sign(cell)
         models = list(dict.fromkeys(cell.model.name for cell in cells))
-        table = {
-            ask: [signs[ask].get(model) for model in models] for ask in ASKS if ask in signs
-        }  # fmt: skip
+        order = [*ASKS, *(f"{ask}_ratio" for ask in QUANTILES)]
+        table = {row: [signs[row].get(model) for model in models] for row in order if row in signs}
         if not table:
             return None
         rows = [
@@ -221,6 +266,36 @@ class EndpointKind(Kind):
             pictures=[SignTable("Endpoint", models, table)],
             cells=cells,
         )
+
+
+def _ratio_mistakes(test: Mapping[str, Any], asks: Sequence[str]) -> Mistakes:
+    """Yields what a limit of a ratio does not go with."""
+    if any(ask not in QUANTILES for ask in asks):
+        named = ", ".join(ask for ask in asks if ask not in QUANTILES)
+        yield (RATIO,), f"found max_ratio for {named}, expected it for {', '.join(QUANTILES)} alone"
+    elif test.get(MS) is not None:
+        yield (RATIO,), "found max_ratio with max_ms, expected one of the two"
+    elif test.get("seconds") is not None:
+        yield (
+            ("seconds",),
+            "found seconds for a ratio, which is of pairs; expected none",
+        )
+
+
+def _row(test: ModelTest) -> str:
+    """The row of a test in the table of signs."""
+    return test.metric if _compares(test) else _ask(test)
+
+
+def _compares(test: ModelTest) -> bool:
+    return test.metric.endswith("_ratio")
+
+
+def _estimate_ratio(ask: str, answer: Numbers, level: float) -> Estimated:
+    """The ratio of latencies to the baseline's."""
+    if not answer.get("calls"):
+        return MetricValue(None, "no request was answered in time"), None
+    return estimate_pairs(answer, QUANTILES[ask], False, level)
 
 
 def _too_many(test: Mapping[str, Any], of_load: bool) -> Mistakes:
@@ -259,7 +334,8 @@ def _sign(cell: Cell) -> Sign:
     if value is None:
         return Sign("undecided", "not known", cell.reason)
     own = ASKS[_ask(cell.test)]
-    text = f"{value:,.4g} {own.condition.removeprefix('max_')}"
+    unit = "times the baseline's" if _compares(cell.test) else own.condition.removeprefix("max_")
+    text = f"{value:,.4g} {unit}"
     if own.condition == COUNT:
         text = "kept" if not value else f"{int(value):,} {own.unit}{'' if value == 1 else 's'}"
     if cell.verdict is Verdict.FAIL:

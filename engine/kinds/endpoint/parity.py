@@ -64,7 +64,7 @@ class _Tally:
     def _compare(self, reply: Reply, places: Sequence[int]) -> list[str]:
         target = self.target
         raw = target.client.read(reply, len(places))
-        differing = target.differing(_Part(self.expected, places), target.read(raw, len(places)))
+        differing = target.compare_rows(_Part(self.expected, places), target.read(raw, len(places)))
         outcomes = [OTHER if other else SAME for other in differing.tolist()]
         if has_bare_numbers(reply.content) and isinstance(raw, list):
             outcomes = [outcome if is_finite(row) else NO_JSON

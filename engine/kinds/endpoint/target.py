@@ -46,7 +46,7 @@ class Target:
         """The prediction in what the server answered."""
         return self.model.read_served(raw, count)
 
-    def differing(self, expected: Any, answer: Any) -> Bools:
+    def compare_rows(self, expected: Any, answer: Any) -> Bools:
         """Which rows the server answers otherwise than the offline model, beyond rounding."""
         assert self.offline is not None, "there is something to hold it against"
         if answer.scores is None or expected.scores is None:
