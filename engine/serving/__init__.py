@@ -7,8 +7,9 @@ knowing models, kinds or runs.
 
 from __future__ import annotations
 
+from engine.serving.addresses import protocol_of, read_headers, shown_url
 from engine.serving.answers import Reply, has_bare_numbers, read_json
-from engine.serving.client import Client, Unreachable, protocol_of, read_headers, shown_url
+from engine.serving.client import Client, Unreachable
 from engine.serving.protocols import PROTOCOLS, Protocol
 from engine.serving.rows import Input, Rows, rows_of
 from engine.serving.server import Server, Stop, free_port, start_server

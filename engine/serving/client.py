@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from engine.core.registry import did_you_mean
 from engine.core.vocabulary import Endpoint
 from engine.errors import EndpointError
+from engine.serving.addresses import protocol_of, read_headers, shown_url, url_of
 from engine.serving.answers import Reply, read_json
 from engine.serving.pace import Pace
-from engine.serving.protocols import PROTOCOLS, Protocol
 from engine.serving.rows import Rows
+from engine.serving.wording import failure_text, status_text
 
 JSON = "application/json"
 MOST_ANSWER_BYTES = 512 * 2**20
@@ -32,7 +29,6 @@ _CHUNK = 2**16
 # itself (504) is not among them: MLflow's goes on with the work, and would do it twice.
 RETRIED = frozenset({429, 502, 503})
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -141,6 +137,17 @@ class Client:
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
+    def send_once(self, body: bytes) -> Reply:
+        """Sends a request for predictions now, and never again.
+
+        Raises:
+            Unreachable: when no answer came.
+        """
+        try:
+            return self._exchange("POST", self.protocol.ask_path(self.endpoint), body, JSON)
+        except _Refused as error:
+            raise Unreachable(str(error)) from None
+
     def get(self, path: str) -> Reply:
         """What the server answers on a path.
 
@@ -203,7 +210,7 @@ class Client:
         except EndpointError:
             raise
         except Exception as error:  # half an answer is an error of urllib3's, which says so itself
-            raise _Refused(f"the endpoint {self.place} {_why(error)}") from None
+            raise _Refused(f"the endpoint {self.place} {failure_text(error)}") from None
         if 300 <= response.status_code < 400:
             raise EndpointError(
                 f"the endpoint {self.place} answered {status_text(response.status_code)}: it sends "
@@ -250,91 +257,6 @@ class _Refused(Exception):
     """A request to which no answer came, and to which one may come when it is sent again."""
 
 
-def protocol_of(endpoint: Endpoint) -> Protocol:
-    """The protocol that an endpoint speaks.
-
-    Raises:
-        EndpointError: when there is none of that name, or it lacks the model's name.
-    """
-    protocol = PROTOCOLS.find(endpoint.protocol)
-    if protocol is None:
-        known = PROTOCOLS.names()
-        raise EndpointError(
-            f"no protocol is called {endpoint.protocol!r}, expected one of {', '.join(known)}"
-            f"{did_you_mean(endpoint.protocol, PROTOCOLS.names(aliases=True))}"
-        )
-    if protocol.names_model and not endpoint.model:
-        raise EndpointError(
-            f"the protocol {protocol.key!r} asks for a model by its name, and the endpoint "
-            f"{shown_url(endpoint.url)} has none; expected the key 'model'"
-        )
-    return protocol
-
-
-def read_headers(
-    endpoint: Endpoint, environment: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """The headers with the variables of the environment in their places.
-
-    Raises:
-        EndpointError: when a variable is not set, or holds what no header can.
-    """
-    known = os.environ if environment is None else environment
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if not known.get(name):
-            raise EndpointError(
-                f"the headers of the endpoint {shown_url(endpoint.url)} want the variable "
-                f"{name!r} of the environment, which is not set here"
-            )
-        return known[name]
-
-    headers = {name: _VARIABLE.sub(value, text) for name, text in endpoint.headers}
-    for name, text in headers.items():
-        if not (text.isascii() and text.isprintable()):
-            raise EndpointError(
-                f"the header {name!r} of the endpoint {shown_url(endpoint.url)} holds a line break "
-                "or what is not ASCII, expected neither"
-            )
-    return headers
-
-
-def url_of(endpoint: Endpoint, path: str) -> str:
-    """The URL of a path behind an endpoint's; where its own ends in that path, it stays as it is.
-
-    >>> url_of(Endpoint("http://a:5001/", "mlflow"), "/invocations")
-    'http://a:5001/invocations'
-    >>> url_of(Endpoint("http://a/serving/invocations", "mlflow"), "/invocations")
-    'http://a/serving/invocations'
-    """
-    base = endpoint.url.rstrip("/")
-    asks = PROTOCOLS.get(endpoint.protocol).ask_path(endpoint)
-    base = base.removesuffix(asks)
-    return base + path
-
-
-def shown_url(url: str) -> str:
-    """A URL without what may be a secret: a user's name, a password, what is behind a `?`."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    port = "" if parts.port is None else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}{parts.path}"
-
-
-def status_text(status: int) -> str:
-    """A status in words.
-
-    >>> status_text(503)
-    '503 (Service Unavailable)'
-    """
-    try:
-        return f"{status} ({HTTPStatus(status).phrase})"
-    except ValueError:
-        return str(status)
-
-
 def _chunks(response: Any) -> Any:
     """The parts of a body as they come."""
     raw = response.raw
@@ -346,40 +268,6 @@ def _chunks(response: Any) -> Any:
     # Where the server said how much it sends, less is half an answer.
     if getattr(raw, "length_remaining", 0):
         raise OSError("half an answer")
-
-
-def _why(error: BaseException) -> str:
-    """Why no answer came, in words: the error's own name the place and the system's."""
-    text = f"{type(error).__name__} {error} {error.__context__!r}"
-    for sign, words in _SIGNS.items():
-        if sign in text:
-            return words
-    return f"could not be asked: {type(error).__name__}"
-
-
-_SIGNS: dict[str, str] = {
-    "CERTIFICATE_VERIFY_FAILED": "has a certificate that is not trusted here; set "
-    "REQUESTS_CA_BUNDLE to a file with the one that signed it",
-    "hostname mismatch": "has a certificate of another host",
-    "WRONG_VERSION_NUMBER": "does not speak TLS; expected http:// in its URL",
-    "SSL": "could not agree on TLS",
-    "NameResolution": "has a host that no name server knows",
-    "getaddrinfo": "has a host that no name server knows",
-    "Name or service not known": "has a host that no name server knows",
-    "Connection refused": "has nobody who listens: the connection was refused",
-    "No route to host": "is out of reach: there is no route to its host",
-    "Network is unreachable": "is out of reach: there is no network",
-    "half an answer": "answered half, and ended the connection",
-    "IncompleteRead": "answered half, and ended the connection",
-    "ended prematurely": "answered half, and ended the connection",
-    "InvalidChunkLength": "answered half, and ended the connection",
-    "Connection reset": "ended the connection before it answered",
-    "Connection aborted": "ended the connection before it answered",
-    "RemoteDisconnected": "ended the connection before it answered",
-    "Broken pipe": "ended the connection before it answered",
-    "ProxyError": "could not be reached by the proxy that the environment names",
-    "DecodeError": "answered with a body that cannot be unpacked",
-}
 
 
 def _join(parts: list[Any]) -> Any:

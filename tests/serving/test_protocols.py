@@ -25,7 +25,7 @@ from engine.core.vocabulary import (
 )
 from engine.errors import EndpointError
 from engine.serving import PROTOCOLS, Client, Rows, rows_of
-from engine.serving.client import url_of
+from engine.serving.addresses import url_of
 
 
 def rows(*inputs: Any) -> Rows:

@@ -98,6 +98,12 @@ class SpeedKind(Kind):
                 f"{test.conditions[0].kind} compares with the baseline, and the evaluation has "
                 f"none; expected a baseline, or {other}"
             )
+        name, served = _figure_and_batch(test)[0], [m.name for m in setting.models if m.is_endpoint]
+        if served and name in ("load_time", "size", "peak_memory"):
+            yield (
+                f"{name} is of a model's files and process, and {', '.join(map(repr, served))} is "
+                "served elsewhere; leave it to another evaluation, or ask by the kind endpoint"
+            )
 
     def probe(self, test: ModelTest, setting: Setting) -> Probe:
         name, batch = _figure_and_batch(test)
@@ -179,7 +185,7 @@ def _estimate(test: ModelTest, answer: Numbers, other: Numbers, level: float) ->
     if not answer.get("calls"):
         return MetricValue(None, "no call ended in time"), None
     if _compares(test):
-        return _of_pairs(answer, measure.effort.share, measure.is_rate, level)
+        return estimate_pairs(answer, measure.effort.share, measure.is_rate, level)
     rows = (batch or 1) if measure.is_rate else 0
     return _of_calls(answer, measure.effort.share, rows, level)
 
@@ -197,7 +203,7 @@ def _of_point(test: ModelTest, answer: Numbers, other: Numbers) -> MetricValue:
     return MetricValue(value / base, detail=f"{value:.4g} MB beside {base:.4g} MB of the baseline")
 
 
-def _of_pairs(answer: Numbers, share: float, is_rate: bool, level: float) -> Estimated:
+def estimate_pairs(answer: Numbers, share: float, is_rate: bool, level: float) -> Estimated:
     """The ratio of two models that were called in turns."""
     logs = SignedRanks(_numbers(answer, "ratio "), math.log(PROCESS_SLACK))
     pairs, needed = len(logs.differences), pairs_needed(level)
