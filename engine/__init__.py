@@ -67,6 +67,7 @@ __all__ = [
     "results",
     "run",
     "schema",
+    "serve",
     "sync",
     "train",
     "warmup",
@@ -74,8 +75,8 @@ __all__ = [
 
 _COMMANDS = (
     "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate", "init",
-    "judge", "maintain", "pin", "plan", "report", "results", "run", "schema", "sync", "train",
-    "warmup",
+    "judge", "maintain", "pin", "plan", "report", "results", "run", "schema", "serve", "sync",
+    "train", "warmup",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

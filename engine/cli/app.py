@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from engine._version import __version__
-from engine.cli import experiments, generation, machine, models, runs, stores
+from engine.cli import experiments, generation, machine, models, runs, serving, stores
 from engine.cli.declaration import make_command, read_declaration, summary
 from engine.cli.reporting import configure_logging
 
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "init": models.show_draft,
     "train": models.show_trained,
     "experiment": experiments.show_experiment,
+    "serve": serving.show_served,
     "generate": generation.show_generated,
     "doctor": machine.show_findings,
     "warmup": machine.show_archive,
