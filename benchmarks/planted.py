@@ -440,7 +440,7 @@ def on_forests(rows: int) -> Callable[[Lab, bool, int], Bench]:
 
 
 # Kinds that are tried elsewhere, most of which ask in SQL: the pages that say what they find.
-ELSEWHERE = {"discover": "discover.md", "leakage": "leakage.md"}
+ELSEWHERE = {"discover": "discover.md", "endpoint": "endpoint.md", "leakage": "leakage.md"}
 
 # The cases.
 

@@ -60,6 +60,7 @@ SECONDS = {
     "runs/test_run.py": 60,
     "runs/test_kinds.py": 60,
     "runs/test_kinds_of_models.py": 70,
+    "kinds/test_endpoint.py": 120,
     "kinds/test_direction.py": 25,
     "sinks/report/test_kind_pictures.py": 20,
     "sinks/report/test_drift_pictures.py": 15,

@@ -14,6 +14,7 @@ from engine.kinds import (  # noqa: F401
     direction,
     discover,
     drift,
+    endpoint,
     invariance,
     leakage,
     metric,

@@ -31,6 +31,8 @@ SKETCH = "_sketch"
 SKETCHED, SKETCHED_REFERENCE = "sketched", "sketched_reference"
 
 MOST_SAMPLE_ROWS = 10_000
+# A probe may ask a server for more.
+MOST_PROBE_ROWS = 50_000
 # Of a text in the sample of a contrast so many characters are read.
 MOST_CHARACTERS = 1_000
 
@@ -59,6 +61,9 @@ class Predictor(Protocol):
 
     def predict_any(self, batch: pa.RecordBatch) -> Any:
         """The same, but that the model itself is asked for no rows, too."""
+
+    def read_served(self, raw: Any, rows: int) -> Any:
+        """The prediction in what a server of this model answered for some rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ class Probe(ABC):
     the top of a module that workers can import.
 
     Attributes:
-        rows: how many rows it wants, 1 to 10,000: those with the smallest hash of the key, which
+        rows: how many rows it wants, 1 to 50,000: those with the smallest hash of the key, which
             are the same on any partitioning. They have the columns that the model reads.
         keeps: whether another run may take its answer; what measures time says False.
         alone: whether it has its process to itself, while no other probe of the run is under way
@@ -201,7 +206,7 @@ class Probe(ABC):
 
     def mistake(self) -> str | None:
         """What is wrong with it before anybody runs it; None where nothing is."""
-        return _rows_mistake("probe", self.rows)
+        return _rows_mistake("probe", self.rows, MOST_PROBE_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,11 +259,11 @@ class Contrast(ABC):
         return _rows_mistake("contrast", self.rows)
 
 
-def _rows_mistake(what: str, rows: Any) -> str | None:
+def _rows_mistake(what: str, rows: Any, most: int = MOST_SAMPLE_ROWS) -> str | None:
     if isinstance(rows, bool) or not isinstance(rows, int):
         return f"its {what} wants {rows!r} rows, expected a whole number"
-    if not 1 <= rows <= MOST_SAMPLE_ROWS:
-        return f"its {what} wants {rows:,} rows, expected 1 to {MOST_SAMPLE_ROWS:,}"
+    if not 1 <= rows <= most:
+        return f"its {what} wants {rows:,} rows, expected 1 to {most:,}"
     return None
 
 

@@ -141,6 +141,17 @@ class Client:
             time.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT)
 
+    def send_once(self, body: bytes) -> Reply:
+        """Sends a request for predictions now, and never again.
+
+        Raises:
+            Unreachable: when no answer came.
+        """
+        try:
+            return self._exchange("POST", self.protocol.ask_path(self.endpoint), body, JSON)
+        except _Refused as error:
+            raise Unreachable(str(error)) from None
+
     def get(self, path: str) -> Reply:
         """What the server answers on a path.
 
@@ -286,7 +297,8 @@ def read_headers(
         if not known.get(name):
             raise EndpointError(
                 f"the headers of the endpoint {shown_url(endpoint.url)} want the variable "
-                f"{name!r} of the environment, which is not set here"
+                f"{name!r} of the environment, which is not set here; workers have that in which "
+                "Spark was started"
             )
         return known[name]
 

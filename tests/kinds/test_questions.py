@@ -192,7 +192,7 @@ def test_a_model_that_fails_costs_its_own_cells(own: Any, models: Models, logist
 @pytest.mark.parametrize(
     ("test", "mistake"),
     [
-        (("broken_probe", "too many"), "its probe wants 1,000,000 rows, expected 1 to 10,000"),
+        (("broken_probe", "too many"), "its probe wants 1,000,000 rows, expected 1 to 50,000"),
         (("batch_row", 0), "its probe wants 0 rows"),
         (("broken_probe", "no probe"), "gave a value of type str, expected a Probe or None"),
         (("broken_probe", "no pickle"), "its probe cannot be sent to a worker: "),
