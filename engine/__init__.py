@@ -72,6 +72,7 @@ __all__ = [
     "results",
     "run",
     "schema",
+    "serve",
     "sync",
     "train",
     "warmup",
@@ -81,7 +82,7 @@ __all__ = [
 _COMMANDS = (
     "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate",
     "history", "init", "judge", "maintain", "pin", "plan", "promote", "report", "results", "run",
-    "schema", "sync", "train", "warmup", "watch",
+    "schema", "serve", "sync", "train", "warmup", "watch",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

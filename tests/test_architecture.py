@@ -54,7 +54,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),
-    "lifecycle": frozenset({"mlflow", "pyarrow"}),
+    "lifecycle": frozenset({"mlflow", "pyarrow", "pydantic"}),
     "sinks": ARRAYS | {"jinja2", "markupsafe", "matplotlib", "mlflow", "rich"},
     "execution": SPARK | ARRAYS | {"cloudpickle"},
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "ruamel", "sklearn", "yaml"},

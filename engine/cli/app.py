@@ -13,7 +13,16 @@ import typer
 from typer.core import TyperGroup
 
 from engine._version import __version__
-from engine.cli import experiments, generation, lifecycle, machine, models, runs, stores
+from engine.cli import (
+    experiments,
+    generation,
+    lifecycle,
+    machine,
+    models,
+    runs,
+    serving,
+    stores,
+)
 from engine.cli.declaration import make_command, read_declaration, summary
 from engine.cli.reporting import configure_logging
 
@@ -35,6 +44,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "train": models.show_trained,
     "watch": lifecycle.show_watch,
     "experiment": experiments.show_experiment,
+    "serve": serving.show_served,
     "generate": generation.show_generated,
     "doctor": machine.show_findings,
     "warmup": machine.show_archive,

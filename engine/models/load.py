@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,9 +205,20 @@ def check_inputs(model: ModelVersion, columns: Sequence[str]) -> list[str]:
     return [name for name in model.features if name not in set(columns)]
 
 
+@contextmanager
+def _no_caches() -> Iterator[None]:
+    """Keeps Python from writing its caches beside a model's own code, where none were signed."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
+
+
 def _open(artifact: Artifact) -> Any:
     try:
-        return FLAVORS[artifact.flavor].open_model(artifact)
+        with _no_caches():
+            return FLAVORS[artifact.flavor].open_model(artifact)
     except Exception as error:
         raise ModelError(
             f"the {artifact.flavor} model in {str(artifact.path)!r} cannot be loaded: "

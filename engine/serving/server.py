@@ -213,6 +213,10 @@ def _is_taken(port: int) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """The environment with the programs of this Python before all others: MLflow calls uvicorn."""
+    """The environment with the programs of this Python before all others: MLflow calls uvicorn.
+
+    Python leaves no caches beside a model's own code, where none were signed.
+    """
     own = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": os.pathsep.join([own, os.environ.get("PATH", "")])}
+    path = os.pathsep.join([own, os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1"}

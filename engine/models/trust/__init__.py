@@ -8,6 +8,6 @@ opened anywhere: `resolve` does not look into it, and `load` refuses it in every
 
 from __future__ import annotations
 
-from engine.models.trust.check import examine, refuse_changes
+from engine.models.trust.check import TrustedModel, examine, find_trusted, refuse_changes
 
-__all__ = ["examine", "refuse_changes"]
+__all__ = ["TrustedModel", "examine", "find_trusted", "refuse_changes"]

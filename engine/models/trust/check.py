@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit, urlunsplit
 
-from engine.core.vocabulary import Credentials, Trust
+from engine.core.vocabulary import ANY_MODEL, Credentials, Trust
 from engine.errors import ModelError
-from engine.models.artifact import Artifact
+from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.trust.formats import Piece, pickle_imports, pieces_of, pieces_text
 from engine.models.trust.signature import signature_problem
-from engine.models.uris import Located
+from engine.models.uris import Located, Locator
 
 _SHOWN = 12
 
 
 def examine(
-    artifact: Artifact, located: Located, digest: str, trust: Trust, tracking_uri: str
+    artifact: Artifact, located: Located, content: str, trust: Trust, tracking_uri: str
 ) -> Credentials:
     """What is known of a model before it is opened, and whether it may be.
 
     Args:
         artifact: its folder.
         located: where it was found, and what the registry noted of it.
-        digest: the digest of its files as they are.
+        content: the digest of its files as they are.
         trust: what the suite asks.
         tracking_uri: the server of the registry.
 
@@ -32,7 +33,7 @@ def examine(
     """
     pieces = pieces_of(artifact)
     noted, signed = located.noted_digest, False
-    refusal = _change_of(located, digest)
+    refusal = _change_of(located, content)
     if not refusal and trust.registries:
         refusal = _foreign(located, tracking_uri, trust)
     if trust.signed_by is not None:
@@ -46,27 +47,54 @@ def examine(
         formats=tuple(dict.fromkeys(piece.format for piece in pieces)),
         imports=tuple(pickle_imports(artifact, pieces)[:_SHOWN]),
         signed=signed,
-        registered=None if noted is None else noted == digest,
+        registered=None if noted is None else noted == content,
         refusal=refusal and f"it is not trusted, and was not opened: {refusal}",
     )
 
 
-def refuse_changes(uri: str, located: Located, digest: str) -> None:
+@dataclass(frozen=True, slots=True)
+class TrustedModel:
+    """A model that may be opened: its folder, what is known of it, and where it was found."""
+
+    artifact: Artifact
+    credentials: Credentials
+    located: Located
+    digest: str
+
+
+def find_trusted(uri: str, locator: Locator, trust: Trust = ANY_MODEL) -> TrustedModel:
+    """Finds a model that is to be opened as a whole, by somebody else or for other ends than a run.
+
+    Raises:
+        InputError: when the suite's key cannot be read.
+        ModelError: when there is no such model, or it is not trusted.
+        TrackingError: when the tracking server cannot be reached.
+    """
+    located = locator.locate(uri)
+    artifact = read_artifact(located.path)
+    content = digest(artifact.path)
+    credentials = examine(artifact, located, content, trust, locator.tracking_uri)
+    if credentials.refusal:
+        raise ModelError(f"model {uri!r}: {credentials.refusal}")
+    return TrustedModel(artifact, credentials, located, content)
+
+
+def refuse_changes(uri: str, located: Located, content: str) -> None:
     """Refuses a model whose files are others than those that were registered.
 
     Raises:
         ModelError: with both digests.
     """
-    if problem := _change_of(located, digest):
+    if problem := _change_of(located, content):
         raise ModelError(f"model {uri!r} is not opened: {problem}")
 
 
-def _change_of(located: Located, digest: str) -> str:
+def _change_of(located: Located, content: str) -> str:
     noted = located.noted_digest
-    if noted is None or noted == digest:
+    if noted is None or noted == content:
         return ""
     return (
-        f"its files were changed since it was registered (their digest is {digest[:12]}, the "
+        f"its files were changed since it was registered (their digest is {content[:12]}, the "
         f"registry noted {noted[:12]})"
     )
 
