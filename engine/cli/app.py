@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "init": models.show_draft,
     "train": models.show_trained,
     "watch": lifecycle.show_watch,
+    "card": lifecycle.show_papers,
     "experiment": experiments.show_experiment,
     "generate": generation.show_generated,
     "doctor": machine.show_findings,
