@@ -24,6 +24,8 @@ CORE = [
     "Jinja2>=3.1",
     "matplotlib>=3.9",
     "rich>=13",
+    # The page of a technical file; rich brings it along.
+    "markdown-it-py>=3",
     "typer>=0.15",
     # The client alone. The tracking server of a cluster needs no more; a store in an SQLite
     # file, the default away from one, needs the whole of MLflow: extra "mlflow".
@@ -82,6 +84,7 @@ setup(
         "engine": ["py.typed"],
         "engine.spark": ["*.properties"],
         "engine.sinks.generated_rows": ["*.j2"],
+        "engine.sinks.papers": ["*.css"],
         "engine.sinks.report": ["**/*.j2", "**/*.css", "**/*.js", "**/*.html"],
     },
     include_package_data=False,

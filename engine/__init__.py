@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine._version import __version__
 
 if TYPE_CHECKING:
+    from engine.commands.card import card
     from engine.commands.cross_validate import cross_validate
     from engine.commands.doctor import doctor
     from engine.commands.evaluate import evaluate
@@ -49,6 +50,7 @@ __all__ = [
     "RunResult",
     "SuiteError",
     "__version__",
+    "card",
     "cross_validate",
     "doctor",
     "evaluate",
@@ -80,7 +82,7 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate",
+    "card", "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate",
     "history", "init", "judge", "maintain", "pin", "plan", "promote", "report", "results", "run",
     "schema", "serve", "sync", "train", "warmup", "watch",
 )  # fmt: skip

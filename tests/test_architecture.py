@@ -55,7 +55,8 @@ PACKAGES: dict[str, frozenset[str]] = {
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),
     "lifecycle": frozenset({"mlflow", "pyarrow", "pydantic"}),
-    "sinks": ARRAYS | {"jinja2", "markupsafe", "matplotlib", "mlflow", "rich"},
+    "sinks": ARRAYS
+    | {"jinja2", "markdown_it", "markupsafe", "matplotlib", "mlflow", "rich", "yaml"},
     "execution": SPARK | ARRAYS | {"cloudpickle"},
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "ruamel", "sklearn", "yaml"},
     "engine": NOTHING,
@@ -83,7 +84,7 @@ LAZY: dict[str, frozenset[str]] = {
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),
-    "sinks": frozenset({"matplotlib", "mlflow"}),
+    "sinks": frozenset({"markdown_it", "matplotlib", "mlflow"}),
     # A mistake in a suite is told before all that a run takes is imported.
     "commands": SPARK | {"mlflow", "engine"},
     # A mistake in a config is told before scipy's distributions are imported, which take a second;

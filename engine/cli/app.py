@@ -43,6 +43,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "init": models.show_draft,
     "train": models.show_trained,
     "watch": lifecycle.show_watch,
+    "card": lifecycle.show_papers,
     "experiment": experiments.show_experiment,
     "serve": serving.show_served,
     "generate": generation.show_generated,

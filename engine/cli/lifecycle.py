@@ -56,3 +56,16 @@ def show_history(story: Any, *, as_json: AsJson = False) -> int:
     if story.events:
         out.print(lifecycle.history_table(story))
     return 0
+
+
+def show_papers(papers: Any, *, as_json: AsJson = False) -> int:
+    """Where the papers are; what could not be asked on standard error."""
+    if as_json:
+        about = {name: getattr(papers, name) for name in ("model", "version", "run_id", "gate")}
+        typer.echo(json.dumps({**about, "files": dict(papers.files), "notes": papers.notes}))
+    else:
+        for path in papers.files.values():
+            typer.echo(path)
+    for note in papers.notes:
+        typer.echo(f"evalmatrix: {note}", err=True)
+    return 0

@@ -105,6 +105,10 @@ class Registry:
         versions = ask(self.tracking_uri, lambda client: versions_of(client, name)) or []
         return sorted(versions, key=lambda version: int(version.version))
 
+    def run(self, run_id: str) -> Any | None:
+        """A run as MLflow has it; None where it has none."""
+        return ask(self.tracking_uri, lambda client: client.get_run(run_id))
+
     def copy(self, name: str, version: str, to: str) -> str:
         """Copies a version to another registered model: the new version's number."""
         copied = self._do(

@@ -23,6 +23,7 @@ ADDED = {
     "results": {"format_"},
     "judge": {"as_json", "out"},
     "watch": {"as_json"},
+    "card": {"as_json"},
     "promote": {"as_json"},
     "history": {"as_json"},
     "kinds": {"form"},
