@@ -52,7 +52,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),
-    "lifecycle": frozenset({"mlflow", "pyarrow"}),
+    "lifecycle": frozenset({"boto3", "mlflow", "pyarrow"}),
     "sinks": ARRAYS | {"jinja2", "markupsafe", "matplotlib", "mlflow", "rich"},
     "execution": SPARK | ARRAYS | {"cloudpickle"},
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "ruamel", "sklearn", "yaml"},
@@ -79,6 +79,8 @@ LAZY: dict[str, frozenset[str]] = {
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),
+    # Who approves in SageMaker has it; its pins are not ours.
+    "lifecycle": frozenset({"boto3"}),
     "sinks": frozenset({"matplotlib", "mlflow"}),
     # A mistake in a suite is told before all that a run takes is imported.
     "commands": SPARK | {"mlflow", "engine"},
