@@ -54,7 +54,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),
-    "lifecycle": frozenset({"mlflow", "pyarrow", "pydantic"}),
+    "lifecycle": frozenset({"boto3", "mlflow", "pyarrow", "pydantic"}),
     "sinks": ARRAYS
     | {"jinja2", "markdown_it", "markupsafe", "matplotlib", "mlflow", "rich", "yaml"},
     "execution": SPARK | ARRAYS | {"cloudpickle"},
@@ -85,6 +85,8 @@ LAZY: dict[str, frozenset[str]] = {
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),
     "sinks": frozenset({"markdown_it", "matplotlib", "mlflow"}),
+    # Who approves in SageMaker has it; its pins are not ours.
+    "lifecycle": frozenset({"boto3"}),
     # A mistake in a suite is told before all that a run takes is imported.
     "commands": SPARK | {"mlflow", "engine"},
     # A mistake in a config is told before scipy's distributions are imported, which take a second;

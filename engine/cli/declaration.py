@@ -59,6 +59,7 @@ _VALUES = {
     "resume": "ID",
     "reference": "TABLE",
     "run": "ID|latest",
+    "sagemaker": "ARN",
     "run_id": "ID",
     "store": "STORE",
     "suite": "SUITE.yml",

@@ -18,6 +18,7 @@ from engine.lifecycle.moving import CHALLENGER, check_target
 from engine.lifecycle.promotion import promote_version
 from engine.lifecycle.request import Office, PromotionResult, Request
 from engine.lifecycle.rollback import roll_back
+from engine.lifecycle.sagemaker import approve_version, check_arn, make_client
 from engine.models.registry import ModelName, Registry
 from engine.planning.model_finder import short_waits
 from engine.planning.suites import read_suite
@@ -34,6 +35,7 @@ def promote(
     overrides: Sequence[str] = (),
     to: str = "champion",
     to_model: str | None = None,
+    sagemaker: str | None = None,
     max_age: str = "7d",
     undecided: float = 0.1,
     first: bool = False,
@@ -50,6 +52,8 @@ def promote(
         overrides: `dotted.key=value` texts over the suite, as `--set`.
         to: the alias to move.
         to_model: another registered model, which gets a copy of the version, and whose alias moves.
+        sagemaker: the ARN of a model package, which is approved, or rejected if its verdict failed,
+            instead of an alias being moved.
         max_age: how old the verdict may be, such as 24h or 7d.
         undecided: the largest share of the judged cells that may be undecided, from 0 to 1.
         first: the model has no such alias yet, so there is nothing to compare with; a verdict is
@@ -81,6 +85,10 @@ def promote(
         reason=" ".join(reason.split()),
         user=user_name(),
     )
+    if rollback:
+        _check_rollback(request, sagemaker)
+    if sagemaker is not None:
+        _check_sagemaker(request, sagemaker)
     loaded = read_suite(suite, tuple(overrides))
     tables = open_store(loaded.store, spark)
     short_waits()
@@ -88,8 +96,9 @@ def promote(
     with tempfile.TemporaryDirectory(prefix="evalmatrix-promote-") as folder:
         office = Office(loaded, tables, registry, Path(folder))
         if rollback:
-            _check_rollback(request)
             return roll_back(office, request)
+        if sagemaker is not None:
+            return approve_version(office, request, sagemaker, make_client(sagemaker))
         return promote_version(office, request)
 
 
@@ -102,13 +111,20 @@ def _other_model(text: str, name: ModelName) -> str:
     return other.name
 
 
-def _check_rollback(request: Request) -> None:
+def _check_sagemaker(request: Request, arn: str) -> None:
+    check_arn(arn)
+    if request.to_model is not None:
+        raise InputError("found --to-model with --sagemaker; expected one of them")
+
+
+def _check_rollback(request: Request, sagemaker: str | None) -> None:
     """Refuses what says nothing beside a rollback."""
     model = request.model
     odd = {
         "a version or an alias behind the model's name": model.version or model.alias,
         "--to-model": request.to_model,
         "--first": request.first,
+        "--sagemaker": sagemaker,
     }
     for what, given in odd.items():
         if given:

@@ -33,9 +33,14 @@ def promote_version(office: Office, request: Request) -> PromotionResult:
         return _promote(office, request, ledger, notes)
 
 
-def _promote(
-    office: Office, request: Request, ledger: Ledger, notes: Sequence[str]
-) -> PromotionResult:
+def find_versions(
+    office: Office, request: Request, ledger: Ledger
+) -> tuple[RegisteredVersion, RegisteredVersion | None]:
+    """The version that is asked for, and the one that the alias points to now.
+
+    Raises:
+        InputError: when there is no such version, or a first one is asked for where there is one.
+    """
     number = office.registry.find(request.model, office.folder)
     version = office.version(request.model.name, number)
     current = ledger.target()
@@ -45,6 +50,14 @@ def _promote(
             f"{ledger.model!r} has the {request.alias!r} version {champion.version} already; leave "
             "--first out"
         )
+    return version, champion
+
+
+def _promote(
+    office: Office, request: Request, ledger: Ledger, notes: Sequence[str]
+) -> PromotionResult:
+    version, champion = find_versions(office, request, ledger)
+    number, current = version.version, None if champion is None else champion.version
     is_copied = ledger.model != version.name
     result = PromotionResult(
         Ending.PROMOTED,
@@ -63,7 +76,7 @@ def _promote(
         and (is_copied or champion.version == version.version)
     ):
         return replace(result, ending=Ending.UNCHANGED, version=champion.version)
-    assessment = _assess(office, request, version, champion)
+    assessment = assess_version(office, request, version, champion)
     result = replace(result, evidence=assessment.evidence, reasons=assessment.reasons)
     if not assessment.is_enough:
         return refuse(office, request, ledger, result)
@@ -85,12 +98,18 @@ def _promote(
     return end_of(result, move(ledger, intent))
 
 
-def _assess(
+def assess_version(
     office: Office,
     request: Request,
     version: RegisteredVersion,
     champion: RegisteredVersion | None,
 ) -> Assessment:
+    """What the store knows of a version, held against what is demanded now.
+
+    Raises:
+        DataError: when the suite's data are not there any more.
+        StoreError: when the store cannot be read.
+    """
     evidence = find_evidence(office.tables, version.name, version.version)
     asked = {item.evaluation for item in evidence if item.suite == office.suite.name}
     data = newest_versions(office.tables, office.suite, asked)

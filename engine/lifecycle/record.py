@@ -38,7 +38,7 @@ def intent_of(
         result.action,
         place_of(office.registry),
         ledger.model,
-        request.alias,
+        result.alias,
         result.version or "",
         from_version=result.from_version,
         suite=office.suite.name,

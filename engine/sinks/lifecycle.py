@@ -38,6 +38,9 @@ def headline(result: PromotionResult) -> str:
     elif result.source is not None:
         version += f", a copy of {result.source},"
     verb = "rolled back" if result.action is Action.ROLLBACK else "promoted"
+    if result.alias.startswith("arn:") and result.ending is Ending.PROMOTED:
+        said = "would be" if result.dry_run else "is"
+        return f"{version} {said} approved as {result.alias}"
     if result.ending is Ending.UNCHANGED:
         return f"{version} is the {result.alias!r} already; nothing was changed"
     if result.ending is Ending.REFUSED:

@@ -219,3 +219,45 @@ def test_on_a_tracking_server(
     assert (copied.ending, copied.version) == (Ending.PROMOTED, "1")
     back = promote(name, suite=here.mapping(), rollback=True)
     assert (back.version, server_registry.aliases(name)) == ("1", {"champion": "1"})
+
+
+def test_where_nothing_is_locked_two_that_begin_at_once_see_each_other(
+    here: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on an object store: another machine begins right after this one has looked."""
+    real = moving.write_promotion
+    place = moving.place_of(RealRegistry(here.registry.uri))
+
+    def write(table: Any, promotion: Promotion, step: Step, **more: Any) -> Promotion:
+        written = real(table, promotion, step, **more)
+        if step is Step.BEGUN:
+            theirs = Promotion(
+                "theirs", Action.PROMOTE, place, "claims", "champion", "3",
+                from_version="1", previous_version="1", user="bob", host="elsewhere",
+            )  # fmt: skip
+            real(table, theirs, Step.BEGUN)
+        return written
+
+    here.judge("2", baseline="1")
+    monkeypatch.setattr(moving, "write_promotion", write)
+    with pytest.raises(StoreError, match="bob on elsewhere began to promote version 3"):
+        promote("claims/2", suite=here.mapping())
+    assert here.registry.aliases("claims") == {"champion": "1", "challenger": "2"}
+    ours = [row.step for row in rows_of(here, "claims") if row.promotion_id != "theirs"]
+    assert ours == [Step.BEGUN, Step.UNDONE]
+
+
+def test_an_interrupt_leaves_what_a_kill_leaves(
+    here: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    here.judge("2", baseline="1")
+    with monkeypatch.context() as patch:
+        patch.setattr(RealRegistry, "remove_alias", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            promote("claims/2", suite=here.mapping())
+    result = promote("claims/2", suite=here.mapping())
+    assert (result.ending, len(result.notes)) == (Ending.UNCHANGED, 1)
+    assert here.registry.aliases("claims") == {"champion": "2", "previous": "1"}

@@ -33,7 +33,7 @@ def model_card(facts: Facts) -> str:
         "## The model",
         table(["", ""], list(_about(facts))),
         "## How well it does",
-        *(part for judgement in facts.judgements for part in _measured(judgement)),
+        *(part for judgement in facts.judgements for part in _evaluation_part(judgement)),
         "## What it does not do, as far as is known",
         *_limits(facts),
         "## How this was found",
@@ -118,16 +118,16 @@ def _about(facts: Facts) -> Iterator[tuple[str, Any]]:
     yield "inputs", ", ".join(model.features)
 
 
-def measured_on(judgement: Judgement) -> str:
+def dataset_sentence(judgement: Judgement) -> str:
     """The dataset of an evaluation in a sentence."""
     data = judgement.plan.dataset
     made_of = f", made of {plain(data.files)}" if data.files else ""
     return f"On {data.rows:,} rows of {plain(data.name)} (version {data.version}{made_of})."
 
 
-def _measured(judgement: Judgement) -> Iterator[str]:
+def _evaluation_part(judgement: Judgement) -> Iterator[str]:
     yield f"### {plain(judgement.plan.name)}"
-    yield f"{measured_on(judgement)} {plain(judgement.reason)}."
+    yield f"{dataset_sentence(judgement)} {plain(judgement.reason)}."
     level = f"{100 * judgement.plan.confidence:g} %"
     if judgement.overall:
         heads = ["metric", "value", f"{level} interval", "demanded", "verdict"]

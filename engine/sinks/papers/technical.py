@@ -12,7 +12,7 @@ from typing import Any
 from engine.conditions import demand_text
 from engine.core.vocabulary import Verdict
 from engine.sinks import format as fmt
-from engine.sinks.papers.card import measured_on
+from engine.sinks.papers.card import dataset_sentence
 from engine.sinks.papers.facts import Facts, Judgement, cell_text
 from engine.sinks.papers.markdown import Raw, plain, table
 
@@ -30,7 +30,7 @@ def technical_file(facts: Facts) -> str:
         "## 1. The system (1)",
         table(["", ""], list(_system(facts))),
         "## 2. How it was made (2a, 2b)",
-        *_making(facts),
+        *_origin_rows(facts),
         "## 3. The data it was tested on (2d)",
         *(part for judgement in facts.judgements for part in _data(judgement)),
         "## 4. How it was tested (2g)",
@@ -72,7 +72,7 @@ def _system(facts: Facts) -> Iterator[tuple[str, Any]]:
     yield "described as", facts.origin.description or "nobody has described it"
 
 
-def _making(facts: Facts) -> Iterator[str]:
+def _origin_rows(facts: Facts) -> Iterator[str]:
     origin = facts.origin
     rows: list[tuple[str, Any]] = []
     if origin.registered_at is not None:
@@ -93,7 +93,7 @@ def _making(facts: Facts) -> Iterator[str]:
 def _data(judgement: Judgement) -> Iterator[str]:
     data = judgement.plan.dataset
     yield f"### {plain(judgement.plan.name)}"
-    yield measured_on(judgement)
+    yield dataset_sentence(judgement)
     rows = [("table", data.uri), ("its id", data.table_id), ("version", data.version)]
     if data.timestamp is not None:
         rows.append(("written", fmt.moment(data.timestamp)))
