@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.core.vocabulary import GateOutcome, ModelVersion
+from engine.lifecycle.candidates import read_uri
 from engine.lifecycle.durations import age_text
 from engine.lifecycle.evidence import Evidence, RegisteredVersion, by_run
-from engine.suite import Suite, demands, demands_digest
+from engine.suite import Evaluation, Suite, demands
 
 # Clocks of two machines differ by less.
 _SKEW = dt.timedelta(minutes=5)
@@ -79,8 +79,9 @@ def assess(version: RegisteredVersion, evidence: Sequence[Evidence], demand: Dem
     first = newest[0]
     if first.version.digest != version.digest:
         return Assessment(tuple(newest), (_other_digest(version, first),))
-    if first.suite_digest != demands_digest(demand.suite):
-        return Assessment(tuple(newest), (_other_demands(first, demand.suite),))
+    places = _other_demands(first, demand.suite, version.name)
+    if places:
+        return Assessment(tuple(newest), (_other_suite(first, places),))
     reasons = [
         *_evaluations_left_out(version, newest, demand.suite),
         *_gate(newest),
@@ -108,11 +109,33 @@ def _other_digest(version: RegisteredVersion, item: Evidence) -> str:
     )
 
 
-def _other_demands(item: Evidence, suite: Suite) -> str:
-    now = demands(suite)
-    places = [
-        place for place in {**now, **item.demands} if now.get(place) != item.demands.get(place)
+def _other_demands(item: Evidence, suite: Suite, name: str) -> list[str]:
+    """Where the run's suite demanded something else; what it asks of other models is no matter."""
+    own = [evaluation for evaluation in suite.evaluations if name in _registered(evaluation)]
+    now = demands(replace(suite, evaluations=tuple(own)) if own else suite)
+    others = tuple(
+        f"evaluations.{evaluation.name}."
+        for evaluation in suite.evaluations
+        if own and evaluation not in own
+    )
+    return [
+        place
+        for place in {**now, **item.demands}
+        if now.get(place) != item.demands.get(place) and not (others and place.startswith(others))
     ]
+
+
+def _registered(evaluation: Evaluation, *, candidates: bool = False) -> set[str]:
+    """The registered models of an evaluation; of its `candidates`, without its baseline."""
+    uris = [
+        read_uri(model.uri)
+        for model in evaluation.models
+        if not (candidates and model.name == evaluation.baseline)
+    ]
+    return {uri.name for uri in uris if uri is not None}
+
+
+def _other_suite(item: Evidence, places: Sequence[str]) -> str:
     return (
         f"the run {item.run_id} judged by another suite of this name: "
         f"{', '.join(places[:3])} {'differs' if len(places) == 1 else 'differ'}; run the suite as "
@@ -126,13 +149,8 @@ def _evaluations_left_out(
     """Evaluations that the suite asks of this registered model, and the run did not ask of it."""
     judged = {item.evaluation for item in items}
     for evaluation in suite.evaluations:
-        names = {
-            match[1]
-            for model in evaluation.models
-            if model.name != evaluation.baseline
-            and (match := re.match(r"models:/+([^@/]+)[@/]", model.uri))
-        }
-        if version.name in names and evaluation.name not in judged:
+        asked = version.name in _registered(evaluation, candidates=True)
+        if asked and evaluation.name not in judged:
             yield (
                 f"the run {items[0].run_id} did not judge it in the evaluation "
                 f"{evaluation.name!r}, which the suite asks of {version.name!r}"
@@ -208,6 +226,10 @@ def _comparison(
                 f"{version.name!r} has no {alias!r} yet that it could be compared with; a first "
                 "one is named as such: --first"
             )
+        return
+    judged = {item.evaluation for item in items}
+    if all(own.baseline is None for own in demand.suite.evaluations if own.name in judged):
+        # The suite compares nothing with anything: what it demands stands alone.
         return
     baselines = [item.baseline for item in items if item.baseline is not None]
     if any(baseline.digest == champion.digest for baseline in baselines):

@@ -84,7 +84,7 @@ def demands(suite: Suite) -> dict[str, str]:
     and spare, which models they are about, and the version of the data, which is looked at apart.
     """
     data = _mapping(suite)
-    parts = {name: data[name] for name in _DEMANDS}
+    parts = {name: data[name] for name in _DEMANDS if name in data}
     for evaluation in data["evaluations"]:
         about = {key: value for key, value in evaluation.items() if key not in _NO_DEMANDS}
         about["dataset"] = {
@@ -98,7 +98,8 @@ def demands(suite: Suite) -> dict[str, str]:
     }
 
 
-_DEMANDS = ("confidence", "decide", "false_alarms", "plugins", "gate")
+# A suite that trusts all models has no key `trust`.
+_DEMANDS = ("confidence", "decide", "false_alarms", "plugins", "trust", "gate")
 _NO_DEMANDS = ("models", "baseline", "predictions", "timeout", "memory", "max_slices")
 
 

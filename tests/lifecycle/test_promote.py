@@ -487,3 +487,35 @@ def test_files_that_came_changed_or_went_are_other_data(files: Court, what: str)
         path.write_text("id,f0,fraud\n7,0.5,1\n")
     reason = only_reason(ask(files, "claims/2", dry_run=True))
     assert reason.endswith(f"files came, changed or went since: the file {path.name}")
+
+
+def test_a_suite_that_compares_nothing_asks_for_no_baseline(court: Callable[..., Court]) -> None:
+    alone = [{"uri": "models:/claims@challenger", "name": "challenger"}]
+    here = court(keys={"models": alone, "baseline": None})
+    here.registry.set("claims", "champion", "1")
+    here.registry.set("claims", "challenger", "2")
+    here.judge("2")
+    assert ask(here).ending is Ending.PROMOTED
+
+
+def test_what_a_suite_asks_of_other_models_is_no_matter(court: Callable[..., Court]) -> None:
+    """A run of the evaluations that have the model, as `watch` makes one, is enough."""
+    here = court()
+    here.registry.set("claims", "champion", "1")
+    here.registry.set("claims", "challenger", "2")
+    here.judge("2", baseline="1")
+    whole = here.mapping()
+    (own,) = whole["evaluations"]
+    other = {**own, "name": "other", "models": [{"uri": "models:/other/1", "name": "champion"}]}
+    whole["evaluations"].append(other)
+    assert promote("claims/2", suite=whole, dry_run=True).exit_code == 0
+    other["models"] = [{"uri": "models:/claims/1", "name": "champion"}]
+    refused = promote("claims/2", suite=whole, dry_run=True)
+    assert "evaluations.other" in refused.reasons[0]
+
+
+def test_whom_a_suite_trusts_is_a_demand(here: Court) -> None:
+    here.judge("2", baseline="1")
+    strict = here.mapping(trust={"formats": ["skops"]})
+    refused = promote("claims/2", suite=strict, dry_run=True)
+    assert "trust differs" in refused.reasons[0]
