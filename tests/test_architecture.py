@@ -56,7 +56,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "evaluation": frozenset({"numpy"}),
     "lifecycle": frozenset({"boto3", "mlflow", "pyarrow", "pydantic"}),
     "sinks": ARRAYS
-    | {"jinja2", "markdown_it", "markupsafe", "matplotlib", "mlflow", "rich", "yaml"},
+    | {"jinja2", "markdown_it", "markupsafe", "matplotlib", "mlflow", "requests", "rich", "yaml"},
     "execution": SPARK | ARRAYS | {"cloudpickle"},
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "ruamel", "sklearn", "yaml"},
     "engine": NOTHING,
@@ -84,7 +84,7 @@ LAZY: dict[str, frozenset[str]] = {
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),
-    "sinks": frozenset({"markdown_it", "matplotlib", "mlflow"}),
+    "sinks": frozenset({"markdown_it", "matplotlib", "mlflow", "requests"}),
     # Who approves in SageMaker has it; its pins are not ours.
     "lifecycle": frozenset({"boto3"}),
     # A mistake in a suite is told before all that a run takes is imported.

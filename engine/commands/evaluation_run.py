@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from engine.commands.context import RunContext
 from engine.commands.outcome import conclude_run, look_back, send, tell_how_to_resume, tracking_uri
+from engine.commands.run_notices import notify
 from engine.commands.run_promotion import promote_candidates
 from engine.commands.run_result import RunResult
 from engine.core.signals import cut_waits
@@ -32,7 +33,7 @@ def complete_run(context: RunContext) -> RunResult:
         StoreError: when the machinery failed; what was finished is in the store.
     """
     with cut_waits():
-        return promote_candidates(context, _complete(context))
+        return notify(context, promote_candidates(context, _complete(context)))
 
 
 def _complete(context: RunContext) -> RunResult:

@@ -49,6 +49,7 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
         reuse=file.reuse,
         checkpoint_rows=file.checkpoint_rows,
         trust=_trust(file.trust),
+        notify=tuple(entry.config() for entry in file.notify),
         promote=None if file.promote is None else PromoteConfig(**file.promote.model_dump()),
     )
 

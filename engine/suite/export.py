@@ -18,7 +18,14 @@ from engine.kinds import kind_of
 from engine.suite.endpoint_schema import endpoint_keys
 from engine.suite.load import plain_data
 from engine.suite.schema import DatasetFile, EvaluationFile, SuiteFile, suite_file
-from engine.suite.suite import DatasetSource, Evaluation, ModelSource, SliceRule, Suite
+from engine.suite.suite import (
+    DatasetSource,
+    Evaluation,
+    ModelSource,
+    NoticeConfig,
+    SliceRule,
+    Suite,
+)
 from engine.suite.yaml_document import SuiteDumper, SuiteLoader
 
 
@@ -54,6 +61,8 @@ def _mapping(suite: Suite) -> dict[str, Any]:
     }
     if suite.promote is not None:
         data["promote"] = asdict(suite.promote)
+    if suite.notify:
+        data["notify"] = [_notice(entry) for entry in suite.notify]
     return data
 
 
@@ -120,6 +129,13 @@ def schema() -> dict[str, Any]:
 def _drop_unset(**keys: Any) -> dict[str, Any]:
     """Leaves out the keys that were not given."""
     return {key: value for key, value in keys.items() if value is not None and value != []}
+
+
+def _notice(entry: NoticeConfig) -> dict[str, Any]:
+    data = _drop_unset(**asdict(entry))
+    if entry.mail is not None:
+        data["mail"] = _drop_unset(**asdict(entry.mail))
+    return data
 
 
 def _trust(trust: Trust) -> dict[str, Any]:

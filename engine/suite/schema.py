@@ -53,6 +53,7 @@ from engine.kinds import KINDS, KindFile, key_in
 from engine.kinds.perturbations import PERTURBATIONS
 from engine.suite.default_names import OVERALL
 from engine.suite.model_schema import ModelFile
+from engine.suite.notify_schema import NotifyFile
 from engine.suite.suite import CHECKPOINT_ROWS
 
 _MAX_COUNT = 2**31 - 1
@@ -324,6 +325,9 @@ class SuiteFile(FileModel):
     )
     promote: PromoteFile | None = Field(
         None, description="Moves an alias to the candidate when the gate has passed."
+    )
+    notify: list[NotifyFile] = Field(
+        default_factory=list, description="Who is told how a run ended; default: nobody."
     )
 
 

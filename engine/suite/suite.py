@@ -186,6 +186,33 @@ class PromoteConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MailConfig:
+    """A mail: who gets it, from whom, by which server. `password` names a variable: `${NAME}`."""
+
+    to: tuple[str, ...]
+    sender: str
+    server: str
+    tls: str = "starttls"
+    user: str | None = None
+    password: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeConfig:
+    """Who is told how a run ended: by a webhook or by mail, on which events.
+
+    `webhook` is a URL, or has variables of the environment in it: `${NAME}`.
+    """
+
+    webhook: str | None = None
+    mail: MailConfig | None = None
+    on: tuple[str, ...] = ("failed", "error", "recovered")
+    format: str = "auto"
+    nights: int = 3
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """A whole suite: what to evaluate, on which data, and what to demand."""
 
@@ -202,3 +229,4 @@ class Suite:
     checkpoint_rows: int = CHECKPOINT_ROWS
     trust: Trust = ANY_MODEL
     promote: PromoteConfig | None = None
+    notify: tuple[NoticeConfig, ...] = ()

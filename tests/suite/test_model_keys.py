@@ -225,3 +225,16 @@ def test_a_wrong_endpoint_is_told_where_it_stands(
     assert [m for m in error.value.mistakes if m.where.endswith(place) and message in m.message], (
         str(error.value)
     )
+
+
+def test_what_may_be_a_secret_is_not_told() -> None:
+    """Of a URL with a password, and of a header in which one stands as it is."""
+    dataset = {"delta": "./t", "task": "binary", "label": "y", "classes": [0, 1]}
+    model = {"name": "live", "endpoint": "http://me:hunter2@a/", "protocol": "mlflow",
+             "headers": {"Authorization": "Bearer hunter3"}}  # fmt: skip
+    suite = {"name": "s", "mlflow": {"tracking_uri": 7}, "evaluations": [
+        {"name": "e", "dataset": dataset, "models": [model], "tests": [{"metric": "accuracy"}]}
+    ]}  # fmt: skip
+    with pytest.raises(SuiteError) as told:
+        load_suite(suite)
+    assert "hunter" not in str(told.value) and "http://***@a/" in str(told.value)

@@ -1,0 +1,115 @@
+"""Who is told how a run ended, where its suite has `notify`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from engine.commands.context import RunContext
+from engine.commands.run_result import RunResult
+from engine.core.vocabulary import GateOutcome, RunInfo, Verdict
+from engine.delta.records import records
+from engine.errors import StoreError
+from engine.sinks.notices.message import make_message
+from engine.sinks.notices.transport import place_of, send_message
+from engine.store.announcements import Announcement, is_announced, keep_announcement
+from engine.store.runs import FINISHED
+from engine.store.tables import StoreTables
+from engine.suite import NoticeConfig
+
+# The gravest event comes first: there is one message for a run.
+_ORDER = ("error", "failed", "recovered", "undecided", "passed")
+_COLUMNS = ("run_id", "suite", "started_at", "status", "gate", "counts")
+
+
+def notify(context: RunContext, result: RunResult) -> RunResult:
+    """Tells those who want to know how the run ended, each once.
+
+    All is written by now: a receiver that is down is told of in a line, and costs nothing else.
+    """
+    for notice in context.suite.notify:
+        try:
+            problem = _tell(context, result, notice)
+        except StoreError as error:
+            problem = str(error)
+        if problem is not None:
+            context.tell.say(f"{place_of(notice)} was not told of the run: {problem}")
+    return result
+
+
+def _tell(context: RunContext, result: RunResult, notice: NoticeConfig) -> str | None:
+    before = runs_before(context.tables, result.outcome.info)
+    counts = result.gate.counts
+    undecided = bool(counts.get(Verdict.INCONCLUSIVE, 0))
+    events = events_of(result.gate.outcome, undecided, before, notice.nights)
+    event = next((name for name in _ORDER if name in events and name in notice.on), None)
+    if event is None:
+        return None
+    known = Announcement(
+        result.run_id, result.outcome.info.suite, "", _digest(notice), result.gate.outcome.value
+    )
+    table = context.tables["announcements"]
+    if is_announced(table, known):
+        return None
+    link = result.places["report"]
+    if notice.link is not None:
+        link = notice.link.replace("{run_id}", result.run_id)
+    context.tell.say(f"telling {place_of(notice)}: {event}")
+    problem = send_message(make_message(result.outcome, event, link), notice)
+    if problem is None:
+        keep_announcement(table, known, dt.datetime.now(dt.UTC))
+    return problem
+
+
+def events_of(
+    outcome: GateOutcome, undecided: bool, before: Sequence[dict[str, Any]], nights: int
+) -> set[str]:
+    """What a run's end is: its gate's outcome, and what that means after the runs before it.
+
+    Args:
+        outcome: the gate's.
+        undecided: whether cells could not be decided.
+        before: the finished runs of the suite before, the latest last.
+        nights: for how many runs in a row cells must be undecided.
+    """
+    events = {outcome.value}
+    if outcome is not GateOutcome.PASSED:
+        return events
+    if before and before[-1]["gate"] != GateOutcome.PASSED:
+        events.add("recovered")
+    lately = before[len(before) - (nights - 1) :] if nights > 1 else []
+    if undecided and len(lately) == nights - 1 and all(map(_is_undecided, lately)):
+        events.add("undecided")
+    return events
+
+
+def runs_before(tables: StoreTables, info: RunInfo) -> list[dict[str, Any]]:
+    """The finished runs of the suite that began before a run, in their order."""
+    if not tables["runs"].exists():
+        return []
+    rows = records(tables["runs"].rows(_COLUMNS, where=[("suite", "=", info.suite)]))
+    before = [
+        row
+        for row in rows
+        if row["status"] == FINISHED
+        and row["run_id"] != info.run_id
+        and row["started_at"] <= info.started_at
+    ]
+    return sorted(before, key=lambda row: (row["started_at"], row["run_id"]))
+
+
+def _is_undecided(row: dict[str, Any]) -> bool:
+    return bool(dict(row["counts"] or {}).get(Verdict.INCONCLUSIVE.value, 0))
+
+
+def _digest(notice: NoticeConfig) -> str:
+    """Names an entry of `notify`, by whom it tells."""
+    about = {
+        "webhook": notice.webhook,
+        "mail": None if notice.mail is None else asdict(notice.mail),
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""One message a run, to who wants to know how it ended: by a webhook or by mail."""
