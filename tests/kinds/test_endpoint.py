@@ -195,6 +195,25 @@ def nobody() -> Endpoint:
     return Endpoint(f"http://127.0.0.1:{free_port()}", "mlflow")
 
 
+def test_a_server_that_is_down_is_an_error_with_the_reason(folders: dict[str, Path]) -> None:
+    sound = resolved(folders["sound"], "sound")
+    endpoint = replace(nobody(), retries=0)
+    request = ServedRequest("live", endpoint, TaskKind.BINARY, like=sound, token="1")
+    asked = a_test("readiness", "nulls", "load_errors")
+    for cell in cells_of(plan_for([resolve_endpoint(request)], asked)).values():
+        assert cell.verdict is Verdict.ERROR
+        assert "has nobody who listens: the connection was refused" in cell.reason
+
+
+def test_a_load_beyond_the_rate_of_an_endpoint_is_refused(folders: dict[str, Path]) -> None:
+    sound = resolved(folders["sound"], "sound")
+    slow = replace(nobody(), rate=10.0)
+    request = ServedRequest("live", slow, TaskKind.BINARY, like=sound, token="1")
+    plan = plan_for([resolve_endpoint(request)], a_test("load_errors", rate=50.0))
+    with pytest.raises(InputError, match="load of 50/s is more than the rate of 'live', 10/s"):
+        check_fit(plan)
+
+
 def test_parity_of_an_endpoint_needs_a_baseline(folders: dict[str, Path]) -> None:
     sound = resolved(folders["sound"], "sound")
     request = ServedRequest("live", nobody(), TaskKind.BINARY, like=sound, token="1")
