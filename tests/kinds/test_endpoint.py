@@ -136,6 +136,14 @@ def test_no_value_of_a_row_is_told(planted: dict[str, Any]) -> None:
         assert "8271" not in f"{cell.reason} {cell.measured.detail}"
 
 
+def test_the_report_has_signs_and_a_table(planted: dict[str, Any]) -> None:
+    section = KINDS.get("endpoint").section(list(planted.values()))
+    (signs,) = section.pictures
+    assert signs.rows["parity"][0].state == "ok"
+    assert signs.rows["types"][0].state == "broken"
+    assert len(section.rows) == len(planted)
+
+
 def test_a_sound_model_is_at_parity_and_bears_its_load(sound: dict[str, Any]) -> None:
     for ask in ("parity", "readiness", "load_errors", "memory", "stop", "nulls", "empty", "extra"):
         assert sound[ask].verdict is Verdict.PASS, (ask, sound[ask].reason)
