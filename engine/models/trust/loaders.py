@@ -48,12 +48,12 @@ def loaded_pieces(artifact: Artifact) -> Iterator[Piece]:
         yield from _any_flavor(name, options)
     if "sklearn" in artifact.flavors:
         options = artifact.flavors["sklearn"]
-        yield from _unpickled(options, str(options.get("pickled_model")), "pickle", "sklearn.")
+        yield from _by_pickle(options, str(options.get("pickled_model")), "pickle", "sklearn.")
     if "lightgbm" in artifact.flavors:
         options = artifact.flavors["lightgbm"]
         if options.get("model_class", _BOOSTER) != _BOOSTER:
             prefixes = ("sklearn.", "lightgbm.")
-            yield from _unpickled(options, str(options.get("data")), "cloudpickle", *prefixes)
+            yield from _by_pickle(options, str(options.get("data")), "cloudpickle", *prefixes)
     yield from _of_pytorch(artifact)
     yield from _of_keras(artifact)
     yield from _of_loader(artifact.flavors)
@@ -72,7 +72,7 @@ def _any_flavor(name: str, options: Mapping[str, Any]) -> Iterator[Piece]:
             yield Piece(ModelFormat.OTHER, f"the path {path} to elsewhere")
 
 
-def _unpickled(
+def _by_pickle(
     options: Mapping[str, Any], name: str, usual: str, *prefixes: str
 ) -> Iterator[Piece]:
     """A file that is unpickled counts as a pickle, whatever is in it.
