@@ -31,6 +31,7 @@ SECONDS = {
     "runs/test_reuse.py": 100,
     "data/changes/test_changes.py": 100,
     "runs/test_fuzz.py": 90,
+    "runs/test_endpoints.py": 100,
     "serving/test_server.py": 60,
     "runs/test_tasks.py": 70,
     "runs/test_sync.py": 70,

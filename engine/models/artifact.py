@@ -86,6 +86,11 @@ def read_artifact(folder: str | Path) -> Artifact:
             f"the model in {str(path)!r} has the flavours {sorted(flavors or ())}, "
             f"expected one of {sorted(_SUPPORTED)}"
         )
+    if odd := [name for name, options in flavors.items() if not isinstance(options, dict)]:
+        raise ModelError(
+            f"{str(path / 'MLmodel')!r} cannot be read: its flavour {odd[0]!r} is a "
+            f"{type(flavors[odd[0]]).__name__}, expected a mapping"
+        )
     return _parse(path, data)
 
 

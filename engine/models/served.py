@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +22,10 @@ from engine.errors import ModelError
 from engine.models.artifact import read_artifact
 from engine.models.flavors.base import Runner
 from engine.serving import Client, Unreachable, rows_of, shown_url
+
+# For so long a server that was out of reach is not asked again by this process.
+DOWN_SECONDS = 60.0
+_DOWN: dict[str, tuple[float, str]] = {}
 
 _NUMBERS = (TaskKind.REGRESSION, TaskKind.RANKING)
 _OUTPUTS = {"predict_proba": Output.PROBABILITY, "decision_function": Output.LOGIT}
@@ -147,6 +153,14 @@ def endpoint_runner(model: ModelVersion) -> Runner:
     client = Client(model.endpoint)
 
     def run(table: pa.Table) -> Any:
-        return client.predict(rows_of(table, model))
+        # One failure is enough for a model's cells: the other parts of a scan need not wait for it.
+        at, why = _DOWN.get(model.digest, (-math.inf, ""))
+        if time.monotonic() - at < DOWN_SECONDS:
+            raise Unreachable(why)
+        try:
+            return client.predict(rows_of(table, model))
+        except Unreachable as error:
+            _DOWN[model.digest] = (time.monotonic(), str(error))
+            raise
 
     return run

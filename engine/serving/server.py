@@ -21,7 +21,7 @@ from typing import IO
 from engine.core.vocabulary import Endpoint
 from engine.errors import EndpointError
 from engine.serving import leash
-from engine.serving.client import Client
+from engine.serving.client import Client, Unreachable
 from engine.serving.rows import Rows
 
 GRACE_SECONDS = 10.0
@@ -30,6 +30,7 @@ START_SECONDS = 180.0
 _LEASH_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 _TRIES = 3
+_SERVER_ERRORS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,7 @@ class Server:
                     f"the server of the model ended before it answered; to see why, start it by "
                     f"hand: {self.command_text}"
                 )
-            if client.is_up():
-                if rows is not None:
-                    client.ask(rows)
+            if client.is_up() and (rows is None or _answers(client, rows)):
                 return time.perf_counter() - self.started
             if time.perf_counter() - self.started > seconds:
                 self.stop()
@@ -197,6 +196,14 @@ def start_server(
             if not taken or not left:
                 raise
     raise AssertionError("the last try raises")
+
+
+def _answers(client: Client, rows: Rows) -> bool:
+    """Whether rows are answered, if only by a refusal: they may be such as the model refuses."""
+    try:
+        return client.send_once(client.body(rows)).status < _SERVER_ERRORS
+    except Unreachable:
+        return False
 
 
 def free_port() -> int:

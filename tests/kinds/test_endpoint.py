@@ -136,6 +136,14 @@ def test_no_value_of_a_row_is_told(planted: dict[str, Any]) -> None:
         assert "8271" not in f"{cell.reason} {cell.measured.detail}"
 
 
+def test_the_report_has_signs_and_a_table(planted: dict[str, Any]) -> None:
+    section = KINDS.get("endpoint").section(list(planted.values()))
+    (signs,) = section.pictures
+    assert signs.rows["parity"][0].state == "ok"
+    assert signs.rows["types"][0].state == "broken"
+    assert len(section.rows) == len(planted)
+
+
 def test_a_sound_model_is_at_parity_and_bears_its_load(sound: dict[str, Any]) -> None:
     for ask in ("parity", "readiness", "load_errors", "memory", "stop", "nulls", "empty", "extra"):
         assert sound[ask].verdict is Verdict.PASS, (ask, sound[ask].reason)
@@ -193,6 +201,25 @@ def test_the_version_that_answers_is_told_where_the_server_tells_it() -> None:
 
 def nobody() -> Endpoint:
     return Endpoint(f"http://127.0.0.1:{free_port()}", "mlflow")
+
+
+def test_a_server_that_is_down_is_an_error_with_the_reason(folders: dict[str, Path]) -> None:
+    sound = resolved(folders["sound"], "sound")
+    endpoint = replace(nobody(), retries=0)
+    request = ServedRequest("live", endpoint, TaskKind.BINARY, like=sound, token="1")
+    asked = a_test("readiness", "nulls", "load_errors")
+    for cell in cells_of(plan_for([resolve_endpoint(request)], asked)).values():
+        assert cell.verdict is Verdict.ERROR
+        assert "has nobody who listens: the connection was refused" in cell.reason
+
+
+def test_a_load_beyond_the_rate_of_an_endpoint_is_refused(folders: dict[str, Path]) -> None:
+    sound = resolved(folders["sound"], "sound")
+    slow = replace(nobody(), rate=10.0)
+    request = ServedRequest("live", slow, TaskKind.BINARY, like=sound, token="1")
+    plan = plan_for([resolve_endpoint(request)], a_test("load_errors", rate=50.0))
+    with pytest.raises(InputError, match="load of 50/s is more than the rate of 'live', 10/s"):
+        check_fit(plan)
 
 
 def test_parity_of_an_endpoint_needs_a_baseline(folders: dict[str, Path]) -> None:

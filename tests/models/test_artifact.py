@@ -55,6 +55,11 @@ def test_flavours(tmp_path, flavors, expected):
     assert read_artifact(write(tmp_path, flavors=flavors)).flavor == expected
 
 
+def test_a_flavour_that_is_no_mapping_is_told(tmp_path):
+    with pytest.raises(ModelError, match="its flavour 'onnx' is a str, expected a mapping"):
+        read_artifact(write(tmp_path, flavors={"sklearn": {}, "onnx": "model.onnx"}))
+
+
 def test_what_is_no_model_is_told(tmp_path):
     with pytest.raises(ModelError, match="no folder at"):
         read_artifact(tmp_path / "missing")

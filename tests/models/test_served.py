@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from engine.models import ServedRequest, resolve_endpoint
 from engine.models.load import load
 from engine.models.served import as_served
 from engine.serving import free_port
+from engine.sinks.listing import _origin
 from tests.fixtures.served import resolved, save_logistic, table
 
 DOWN = Endpoint("http://127.0.0.1:9", "mlflow", retries=0)
@@ -84,6 +87,28 @@ def test_a_server_that_is_down_is_a_sentence_in_no_time() -> None:
     model = replace(resolve_endpoint(request(features=("a", "n"))), endpoint=endpoint)
     with pytest.raises(EndpointError, match="has nobody who listens"):
         load(replace(model, classes=(0, 1))).predict(table(5))
+
+
+def test_a_server_that_never_answers_is_waited_for_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        endpoint = Endpoint(url, "mlflow", timeout=0.5)
+        model = replace(resolve_endpoint(request(features=("a", "n"))), endpoint=endpoint)
+        live = load(replace(model, digest=url, classes=(0, 1)))
+        started = time.monotonic()
+        for _ in range(20):
+            with pytest.raises(EndpointError, match=r"did not answer within 0\.5 s"):
+                live.predict(table(5))
+        assert time.monotonic() - started < 3
+
+
+def test_a_plan_says_that_nothing_is_used_again() -> None:
+    model = resolve_endpoint(request())
+    assert "which tells no version, so that nothing of it is used again" in _origin(model)
+    limited = replace(model, version="7", endpoint=replace(DOWN, rate=5.0))
+    assert _origin(limited) == (
+        "an endpoint (mlflow), version 7, at most 5 requests a second of each machine"
+    )
 
 
 def test_an_endpoint_has_no_folder() -> None:

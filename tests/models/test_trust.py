@@ -78,7 +78,7 @@ def set_flavor(folder: Path, flavor: str, **options: Any) -> None:
     """Writes into the MLmodel file what somebody else might write."""
     file = folder / "MLmodel"
     data = yaml.safe_load(file.read_text())
-    data["flavors"][flavor].update(options)
+    data["flavors"].setdefault(flavor, {}).update(options)
     file.write_text(yaml.safe_dump(data))
 
 
@@ -134,12 +134,23 @@ def test_skops_that_asks_for_foreign_types_is_code(forest, copy, find):
         ("python_function", {"loader_module": "mlflow.pyfunc.model"}, "pickle"),
         ("python_function", {"loader_module": "mlflow.spark"}, "other"),
         ("sklearn", {"serialization_format": "pickle"}, "pickle"),
+        # Files that MLflow would unpickle without a look at what the flavour says of them.
+        ("python_function", {"data": "requirements.txt"}, "pickle"),
+        ("python_function", {"model_path": "requirements.txt"}, "pickle"),
+        ("python_function", {"loader_module": "mlflow.pytorch"}, "other"),
+        ("lightgbm", {"data": "a.txt", "model_class": "lightgbm.LGBMClassifier"}, "pickle"),
+        ("pytorch", {"model_data": "requirements.txt"}, "pickle"),
+        ("xgboost", {"data": "model.skops", "model_class": "antigravity.Booster"}, "code"),
+        ("tensorflow", {"keras_module": "antigravity"}, "code"),
+        ("sklearn", {"pickled_model": "/tmp/model.skops"}, "other"),
+        ("onnx", {"data": "../../elsewhere/model.onnx"}, "other"),
     ],
 )
-def test_what_the_flavours_would_run_counts(forest, copy, flavor, options, kind):
+def test_what_the_flavours_would_run_counts(forest, copy, find, flavor, options, kind):
     folder = copy(forest)
     set_flavor(folder, flavor, **options)
-    assert formats_of(folder) == {"skops", kind}
+    assert kind in formats_of(folder)
+    assert find(str(folder), "binary", trust=SAFE, classes=(0, 1)).refusal
 
 
 def test_every_file_of_the_folder_counts(forest, copy):
@@ -153,9 +164,12 @@ def test_every_file_of_the_folder_counts(forest, copy):
     (folder / ".hidden").write_bytes(pickle.dumps([1]))
     assert formats_of(folder) == {"skops", "code", "pickle"}
     (folder / "elsewhere").symlink_to("/usr")
+    (folder / "below").mkdir()
+    (folder / "below" / "MLmodel").write_text("flavors: {}")
     (folder / "objects.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': ")
     told = {piece.what: piece.format.value for piece in pieces_of(read_artifact(folder))}
     assert (told["the link elsewhere"], told["objects.npy"]) == ("other", "pickle")
+    assert told["below/MLmodel"] == "other"
 
 
 def test_a_pyfunc_is_a_pickle_with_its_loader(log, find, copy, marker):

@@ -12,7 +12,7 @@ import pytest
 from mlflow.models import infer_signature
 from sklearn.linear_model import LogisticRegression
 
-from engine import plan, results
+from engine import evaluate, plan, results
 from engine.sinks.trust import trust_text
 
 if TYPE_CHECKING:
@@ -126,3 +126,23 @@ def test_what_was_kept_of_it_while_it_was_trusted_is_not_used(
     verdicts = {cell.verdict for cell in after.outcome.cells if cell.model.name == "unsafe"}
     assert verdicts == {"ERROR"}
     assert not marker.exists()
+
+
+def test_a_notebook_asks_it_of_its_own_models(world: Any, spark: Any, tmp_path: Path) -> None:
+    """A function is logged as a pickle: where none is allowed, it is not opened either."""
+    frame = world.few[["id", "f0", "f1"]].assign(label=(world.few["f0"] > 0).astype(int))
+    native = LogisticRegression().fit(frame[["f0", "f1"]], frame["label"])
+    result = evaluate(
+        frame,
+        {"fitted": native, "function": lambda rows: (rows["f0"] > 0).astype(int)},
+        label="label",
+        task="binary",
+        key="id",
+        features=["f0", "f1"],
+        tests=["accuracy"],
+        store=str(world.make_store(tmp_path / "store")),
+        spark=spark,
+        trust={"formats": ["skops"]},
+    )
+    verdicts = {cell.model.name: str(cell.verdict) for cell in result.outcome.cells}
+    assert verdicts == {"fitted": "RECORDED", "function": "ERROR"}

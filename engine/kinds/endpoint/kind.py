@@ -16,6 +16,7 @@ from engine.core.vocabulary import (
     Condition,
     MetricValue,
     ModelTest,
+    ModelVersion,
     Numbers,
     Severity,
     Verdict,
@@ -199,6 +200,8 @@ class EndpointKind(Kind):
         if _compares(test) and setting.baseline is None:
             yield "max_ratio compares with the baseline, and the evaluation has none; expected one"
         served = [model for model in setting.models if model.is_endpoint]
+        if ASKS[ask].probe == "load" and not _compares(test):
+            yield from _too_fast(test, served)
         base = next((m for m in setting.models if m.name == setting.baseline), None)
         if ask in ("parity", "version") and served and (base is None or base.is_endpoint):
             named = ", ".join(repr(model.name) for model in served)
@@ -314,6 +317,18 @@ def _too_many(test: Mapping[str, Any], of_load: bool) -> Mistakes:
             f"found {rate * seconds:,.0f} requests in all, expected {MOST_REQUESTS:,} at most; "
             "more rows go by batch",
         )
+
+
+def _too_fast(test: ModelTest, served: Sequence[ModelVersion]) -> Iterator[str]:
+    """Why a load is more than an endpoint may be asked."""
+    rate = json.loads(test.parameters).get("rate", RATE)
+    for model in served:
+        most = None if model.endpoint is None else model.endpoint.rate
+        if most is not None and rate > most:
+            yield (
+                f"its load of {rate_text(rate)} is more than the rate of {model.name!r}, "
+                f"{rate_text(most)}; expected that or less"
+            )
 
 
 def _words(test: ModelTest) -> list[str]:

@@ -15,6 +15,7 @@ from engine.kinds.endpoint.loading import measure_load
 from engine.kinds.endpoint.parity import count_mismatches
 from engine.kinds.endpoint.target import Target, find_target
 from engine.kinds.questions import Predictor, Probe
+from engine.serving import Unreachable
 
 ERROR_ROWS, LOOKS = 100, 5
 
@@ -78,6 +79,8 @@ def _count_looks(target: Target) -> Numbers:
         try:
             target.read(client.ask(row), 1)
             answers = True
+        except Unreachable:
+            raise
         except EndpointError:
             answers = False
         if up is False:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from engine.core.vocabulary import Numbers
 from engine.errors import EndpointError
 from engine.kinds.endpoint.asks import QUANTILES
-from engine.kinds.endpoint.target import Target, find_target
+from engine.kinds.endpoint.target import Target, find_target, lowest_rate
 from engine.kinds.questions import Predictor, Probe
 from engine.kinds.speed.probe import timed_numbers
 from engine.kinds.speed.timing import Timed, seen_quantile
@@ -48,7 +48,8 @@ class RatioProbe(Probe):
             for own in (model, baseline)
         ]
         place = f"{both[0].target.client.endpoint.url} beside {both[1].target.client.endpoint.url}"
-        timed = _time_pairs(both[0], both[1], self.ask, Pace(place, self.rate))
+        rate = lowest_rate(self.rate, *(own.target.client.endpoint.rate for own in both))
+        timed = _time_pairs(both[0], both[1], self.ask, Pace(place, rate))
         return timed_numbers(timed, QUANTILES[self.ask])
 
 

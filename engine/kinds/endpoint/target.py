@@ -95,8 +95,13 @@ def find_target(
     if own is None:
         own = (server or shared_server(model.folder, rows)[0]).endpoint
         own = replace(own, timeout=TIMEOUT, retries=0)
-    endpoint: Endpoint = replace(own, rate=rate or own.rate)
+    endpoint: Endpoint = replace(own, rate=lowest_rate(rate, own.rate))
     return Target(Client(endpoint), model, offline_of(model, baseline), rows, batch)
+
+
+def lowest_rate(*rates: float | None) -> float | None:
+    """The lowest of some rates; None where none is said."""
+    return min((rate for rate in rates if rate is not None), default=None)
 
 
 def shared_server(folder: Path, rows: Rows) -> tuple[Server, float]:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit, urlunsplit
 from engine.core.vocabulary import ANY_MODEL, Credentials, Trust
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
-from engine.models.trust.formats import Piece, pickle_imports, pieces_of, pieces_text
+from engine.models.trust.formats import pickle_imports, pieces_of, pieces_text
+from engine.models.trust.loaders import Piece
 from engine.models.trust.signature import signature_problem
 from engine.models.uris import Located, Locator
 

@@ -6,14 +6,13 @@ that format's content. All files of the folder count, since what is loaded may l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from engine.core.vocabulary import ModelFormat
-from engine.models.artifact import PICKLERS, REGISTRATION, SIGNATURE, Artifact
+from engine.models.artifact import REGISTRATION, SIGNATURE, Artifact
 from engine.models.trust.archives import archive_formats
+from engine.models.trust.loaders import NATIVE, Piece, loaded_pieces
 from engine.models.trust.pickles import imports_of, looks_like_pickle
 
 _CODE = (".py", ".pyc", ".pyo", ".pyd", ".so", ".dll", ".dylib", ".sh", ".jar", ".egg", ".whl")
@@ -27,36 +26,21 @@ _MAGIC = (
 )
 # Data that no loader runs: Parquet, Arrow, arrays, pictures.
 _DATA = (b"PAR1", b"ARROW1", b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
-# Loaders of MLflow's that read their format from the files that are named, and nothing else.
-_NATIVE = {
-    "onnx": (ModelFormat.ONNX, "data"),
-    "xgboost": (ModelFormat.XGBOOST, "data"),
-    "lightgbm": (ModelFormat.LIGHTGBM, "data"),
-    "catboost": (ModelFormat.CATBOOST, "data"),
-}
-_LOADERS = {"mlflow.sklearn", "mlflow.pytorch", "mlflow.tensorflow", "mlflow.keras"} | {
-    f"mlflow.{name}" for name in _NATIVE
-}
 _MOST_SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a model: which format it is, and by what in the folder."""
-
-    format: ModelFormat
-    what: str
 
 
 def pieces_of(artifact: Artifact) -> list[Piece]:
     """What a model's folder consists of, in the order of its files, each piece once."""
-    pieces = [*_by_flavors(artifact)]
+    pieces = [*loaded_pieces(artifact)]
     native = dict(_native_files(artifact))
     for path in sorted(artifact.path.rglob("*")):
         name = path.relative_to(artifact.path).as_posix()
         if path.is_symlink() and path.is_dir():
             # Nobody hashes or ships what it leads to.
             pieces.append(Piece(ModelFormat.OTHER, f"the link {name}"))
+        elif path.name == "MLmodel" and path.parent != artifact.path:
+            # A loader that is given a path below reads this one.
+            pieces.append(Piece(ModelFormat.OTHER, name))
         elif path.is_file():
             pieces += [Piece(kind, name) for kind in _formats(path, native.get(name))]
     return list(dict.fromkeys(pieces))
@@ -80,59 +64,9 @@ def pieces_text(pieces: list[Piece]) -> str:
     return ", ".join(told) + (f" and {more} more" if more else "")
 
 
-def _by_flavors(artifact: Artifact) -> Iterator[Piece]:
-    """What the flavours say that would be run, whatever the files are."""
-    flavors = artifact.flavors
-    if "sklearn" in flavors:
-        yield from _of_sklearn(artifact, flavors["sklearn"])
-    if "pytorch" in flavors:
-        yield from _of_pytorch(artifact)
-    for name, options in flavors.items():
-        for key in ("code", "model_code_path"):
-            if options.get(key):
-                yield Piece(ModelFormat.CODE, f"{key} of the flavour {name}")
-        if not str(options.get("model_class") or name).startswith(name):
-            yield Piece(ModelFormat.CODE, f"model_class of the flavour {name}")
-    yield from _by_loader(flavors.get("python_function", {}))
-
-
-def _by_loader(options: Mapping[str, Any]) -> Iterator[Piece]:
-    """What MLflow would call to load the model as a function of Python."""
-    loader = options.get("loader_module")
-    if loader == "mlflow.pyfunc.model":
-        if not options.get("model_code_path"):
-            yield Piece(ModelFormat.PICKLE, str(options.get("python_model") or "its Python model"))
-    elif loader is not None and loader not in _LOADERS:
-        own = not str(loader).startswith("mlflow.") or "pyfunc" in str(loader)
-        yield Piece(ModelFormat.CODE if own else ModelFormat.OTHER, f"the loader {loader}")
-
-
-def _of_pytorch(artifact: Artifact) -> Iterator[Piece]:
-    """The module that unpickles a network may be of its maker's."""
-    for file in artifact.path.rglob("pickle_module_info.txt"):
-        module = file.read_text(encoding="utf-8", errors="replace").strip()
-        if module not in PICKLERS:
-            yield Piece(ModelFormat.CODE, f"the pickle module {module}")
-
-
-def _of_sklearn(artifact: Artifact, options: Mapping[str, Any]) -> Iterator[Piece]:
-    """A file that is unpickled counts as a pickle, whatever is in it."""
-    name = str(options.get("pickled_model"))
-    if options.get("serialization_format") != "skops":
-        yield Piece(ModelFormat.PICKLE, name)
-    # skops makes objects of all types that MLmodel names, and imports them from anywhere.
-    foreign = [
-        str(kind)
-        for kind in options.get("skops_trusted_types") or ()
-        if not str(kind).startswith("sklearn.")
-    ]
-    if foreign:
-        yield Piece(ModelFormat.CODE, f"{foreign[0]}, a type that {name} asks for,")
-
-
 def _native_files(artifact: Artifact) -> Iterator[tuple[str, ModelFormat]]:
-    for name, (kind, key) in _NATIVE.items():
-        file = artifact.flavors.get(name, {}).get(key)
+    for name, kind in NATIVE.items():
+        file = artifact.flavors.get(name, {}).get("data")
         if file:
             yield str(file), kind
 
@@ -153,6 +87,8 @@ def _formats(path: Path, native: ModelFormat | None) -> Iterator[ModelFormat]:
         yield ModelFormat.PICKLE
     elif any((place / "saved_model.pb").is_file() for place in list(path.parents)[:2]):
         yield ModelFormat.SAVEDMODEL
+    elif path.suffix in (".h5", ".hdf5"):
+        yield ModelFormat.H5
     elif known := next((kind for magic, kind in _MAGIC if head.startswith(magic)), None):
         yield known
     elif native is not None:
