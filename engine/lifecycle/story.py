@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -119,9 +120,10 @@ def tell_story(tables: StoreTables, registry: Registry, model: ModelName, folder
 def _registrations(registry: Registry, name: str) -> Iterator[Event]:
     for version in registry.versions(name):
         at = dt.datetime.fromtimestamp(version.creation_timestamp / 1000, dt.UTC)
-        text = f"from {version.source}" if str(version.source).startswith("models:/") else ""
+        source = str(version.source)
+        text = f"a copy of {source}" if re.fullmatch(r"models:/+[^/]+/\d+", source) else ""
         user = str(version.user_id or "")
-        yield Event(at, Kind.REGISTERED, str(version.version), "", text, version.run_id, user)
+        yield Event(at, Kind.REGISTERED, str(version.version), "", text, None, user)
 
 
 def _verdicts(evidence: Sequence[Evidence]) -> Iterator[Event]:

@@ -47,7 +47,7 @@ def headline(result: PromotionResult) -> str:
         what = result.model if result.action is Action.ROLLBACK else version
         said = "would not be" if result.dry_run else "was not"
         return f"{what} {said} {verb} to {result.alias!r}"
-    before = "which is not set yet"
+    before = "which is not set yet" if result.dry_run else "which was not set"
     if result.from_version is not None:
         before = f"which was version {result.from_version}"
     said = "would be" if result.dry_run else "is"

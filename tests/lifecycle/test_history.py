@@ -71,7 +71,7 @@ def test_one_version(lived: Court, model: str) -> None:
 def test_a_copy_s_own_story(lived: Court) -> None:
     story = tell(lived, "prod")
     assert [event.kind for event in story.events] == [Kind.REGISTERED, Kind.PROMOTED]
-    assert story.events[0].text == "from models:/claims/2"
+    assert story.events[0].text == "a copy of models:/claims/2"
     assert story.aliases == {"champion": "1"}
 
 
