@@ -111,7 +111,7 @@ def _other_digest(version: RegisteredVersion, item: Evidence) -> str:
 
 def _other_demands(item: Evidence, suite: Suite, name: str) -> list[str]:
     """Where the run's suite demanded something else; what it asks of other models is no matter."""
-    own = [evaluation for evaluation in suite.evaluations if name in _registered(evaluation)]
+    own = [evaluation for evaluation in suite.evaluations if name in _registered_names(evaluation)]
     now = demands(replace(suite, evaluations=tuple(own)) if own else suite)
     others = tuple(
         f"evaluations.{evaluation.name}."
@@ -125,7 +125,7 @@ def _other_demands(item: Evidence, suite: Suite, name: str) -> list[str]:
     ]
 
 
-def _registered(evaluation: Evaluation, *, candidates: bool = False) -> set[str]:
+def _registered_names(evaluation: Evaluation, *, candidates: bool = False) -> set[str]:
     """The registered models of an evaluation; of its `candidates`, without its baseline."""
     uris = [
         read_uri(model.uri)
@@ -149,7 +149,7 @@ def _evaluations_left_out(
     """Evaluations that the suite asks of this registered model, and the run did not ask of it."""
     judged = {item.evaluation for item in items}
     for evaluation in suite.evaluations:
-        asked = version.name in _registered(evaluation, candidates=True)
+        asked = version.name in _registered_names(evaluation, candidates=True)
         if asked and evaluation.name not in judged:
             yield (
                 f"the run {items[0].run_id} did not judge it in the evaluation "

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from engine.core.environment import fill_variables
 from engine.core.registry import did_you_mean
 from engine.core.vocabulary import Endpoint
 from engine.errors import EndpointError
 from engine.serving.protocols import PROTOCOLS, Protocol
-
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 def protocol_of(endpoint: Endpoint) -> Protocol:
@@ -44,19 +41,13 @@ def read_headers(
     Raises:
         EndpointError: when a variable is not set, or holds what no header can.
     """
-    known = os.environ if environment is None else environment
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if not known.get(name):
-            raise EndpointError(
-                f"the headers of the endpoint {shown_url(endpoint.url)} want the variable "
-                f"{name!r} of the environment, which is not set here; workers have that in which "
-                "Spark was started"
-            )
-        return known[name]
-
-    headers = {name: _VARIABLE.sub(value, text) for name, text in endpoint.headers}
+    try:
+        headers = {name: fill_variables(text, environment) for name, text in endpoint.headers}
+    except KeyError as error:
+        raise EndpointError(
+            f"the headers of the endpoint {shown_url(endpoint.url)} want the variable "
+            f"{error.args[0]!r} of the environment, which is not set here"
+        ) from None
     for name, text in headers.items():
         if not (text.isascii() and text.isprintable()):
             raise EndpointError(

@@ -107,7 +107,7 @@ def _message(details: ErrorDetails, path: Loc) -> str:
     template = _EXPECTED.get(kind)
     wanted = template.format(**details.get("ctx", {})) if template else details["msg"]
     value = details["input"]
-    return f"found {_shown(value, path)}, expected {wanted}{_hint(kind, value)}"
+    return f"found {_value_text(value, path)}, expected {wanted}{_hint(kind, value)}"
 
 
 # Keys whose values may be what nobody else should know, put where a variable belongs.
@@ -115,7 +115,7 @@ _SECRETIVE = frozenset({"headers", "password", "webhook"})
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
-def _shown(value: Any, path: Loc) -> str:
+def _value_text(value: Any, path: Loc) -> str:
     """A wrong value as it may be told: what may be a secret is not."""
     if value and not _SECRETIVE.isdisjoint(part for part in path if isinstance(part, str)):
         return "a value that is not shown"

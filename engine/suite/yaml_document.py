@@ -19,6 +19,7 @@ from engine.errors import Mistake
 from engine.fields.wording import Loc, place_text, printable_text, quote
 
 _TAG = "tag:yaml.org,2002:"
+_WORDS = frozenset({"on", "off", "yes", "no"})
 _SCALARS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "timestamp")}
 # What PyYAML's constructors raise on a scalar that its tag does not fit, `!!bool x` or 2026-13-01.
 _SCALAR_ERRORS = (ValueError, KeyError, AttributeError, IndexError, TypeError, OverflowError)
@@ -28,6 +29,13 @@ _MAX_NODES = 100_000
 _MAX_DIGITS = 100_000
 
 _EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
+
+
+def _is_word(node: Any) -> bool:
+    """Whether YAML 1.1 takes a word for a truth value that YAML 1.2 takes for a text."""
+    if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "bool":
+        return False
+    return str(node.value).lower() in _WORDS
 
 
 class SuiteLoader(yaml.SafeLoader):
@@ -40,7 +48,12 @@ class SuiteLoader(yaml.SafeLoader):
         self._parts += 1
         if self._parts > _MAX_NODES:
             raise yaml.YAMLError(f"it has more than {_MAX_NODES} parts")
-        return super().compose_node(parent, index)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        is_key = isinstance(parent, yaml.MappingNode) and index is None
+        if is_key and node is not None and _is_word(node):
+            # YAML 1.1 takes `on:` for `true:`; as a key it is meant as it is written.
+            node.tag = _TAG + "str"
+        return node
 
 
 class SuiteDumper(yaml.SafeDumper):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from engine.errors import SuiteError
@@ -561,3 +563,23 @@ def test_a_threshold_is_refused_of_a_metric_that_takes_none(minimal, load, mista
     load(edit(at, "roc_auc", "f1"), known_metrics=takes)
     (mistake,) = mistakes(edit(at, "threshold: 0.5", "threshold: 2"), known_metrics=takes)
     assert "expected a number from 0 to 1" in mistake.message
+
+
+def test_a_key_that_yaml_takes_for_a_truth_value_is_a_key(tmp_path: Path) -> None:
+    """YAML 1.1 reads `on`, `off`, `yes` and `no` as booleans; true and false stay what they are."""
+    path = tmp_path / "s.yml"
+    path.write_text(
+        "name: s\n"
+        "notify: [{webhook: '${HOOK}', on: [passed]}]\n"
+        "evaluations:\n"
+        "  - name: e\n"
+        "    dataset: {csv: t.csv, task: binary, label: y, columns: {no: string, Yes: int}}\n"
+        "    models: [{name: m, scores: s}]\n"
+        "    tests: [{metric: accuracy}]\n"
+    )
+    suite = load_suite(path)
+    assert suite.notify[0].on == ("passed",)
+    assert dict(suite.evaluations[0].dataset.columns).keys() == {"no", "Yes"}
+    path.write_text(path.read_text().replace("on:", "true:"))
+    with pytest.raises(SuiteError, match="found a key"):
+        load_suite(path)
