@@ -169,7 +169,7 @@ class Watcher:
         local = self.store.local
         # Who waited for another watcher's evaluation finds its verdict.
         lock = None if local is None else local / f"watch {_short_digest(self.suite.name)}"
-        with sole_writer(lock, patience=_PATIENCE):
+        with sole_writer(lock, patience=_PATIENCE, doing="evaluates new versions"):
             plans = self._plans(suite)
             pins.update({plan.name: _pin(plan) for plan in plans})
             own = _model_of(plans, name, version)

@@ -31,7 +31,9 @@ _TELL_AFTER = 2.0
 
 
 @contextmanager
-def sole_writer(folder: Path | None, *, patience: float = PATIENCE) -> Iterator[None]:
+def sole_writer(
+    folder: Path | None, *, patience: float = PATIENCE, doing: str = ""
+) -> Iterator[None]:
     """Keeps other processes and threads from committing to a table while the block runs.
 
     Where nothing can be locked (no local folder, a file system that is read-only or knows no
@@ -40,6 +42,7 @@ def sole_writer(folder: Path | None, *, patience: float = PATIENCE) -> Iterator[
     Args:
         folder: the table's own folder, which need not exist yet.
         patience: seconds to wait for another writer.
+        doing: what who has the lock does, for who waits; by default he writes the table.
 
     Raises:
         StoreError: when another writer took longer.
@@ -49,7 +52,7 @@ def sole_writer(folder: Path | None, *, patience: float = PATIENCE) -> Iterator[
         yield
         return
     try:
-        _wait(file, folder, patience)
+        _wait(file, folder, patience, doing or f"writes {folder}")
         yield
     finally:
         os.close(file)
@@ -136,7 +139,7 @@ def _try_lock(file: int) -> bool:
     return True
 
 
-def _wait(file: int, folder: Path, patience: float) -> None:
+def _wait(file: int, folder: Path, patience: float, doing: str) -> None:
     started = time.monotonic()
     told = False
     while not _try_lock(file):
@@ -147,7 +150,7 @@ def _wait(file: int, folder: Path, patience: float) -> None:
                 f"{waited:,.0f} s; what other runs wrote is safe; end that process if it hangs"
             )
         if waited > _TELL_AFTER and not told:
-            log.info("waiting for %s, which writes %s", _holder(file), folder)
+            log.info("waiting for %s, which %s", _holder(file), doing)
             told = True
         time.sleep(_POLL)
 
