@@ -31,7 +31,7 @@ def model_card(facts: Facts) -> str:
         _verdict(facts),
         *_description(facts),
         "## The model",
-        table(["", ""], list(_about(facts))),
+        table(["what", "value"], list(_about(facts))),
         "## How well it does",
         *(part for judgement in facts.judgements for part in _evaluation_part(judgement)),
         "## What it does not do, as far as is known",
@@ -54,13 +54,13 @@ def _front_matter(facts: Facts) -> str:
             },
             "metrics": [
                 {"type": cell["metric"], "value": float(cell["value"]), "name": cell["test"]}
-                for cell in judgement.overall
+                for cell in judgement.metrics
             ],
         }
         for judgement in facts.judgements
-        if judgement.overall
+        if judgement.metrics
     ]
-    metrics = {cell["metric"] for judgement in facts.judgements for cell in judgement.overall}
+    metrics = {cell["metric"] for judgement in facts.judgements for cell in judgement.metrics}
     data = {
         "library_name": _LIBRARIES.get(facts.model.flavor, facts.model.flavor),
         "pipeline_tag": task_name(facts.task),

@@ -57,6 +57,12 @@ class Judgement:
             if cell["slice"] == OVERALL and cell["variant"] in (None, "clean")
         ]
 
+    @property
+    def metrics(self) -> list[Cell]:
+        """Of these the metrics as everybody knows them, not what other kinds of tests measure."""
+        plain = {test.name for test in self.plan.tests if test.kind == "metric"}
+        return [cell for cell in self.overall if cell["test"] in plain]
+
     def with_verdict(self, verdict: Verdict) -> list[Cell]:
         """The cells that have a verdict."""
         return [cell for cell in self.cells if cell["verdict"] == verdict]

@@ -28,7 +28,7 @@ def technical_file(facts: Facts) -> str:
         "Regulation (EU) 2024/1689. This file has what the evaluation knows; what it cannot know "
         "is listed at the end.",
         "## 1. The system (1)",
-        table(["", ""], list(_system(facts))),
+        table(["what", "value"], list(_system(facts))),
         "## 2. How it was made (2a, 2b)",
         *_origin_rows(facts),
         "## 3. The data it was tested on (2d)",
@@ -40,7 +40,7 @@ def technical_file(facts: Facts) -> str:
         "## 6. What happened to it over time (6)",
         *_events(facts),
         "## 7. By what it was tested",
-        table(["", "version"], sorted(facts.libraries.items())),
+        table(["library", "version"], sorted(facts.libraries.items())),
         "The suite, as it was read:",
         f"~~~~yaml\n{facts.suite_text.replace('~~~~', '~ ~ ~ ~').rstrip()}\n~~~~",
         "## 8. What is not in this file",
@@ -87,7 +87,7 @@ def _origin_rows(facts: Facts) -> Iterator[str]:
         if value
     ]
     rows += [(f"parameter {name}", value) for name, value in sorted(origin.params.items())]
-    yield table(["", ""], rows) if rows else "The registry does not tell."
+    yield table(["what", "value"], rows) if rows else "The registry does not tell."
 
 
 def _data(judgement: Judgement) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _data(judgement: Judgement) -> Iterator[str]:
     rows = [("table", data.uri), ("its id", data.table_id), ("version", data.version)]
     if data.timestamp is not None:
         rows.append(("written", fmt.moment(data.timestamp)))
-    yield table(["", ""], rows)
+    yield table(["what", "value"], rows)
     if data.schema:
         yield table(["column", "type"], data.schema)
 
