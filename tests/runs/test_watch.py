@@ -377,3 +377,43 @@ def test_a_webhook_of_a_real_server_is_a_nudge(
             os.killpg(watcher.pid, signal.SIGKILL)
             watcher.communicate(timeout=60)
             all_gone(watcher.pid)
+
+
+class Killed(BaseException):
+    """Ends a watcher between two steps, as nothing that it could catch."""
+
+
+@pytest.mark.parametrize("step", ["run", "alias", "command", "announcement"])
+def test_a_watcher_that_ends_between_two_steps_goes_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    from engine.commands import watch_exec, watch_round
+    from engine.models.registry import Registry
+
+    desk.register("good")
+    place = desk.folder / "told"
+    call = f"{sys.executable} -c \"open('{place}', 'a').write('x')\""
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    points = {
+        # The run is finished, and nobody has read its verdict.
+        "run": (watch_round, "complete_run", lambda context: (complete(context), die())),
+        "alias": (Registry, "set_alias", die),
+        "command": (watch_exec.Announcer, "_run", die),
+        "announcement": (watch_exec, "keep_announcement", die),
+    }
+    complete = watch_round.complete_run
+    with monkeypatch.context() as patch:
+        patch.setattr(*points[step])
+        with pytest.raises(Killed):
+            desk.watch(command=call)
+    cost, runs = desk.asked(), desk.runs()
+    (verdict,) = desk.watch(command=call)
+    assert verdict.passes and not verdict.is_new and desk.runs() == runs
+    assert desk.asked() == cost and desk.aliases() == {"challenger": "1"}
+    # Who was told and not noted is told again, of the same run.
+    assert place.read_text() == ("xx" if step == "announcement" else "x")
+    desk.watch(command=call)
+    assert place.read_text() == ("xx" if step == "announcement" else "x")
