@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.commands.evaluate import evaluate
     from engine.commands.experiment import experiment
     from engine.commands.explain import explain
+    from engine.commands.export import export
     from engine.commands.forget import forget
     from engine.commands.generate import generate
     from engine.commands.init import init
@@ -53,6 +54,7 @@ __all__ = [
     "evaluate",
     "experiment",
     "explain",
+    "export",
     "forget",
     "generate",
     "init",
@@ -77,9 +79,9 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate", "init",
-    "judge", "maintain", "pin", "plan", "promote", "report", "results", "run", "schema", "sync",
-    "train", "warmup", "watch",
+    "cross_validate", "doctor", "evaluate", "experiment", "explain", "export", "forget", "generate",
+    "init", "judge", "maintain", "pin", "plan", "promote", "report", "results", "run", "schema",
+    "sync", "train", "warmup", "watch",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from engine._version import __version__
-from engine.cli import experiments, generation, lifecycle, machine, models, runs, stores
+from engine.cli import experiments, exports, generation, lifecycle, machine, models, runs, stores
 from engine.cli.declaration import make_command, read_declaration, summary
 from engine.cli.reporting import configure_logging
 
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "init": models.show_draft,
     "train": models.show_trained,
     "watch": lifecycle.show_watch,
+    "export": exports.show_export,
     "experiment": experiments.show_experiment,
     "generate": generation.show_generated,
     "doctor": machine.show_findings,
