@@ -12,9 +12,13 @@ import yaml
 from engine._version import __version__
 from engine.commands.artifacts.facts import Facts
 from engine.commands.artifacts.filters import FILTERS
-from engine.commands.artifacts.schedules import calendars
+from engine.commands.artifacts.schedules import calendars, quartz
 from engine.commands.artifacts.targets import TEMPLATES, Target
 from engine.errors import EXIT_CODES, InputError
+
+# As requirements.txt pins them.
+SPARK_VERSION = "4.2.0"
+DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
 
 _ENDING = ".j2"
 _SLUG = "SLUG"
@@ -43,7 +47,11 @@ def render(target: Target, facts: Facts, template: Path | None = None) -> dict[s
         "version": __version__,
         "exit_codes": EXIT_CODES,
         "calendars": calendars(facts.schedule),
+        "spark_version": SPARK_VERSION,
+        "delta_package": DELTA_PACKAGE,
     }
+    if target.name == "databricks":
+        known["quartz"] = quartz(facts.schedule)
     files = {}
     for name in names:
         text = _render_one(environment, name, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,8 +27,8 @@ class Target:
 
     `folder` has its templates: each `*.j2` is a file, but for those that begin with `_`, which
     others include. `SLUG` in a file's name is the suite's name. `ships` says that the suite's file
-    lies beside the artifact. `options` are those that mean something here; `then` is what to do
-    with the files.
+    lies beside the artifact. `options` are those that mean something here, `model` is how one's URI
+    has to look; `then` is what to do with the files.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Target:
     then: str
     options: frozenset[str] = frozenset()
     ships: bool = False
+    model: re.Pattern[str] | None = None
     folder: Path | None = None
 
     @property
@@ -116,6 +118,27 @@ _add(
         "cp {out}/*.service {out}/*.timer ~/.config/systemd/user/ && systemctl --user "
         "daemon-reload && systemctl --user enable --now evalmatrix-{slug}.timer",
         _TIMED,
+    )
+)
+_add(
+    Target(
+        "databricks",
+        "a bundle: jobs on schedule, new data and new versions, deployment job, endpoint",
+        Place.CLUSTER,
+        "cd {out} && databricks bundle validate -t dev --var mail=you@example.org",
+        _TIMED | {"model"},
+        ships=True,
+        model=re.compile(r"models:/[\w.-]+/\d+"),
+    )
+)
+_add(
+    Target(
+        "spark-operator",
+        "a (Scheduled)SparkApplication of Kubeflow's operator, a SparkApplication of Apache's",
+        Place.CLUSTER,
+        "kubectl apply -k {out}",
+        _TIMED | {"image"},
+        ships=True,
     )
 )
 
