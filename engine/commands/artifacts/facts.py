@@ -217,10 +217,12 @@ def _check_wishes(target: Target, wishes: Wishes) -> None:
         raise InputError(f"found --timezone {zone!r}, expected a zone such as Europe/Berlin{hint}")
     if wishes.image is not None and not _IMAGE.fullmatch(wishes.image):
         raise InputError(f"found --image {wishes.image!r}, expected registry/name:tag")
+    for name in sorted(target.needs):
+        if getattr(wishes, name) is None:
+            raise InputError(f"found no --{name}, expected one for {target.name} to deploy")
     if wishes.model is not None and target.model and not target.model.fullmatch(wishes.model):
         raise InputError(
-            f"found --model {wishes.model!r}, expected a version of a registered model for "
-            f"{target.name}: models:/NAME/VERSION"
+            f"found --model {wishes.model!r}, expected for {target.name} {target.model_form}"
         )
     if wishes.volume is not None and not _SIZE.fullmatch(wishes.volume):
         raise InputError(f"found --volume {wishes.volume!r}, expected a size such as 20Gi")

@@ -27,8 +27,9 @@ class Target:
 
     `folder` has its templates: each `*.j2` is a file, but for those that begin with `_`, which
     others include. `SLUG` in a file's name is the suite's name. `ships` says that the suite's file
-    lies beside the artifact. `options` are those that mean something here, `model` is how one's URI
-    has to look; `then` is what to do with the files.
+    lies beside the artifact. `options` are those that mean something here, `needs` those that it
+    cannot do without; `model` is how a model's URI has to look, `model_form` the same in words.
+    `then` is what to do with the files.
     """
 
     name: str
@@ -37,7 +38,9 @@ class Target:
     then: str
     options: frozenset[str] = frozenset()
     ships: bool = False
+    needs: frozenset[str] = frozenset()
     model: re.Pattern[str] | None = None
+    model_form: str = ""
     folder: Path | None = None
 
     @property
@@ -48,6 +51,7 @@ class Target:
 
 TARGETS: Registry[Target] = Registry("target", "evalmatrix.exports")
 
+_VERSION = "a version of a registered model: models:/NAME/VERSION"
 _TIMED = frozenset({"schedule", "timezone"})
 
 
@@ -129,6 +133,7 @@ _add(
         _TIMED | {"model"},
         ships=True,
         model=re.compile(r"models:/[\w.-]+/\d+"),
+        model_form=_VERSION,
     )
 )
 _add(
@@ -139,6 +144,65 @@ _add(
         "kubectl apply -k {out}",
         _TIMED | {"image"},
         ships=True,
+    )
+)
+_add(
+    Target(
+        "docker-compose",
+        "an MLflow server with PostgreSQL, the nightly, a site of its reports",
+        Place.CHECKOUT,
+        "docker compose -f {out}/compose.yml --project-directory . up -d",
+        frozenset({"image"}),
+    )
+)
+_add(
+    Target(
+        "airflow",
+        "a DAG: on schedule and when assets are updated; its own asset where the gate passed",
+        Place.CHECKOUT,
+        "cp {out}/{slug}.py to the folder of DAGs",
+        _TIMED,
+    )
+)
+_add(
+    Target(
+        "dagster",
+        "an asset of the verdicts, a check for each evaluation, a schedule",
+        Place.CHECKOUT,
+        "dagster definitions validate -f {out}/{slug}.py",
+        _TIMED,
+    )
+)
+_add(
+    Target(
+        "sagemaker",
+        "a program that evaluates, and deploys a model that passed",
+        Place.CHECKOUT,
+        "python {out}/deploy.py --role ARN --image URI --run-id ID --dry-run",
+        frozenset({"model"}),
+        needs=frozenset({"model"}),
+        model=re.compile(r"s3://[\w.-]+/\S+"),
+        model_form="the model's files: s3://BUCKET/KEY",
+    )
+)
+_add(
+    Target(
+        "azureml",
+        "an endpoint, a deployment, and a script that deploys a model that passed",
+        Place.CHECKOUT,
+        "sh {out}/deploy.sh RUN_ID",
+        frozenset({"model"}),
+        needs=frozenset({"model"}),
+        model=re.compile(r"models:/[\w-]+/\d+"),
+        model_form=_VERSION,
+    )
+)
+_add(
+    Target(
+        "terraform",
+        "what a suite is given on AWS: a bucket, a registry of images, a role",
+        Place.CHECKOUT,
+        "cd {out} && terraform init && terraform plan",
     )
 )
 

@@ -82,7 +82,7 @@ def test_a_deployment_job_takes_the_two_parameters(exporting: Exporting) -> None
 def test_what_databricks_cannot_do_is_told(exporting: Exporting) -> None:
     with pytest.raises(InputError, match="one of the week, expected one of both: Quartz"):
         exporting("databricks", schedule="0 3 1 * 1")
-    with pytest.raises(InputError, match=r"'models:/claims@champion', expected a version of a"):
+    with pytest.raises(InputError, match=r"champion', expected for databricks a version"):
         exporting("databricks", model="models:/claims@champion")
 
 

@@ -238,3 +238,61 @@ def test_gitlab_reads_the_webhook_of_mlflow(exporting: Exporting, tmp_path: Path
     subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=variables, check=True)
     wanted = "watch claims.yml --once --model-name claims --model-version 4"
     assert (tmp_path / "calls").read_text().strip() == wanted
+
+
+# --- others ----------------------------------------------------------------------------------
+
+
+def test_compose_fits_its_schema(exporting: Exporting) -> None:
+    file = exporting("docker-compose", cluster_suite(store="./store")) / "compose.yml"
+    tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", file)
+    (compose,) = documents(file)
+    services = compose["services"]
+    assert set(services) == {"database", "mlflow", "nightly", "site"}
+    for service in services.values():
+        assert set(service.get("depends_on", {})) <= set(services)
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source in compose["volumes"] or source.startswith(".")
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), "nobody else's business"
+    assert services["site"]["volumes"] == ["./store/reports:/usr/share/nginx/html:ro"]
+    assert services["nightly"]["command"][3].startswith("${RUN_ID:?")
+
+
+def test_the_image_is_linted(root: Path) -> None:
+    tool("hadolint", root / "infrastructure" / "docker" / "Dockerfile")
+
+
+def test_terraform_is_laid_out_and_parsed(exporting: Exporting) -> None:
+    terraform = shutil.which("terraform")
+    if terraform is None:
+        pytest.skip("terraform cannot be installed by pip")
+    folder = exporting("terraform")
+    done = subprocess.run([terraform, "fmt", "-check", "-diff", folder], capture_output=True)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    assert 'default     = "bucket"' in (folder / "variables.tf").read_text()
+    (folder / "wrong.tf").write_text('variable "a" {')
+    assert subprocess.run([terraform, "fmt", folder], capture_output=True).returncode != 0
+
+
+@pytest.mark.parametrize("target", ["airflow", "dagster", "sagemaker"])
+def test_programs_are_python(target: str, exporting: Exporting) -> None:
+    (file,) = exporting(target).glob("*.py")
+    compile(file.read_text("utf-8"), file.name, "exec")
+
+
+@pytest.mark.parametrize(("codes", "deployed"), [([0], True), ([1], False), ([4], False)])
+def test_azure_gets_only_what_passed(
+    codes: list[int], deployed: bool, exporting: Exporting, tmp_path: Path
+) -> None:
+    script = exporting("azureml") / "deploy.sh"
+    for name, body in {"evalmatrix": f"exit {codes[0]}", "az": 'echo "$@" >>calls'}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", script, "n-1"], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == codes[0]
+    assert (tmp_path / "calls").exists() == deployed
+    refused = subprocess.run(["sh", script], env=environment, capture_output=True, text=True)
+    assert refused.returncode != 0 and "expected the id of a run" in refused.stderr
