@@ -111,7 +111,7 @@ def read_facts(
         store=loaded.store,
         reports=_relative(reports, directory),
         tracking_uri=loaded.mlflow.tracking_uri,
-        models=_registered(loaded),
+        models=_model_names(loaded),
         tables=_tables(loaded),
         evaluations=tuple(item.name for item in loaded.evaluations),
         plugins=loaded.plugins,
@@ -173,7 +173,7 @@ def _command() -> str:
     return str(beside) if beside.exists() else shutil.which("evalmatrix") or "evalmatrix"
 
 
-def _registered(suite: Suite) -> tuple[str, ...]:
+def _model_names(suite: Suite) -> tuple[str, ...]:
     """The registered models of a suite, once each."""
     uris = (model.uri for item in suite.evaluations for model in item.models)
     names = (re.split(r"[/@]", uri.removeprefix("models:/"))[0] for uri in uris
