@@ -49,7 +49,9 @@ def export(
     suite and options give the same files.
 
     Args:
-        target: where it shall run, such as kubernetes or github; an unknown one names the nearest.
+        target: where it shall run: airflow, azure-pipelines, azureml, cron, dagster, databricks,
+            docker-compose, github, gitlab, jenkins, kubernetes, sagemaker, spark-operator, systemd
+            or terraform.
         suite: the suite file, or what stands in one as a mapping.
         out: the folder of the files; default: `export/<target>`.
         overrides: `dotted.key=value` texts over the suite, as `--set`; artifacts have them too.

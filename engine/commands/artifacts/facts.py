@@ -91,7 +91,7 @@ def read_facts(
         InputError: when the suite, or a wish, is wrong or does not fit the target.
     """
     loaded = read_suite(suite, wishes.overrides)
-    path, text = _source(suite)
+    text = _source(suite)
     _check_wishes(target, wishes)
     check_fit(target, loaded, text, wishes)
     directory = Path.cwd()
@@ -100,7 +100,7 @@ def read_facts(
     facts = Facts(
         name=loaded.name,
         slug=slug_of(loaded.name),
-        suite_path=_suite_path(target, path, directory),
+        suite_path=_suite_path(target, suite, directory),
         suite_text=text,
         schedule=check_schedule(wishes.schedule or "0 3 * * *"),
         timezone=wishes.timezone or "UTC",
@@ -139,23 +139,38 @@ def slug_of(name: str) -> str:
     return f"{slug if slug[:1].isalpha() else f's{slug}'}-{mark}"
 
 
-def _source(suite: str | Path | Mapping[str, Any]) -> tuple[str, str]:
-    """The suite's file, and what stands in it."""
+def _source(suite: str | Path | Mapping[str, Any]) -> str:
+    """What stands in the suite's file."""
     if isinstance(suite, Mapping):
-        return "suite.yml", dump_mapping(suite)
+        return dump_mapping(suite)
     text = Path(suite).read_text(encoding="utf-8-sig")
     if len(text.encode()) > _SUITE_BYTES:
         raise InputError(
             f"{suite}: is {len(text.encode()):,} bytes long, expected at most {_SUITE_BYTES:,}: "
             "what is deployed with it takes no more"
         )
-    return str(suite), text
+    return text
 
 
-def _suite_path(target: Target, path: str, directory: Path) -> str:
+def _suite_path(target: Target, suite: str | Path | Mapping[str, Any], directory: Path) -> str:
+    """The suite's file as the artifact names it.
+
+    Raises:
+        InputError: when there is no such file where the artifact runs.
+    """
     if target.ships:
         return "suite.yml"
-    return _relative(Path(path).absolute(), directory)
+    if isinstance(suite, Mapping):
+        raise InputError(
+            f"found a mapping as the suite, expected a file: {target.name} reads it where it runs"
+        )
+    path = _relative(Path(suite), directory)
+    if target.place is Place.CHECKOUT and Path(path).is_absolute():
+        raise InputError(
+            f"the suite {str(suite)!r} lies outside {str(directory)!r}, expected one below it: "
+            f"{target.name} has a copy of this folder, and no other"
+        )
+    return path
 
 
 def _absolute(path: Path) -> str:

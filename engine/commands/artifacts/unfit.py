@@ -30,7 +30,9 @@ _SECRETS = (
     (
         re.compile(
             r"(?i)(?:password|passwd|pwd|secret|token|api_?key|account_?key|signature|\bsig)"
-            r"[\"']?\s*[:=]\s*[\"']?(?!\$\{)[^\s\"'&,}#]{4,}"
+            # A variable; the type of a column that has such a name; a range, a list, a mapping.
+            r"[\"']?\s*[:=]\s*[\"']?(?!\$\{|[\[{]|(?:string|binary|boolean|date|timestamp|integer"
+            r"|bigint|long|double|float|decimal)\b)[^\s\"'&,}#]{4,}"
         ),
         "a value of a password, a key or a token",
     ),
@@ -43,7 +45,7 @@ def check_fit(target: Target, suite: Suite, text: str, wishes: Wishes) -> None:
     Raises:
         InputError: with all that keeps it from that.
     """
-    mistakes = [*_secrets(text, wishes)]
+    mistakes = [*secrets(text, wishes)]
     if target.place is Place.CLUSTER:
         mistakes += _out_of_reach(suite, has_volume=wishes.volume is not None)
     elif target.place is Place.CHECKOUT:
@@ -54,7 +56,7 @@ def check_fit(target: Target, suite: Suite, text: str, wishes: Wishes) -> None:
         raise InputError(f"{head}{'reason' if len(mistakes) == 1 else 'reasons'}\n{lines}")
 
 
-def _secrets(text: str, wishes: Wishes) -> Iterator[str]:
+def secrets(text: str, wishes: Wishes) -> Iterator[str]:
     """Where secrets stand, without their values."""
     lines = [(f"line {n}", line) for n, line in enumerate(text.splitlines(), start=1)]
     lines += [(f"--set {item.partition('=')[0]}", item) for item in wishes.overrides]

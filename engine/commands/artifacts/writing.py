@@ -1,4 +1,4 @@
-"""Files are written: all or none, and none in the place of another without a word."""
+"""Files are written, each at once, and none where one of them would replace another."""
 
 from __future__ import annotations
 

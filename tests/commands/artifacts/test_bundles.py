@@ -31,6 +31,14 @@ Exporting = Callable[..., Path]
 # --- databricks ------------------------------------------------------------------------------
 
 
+def suite_of_a_catalog() -> dict[str, Any]:
+    suite = cluster_suite(mlflow={"tracking_uri": "databricks"}, store="prod.evalmatrix")
+    (evaluation,) = suite["evaluations"]
+    evaluation["models"] = [{"uri": f"models:/prod.risk.claims/{n}"} for n in (2, 3)]
+    del evaluation["baseline"]
+    return suite
+
+
 def resources(folder: Path) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
     for path in sorted((folder / "resources").glob("*.yml")):
@@ -40,7 +48,7 @@ def resources(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def test_databricks_knows_every_key_of_the_bundle(exporting: Exporting) -> None:
-    folder = exporting("databricks")
+    folder = exporting("databricks", suite_of_a_catalog())
     found = resources(folder)
     jobs = {name: Job.from_dict(job) for name, job in found["jobs"].items()}
     assert sorted(jobs) == ["deployment", "nightly", "on_data", "on_version_1"]
@@ -57,6 +65,7 @@ def test_databricks_knows_every_key_of_the_bundle(exporting: Exporting) -> None:
     assert endpoint.config.served_entities[0].entity_version == "3"
     assert jobs["on_data"].trigger.table_update.table_names == ["prod.risk.claims"]
     assert jobs["nightly"].schedule.quartz_cron_expression == "0 0 3 * * ?"
+    assert jobs["on_version_1"].trigger.model.securable_name == "prod.risk.claims"
     bundle = documents(folder / "databricks.yml")[0]
     for variable in re.findall(r"\$\{var\.(\w+)\}", json.dumps(found)):
         assert variable in bundle["variables"]

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from engine import InputError, export
 from engine.cli.app import app
-from engine.commands.artifacts import TARGETS
+from engine.commands.artifacts import TARGETS, Wishes, unfit
 from engine.commands.artifacts.facts import slug_of
 from engine.commands.artifacts.filters import to_comment, to_python, to_yaml
 from engine.commands.artifacts.targets import Place
@@ -29,6 +29,8 @@ from tests.fixtures.exports import OPTIONS, cluster_suite
 
 Exporting = Callable[..., Path]
 NAMES = TARGETS.names()
+CLUSTERS = [target.name for target in TARGETS if target.place is Place.CLUSTER]
+CHECKOUTS = [target.name for target in TARGETS if target.place is Place.CHECKOUT]
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -153,6 +155,38 @@ def test_a_folder_of_templates_that_is_none(exporting: Exporting, tmp_path: Path
 # --- what is refused -------------------------------------------------------------------------
 
 
+def test_the_help_names_every_target() -> None:
+    shown = re.sub(r"[\s│]+", " ", CliRunner().invoke(app, ["export", "--help"]).stdout)
+    assert ", ".join(NAMES[:-1]) + f" or {NAMES[-1]}" in shown
+
+
+@pytest.mark.parametrize("target", [name for name in NAMES if not TARGETS.get(name).ships])
+def test_what_reads_the_suite_there_takes_a_file(target: str, home: Path) -> None:
+    options = OPTIONS.get(target, {})
+    with pytest.raises(InputError, match="found a mapping as the suite, expected a file"):
+        export(target, cluster_suite(), **options)
+
+
+@pytest.mark.parametrize("target", CHECKOUTS)
+def test_a_suite_outside_the_folder_is_refused(target: str, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "claims.yml").write_text(yaml.safe_dump(cluster_suite()))
+    with pytest.raises(InputError, match=r"'\.\./claims.yml' lies outside '.*home', expected one"):
+        export(target, "../claims.yml", **OPTIONS.get(target, {}))
+
+
+def test_columns_that_are_called_like_secrets_are_none(exporting: Exporting, root: Path) -> None:
+    suite = cluster_suite()
+    suite["evaluations"][0]["dataset"] |= {"sensitive": ["password"], "weight": "token"}
+    suite["evaluations"][0]["slices"] = [{"bins": {"secret": [0.25, 0.5]}}, {"by": ["api_key"]}]
+    suite["evaluations"][0]["reference"] = {
+        "csv": "s3://bucket/*.csv", "columns": {"secret": "string", "token": "double"},
+    }  # fmt: skip
+    exporting("kubernetes", suite)
+    page = (root / "docs" / "suite.md").read_text("utf-8")
+    long = page.split("```yaml suite\n")[1].split("```")[0]
+    assert list(unfit.secrets(long, Wishes())) == []
+
+
 def test_an_unknown_target_names_the_nearest_and_all(home: Path) -> None:
     message = r"no target is called 'kubernets'; did you mean 'kubernetes'\?; there are .*cron"
     with pytest.raises(InputError, match=message):
@@ -191,10 +225,6 @@ def test_a_model_to_deploy_is_asked_for(target: str, home: Path) -> None:
 def test_an_option_that_means_nothing_there_is_told(home: Path) -> None:
     with pytest.raises(InputError, match="found --volume, of which github makes no use; it takes"):
         export("github", cluster_suite(), volume="1Gi")
-
-
-CLUSTERS = [target.name for target in TARGETS if target.place is Place.CLUSTER]
-CHECKOUTS = [target.name for target in TARGETS if target.place is Place.CHECKOUT]
 
 
 @pytest.mark.parametrize("target", CLUSTERS)
