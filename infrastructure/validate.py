@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 from engine import export
@@ -42,10 +43,14 @@ SUITE = {
 def environment(name: str, packages: list[str]) -> Path:
     """The Python of an environment with these packages."""
     python = BUILD / name / "bin" / "python"
-    if not python.exists():
+    ready = BUILD / name / "ready"
+    if not ready.exists():
         uv = str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "-q", "--python", sys.executable, BUILD / name], check=True)
+        subprocess.run(
+            [uv, "venv", "-q", "--clear", "--python", sys.executable, BUILD / name], check=True
+        )
         subprocess.run([uv, "pip", "install", "-q", "--python", python, *packages], check=True)
+        ready.touch()
     return python
 
 
@@ -58,8 +63,8 @@ def validate(name: str) -> bool:
         home.mkdir()
         suite = home / "claims.yml"
         suite.write_text(dump_mapping(SUITE), encoding="utf-8")
-        os.chdir(home)
-        export(name, "claims.yml", out=out, **options)
+        with chdir(home):
+            export(name, "claims.yml", out=out, **options)
         variables = {
             **os.environ, "AIRFLOW_HOME": temporary, "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "EVALMATRIX_HOME": temporary, "AWS_DEFAULT_REGION": "eu-central-1",

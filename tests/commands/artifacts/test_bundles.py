@@ -227,10 +227,12 @@ def test_the_rest_of_the_operator_is_kubernetes(exporting: Exporting) -> None:
 
 
 def test_versions_are_the_pins(root: Path) -> None:
+    compose = (root / "infrastructure" / "docker" / "compose.yml").read_text("utf-8")
     pins = dict(
         re.findall(r"^([\w-]+)==(\S+)", (root / "requirements.txt").read_text(), re.MULTILINE)
     )
     assert pins["pyspark"] == SPARK_VERSION
+    assert f"mlflow/mlflow:v{pins['mlflow']}\n" in compose
     assert DELTA_PACKAGE.endswith(f"_2.13:{pins['delta-spark']}")
     assert f"delta-spark_{SPARK_VERSION.rpartition('.')[0]}_" in DELTA_PACKAGE
     assert yaml.safe_load(SPARK_VERSION) == SPARK_VERSION

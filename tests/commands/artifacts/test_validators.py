@@ -82,6 +82,27 @@ def test_kubernetes_knows_all_kinds_and_keys(volume: str | None, exporting: Expo
     validate(service, INFERENCE_SERVICE)
 
 
+def test_kubernetes_of_two_years_ago_takes_it_as_well(exporting: Exporting) -> None:
+    folder = exporting("kubernetes", volume="1Gi")
+    files = [folder / "cronjob.yaml", folder / "job.yaml", folder / "serve" / "hpa.yaml"]
+    said = tool("kubernetes-validate", "-k", "1.31", "--strict", *files)
+    assert said.count("passed for resource") == len(files)
+
+
+def test_mlflow_has_the_options_by_which_it_is_called(exporting: Exporting) -> None:
+    (deployment,) = documents(exporting("kubernetes") / "serve" / "deployment.yaml")
+    serve = deployment["spec"]["template"]["spec"]["containers"][0]["command"]
+    folder = exporting("docker-compose", cluster_suite(store="./store"))
+    (compose,) = documents(folder / "compose.yml")
+    server = compose["services"]["mlflow"]["command"][2].removeprefix("exec ").split()
+    for line, words in ((serve, 3), (server, 2)):
+        assert line[0] == "mlflow"
+        known = tool("mlflow", *line[1:words], "--help")
+        options = [word for word in line if word.startswith("--")]
+        assert len(options) >= 4
+        assert [option for option in options if option not in known] == []
+
+
 def test_kubernetes_retries_the_machinery_and_no_failed_gate(exporting: Exporting) -> None:
     (cron,) = documents(exporting("kubernetes") / "cronjob.yaml")
     job = cron["spec"]["jobTemplate"]["spec"]
