@@ -83,7 +83,7 @@ docs: setup ## check the documents: links, anchors, the suites they show
 	@$(PY) docs/check.py
 
 .PHONY: export-validators
-export-validators: setup ## what `evalmatrix export` writes, by validators in environments of their own (1 GB)
+export-validators: setup ## what `evalmatrix export` writes, by validators in environments of their own
 	@$(PY) infrastructure/validate.py
 
 .PHONY: wheel

@@ -1,6 +1,6 @@
 """Exports to the targets whose validators need environments of their own, and validates there.
 
-`make export-validators`: makes an environment of each under build/validators, once (about 1 GB),
+`make export-validators`: makes an environment of each under build/validators, once (some 300 MB),
 exports a suite, and runs infrastructure/validators/<target>.py by that environment's Python.
 """
 
