@@ -18,6 +18,7 @@ from engine.commands.artifacts.schedules import check_schedule
 from engine.commands.artifacts.targets import Place, Target
 from engine.commands.artifacts.unfit import check_fit
 from engine.core.locations import Store
+from engine.core.paths import is_catalog_name
 from engine.core.registry import did_you_mean
 from engine.errors import InputError
 from engine.planning.suites import read_suite
@@ -198,7 +199,7 @@ def _model_names(suite: Suite) -> tuple[str, ...]:
 
 def _tables(suite: Suite) -> tuple[str, ...]:
     names = (item.dataset.uri for item in suite.evaluations if item.dataset.format == "delta")
-    return tuple(dict.fromkeys(name for name in names if re.fullmatch(r"\w+(\.\w+){1,2}", name)))
+    return tuple(dict.fromkeys(filter(is_catalog_name, names)))
 
 
 def _environment(suite: Suite) -> tuple[str, ...]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from engine.commands.artifacts.targets import Place, Target
-from engine.core.paths import local_path
+from engine.core.locations import Store
+from engine.core.paths import is_catalog_name, is_there, local_path
 from engine.errors import InputError
 from engine.suite import Suite
 
 if TYPE_CHECKING:
     from engine.commands.artifacts.facts import Wishes
 
-_CATALOG = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,2}")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})
 # What is a secret by its looks; `${NAME}` in its place is none. What it is, and what instead.
 _SECRETS = (
@@ -71,35 +71,35 @@ def secrets(text: str, wishes: Wishes) -> Iterator[str]:
             )
 
 
-def _places(suite: Suite) -> Iterator[tuple[str, str]]:
-    """All that a suite names outside itself: its key, and the place."""
-    yield "store", suite.store
+def _paths(suite: Suite) -> Iterator[tuple[str, str]]:
+    """All paths of a machine in a suite: the key, and the path."""
+    if Store(suite.store).local is not None:
+        yield "store", suite.store
     if suite.trust.signed_by:
         yield "trust.signed_by", suite.trust.signed_by
     for item in suite.evaluations:
         where = f"evaluations.{item.name}"
-        yield f"{where}.dataset", item.dataset.uri
-        if item.reference is not None:
-            yield f"{where}.reference", item.reference.uri
+        for key, source in (("dataset", item.dataset), ("reference", item.reference)):
+            if source is not None and _is_path(source.uri, may_be_table=source.format == "delta"):
+                yield f"{where}.{key}", source.uri
         for model in item.models:
-            if model.uri:
+            if _is_path(model.uri, may_be_table=False):
                 yield f"{where}.models.{model.name}", model.uri
-            if model.table is not None:
+            if model.table is not None and _is_path(model.table.uri, may_be_table=True):
                 yield f"{where}.models.{model.name}.predictions", model.table.uri
 
 
-def _local(place: str) -> bool:
-    """Whether a place is a path of some machine."""
-    if place.startswith(("models:/", "runs:/")):
+def _is_path(place: str, *, may_be_table: bool) -> bool:
+    """Whether a place is a path of a machine; a folder of that name comes before a table."""
+    if not place or place.startswith(("models:/", "runs:/")) or local_path(place) is None:
         return False
-    return local_path(place) is not None and not _CATALOG.fullmatch(place)
+    return not may_be_table or not is_catalog_name(place) or is_there(place)
 
 
 def _out_of_reach(suite: Suite, *, has_volume: bool) -> Iterator[str]:
     """The places that no pod can reach, each with what was expected."""
-    for key, place in _places(suite):
-        inside = has_volume and _is_inside(place)
-        if _local(place) and not inside:
+    for key, place in _paths(suite):
+        if not (has_volume and _is_inside(place)):
             instead = "a path below this folder" if has_volume else (
                 "a URI of an object store, a table of a catalog, or --volume SIZE for a volume of "
                 "its own where the target takes one"
@@ -118,8 +118,8 @@ def _out_of_reach(suite: Suite, *, has_volume: bool) -> Iterator[str]:
 
 def _outside(suite: Suite) -> Iterator[str]:
     """The places that a copy of this folder does not have."""
-    for key, place in _places(suite):
-        if _local(place) and not _is_inside(place):
+    for key, place in _paths(suite):
+        if not _is_inside(place):
             yield f"{key}: found the path {place!r}, expected one below this folder, or a URI"
     yield from _loopback(suite)
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from engine import InputError, export
 from engine.cli.app import app
-from engine.commands.artifacts import TARGETS, Wishes, unfit
+from engine.commands.artifacts import TARGETS, Target, Wishes, read_facts, render, unfit
 from engine.commands.artifacts.facts import slug_of
 from engine.commands.artifacts.filters import to_comment, to_python, to_yaml
 from engine.commands.artifacts.targets import Place
@@ -244,6 +244,51 @@ def test_paths_of_this_machine_are_no_use_on_a_cluster(target: str, home: Path) 
         "found the path 'file:///m/b'", "mlflow.tracking_uri: found none",
     ]  # fmt: skip
     assert all(part in line for part, line in zip(wanted, lines[1:], strict=True)), lines
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "is_path"),
+    [
+        ("dataset", {"csv": "claims.csv"}, True),
+        ("dataset", {"parquet": "claims.parquet"}, True),
+        ("dataset", {"delta": "claims"}, True),
+        ("dataset", {"delta": "lake.claims"}, False),
+        ("dataset", {"delta": "my-catalog.lake.claims"}, False),
+        ("dataset", {"delta": "dbfs:/lake/claims"}, False),
+        ("dataset", {"csv": "abfss://c@a.dfs.core.windows.net/x/*.csv"}, False),
+        ("model", "forest.v3", True),
+        ("model", "runs:/0123/model", False),
+        ("model", "s3://bucket/models/3", False),
+        ("store", "lake", True),
+        ("store", "prod.evalmatrix", False),
+    ],
+)
+def test_what_is_a_path(key: str, value: Any, is_path: bool, exporting: Exporting) -> None:
+    suite = cluster_suite()
+    (evaluation,) = suite["evaluations"]
+    if key == "dataset":
+        del evaluation["dataset"]["delta"]
+        evaluation["dataset"] |= value
+    elif key == "model":
+        evaluation["models"][0] = {"uri": value, "name": "claims-v2"}
+    else:
+        suite["store"] = value
+    if is_path:
+        with pytest.raises(InputError, match=r"1 reason\n.*found the path"):
+            exporting("kubernetes", suite)
+    else:
+        exporting("kubernetes", suite)
+
+
+def test_a_target_of_ones_own(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "SLUG.txt.j2").write_text("{% include '_head.j2' %}{{ store }}")
+    mine = Target(
+        "mine", "a text", Place.CLUSTER, "cat {out}", ships=True, folder=tmp_path / "mine"
+    )
+    files = render(mine, read_facts(mine, cluster_suite(), Wishes(), tmp_path))
+    assert sorted(files) == ["claims.txt", "suite.yml"]
+    assert files["claims.txt"].endswith("s3://bucket/evalmatrix")
 
 
 def test_a_volume_has_what_the_suite_has_paths_for(exporting: Exporting) -> None:
