@@ -12,7 +12,7 @@ def main(folder: Path) -> None:
     """Raises where something is wrong."""
     endpoint = load_online_endpoint(folder / "endpoint.yml")
     deployment = load_online_deployment(folder / "deployment.yml")
-    assert endpoint.name == deployment.endpoint_name == "claims"
+    assert endpoint.name == deployment.endpoint_name == "em-claims"
     assert deployment.model == "claims:3"
     wrong = folder / "wrong.yml"
     text = (folder / "deployment.yml").read_text()

@@ -29,7 +29,7 @@ _SLUG = 40
 _SUITE_BYTES = 900_000
 _IMAGE = re.compile(r"[a-z0-9]+(?:[._/:-][A-Za-z0-9_.-]+)*(?:@sha256:[0-9a-f]{64})?")
 _SIZE = re.compile(r"[1-9]\d{0,5}(?:Mi|Gi|Ti)")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # What some place of an artifact would read as an expression of its own.
 _SYNTAX = re.compile(
     r"[$`%\\\"']|\{\{|\}\}|[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff\ud800-\udfff]"
@@ -116,7 +116,7 @@ def read_facts(
         tables=_tables(loaded),
         evaluations=tuple(item.name for item in loaded.evaluations),
         plugins=loaded.plugins,
-        environment=_environment(loaded),
+        environment=_environment(loaded, text),
         directory=str(directory),
         out=_absolute(out),
         command=_command(),
@@ -202,7 +202,7 @@ def _tables(suite: Suite) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(is_catalog_name, names)))
 
 
-def _environment(suite: Suite) -> tuple[str, ...]:
+def _environment(suite: Suite, text: str) -> tuple[str, ...]:
     """Names of the variables that a run may need: secrets, which no artifact has itself."""
     names: list[str] = []
     uri = suite.mlflow.tracking_uri or ""
@@ -212,11 +212,7 @@ def _environment(suite: Suite) -> tuple[str, ...]:
         names += ["DATABRICKS_HOST", "DATABRICKS_TOKEN"]
     if suite.store.startswith(("s3://", "s3a://")):
         names += ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"]
-    for item in suite.evaluations:
-        for model in item.models:
-            headers = model.endpoint.headers if model.endpoint else ()
-            names += [name for _, value in headers for name in _VARIABLE.findall(value)]
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys([*names, *_VARIABLE.findall(text)]))
 
 
 def _check_wishes(target: Target, wishes: Wishes) -> None:

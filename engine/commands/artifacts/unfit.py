@@ -48,6 +48,7 @@ def check_fit(target: Target, suite: Suite, text: str, wishes: Wishes) -> None:
     mistakes = [*secrets(text, wishes)]
     if target.place is Place.CLUSTER:
         mistakes += _out_of_reach(suite, has_volume=wishes.volume is not None)
+        mistakes += _not_served(suite, wishes.model or "")
     elif target.place is Place.CHECKOUT:
         mistakes += _outside(suite)
     if mistakes:
@@ -114,6 +115,18 @@ def _out_of_reach(suite: Suite, *, has_volume: bool) -> Iterator[str]:
         )
     elif uri is not None and _is_file(uri) and not has_volume:
         yield f"mlflow.tracking_uri: found {uri!r}, a file, expected a tracking server"
+
+
+def _not_served(suite: Suite, model: str) -> Iterator[str]:
+    """Why a model cannot be served on a cluster."""
+    uri = suite.mlflow.tracking_uri
+    if _is_path(model, may_be_table=False):
+        yield f"--model: found the path {model!r}, expected a URI: no volume is mounted to serve it"
+    elif model.startswith(("models:/", "runs:/")) and (uri is None or _is_file(uri)):
+        yield (
+            f"--model: found {model!r} and no tracking server in mlflow.tracking_uri, expected one "
+            "that knows it, or the URI of the model's files"
+        )
 
 
 def _outside(suite: Suite) -> Iterator[str]:

@@ -280,6 +280,20 @@ def test_what_is_a_path(key: str, value: Any, is_path: bool, exporting: Exportin
         exporting("kubernetes", suite)
 
 
+@pytest.mark.parametrize(
+    ("model", "more", "message"),
+    [
+        ("./models/a", {}, "--model: found the path './models/a', expected a URI"),
+        ("models:/a/1", {"mlflow": {}}, "--model: found 'models:/a/1' and no tracking server"),
+    ],
+)
+def test_a_model_that_no_pod_can_reach(
+    model: str, more: dict[str, Any], message: str, exporting: Exporting
+) -> None:
+    with pytest.raises(InputError, match=message):
+        exporting("kubernetes", cluster_suite(**more), model=model, volume="1Gi")
+
+
 def test_a_target_of_ones_own(home: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "SLUG.txt.j2").write_text("{% include '_head.j2' %}{{ store }}")

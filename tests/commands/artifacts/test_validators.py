@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -317,3 +318,60 @@ def test_azure_gets_only_what_passed(
     assert (tmp_path / "calls").exists() == deployed
     refused = subprocess.run(["sh", script], env=environment, capture_output=True, text=True)
     assert refused.returncode != 0 and "expected the id of a run" in refused.stderr
+
+
+# --- what is set over a suite is one word, whatever is in it ---------------------------------
+
+OVERRIDE = "evaluations.claims.slices=[{by: [a b]}, {where: a > 1; touch hacked & x | y#é*!}]"
+
+
+@pytest.mark.parametrize("target", [*SCHEMAS, "jenkins", "cron", "systemd", "azureml"])
+def test_an_override_is_one_word_of_a_shell(
+    target: str, exporting: Exporting, tmp_path: Path
+) -> None:
+    folder = exporting(target, overrides=[OVERRIDE])
+    home = tmp_path / "home"
+    programs = {"evalmatrix": 'printf "%s\\n" "$@" >>calls', "az": "true"}
+    for name, body in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    variables = {
+        "SUITE": "claims.yml", "RUN_ID": "x", "EVALMATRIX": str(tmp_path / "evalmatrix"),
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+    }  # fmt: skip
+    if target in ("cron", "systemd"):
+        command = ["sh", str(folder / "claims.sh")]
+    elif target == "azureml":
+        command = ["sh", str(folder / "deploy.sh"), "x"]
+    else:
+        command = ["sh", "-ec", next(text for text in scripts(folder) if "evaluate()" in text)]
+    subprocess.run(command, cwd=home, env=variables, check=True)
+    called = (home / "calls").read_text().splitlines()
+    assert (called[:2], called[-2:]) == (["run", "claims.yml"], ["--set", OVERRIDE])
+    assert len(called) == 6
+    assert not (home / "hacked").exists()
+
+
+def test_an_override_is_one_argument_of_a_container(exporting: Exporting) -> None:
+    def of(target: str, name: str) -> Any:
+        return documents(exporting(target, overrides=[OVERRIDE]) / name)[0]
+
+    cron = of("kubernetes", "cronjob.yaml")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    operator = of("spark-operator", "kubeflow/sparkapplication.yaml")["spec"]
+    apache = of("spark-operator", "apache/sparkapplication.yaml")["spec"]
+    jobs = of("databricks", "resources/jobs.yml")["resources"]["jobs"]
+    compose = of("docker-compose", "compose.yml")["services"]["nightly"]
+    commands = [
+        cron["containers"][0]["args"], operator["arguments"], apache["driverArgs"],
+        compose["command"],
+        *(task["spark_python_task"]["parameters"] for job in jobs.values()
+          for task in job["tasks"]),
+    ]  # fmt: skip
+    assert [command[-2:] for command in commands] == [["--set", OVERRIDE]] * len(commands)
+
+
+@pytest.mark.parametrize("target", ["airflow", "dagster", "sagemaker"])
+def test_an_override_is_one_text_of_a_program(target: str, exporting: Exporting) -> None:
+    (file,) = exporting(target, overrides=[OVERRIDE]).glob("*.py")
+    (line,) = re.findall(r"^ARGUMENTS = (.*)$", file.read_text("utf-8"), re.MULTILINE)
+    assert ast.literal_eval(line) == ["--set", OVERRIDE]
