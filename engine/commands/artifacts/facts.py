@@ -108,7 +108,7 @@ def read_facts(
         image=wishes.image or "evalmatrix:latest",
         model=wishes.model,
         volume=wishes.volume,
-        arguments=tuple(word for text in wishes.overrides for word in ("--set", text)),
+        arguments=tuple(word for item in wishes.overrides for word in ("--set", item)),
         store=loaded.store,
         reports=_relative(reports, directory),
         tracking_uri=loaded.mlflow.tracking_uri,
