@@ -82,6 +82,10 @@ closeness: setup ## made rows beside their sources: the tables of docs/generatio
 docs: setup ## check the documents: links, anchors, the suites they show
 	@$(PY) docs/check.py
 
+.PHONY: export-validators
+export-validators: setup ## what `evalmatrix export` writes, by validators in environments of their own
+	@$(PY) infrastructure/validate.py
+
 .PHONY: wheel
 wheel: setup ## build dist/evalmatrix-*.whl
 	@rm -rf build/lib build/bdist.* dist

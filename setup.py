@@ -82,6 +82,7 @@ setup(
     packages=find_packages(include=["engine", "engine.*"]),
     package_data={
         "engine": ["py.typed"],
+        "engine.commands.artifacts": ["templates/**/*.j2"],
         "engine.spark": ["*.properties"],
         "engine.sinks.generated_rows": ["*.j2"],
         "engine.sinks.papers": ["*.css"],

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.commands.evaluate import evaluate
     from engine.commands.experiment import experiment
     from engine.commands.explain import explain
+    from engine.commands.export import export
     from engine.commands.forget import forget
     from engine.commands.generate import generate
     from engine.commands.history import history
@@ -56,6 +57,7 @@ __all__ = [
     "evaluate",
     "experiment",
     "explain",
+    "export",
     "forget",
     "generate",
     "history",
@@ -82,9 +84,9 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "card", "cross_validate", "doctor", "evaluate", "experiment", "explain", "forget", "generate",
-    "history", "init", "judge", "maintain", "pin", "plan", "promote", "report", "results", "run",
-    "schema", "serve", "sync", "train", "warmup", "watch",
+    "card", "cross_validate", "doctor", "evaluate", "experiment", "explain", "export", "forget",
+    "generate", "history", "init", "judge", "maintain", "pin", "plan", "promote", "report",
+    "results", "run", "schema", "serve", "sync", "train", "warmup", "watch",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

@@ -18,6 +18,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+EXIT_CODES = {
+    0: "the gate passed",
+    1: "the gate failed",
+    2: "the suite, an argument or an input is wrong; nothing was evaluated",
+    3: "something could not be evaluated, and the gate does not forgive errors",
+    4: "the machinery failed: the store, Spark, or the tracking server; the message says what is "
+    "safe and how to resume",
+}
+"""What the exit codes of a run mean, as docs/semantics.md has them."""
+
 
 class EvalMatrixError(Exception):
     """The root of the tree; on its own it means that the machinery failed."""

@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECONDS = {
     "runs/test_cluster.py": 175,
     "runs/test_canaries.py": 170,
+    "runs/test_nightly_line.py": 90,
     "stores/test_kept_stores.py": 100,
     "runs/test_reuse.py": 100,
     "data/changes/test_changes.py": 100,
@@ -44,6 +45,7 @@ SECONDS = {
     "runs/test_connect.py": 165,
     "runs/test_questions.py": 90,
     "kinds/test_questions.py": 40,
+    "commands/artifacts/test_export.py": 30,
     "runs/test_commands.py": 60,
     "training/test_trainer.py": 60,
     "training/test_resume.py": 80,

@@ -65,6 +65,7 @@ PACKAGES: dict[str, frozenset[str]] = {
 
 # Parts of a package that know less than the whole: what a worker runs knows no Spark.
 STRICTER: dict[str, frozenset[str]] = {
+    "engine.commands.artifacts": frozenset({"jinja2", "yaml"}),
     "engine.commands.authoring": frozenset({"ruamel", "yaml"}),
     "engine.execution.kernel": ARRAYS,
     "engine.planning.slices": ARRAYS,

@@ -282,7 +282,7 @@ def test_ci_calls_the_two_commands_and_they_exist() -> None:
     assert {"nightly", "test"} <= set(called) <= targets()
 
 
-@pytest.mark.parametrize("path", [".github/workflows/ci.yml", "infrastructure/github/evaluate.yml"])
+@pytest.mark.parametrize("path", [".github/workflows/ci.yml", "infrastructure/github/nightly.yml"])
 def test_scripts_of_workflows_are_correct_bash(path: str) -> None:
     assert scripts(path)
     for text in scripts(path):
@@ -292,7 +292,7 @@ def test_scripts_of_workflows_are_correct_bash(path: str) -> None:
 
 
 def test_image_copies_only_what_is_there_and_let_through() -> None:
-    text = (ROOT / "infrastructure" / "Dockerfile").read_text("utf-8")
+    text = (ROOT / "infrastructure" / "docker" / "Dockerfile").read_text("utf-8")
     copied = {
         name
         for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.MULTILINE)

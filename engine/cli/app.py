@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from engine._version import __version__
 from engine.cli import (
     experiments,
+    exports,
     generation,
     lifecycle,
     machine,
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "train": models.show_trained,
     "watch": lifecycle.show_watch,
     "card": lifecycle.show_papers,
+    "export": exports.show_export,
     "experiment": experiments.show_experiment,
     "serve": serving.show_served,
     "generate": generation.show_generated,

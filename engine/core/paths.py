@@ -11,6 +11,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
+_CATALOG_NAME = re.compile(r"[\w`-]+(\.[\w`-]+){1,2}")
+
+
+def is_catalog_name(table: str) -> bool:
+    """Whether `table` is `schema.table` or `catalog.schema.table`, not a path."""
+    return bool(_CATALOG_NAME.fullmatch(table)) and "/" not in table
 
 
 def local_path(place: str) -> Path | None:

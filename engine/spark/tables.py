@@ -16,6 +16,7 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, DataFrameWriter, Row, SparkSession
 
 from engine.core.locks import sole_writer
+from engine.core.paths import is_catalog_name as is_catalog_name
 from engine.core.paths import local_path
 from engine.errors import DataError, EvalMatrixError
 from engine.spark.delta_sql import SqlTable, is_table
@@ -25,13 +26,7 @@ from engine.spark.table_errors import unwritten
 
 T = TypeVar("T")
 
-_CATALOG_NAME = re.compile(r"[\w`-]+(\.[\w`-]+){1,2}")
 _CONFLICT = re.compile(r"Concurrent\w*Exception|DELTA_CONCURRENT|ProtocolChangedException")
-
-
-def is_catalog_name(table: str) -> bool:
-    """Whether `table` is `schema.table` or `catalog.schema.table`, not a path."""
-    return bool(_CATALOG_NAME.fullmatch(table)) and "/" not in table
 
 
 def column(name: str) -> str:
