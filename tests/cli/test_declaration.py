@@ -108,10 +108,17 @@ def test_help_imports_no_command() -> None:
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
-@pytest.mark.parametrize("job", ["nightly", "train", "sync", "ingest"])
+@pytest.mark.parametrize("job", ["nightly", "train", "sync", "ingest", "watch", "promote"])
 def test_a_job_tells_its_options(root: Path, job: str) -> None:
     command = [sys.executable, str(root / "jobs" / f"{job}.py"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr
-    wanted = {"nightly": "--prepare FILE", "train": "--set", "sync": "--run", "ingest": "--format"}
-    assert wanted[job] in done.stdout
+    wanted = {
+        "nightly": "--prepare FILE",
+        "train": "--set",
+        "sync": "--run",
+        "ingest": "--format",
+        "watch": "--model-version VERSION",
+        "promote": "--rollback",
+    }
+    assert wanted[job] in " ".join(done.stdout.split())
