@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.commands.outcome import tracking_uri as tracking_uri_of
+from engine.commands.model_place import find_place
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import open_store, utc
+from engine.commands.stored_runs import utc
 from engine.core.locations import DEFAULT_STORE
 from engine.core.vocabulary import NO_MODEL
 from engine.delta.records import records
@@ -21,8 +21,6 @@ from engine.lifecycle.evidence import Evidence, by_run, find_evidence
 from engine.lifecycle.story import tell_story
 from engine.models.registry import ModelName, Registry
 from engine.planning import load_plans
-from engine.planning.model_finder import short_waits
-from engine.planning.suites import read_suite
 from engine.sinks.papers.bom import bill_of_materials, library_versions
 from engine.sinks.papers.card import model_card
 from engine.sinks.papers.facts import Facts, Judgement, Origin
@@ -89,15 +87,12 @@ def card(
     if name.version is None and name.alias is None:
         raise InputError(f"found the model {model!r}, expected NAME/VERSION or NAME@ALIAS")
     browser = find_browser() if pdf else None
-    loaded = None if suite is None else read_suite(suite, tuple(overrides))
-    tables = open_store(store if loaded is None else loaded.store, spark)
-    place = tables.store.tracking_uri if loaded is None else tracking_uri_of(loaded, tables.store)
-    short_waits()
-    registry = Registry(tracking_uri or place)
+    place = find_place(suite, overrides, store, tracking_uri, spark)
+    tables, registry = place.tables, place.registry
     with tempfile.TemporaryDirectory(prefix="evalmatrix-card-") as folder:
         version = name.version or registry.find(name, Path(folder))
         known = ModelName(name.name, version)
-        judged = _newest(tables, known, None if loaded is None else loaded.name)
+        judged = _newest(tables, known, None if place.suite is None else place.suite.name)
         facts, notes = _facts(tables, registry, judged, Path(folder))
     target = Path(out) if out is not None else _folder(tables, facts)
     files = _write(facts, target, browser)

@@ -7,14 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.commands.outcome import tracking_uri as tracking_uri_of
+from engine.commands.model_place import find_place
 from engine.commands.redacted import redacted
-from engine.commands.stored_runs import open_store
 from engine.core.locations import DEFAULT_STORE
 from engine.lifecycle.story import History, tell_story
-from engine.models.registry import ModelName, Registry
-from engine.planning.model_finder import short_waits
-from engine.planning.suites import read_suite
+from engine.models.registry import ModelName
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -45,10 +42,6 @@ def history(
         StoreError: when a table cannot be read.
     """
     name = ModelName.parse(model)
-    loaded = None if suite is None else read_suite(suite, tuple(overrides))
-    tables = open_store(store if loaded is None else loaded.store, spark)
-    place = tables.store.tracking_uri if loaded is None else tracking_uri_of(loaded, tables.store)
-    short_waits()
-    registry = Registry(tracking_uri or place)
+    place = find_place(suite, overrides, store, tracking_uri, spark)
     with tempfile.TemporaryDirectory(prefix="evalmatrix-history-") as folder:
-        return tell_story(tables, registry, name, Path(folder))
+        return tell_story(place.tables, place.registry, name, Path(folder))

@@ -11,19 +11,16 @@ from typing import Any
 
 from engine.commands.context import RunContext
 from engine.commands.run_result import RunResult
-from engine.core.vocabulary import GateOutcome, RunInfo, Verdict
-from engine.delta.records import records
+from engine.core.vocabulary import GateOutcome, Verdict
 from engine.errors import StoreError
 from engine.sinks.notices.message import make_message
 from engine.sinks.notices.transport import place_of, send_message
 from engine.store.announcements import Announcement, is_announced, keep_announcement
-from engine.store.runs import FINISHED
-from engine.store.tables import StoreTables
+from engine.store.runs import runs_before
 from engine.suite import NoticeConfig
 
 # The gravest event comes first: there is one message for a run.
 _ORDER = ("error", "failed", "recovered", "undecided", "passed")
-_COLUMNS = ("run_id", "suite", "started_at", "status", "gate", "counts")
 
 
 def notify(context: RunContext, result: RunResult) -> RunResult:
@@ -42,7 +39,7 @@ def notify(context: RunContext, result: RunResult) -> RunResult:
 
 
 def _tell(context: RunContext, result: RunResult, notice: NoticeConfig) -> str | None:
-    before = runs_before(context.tables, result.outcome.info)
+    before = runs_before(context.tables["runs"], result.outcome.info, ("gate", "counts"))
     counts = result.gate.counts
     undecided = bool(counts.get(Verdict.INCONCLUSIVE, 0))
     events = events_of(result.gate.outcome, undecided, before, notice.nights)
@@ -85,21 +82,6 @@ def events_of(
     if undecided and len(lately) == nights - 1 and all(map(_is_undecided, lately)):
         events.add("undecided")
     return events
-
-
-def runs_before(tables: StoreTables, info: RunInfo) -> list[dict[str, Any]]:
-    """The finished runs of the suite that began before a run, in their order."""
-    if not tables["runs"].exists():
-        return []
-    rows = records(tables["runs"].rows(_COLUMNS, where=[("suite", "=", info.suite)]))
-    before = [
-        row
-        for row in rows
-        if row["status"] == FINISHED
-        and row["run_id"] != info.run_id
-        and row["started_at"] <= info.started_at
-    ]
-    return sorted(before, key=lambda row: (row["started_at"], row["run_id"]))
 
 
 def _is_undecided(row: dict[str, Any]) -> bool:

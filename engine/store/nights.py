@@ -17,12 +17,11 @@ from engine.core.vocabulary import (
 )
 from engine.delta.records import records
 from engine.kinds import kind_of
-from engine.store.runs import FINISHED
+from engine.store.runs import runs_before
 from engine.store.tables import StoreTables
 
 # Runs of which a picture has room, this one among them.
 MOST_NIGHTS = 30
-_RUN_COLUMNS = ("run_id", "suite", "started_at", "status")
 _CELL_COLUMNS = (
     "run_id", "evaluation", "slice_kind", "model", "test", "dataset_version", "value", "ci_low",
     "ci_high", "verdict", "severity",
@@ -55,17 +54,7 @@ def _tests(result: EvaluationResult) -> set[str]:
 
 def _runs_before(tables: StoreTables, info: RunInfo) -> dict[str, dt.datetime]:
     """When the latest finished runs of the suite before this one began, in their order."""
-    if not tables["runs"].exists():
-        return {}
-    runs = records(tables["runs"].rows(_RUN_COLUMNS, where=[("suite", "=", info.suite)]))
-    before = [
-        run
-        for run in runs
-        if run["status"] == FINISHED
-        and run["run_id"] != info.run_id
-        and run["started_at"] <= info.started_at
-    ]
-    before.sort(key=lambda run: (run["started_at"], run["run_id"]))
+    before = runs_before(tables["runs"], info)
     return {run["run_id"]: run["started_at"] for run in before[1 - MOST_NIGHTS :]}
 
 

@@ -135,6 +135,26 @@ def list_runs(table: StoreTable) -> list[dict[str, Any]]:
     return sorted(records(table.rows(columns)), key=_begin)
 
 
+def runs_before(
+    table: StoreTable, info: RunInfo, columns: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """The finished runs of a suite that began before one of its runs, in their order.
+
+    Each has its id and its beginning, and `columns`.
+    """
+    if not table.exists():
+        return []
+    named = ("run_id", "suite", "started_at", "status", *columns)
+    before = [
+        row
+        for row in records(table.rows(named, where=[("suite", "=", info.suite)]))
+        if row["status"] == FINISHED
+        and row["run_id"] != info.run_id
+        and row["started_at"] <= info.started_at
+    ]
+    return sorted(before, key=_begin)
+
+
 def correct_exit_codes(table: StoreTable, codes: Mapping[str, int]) -> None:
     """Sets the exit codes of some runs."""
     for code in sorted(set(codes.values())):

@@ -180,3 +180,10 @@ def test_markdown_holds_whatever_a_value_is() -> None:
     front = "---\na: 1\n---\n\n# Title\n"
     assert "a: 1" not in page(front, "t") and yaml.safe_load(front.split("---")[1]) == {"a": 1}
     assert Verdict.PASS in page(plain(Verdict.PASS), "t")
+
+
+def test_overrides_without_a_suite_are_refused(here: Court) -> None:
+    with pytest.raises(InputError, match="no suite that they are over"):
+        engine.card("claims/2", store=str(here.store), overrides=["confidence=0.9"])
+    with pytest.raises(InputError, match="no suite that they are over"):
+        engine.history("claims", store=str(here.store), overrides=["confidence=0.9"])
