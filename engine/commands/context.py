@@ -17,6 +17,7 @@ from engine.commands.outcome import tracking_uri
 from engine.commands.progress import Reporter
 from engine.commands.stored_runs import utc
 from engine.core.background import BackgroundWriter
+from engine.core.json_log import name_run
 from engine.core.locations import Store
 from engine.core.locks import sole_process
 from engine.core.stopwatch import Stopwatch
@@ -94,7 +95,7 @@ def open_run(
     tables = StoreTables(store, LazySession(spark, log_file=store.log_file, say=tell.say))
     if resume == NEWEST:
         name = resume = _newest(tables)
-    with sole_process(store.local, name):
+    with sole_process(store.local, name), name_run(name):
         begin = _Begin(suite, tables, name, now, is_named=given is not None)
         yield _make_context(begin, tell, resumes=resume is not None)
 

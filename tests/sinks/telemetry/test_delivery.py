@@ -19,7 +19,7 @@ from engine.sinks.telemetry import delivery, waiting
 from engine.sinks.telemetry.delivery import check_libraries, deliver
 from engine.sinks.telemetry.record import RunRecord
 from engine.suite import TelemetryConfig
-from tests.sinks.telemetry.conftest import Receiver
+from tests.fixtures.receiver import Receiver
 
 Records = Callable[..., RunRecord]
 

@@ -29,7 +29,7 @@ from engine.core.vocabulary import (
 from engine.sinks.telemetry.openlineage import MOST_TESTS, dataset_name, make_events, send_events
 from engine.sinks.telemetry.record import RunRecord, run_uuid
 from engine.sinks.telemetry.waiting import problem_text
-from tests.sinks.telemetry.conftest import Receiver
+from tests.fixtures.receiver import Receiver
 
 Records = Callable[..., RunRecord]
 Cells = Callable[..., Cell]

@@ -18,7 +18,7 @@ from engine.core.vocabulary import Cell, RunOutcome, Slice, Verdict
 from engine.sinks.telemetry.prometheus import make_metrics, send_metrics
 from engine.sinks.telemetry.record import RunRecord
 from engine.sinks.telemetry.waiting import TelemetryError, problem_text
-from tests.sinks.telemetry.conftest import Receiver
+from tests.fixtures.receiver import Receiver
 
 Records = Callable[..., RunRecord]
 LABELS = ("suite", "evaluation", "dataset", "model", "outcome", "verdict")

@@ -14,7 +14,8 @@ from engine.core.vocabulary import Cell, ModelTest, RunOutcome, Slice, Verdict
 from engine.sinks.telemetry.record import RunRecord, run_uuid
 from engine.sinks.telemetry.spans import make_spans, send_spans
 from engine.sinks.telemetry.waiting import TelemetryError, problem_text
-from tests.sinks.telemetry.conftest import SECOND, Receiver
+from tests.fixtures.receiver import Receiver
+from tests.sinks.telemetry.conftest import SECOND
 
 Records = Callable[..., RunRecord]
 ERROR = 2
