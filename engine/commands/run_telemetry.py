@@ -65,14 +65,17 @@ def _failure(context: RunContext, error: Exception) -> RunRecord:
 
 
 def last_success(context: RunContext, outcome: RunOutcome) -> dt.datetime | None:
-    """When a run of the suite has passed last: this one, or the latest of the store before it."""
+    """When the latest run of the suite began that has passed: this one, or one of the store.
+
+    A run that answers once more is finished anew, so it is not when it was finished that counts.
+    """
     if outcome.gate.outcome is GateOutcome.PASSED:
-        return outcome.finished_at
-    columns = ("run_id", "suite", "finished_at", "status", "gate")
+        return outcome.info.started_at
+    columns = ("run_id", "suite", "started_at", "status", "gate")
     wanted = [("suite", "=", outcome.info.suite), ("gate", "=", GateOutcome.PASSED.value)]
     try:
         rows = records(context.tables["runs"].rows(columns, where=wanted))
     except StoreError:
         return None
-    times = [utc(row["finished_at"]) for row in rows if row["status"] == FINISHED]
+    times = [utc(row["started_at"]) for row in rows if row["status"] == FINISHED]
     return max(times, default=None)

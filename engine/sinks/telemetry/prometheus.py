@@ -42,10 +42,10 @@ def make_metrics(record: RunRecord) -> CollectorRegistry | None:
         return Gauge(f"evalmatrix_{name}", text, ["suite", *labels], registry=registry)
 
     suite = outcome.info.suite
-    finished = gauge("last_run_timestamp_seconds", "When the latest run was finished.")
-    finished.labels(suite).set(outcome.finished_at.timestamp())
+    began = gauge("last_run_timestamp_seconds", "When the latest run began.")
+    began.labels(suite).set(outcome.info.started_at.timestamp())
     if record.last_success is not None:
-        passed = gauge("last_success_timestamp_seconds", "When a run passed last.")
+        passed = gauge("last_success_timestamp_seconds", "When the latest run that passed began.")
         passed.labels(suite).set(record.last_success.timestamp())
     gauge("run_duration_seconds", "Seconds that the run took.").labels(suite).set(outcome.seconds)
     gates = gauge("gate", "1 for what the run's gate has come to, 0 for the others.", ["outcome"])

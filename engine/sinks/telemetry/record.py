@@ -25,7 +25,7 @@ class RunRecord:
         steps: what was done in between.
         outcome: what came of it; None where it stopped before its end.
         failure: the type and the message of what stopped it.
-        last_success: when a run of the suite passed last, this one or one before it.
+        last_success: when the latest run of the suite began that passed.
     """
 
     info: RunInfo

@@ -41,7 +41,7 @@ def test_a_textfile_has_the_latest_run(
     send_metrics(make_metrics(record_of(full_run, last_success=PASSED)), "nightly", str(path))
     series = read(path.read_text())
     assert series["evalmatrix_last_run_timestamp_seconds", "nightly"] == (
-        full_run.finished_at.timestamp()
+        full_run.info.started_at.timestamp()
     )
     assert series["evalmatrix_last_success_timestamp_seconds", "nightly"] == PASSED.timestamp()
     assert series["evalmatrix_run_duration_seconds", "nightly"] == pytest.approx(94.3)
