@@ -115,4 +115,4 @@ def test_a_job_tells_its_options(root: Path, job: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr
     wanted = {"nightly": "--prepare FILE", "train": "--set", "sync": "--run", "ingest": "--format"}
-    assert wanted[job] in done.stdout
+    assert wanted[job] in done.stdout and "--log-format" in done.stdout

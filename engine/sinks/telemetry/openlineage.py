@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import requests
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import InputDataset, Job, Run, RunEvent, RunState, set_producer
 from openlineage.client.facet_v2 import (
@@ -50,6 +52,8 @@ MOST_TESTS = 1_000
 
 _PRODUCER = f"urn:evalmatrix:{__version__}"
 _PATH = "api/v1/lineage"
+_BUSY = frozenset({429, 502, 503, 504})
+_PAUSE_SECONDS = 0.5
 _STATUS = {Verdict.PASS: "pass", Verdict.FAIL: "fail", Verdict.ERROR: "fail",
            Verdict.INCONCLUSIVE: "skip"}  # fmt: skip
 _SEVERITY = {Severity.FAIL: "error", Severity.WARN: "warn"}
@@ -224,7 +228,8 @@ def dataset_name(data: DatasetVersion) -> tuple[str, str]:
 def send_events(events: Sequence[RunEvent], url: str) -> None:
     """Sends events with OpenLineage's own client, to a server or into a file.
 
-    `OPENLINEAGE_API_KEY` in the environment is the server's key.
+    `OPENLINEAGE_API_KEY` in the environment is the server's key. What a server that is busy did not
+    take is sent once more.
 
     Raises:
         requests.RequestException, OSError, RuntimeError: when they were not taken.
@@ -232,7 +237,13 @@ def send_events(events: Sequence[RunEvent], url: str) -> None:
     client = OpenLineageClient(transport=_transport(url))
     try:
         for event in events:
-            client.emit(event)
+            try:
+                client.emit(event)
+            except requests.RequestException as error:
+                if getattr(error.response, "status_code", None) not in _BUSY:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+                client.emit(event)
     finally:
         client.close(timeout=1.0)
 
@@ -247,9 +258,9 @@ def _transport(url: str) -> Any:
         url=f"{parts.scheme}://{parts.netloc}",
         endpoint=f"{endpoint}{whole}",
         timeout=SECONDS_TO_ANSWER,
-        retry={"total": 1, "backoff_factor": 0.3, "status_forcelist": [502, 503, 504],
-               "allowed_methods": ["POST"], "raise_on_status": False},
-    )  # fmt: skip
+        # Each of its own tries is a warning in the log; the caller tells once.
+        retry={"total": 0, "status_forcelist": []},
+    )
     key = os.environ.get("OPENLINEAGE_API_KEY")
     if key:
         config.auth = ApiKeyTokenProvider({"apiKey": key})

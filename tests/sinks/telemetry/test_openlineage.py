@@ -179,10 +179,15 @@ def test_values_of_slices_are_told_as_results_have_them_and_no_others(
 
 
 def test_what_goes_wrong_is_put_in_words(
-    full_run: RunOutcome, record_of: Records, receiver: Receiver, tmp_path: Path
-) -> None:
+    full_run: RunOutcome, record_of: Records, receiver: Receiver, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     events = make_events(record_of(full_run))
-    receiver.codes = [503] * 4
+    # A server that is busy is asked once more.
+    receiver.codes = [503]
+    send_events(events, f"{receiver.url}/own/path")
+    assert len(receiver.requests) == len(events) + 1
+    receiver.codes = [503] * 2
     with pytest.raises(requests.RequestException) as told:
         send_events(events, f"{receiver.url}/own/path")
     assert problem_text(told.value) == "it answered 503"
@@ -193,3 +198,4 @@ def test_what_goes_wrong_is_put_in_words(
     with pytest.raises(RuntimeError) as failed:
         send_events(events, (tmp_path / "none" / "events.jsonl").as_uri())
     assert problem_text(failed.value) == "it could not be written (No such file or directory)"
+    assert [record for record in caplog.records if record.levelname != "INFO"] == []

@@ -37,14 +37,18 @@ def facts(thing: Any) -> dict[str, Any]:
 
 
 def test_a_run_is_one_trace_of_all_its_steps(
-    full_run: RunOutcome, record_of: Records, receiver: Receiver
+    full_run: RunOutcome, record_of: Records, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=theirs")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=ci")
     record = record_of(full_run)
     send_spans(make_spans(record), receiver.url)
     ((_, path, body),) = receiver.requests
     assert path == "/v1/traces"
     spans, resource = read(body)
     assert resource["service.name"] == "evalmatrix"
+    assert resource["deployment.environment"] == "ci"
+    assert receiver.headers[0]["x-key"] == "theirs"
     assert {span.trace_id.hex() for span in spans.values()} == {run_uuid(record.info).hex}
     root = spans["evalmatrix run nightly"]
     assert not root.parent_span_id
