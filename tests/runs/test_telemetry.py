@@ -59,6 +59,13 @@ def test_a_run_is_told_to_all_that_the_suite_names(
     for span in spans:
         assert root.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano
         assert span.end_time_unix_nano <= root.end_time_unix_nano
+    good = next(span for span in spans if span.name == "model good")
+    about = {item.key: item.value.int_value for item in good.attributes}
+    costs = result.outcome.evaluations[0].timings
+    assert about["evalmatrix.predictions"] == costs["predictions/good"]
+    # Each row that has a label is predicted, once or for scores and labels.
+    labelled = int(world.few["fraud"].notna().sum())
+    assert costs["predictions/good"] in (labelled, 2 * labelled)
     events = [json.loads(body) for _, at, body in receiver.requests if at == "/api/v1/lineage"]
     assert [event["job"]["name"] for event in events] == ["telling", "telling.few"]
     tests = events[1]["run"]["facets"]["test"]["tests"]

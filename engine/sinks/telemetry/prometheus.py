@@ -14,7 +14,7 @@ import requests
 from prometheus_client import CollectorRegistry, Gauge, push_to_gateway, write_to_textfile
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.core.vocabulary import EvaluationResult, GateOutcome, RunOutcome, Verdict
+from engine.core.vocabulary import GateOutcome, RunOutcome, Verdict
 from engine.sinks.subjects import columns_of, model_label
 from engine.sinks.telemetry.record import RunRecord
 from engine.sinks.telemetry.waiting import SECONDS_TO_ANSWER, TelemetryError
@@ -28,6 +28,10 @@ _COSTS = {
     "rows": ("scanned_rows", "Rows that were read."),
     "predictions": ("predictions", "Rows that models predicted."),
     "loads": ("model_loads", "How often a model was loaded."),
+}
+_MODEL_COSTS = {
+    "predict_seconds": "Seconds that a model predicted.",
+    "predictions": "Rows that a model predicted.",
 }
 
 
@@ -88,15 +92,12 @@ def _add_costs(gauge: Callable[..., Gauge], outcome: RunOutcome) -> None:
         for result in outcome.evaluations:
             if meter in result.timings:
                 costs.labels(outcome.info.suite, result.name).set(result.timings[meter])
-    own = gauge("model_predict_seconds", "Seconds that a model predicted.", ["evaluation", "model"])
-    for result in outcome.evaluations:
-        for model, seconds in _predict_seconds(result):
-            own.labels(outcome.info.suite, result.name, model).set(seconds)
-
-
-def _predict_seconds(result: EvaluationResult) -> list[tuple[str, float]]:
-    keys = {model.name: f"predict_seconds/{model.name}" for model in result.models}
-    return [(name, result.timings[key]) for name, key in keys.items() if key in result.timings]
+    for meter, text in _MODEL_COSTS.items():
+        own = gauge(f"model_{meter}", text, ["evaluation", "model"])
+        for result in outcome.evaluations:
+            for model in result.models:
+                if (cost := result.timings.get(f"{meter}/{model.name}")) is not None:
+                    own.labels(outcome.info.suite, result.name, model.name).set(cost)
 
 
 def send_metrics(registry: CollectorRegistry | None, suite: str, place: str) -> None:

@@ -209,9 +209,10 @@ def _models(result: EvaluationResult) -> Iterator[tuple[str, dict[str, Any]]]:
             "evalmatrix.rows": result.dataset.rows,
             **_count_attributes(counts),
         }
-        seconds = result.timings.get(f"predict_seconds/{model.name}")
-        if seconds is not None:
-            facts["evalmatrix.predict_seconds"] = seconds
+        for meter in ("predict_seconds", "predictions"):
+            cost = result.timings.get(f"{meter}/{model.name}")
+            if cost is not None:
+                facts[f"evalmatrix.{meter}"] = cost if meter == "predict_seconds" else int(cost)
         if model.name in result.model_errors:
             facts["error.type"] = "ModelError"
         yield f"model {model.name}", facts

@@ -68,7 +68,8 @@ def test_costs_are_by_evaluation_and_model(
     run_of: Any, cell_of: Callable[..., Cell], record_of: Records, tmp_path: Path
 ) -> None:
     run = run_of([cell_of()])
-    timings = {"seconds": 9.0, "predictions": 240.0, "predict_seconds/candidate": 1.5}
+    timings = {"seconds": 9.0, "predictions": 240.0, "predict_seconds/candidate": 1.5,
+               "predictions/candidate": 240.0}  # fmt: skip
     result = replace(run.evaluations[0], timings=timings)
     path = tmp_path / "m.prom"
     send_metrics(make_metrics(record_of(replace(run, evaluations=[result]))), "nightly", str(path))
@@ -76,6 +77,7 @@ def test_costs_are_by_evaluation_and_model(
     assert series["evalmatrix_evaluation_duration_seconds", "nightly", "claims"] == 9
     assert series["evalmatrix_predictions", "nightly", "claims"] == 240
     assert series["evalmatrix_model_predict_seconds", "nightly", "claims", "candidate"] == 1.5
+    assert series["evalmatrix_model_predictions", "nightly", "claims", "candidate"] == 240
     # A suite that has never passed has no time of it.
     assert "evalmatrix_last_success_timestamp_seconds" not in path.read_text()
 

@@ -82,11 +82,13 @@ def test_models_have_what_they_cost_in_the_time_of_the_scans(
     from dataclasses import replace
 
     run = run_of([cell_of(), cell_of(verdict=Verdict.FAIL)])
-    timings = {"predictions": 240.0, "loads": 2.0, "predict_seconds/candidate": 1.5}
+    timings = {"predictions": 240.0, "loads": 2.0, "predict_seconds/candidate": 1.5,
+               "predictions/candidate": 240.0}  # fmt: skip
     result = replace(run.evaluations[0], timings=timings, model_errors={"candidate": "broke"})
     spans = {span.name: span for span in make_spans(record_of(replace(run, evaluations=[result])))}
     model = spans["model candidate"]
     assert model.attributes["evalmatrix.predict_seconds"] == 1.5
+    assert model.attributes["evalmatrix.predictions"] == 240
     assert model.attributes["evalmatrix.cells.FAIL"] == 1
     assert model.attributes["error.type"] == "ModelError"
     assert model.end_time - model.start_time == 3 * SECOND
