@@ -46,7 +46,7 @@ EXTRAS = {
     # `trust: {signed_by: KEY}`; model-signing imports pyopenssl without saying so.
     "pii": ["python-stdnum>=2.0"],
     "telemetry": [
-        "openlineage-python>=1.30",
+        "openlineage-python>=1.54",
         "opentelemetry-sdk>=1.30",
         "opentelemetry-exporter-otlp-proto-http>=1.30",
         "prometheus-client>=0.20",

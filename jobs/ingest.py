@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.reporting import configure_logging, handle_errors
+from engine.cli.reporting import LogFormatOption, configure_logging, handle_errors
 from engine.data.files.reading import Reading
 from engine.data.ingest import ingest
 from engine.errors import InputError
@@ -30,6 +30,7 @@ def main(
     null: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A text of CSV that means null.")
     ] = None,
+    log_format: LogFormatOption = None,
 ) -> int:
     """Append new files to a Delta table, one commit for each; nothing is replaced or taken out."""
     configure_logging()

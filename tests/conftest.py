@@ -100,12 +100,18 @@ SECONDS = {
     "runs/test_cost.py": 20,
     "runs/test_blocks.py": 10,
     "runs/test_promotion.py": 40,
+    "runs/test_telemetry.py": 60,
     "lifecycle/test_promote.py": 40,
     "lifecycle/test_kills.py": 60,
 }
 
 # What outcomes of runs look like, for the sinks and the tables of the store; and what tests cost.
-pytest_plugins = ["tests.fixtures.outcomes", "tests.fixtures.costs", "tests.fixtures.registry"]
+pytest_plugins = [
+    "tests.fixtures.outcomes",
+    "tests.fixtures.costs",
+    "tests.fixtures.receiver",
+    "tests.fixtures.registry",
+]
 
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each
 # time, so that a commit is judged by what it changed; more of them would find the same each time.

@@ -56,7 +56,19 @@ PACKAGES: dict[str, frozenset[str]] = {
     "evaluation": frozenset({"numpy"}),
     "lifecycle": frozenset({"boto3", "mlflow", "pyarrow", "pydantic"}),
     "sinks": ARRAYS
-    | {"jinja2", "markdown_it", "markupsafe", "matplotlib", "mlflow", "requests", "rich", "yaml"},
+    | {
+        "jinja2",
+        "markdown_it",
+        "markupsafe",
+        "matplotlib",
+        "mlflow",
+        "openlineage",
+        "opentelemetry",
+        "prometheus_client",
+        "requests",
+        "rich",
+        "yaml",
+    },
     "execution": SPARK | ARRAYS | {"cloudpickle"},
     "commands": SPARK | ARRAYS | {"mlflow", "pydantic", "rich", "ruamel", "sklearn", "yaml"},
     "engine": NOTHING,
@@ -73,6 +85,7 @@ STRICTER: dict[str, frozenset[str]] = {
     "engine.sinks.format": NOTHING,
     "engine.sinks.junit": NOTHING,
     "engine.sinks.github": NOTHING,
+    "engine.sinks.telemetry.delivery": NOTHING,
     "engine.sinks.report": frozenset({"jinja2", "markupsafe", "matplotlib", "numpy"}),
 }
 
@@ -85,7 +98,8 @@ LAZY: dict[str, frozenset[str]] = {
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),
-    "sinks": frozenset({"markdown_it", "matplotlib", "mlflow", "requests"}),
+    # What telemetry takes is imported where a suite asks for it.
+    "sinks": frozenset({"engine", "markdown_it", "matplotlib", "mlflow", "requests"}),
     # Who approves in SageMaker has it; its pins are not ours.
     "lifecycle": frozenset({"boto3"}),
     # A mistake in a suite is told before all that a run takes is imported.

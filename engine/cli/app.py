@@ -25,7 +25,7 @@ from engine.cli import (
     stores,
 )
 from engine.cli.declaration import make_command, read_declaration, summary
-from engine.cli.reporting import configure_logging
+from engine.cli.reporting import LogFormatOption, configure_logging
 
 # What prints the result of each command, and its exit code. The order is that of the help.
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -86,6 +86,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    log_format: LogFormatOption = None,
 ) -> None:
     configure_logging()
     if version:

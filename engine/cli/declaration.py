@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 import engine
-from engine.cli.reporting import handle_errors
+from engine.cli.reporting import LogFormatOption, handle_errors
 from engine.core.locations import DEFAULT_STORE
 
 # What an option is called that has another name than its parameter, and what stands for a value.
@@ -94,6 +94,11 @@ _TYPES: dict[str, Any] = {
     "str | Path | Mapping[str, Any] | None": Path | None,
 }
 
+# What every command takes.
+_LOG_FORMAT = Parameter(
+    "log_format", Parameter.KEYWORD_ONLY, default=None, annotation=LogFormatOption
+)
+
 FileStep = Callable[[Path | None], None]
 
 
@@ -158,12 +163,14 @@ def make_command(
     def call(**given: Any) -> int:
         for key, step in (before or {}).items():
             step(given.pop(key))
+        # It was looked at when it was read.
+        given.pop(_LOG_FORMAT.name)
         options = {key: given.pop(key) for key in shown}
         arguments = {key: value for key, value in given.items() if value is not None}
         return show(declaration.load()(**arguments, **passed), **options)
 
     parameters = sorted(
-        [*asked.values(), *first.values(), *shown.values()],
+        [*asked.values(), *first.values(), *shown.values(), _LOG_FORMAT],
         key=lambda parameter: parameter.default is not Parameter.empty,
     )
     command = handle_errors(call)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import typer
 from rich.console import Console
 
 from engine.cli.models import show_trained
+from engine.cli.reporting import tell
 from engine.sinks import format as fmt
 
 
@@ -22,7 +24,8 @@ def show_experiment(result: Any) -> int:
     for run in result.runs:
         console.render(run.outcome, console=Console(), places=run.places)
         if run.tracking_error is not None:
-            typer.echo(fmt.log_text(f"evalmatrix: {run.tracking_error}"), err=True)
+            text = fmt.log_text(f"evalmatrix: {run.tracking_error}")
+            tell(text, logging.ERROR, run_id=run.run_id)
     typer.echo(fmt.log_text(f"results: {result.folder}"))
     exit_code: int = result.exit_code
     return exit_code

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from rich.table import Table
 
+from engine.cli.reporting import tell
 from engine.cli.runs import AsJson
 
 
@@ -67,5 +68,5 @@ def show_papers(papers: Any, *, as_json: AsJson = False) -> int:
         for path in papers.files.values():
             typer.echo(path)
     for note in papers.notes:
-        typer.echo(f"evalmatrix: {note}", err=True)
+        tell(f"evalmatrix: {note}")
     return 0

@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from rich.table import Table
 
+from engine.cli.reporting import tell
+
 _SHOWN_METRICS = 3
 
 
@@ -20,7 +22,7 @@ def show_trained(result: Any) -> int:
         result = result.trained
     if result is not None:
         for name, value in sorted(result.metrics.items()):
-            typer.echo(f"{name}: {value:.6g}", err=True)
+            tell(f"{name}: {value:.6g}")
         typer.echo(result.uri)
     return 0
 
@@ -41,7 +43,7 @@ def _show_leaderboard(board: Any) -> None:
     listing.wide().print(table)
     messages = Counter(text for entry in board.entries for text in entry.errors.values())
     for text, count in messages.items():
-        typer.echo(f"{count} fold{'' if count == 1 else 's'}: {text}", err=True)
+        tell(f"{count} fold{'' if count == 1 else 's'}: {text}")
 
 
 def _cells(entry: Any, names: list[str], metrics: Any, rounds: bool) -> Iterator[Any]:
@@ -66,7 +68,7 @@ def _value(value: Any) -> str:
 def show_draft(drafted: Any) -> int:
     """The suite, or its file; how much is in it on standard error."""
     count, left = drafted.tests, len(drafted.omissions)
-    typer.echo(f"{count} tests; {left} left out, see the end of the suite", err=True)
+    tell(f"{count} tests; {left} left out, see the end of the suite")
     typer.echo(
         drafted.text if drafted.out is None else str(drafted.out), nl=drafted.out is not None
     )

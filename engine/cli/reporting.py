@@ -8,18 +8,47 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
+from engine.core import json_log
 from engine.core.signals import stop_on_signal
 from engine.errors import EvalMatrixError
 from engine.sinks import format as fmt
 from engine.spark.error_messages import failure_message
 
 P = ParamSpec("P")
+log = logging.getLogger("evalmatrix")
+
+
+class LogFormat(StrEnum):
+    """What the log on standard error is made of."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def _choose_format(value: LogFormat | None) -> LogFormat | None:
+    """Is asked when the option is read, which of the program's own is before all else."""
+    if value is LogFormat.JSON:
+        configure_logging()
+        json_log.use_json()
+    return value
+
+
+LogFormatOption = Annotated[
+    LogFormat | None,
+    typer.Option(
+        "--log-format",
+        help="The log on standard error: text, or json, one object a line.",
+        callback=_choose_format,
+        is_eager=True,
+    ),
+]
 
 
 @contextmanager
@@ -63,7 +92,16 @@ def handle_errors(command: Callable[P, int]) -> Callable[P, None]:
 
 def _tell(message: str, error: BaseException) -> None:
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-    typer.echo(fmt.log_text(f"evalmatrix: {message}{notes}"), err=True)
+    text = fmt.log_text(f"evalmatrix: {message}{notes}")
+    tell(text, logging.ERROR, run_id=getattr(error, json_log.RUN_ID, None))
+
+
+def tell(text: str, level: int = logging.INFO, *, run_id: str | None = None) -> None:
+    """Writes a line to standard error: as it is, or as a line of the log where that is JSON."""
+    if json_log.is_json():
+        log.log(level, "%s", text, extra={json_log.RUN_ID: run_id})
+    else:
+        typer.echo(text, err=True)
 
 
 def _stop_jobs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from engine.cli.reporting import tell
 from engine.sinks import format as fmt
 
 
@@ -40,7 +42,8 @@ def show_run(result: Any, *, as_json: AsJson = False) -> int:
                 typer.echo(line)
     for error in (result.tracking_error, result.promotion_error):
         if error is not None:
-            typer.echo(fmt.log_text(f"evalmatrix: {error}"), err=True)
+            text = fmt.log_text(f"evalmatrix: {error}")
+            tell(text, logging.ERROR, run_id=result.run_id)
     exit_code: int = result.exit_code
     return exit_code
 

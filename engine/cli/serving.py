@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from engine.cli.reporting import tell
 from engine.errors import EndpointError
 
 _LOOK_SECONDS = 0.2
@@ -18,7 +19,7 @@ def show_served(result: Any) -> int:
     """The URL and how to ask it, until Ctrl-C or SIGTERM; of `--init` the files."""
     if hasattr(result, "written"):
         for path in result.kept:
-            typer.echo(f"kept {path}, which was there", err=True)
+            tell(f"kept {path}, which was there")
         for path in result.written:
             typer.echo(str(path))
         return 0
@@ -27,9 +28,9 @@ def show_served(result: Any) -> int:
         url = f"{result.url}/invocations"
         typer.echo(result.url)
         formats = ", ".join(result.formats) or "no format that is loaded"
-        typer.echo(f"{result.uri}, digest {result.digest[:12]}, files: {formats}", err=True)
-        typer.echo(f"ask it: {shlex.join(['curl', '-s', url, '-H', _TYPE, '-d', body])}", err=True)
-        typer.echo(f"what it says: {result.log}; Ctrl-C stops it", err=True)
+        tell(f"{result.uri}, digest {result.digest[:12]}, files: {formats}")
+        tell(f"ask it: {shlex.join(['curl', '-s', url, '-H', _TYPE, '-d', body])}")
+        tell(f"what it says: {result.log}; Ctrl-C stops it")
         _wait(result)
     return 0
 
@@ -42,6 +43,6 @@ def _wait(result: Any) -> None:
     except KeyboardInterrupt:
         stop = result.server.stop()
         how = "had to be killed" if stop.killed else "stopped"
-        typer.echo(f"evalmatrix: the server {how} after {stop.seconds:.1f} s", err=True)
+        tell(f"evalmatrix: the server {how} after {stop.seconds:.1f} s")
         raise
     raise EndpointError(f"the server of {result.uri} ended by itself; see {result.log}")

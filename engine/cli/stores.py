@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import typer
+
+from engine.cli.reporting import tell
 
 
 def show_forgotten(count: int) -> int:
@@ -26,6 +29,6 @@ def show_sync(result: Any) -> int:
     if text := str(result):
         typer.echo(text)
     for error in result.errors:
-        typer.echo(f"evalmatrix: {error}", err=True)
+        tell(f"evalmatrix: {error}", logging.ERROR)
     exit_code: int = result.exit_code
     return exit_code

@@ -17,12 +17,15 @@ from engine.commands.outcome import tracking_uri
 from engine.commands.progress import Reporter
 from engine.commands.stored_runs import utc
 from engine.core.background import BackgroundWriter
+from engine.core.json_log import name_run
 from engine.core.locations import Store
 from engine.core.locks import sole_process
+from engine.core.stopwatch import Stopwatch
 from engine.core.vocabulary import RunInfo
 from engine.errors import InputError
 from engine.planning.model_finder import ModelFinder, short_waits
 from engine.sinks import mlflow
+from engine.sinks.telemetry.delivery import check_libraries
 from engine.spark.lazy_session import LazySession
 from engine.store.runs import find_run, list_runs
 from engine.store.tables import StoreTables
@@ -41,7 +44,7 @@ _LIBRARIES = ("evalmatrix", "pyspark", "delta-spark", "mlflow", "scikit-learn", 
 class RunContext:
     """A run that is going on: who it is, where it writes, and how it tells.
 
-    `beside` are writes of the run that nothing waits for yet.
+    `beside` are writes of the run that nothing waits for yet, `clock` has when its steps were.
     """
 
     suite: Suite
@@ -51,6 +54,7 @@ class RunContext:
     resumed: dict[str, object] | None = None
     finder: ModelFinder | None = None
     beside: BackgroundWriter = field(default_factory=BackgroundWriter)
+    clock: Stopwatch = field(default_factory=Stopwatch)
 
     @property
     def store(self) -> Store:
@@ -75,8 +79,8 @@ def open_run(
         spark: the caller's session; else one is started where rows must be read.
 
     Raises:
-        InputError: when the run goes on somewhere else, was begun with another suite, or there is
-            none to complete.
+        InputError: when the run goes on somewhere else, was begun with another suite, there is
+            none to complete, or a library is missing for what the suite's `telemetry` asks.
         StoreError: when the store cannot be written, or Spark does not start.
     """
     tell, now = Reporter(), dt.datetime.now(dt.UTC)
@@ -85,12 +89,13 @@ def open_run(
     _check_run_id(name)
     if run_id == NEWEST:
         raise InputError(f"a run id is {NEWEST!r}, which every command takes for the newest run's")
+    check_libraries(suite.telemetry)
     store = Store(suite.store)
     store.check_writable()
     tables = StoreTables(store, LazySession(spark, log_file=store.log_file, say=tell.say))
     if resume == NEWEST:
         name = resume = _newest(tables)
-    with sole_process(store.local, name):
+    with sole_process(store.local, name), name_run(name):
         begin = _Begin(suite, tables, name, now, is_named=given is not None)
         yield _make_context(begin, tell, resumes=resume is not None)
 

@@ -12,6 +12,7 @@ from engine.commands.outcome import conclude_run, look_back, send, tell_how_to_r
 from engine.commands.run_notices import notify
 from engine.commands.run_promotion import promote_candidates
 from engine.commands.run_result import RunResult
+from engine.commands.run_telemetry import with_telemetry
 from engine.core.signals import cut_waits
 from engine.core.vocabulary import EvaluationResult, RunOutcome
 from engine.errors import StoreError, TrackingError
@@ -33,30 +34,44 @@ def complete_run(context: RunContext) -> RunResult:
         StoreError: when the machinery failed; what was finished is in the store.
     """
     with cut_waits():
-        return notify(context, promote_candidates(context, _complete(context)))
+        return with_telemetry(context, _complete_and_tell)
+
+
+def _complete_and_tell(context: RunContext) -> RunResult:
+    result = _complete(context)
+    if context.suite.promote is not None:
+        with context.clock.step("sink", "promotion"):
+            result = promote_candidates(context, result)
+    if context.suite.notify:
+        with context.clock.step("sink", "notices"):
+            result = notify(context, result)
+    return result
 
 
 def _complete(context: RunContext) -> RunResult:
-    plans = pin_plans(context)
+    with context.clock.step("plan"):
+        plans = pin_plans(context)
     with tell_how_to_resume(context.info.run_id), context.beside:
         results: list[EvaluationResult] = []
         for plan in plans:
-            results.append(evaluate_plan(context, plan, results))
+            with context.clock.step("evaluation", evaluation=plan.name):
+                results.append(evaluate_plan(context, plan, results))
         if context.resumed is not None:
             # Who was killed when the states were written had no time to do this.
             checkpoints.forget(run_id=context.info.run_id, table=context.tables["chunks"])
         outcome = conclude(context, results)
         context.beside.do(finish, context, outcome, outcome.gate.outcome.exit_code)
         context.tell.say("writing the report")
+        folder = context.store.report_folder(context.info.run_id)
         try:
-            write_report(
-                look_back(context.tables, outcome), context.store.report_folder(context.info.run_id)
-            )
+            with context.clock.step("sink", "report"):
+                write_report(look_back(context.tables, outcome), folder)
         except StoreError:
             # What it says of the tables must be so; where they failed too, that is what is told.
             context.beside.wait()
             raise
-        tracked = track(context, outcome)
+        with context.clock.step("sink", "mlflow"):
+            tracked = track(context, outcome)
         if tracked.exit_code != outcome.gate.outcome.exit_code:
             context.beside.do(finish, context, outcome, tracked.exit_code)
     return tracked
@@ -111,14 +126,20 @@ def evaluate_plan(
         context.beside,
         reuse=context.suite.reuse,
         checkpoint_rows=context.suite.checkpoint_rows,
+        clock=context.clock,
     )
     result = evaluate(computation, plan, earlier)
     seconds = time.monotonic() - started
     result = replace(result, timings={**result.timings, "seconds": seconds})
     before = sum(len(other.cells) for other in earlier)
-    table = context.tables["results"]
-    context.beside.do(results_sink.write_results, table, result, context.info, first=before)
+    context.beside.do(_write_results, context, result, before)
     return result
+
+
+def _write_results(context: RunContext, result: EvaluationResult, before: int) -> None:
+    with context.clock.step("sink", "results", evaluation=result.name):
+        table = context.tables["results"]
+        results_sink.write_results(table, result, context.info, first=before)
 
 
 def conclude(context: RunContext, results: Sequence[EvaluationResult]) -> RunOutcome:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from engine.core.json_log import is_json
 from engine.core.locations import Store
 from engine.errors import InputError
 from engine.spark.lazy_session import LazySession
@@ -64,7 +65,7 @@ def worker_maker(
 def fold_progress(text: str) -> Iterator[OnProgress]:
     """Shows on a terminal how many folds are fitted; elsewhere nothing."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or is_json():
         yield no_progress
         return
     columns = (

@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from engine.core.json_log import is_json
 from engine.sinks import format as fmt
 from engine.spark.internals import job_description, task_progress
 
@@ -34,10 +35,15 @@ class Reporter:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody looks on, for whom bars are drawn."""
+        return self.console.is_terminal and not is_json()
+
     def say(self, text: str) -> None:
         """One step, in a line."""
         text = fmt.log_line(text)
-        if self.console.is_terminal:
+        if self.is_live:
             self.console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim]", end=" ", highlight=False)
             self.console.print(text, markup=False, highlight=False)
         elif self.console.is_jupyter and not log.hasHandlers():
@@ -53,7 +59,7 @@ class Reporter:
         text = fmt.log_line(text)
         started = time.monotonic()
         with job_description(spark, text):
-            if self.console.is_terminal:
+            if self.is_live:
                 with self._bar(spark, text, rows):
                     yield
             else:
@@ -65,7 +71,7 @@ class Reporter:
     def show_rows(self, text: str, rows: int) -> Iterator[Callable[[int], None]]:
         """Shows how many of so many rows are there; what it gives is told of some more."""
         text = fmt.log_line(text)
-        if not self.console.is_terminal:
+        if not self.is_live:
             log.info("%s: %s rows", text, f"{rows:,}")
             yield lambda more: None
             return

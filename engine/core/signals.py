@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from engine.core.json_log import is_json
 
 # Ctrl-C stops within 10 seconds: what is left of them is for the process to end.
 GRACE_SECONDS = 8.5
@@ -127,6 +130,10 @@ def keep_handlers() -> Iterator[None]:
 
 
 def _end(number: int) -> None:
-    sys.stderr.write("evalmatrix: stopped without waiting any longer for Spark\n")
+    told = "evalmatrix: stopped without waiting any longer for Spark"
+    if is_json():
+        logging.getLogger("evalmatrix").warning(told)
+    else:
+        sys.stderr.write(f"{told}\n")
     sys.stderr.flush()
     os._exit(128 + number)

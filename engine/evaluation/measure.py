@@ -252,7 +252,8 @@ def _read_meta(result: PartialResult, rows: Iterable[StateRow]) -> None:
             meter = dict(zip(METER_COLUMNS, sums.values.sum(axis=(0, 1)).tolist(), strict=True))
             of_model = _model_name(result.plan, row.model)
             if of_model:
-                meter[f"predict_seconds/{of_model}"] = meter["predict_seconds"]
+                for part in ("predict_seconds", "predictions"):
+                    meter[f"{part}/{of_model}"] = meter[part]
             for meter_name, cost in meter.items():
                 result.meters[meter_name] = result.meters.get(meter_name, 0.0) + cost
 

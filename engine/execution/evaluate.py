@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from pyspark.sql import functions as F
 
 from engine.core.background import BackgroundWriter
 from engine.core.progress import Progress
+from engine.core.stopwatch import Stopwatch
 from engine.core.vocabulary import EvaluationResult
 from engine.evaluation.stored import budget_of, measure_states
 from engine.execution import checkpoints, distribute
@@ -54,7 +56,8 @@ class Computation:
     """A run whose states are computed: where they lie, and how it tells.
 
     Without `reuse`, what other runs have left is not looked at. A scan of more than
-    `checkpoint_rows` rows writes its states in chunks. What nothing waits for is written `beside`.
+    `checkpoint_rows` rows writes its states in chunks. What nothing waits for is written `beside`;
+    `clock` takes the time of its steps.
     """
 
     tables: StoreTables
@@ -64,6 +67,7 @@ class Computation:
     beside: BackgroundWriter
     reuse: bool = True
     checkpoint_rows: int = CHECKPOINT_ROWS
+    clock: Stopwatch = field(default_factory=Stopwatch)
 
     @property
     def session(self) -> LazySession:
@@ -122,7 +126,8 @@ def _answer(computation: Computation, catalog: StateCatalog) -> None:
         write_rows(answer_rows(answers), plan, target)
         catalog.answers |= {question.place: answer for question, answer in answers}
 
-    answer_questions(spark, plan, asked, partial(_frame, spark), keep)
+    with computation.clock.step("questions", evaluation=plan.name):
+        answer_questions(spark, plan, asked, partial(_frame, spark), keep)
 
 
 def _count_text(asked: Sequence[Question]) -> str:
@@ -151,7 +156,7 @@ def _judge(
 ) -> EvaluationResult:
     """The cells of an evaluation from its states, and what they cost of the error budget."""
     plan = catalog.plan
-    with budget.turn(plan):
+    with budget.turn(plan), computation.clock.step("judge", evaluation=plan.name):
         result = measure_states(budget, computation.tables, catalog, earlier)
         _check_rows(result, questions(plan))
         budget.spend(plan, result, (computation.run_id, judged_digest(plan, earlier)))
@@ -273,11 +278,24 @@ def _scan(
         if planned:
             return _scan_with_checkpoints(computation, todo, planned, target)
         parts = todo.parts(frame, predictions=table)
-        with computation.tell.show_scan(computation.spark, plan.name, todo.rows):
+        with _show_scan(computation, plan, "", todo.rows):
             updated = _states_to_update(computation, todo)
             return _scan_parts(computation, todo, parts, target, updated)
     finally:
         todo.release()
+
+
+@contextmanager
+def _show_scan(
+    computation: Computation, plan: EvaluationPlan, part: str, rows: int
+) -> Iterator[None]:
+    """Shows a scan, or a part of one, while the block runs, and takes its time."""
+    name = f"{plan.name} ({part})" if part else plan.name
+    with (
+        computation.clock.step("scan", part, evaluation=plan.name, rows=rows),
+        computation.tell.show_scan(computation.spark, name, rows),
+    ):
+        yield
 
 
 def _states_to_update(computation: Computation, todo: StatePlan) -> list[DataFrame]:
@@ -346,9 +364,8 @@ def _scan_with_checkpoints(
         )
     for checkpoint in planned:
         if checkpoint.step not in done:
-            name = f"{plan.name} ({checkpoint.title})"
             own = replace(target, table=table, step=checkpoint.step, now=dt.datetime.now(dt.UTC))
-            with computation.tell.show_scan(computation.spark, name, checkpoint.part.rows):
+            with _show_scan(computation, plan, checkpoint.title, checkpoint.part.rows):
                 _scan_parts(computation, todo, [checkpoint.part], own)
     states = checkpoints.states_of(planned, owner=run, table=table)
     parts = [checkpoint.part for checkpoint in planned]

@@ -32,6 +32,7 @@ from engine.suite.suite import (
     PromoteConfig,
     SliceRule,
     Suite,
+    TelemetryConfig,
 )
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "PromoteConfig",
     "SliceRule",
     "Suite",
+    "TelemetryConfig",
     "are_same",
     "argument_keys",
     "demands",

@@ -51,6 +51,7 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
         trust=_trust(file.trust),
         notify=tuple(entry.config() for entry in file.notify),
         promote=None if file.promote is None else PromoteConfig(**file.promote.model_dump()),
+        telemetry=None if file.telemetry is None else file.telemetry.config(),
     )
 
 

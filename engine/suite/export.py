@@ -63,6 +63,8 @@ def _mapping(suite: Suite) -> dict[str, Any]:
         data["promote"] = asdict(suite.promote)
     if suite.notify:
         data["notify"] = [_notice(entry) for entry in suite.notify]
+    if suite.telemetry is not None:
+        data["telemetry"] = _drop_unset(**asdict(suite.telemetry))
     return data
 
 

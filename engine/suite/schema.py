@@ -55,6 +55,7 @@ from engine.suite.default_names import OVERALL
 from engine.suite.model_schema import ModelFile
 from engine.suite.notify_schema import NotifyFile
 from engine.suite.suite import CHECKPOINT_ROWS
+from engine.suite.telemetry_schema import TelemetryFile
 
 _MAX_COUNT = 2**31 - 1
 _MAX_SECONDS = 31 * 86_400.0
@@ -328,6 +329,9 @@ class SuiteFile(FileModel):
     )
     notify: list[NotifyFile] = Field(
         default_factory=list, description="Who is told how a run ended; default: nobody."
+    )
+    telemetry: TelemetryFile | None = Field(
+        None, description="Which systems get lineage, traces and metrics; default: none."
     )
 
 

@@ -213,6 +213,15 @@ class NoticeConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetryConfig:
+    """Which systems are told of a run: each by a URL, or a path, or with `${NAME}` in it."""
+
+    openlineage: str | None = None
+    otlp: str | None = None
+    prometheus: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """A whole suite: what to evaluate, on which data, and what to demand."""
 
@@ -230,3 +239,4 @@ class Suite:
     trust: Trust = ANY_MODEL
     promote: PromoteConfig | None = None
     notify: tuple[NoticeConfig, ...] = ()
+    telemetry: TelemetryConfig | None = None

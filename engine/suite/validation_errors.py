@@ -111,7 +111,7 @@ def _message(details: ErrorDetails, path: Loc) -> str:
 
 
 # Keys whose values may be what nobody else should know, put where a variable belongs.
-_SECRETIVE = frozenset({"headers", "password", "webhook"})
+_SECRETIVE = frozenset({"headers", "password", "telemetry", "webhook"})
 _LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 

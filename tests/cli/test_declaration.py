@@ -41,7 +41,8 @@ def public(name: str) -> Any:
 def test_a_command_takes_what_its_function_takes(name: str) -> None:
     command = make_command(read_declaration(name), COMMANDS[name])
     asked = set(inspect.signature(public(name)).parameters) - NOT_SHOWN
-    assert {each.name for each in command.params} - {"help"} == asked | ADDED.get(name, set())
+    shown = {each.name for each in command.params} - {"help", "log_format"}
+    assert shown == asked | ADDED.get(name, set())
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -122,3 +123,4 @@ def test_a_job_tells_its_options(root: Path, job: str) -> None:
         "promote": "--rollback",
     }
     assert wanted[job] in " ".join(done.stdout.split())
+    assert "--log-format" in done.stdout

@@ -302,6 +302,8 @@ def test_costs_are_added_up() -> None:
         "predict_seconds": 0.75,
         "predict_seconds/m": 0.5,
         "predict_seconds/n": 0.25,
+        "predictions/m": 9,
+        "predictions/n": 9,
         "scan_seconds": 2.0,
         "loads": 2,
         "batches": 3,

@@ -321,8 +321,9 @@ def _provenance(outcome: RunOutcome) -> Provenance:
 
 def _timing(evaluation: str, step: str, amount: float) -> Fact:
     """A length of time, or one of the counts that stand among them."""
-    if step in _COUNTED:
-        return Fact(f"{evaluation}: {step}", fmt.count(round(amount)))
+    if step.partition("/")[0] in _COUNTED:
+        words = step.replace("/", ", ", 1)
+        return Fact(f"{evaluation}: {words}", fmt.count(round(amount)))
     # `predict_seconds/claims-v3` is written as `predict, claims-v3`.
     words = step.replace("_seconds", "").replace("/", ", ", 1)
     return Fact(f"{evaluation}: {words}", fmt.duration(amount))
