@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -78,6 +79,10 @@ def _paths(suite: Suite) -> Iterator[tuple[str, str]]:
         yield "store", suite.store
     if suite.trust.signed_by:
         yield "trust.signed_by", suite.trust.signed_by
+    for key, place in _receivers(suite):
+        # A variable of the environment may be anything there.
+        if "${" not in place and _is_path(place, may_be_table=False):
+            yield key, place
     for item in suite.evaluations:
         where = f"evaluations.{item.name}"
         for key, source in (("dataset", item.dataset), ("reference", item.reference)):
@@ -88,6 +93,15 @@ def _paths(suite: Suite) -> Iterator[tuple[str, str]]:
                 yield f"{where}.models.{model.name}", model.uri
             if model.table is not None and _is_path(model.table.uri, may_be_table=True):
                 yield f"{where}.models.{model.name}.predictions", model.table.uri
+
+
+def _receivers(suite: Suite) -> Iterator[tuple[str, str]]:
+    """Who is told of a run: the key, and the URL or the path."""
+    telemetry = {} if suite.telemetry is None else asdict(suite.telemetry)
+    yield from ((f"telemetry.{key}", place) for key, place in telemetry.items() if place)
+    for number, notice in enumerate(suite.notify):
+        if notice.webhook is not None:
+            yield f"notify[{number}].webhook", notice.webhook
 
 
 def _is_path(place: str, *, may_be_table: bool) -> bool:
@@ -138,7 +152,7 @@ def _outside(suite: Suite) -> Iterator[str]:
 
 
 def _loopback(suite: Suite) -> Iterator[str]:
-    uris = [("mlflow.tracking_uri", suite.mlflow.tracking_uri or "")]
+    uris = [("mlflow.tracking_uri", suite.mlflow.tracking_uri or ""), *_receivers(suite)]
     for item in suite.evaluations:
         uris += [(f"evaluations.{item.name}.models.{model.name}.endpoint", model.endpoint.url)
                  for model in item.models if model.endpoint is not None]  # fmt: skip

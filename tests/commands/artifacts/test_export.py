@@ -246,6 +246,20 @@ def test_paths_of_this_machine_are_no_use_on_a_cluster(target: str, home: Path) 
     assert all(part in line for part, line in zip(wanted, lines[1:], strict=True)), lines
 
 
+def test_receivers_of_this_machine_are_no_use_on_a_cluster(home: Path) -> None:
+    suite = cluster_suite(
+        telemetry={"prometheus": "./m.prom", "otlp": "http://localhost:4318",
+                   "openlineage": "${LINEAGE}"},
+        notify=[{"webhook": "http://127.0.0.1:1/x"}, {"webhook": "${HOOK}"}],
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        export("kubernetes", suite)
+    told = str(caught.value)
+    assert "3 reasons" in told and "telemetry.prometheus: found the path './m.prom'" in told
+    assert "telemetry.otlp: found 'http://localhost:4318', which is this machine" in told
+    assert "notify[0].webhook: found 'http://127.0.0.1:1/x', which is this machine" in told
+
+
 @pytest.mark.parametrize(
     ("key", "value", "is_path"),
     [
