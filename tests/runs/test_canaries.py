@@ -90,7 +90,18 @@ class Place:
         return self.folder / "journal"
 
     def suite(self, name: str, *evaluations: dict[str, Any], **over: Any) -> Path:
-        whole = {"name": "canaries", "store": str(self.store), "evaluations": list(evaluations)}
+        # What is told to others is written here, where it is searched.
+        told = self.store / "told"
+        told.mkdir(parents=True, exist_ok=True)
+        whole = {
+            "name": "canaries",
+            "store": str(self.store),
+            "telemetry": {
+                "openlineage": (told / "lineage.jsonl").as_uri(),
+                "prometheus": str(told / "metrics.prom"),
+            },
+            "evaluations": list(evaluations),
+        }
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump(whole | over, sort_keys=False))
@@ -341,6 +352,8 @@ def test_nothing_of_the_canaries_is_in_the_store(
 ) -> None:
     names = {path.name for path in place.store.iterdir()}
     assert {"results", "runs", "states", "predictions", "reports", "logs", "mlflow.db"} <= names
+    assert (place.store / "told" / "lineage.jsonl").stat().st_size > 1_000
+    assert (place.store / "told" / "metrics.prom").exists()
     assert search.in_folder(place.store, without=["lake"]) == []
 
 
