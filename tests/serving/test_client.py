@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import subprocess
@@ -45,7 +46,8 @@ def server(
         while True:
             try:
                 line, _ = listener.accept()
-            except ssl.SSLError:
+            except (ssl.SSLError, ConnectionError):
+                # A client that did not trust the certificate has gone.
                 continue
             except OSError:
                 return
@@ -55,7 +57,7 @@ def server(
     def handle(line: socket.socket, number: int) -> None:
         with line:
             try:
-                if line.recv(2**16):
+                if read_request(line):
                     answer(line, number)
             except OSError:
                 pass
@@ -66,6 +68,28 @@ def server(
         yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}", calls
     finally:
         listener.close()
+
+
+def read_request(line: socket.socket) -> bool:
+    """Reads a request to its end: what is left unread cuts the line with the answer on it."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        part = line.recv(2**16)
+        if not part:
+            return False
+        got += part
+        if not got[:1].isalpha():
+            # A greeting of TLS to a server that speaks none.
+            return True
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    left = (int(length[1]) if length else 0) - len(body)
+    while left > 0:
+        part = line.recv(left)
+        if not part:
+            return False
+        left -= len(part)
+    return True
 
 
 def http(body: str, status: str = "200 OK", length: int | None = None) -> bytes:
