@@ -77,10 +77,13 @@ def test_nights_of_a_machine(tmp_path: Path, root: Path, monkeypatch: pytest.Mon
     # Twice at once: the second does nothing. The run is killed, and its next try goes on with it.
     first = start(tmp_path / "ops", root)
     wait_for(log, "scanning 400 rows")
+    run = run_of(first.pid)
+    # However long the second takes to begin.
+    os.kill(run, signal.SIGSTOP)
     assert finish(start(tmp_path / "ops", root)) == (
         75, "claims: another run is going on (exit code 75); nothing was done\n",
     )  # fmt: skip
-    os.kill(run_of(first.pid), signal.SIGKILL)
+    os.kill(run, signal.SIGKILL)
     assert finish(first) == (0, "")
     text = log.read_text()
     (run_id,) = set(re.findall(r"run (claims-\d{8}T\d{6})", text))
