@@ -13,6 +13,7 @@ from engine.commands.run_notices import notify
 from engine.commands.run_promotion import promote_candidates
 from engine.commands.run_result import RunResult
 from engine.commands.run_telemetry import with_telemetry
+from engine.commands.stored_runs import utc
 from engine.core.signals import cut_waits
 from engine.core.vocabulary import EvaluationResult, RunOutcome
 from engine.errors import StoreError, TrackingError
@@ -22,7 +23,7 @@ from engine.planning import EvaluationPlan, dump_plans, load_plans
 from engine.planning.planner import prepare
 from engine.sinks.files import write_report
 from engine.store import results as results_sink
-from engine.store.runs import FINISHED, finish_run, start_run
+from engine.store.runs import FINISHED, finish_run, start_run, with_timings
 from engine.store.states import check_complete, find_states
 
 
@@ -56,6 +57,10 @@ def _complete(context: RunContext) -> RunResult:
         for plan in plans:
             with context.clock.step("evaluation", evaluation=plan.name):
                 results.append(evaluate_plan(context, plan, results))
+        row = _finished_row(context)
+        if row is not None:
+            # What it cost is what it cost then.
+            results = with_timings(results, row)
         if context.resumed is not None:
             # Who was killed when the states were written had no time to do this.
             checkpoints.forget(run_id=context.info.run_id, table=context.tables["chunks"])
@@ -143,8 +148,16 @@ def _write_results(context: RunContext, result: EvaluationResult, before: int) -
 
 
 def conclude(context: RunContext, results: Sequence[EvaluationResult]) -> RunOutcome:
-    """Decides the gate, for the run and for each model."""
-    return conclude_run(context.suite, context.info, results, dt.datetime.now(dt.UTC))
+    """Decides the gate, for the run and for each model; one that only answers ended before."""
+    row = _finished_row(context)
+    ended = dt.datetime.now(dt.UTC) if row is None else utc(row["finished_at"])
+    return conclude_run(context.suite, context.info, results, ended)
+
+
+def _finished_row(context: RunContext) -> dict[str, object] | None:
+    """The row of a run that finished before, and is asked again; None for all others."""
+    row = context.resumed
+    return row if row is not None and row["status"] == FINISHED else None
 
 
 def track(context: RunContext, outcome: RunOutcome) -> RunResult:

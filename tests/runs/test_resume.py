@@ -88,7 +88,12 @@ def test_resuming_a_finished_run_changes_nothing(
         experiment = client.get_experiment_by_name("small").experiment_id
         query = "tags.`evalmatrix.run_id` = 'undisturbed'"
         runs = client.search_runs([experiment], query)
+        (row,) = read_rows(world.store / "runs", run="undisturbed").to_dict("records")
         return (
+            # When it ended, and what it cost, is what it was.
+            row["finished_at"],
+            dict(row["timings"]),
+            row["exit_code"],
             len(read_rows(world.store / "results", run="undisturbed")),
             sorted(run.info.run_id for run in runs),
             {run.info.run_id: run.data.metrics for run in runs}.keys(),
