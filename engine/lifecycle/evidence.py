@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from engine.planning.suites import stored_suite
 from engine.store.runs import FINISHED
 from engine.store.tables import StoreTables
 from engine.suite import GateConfig, Suite, demands, demands_digest
+
+log = logging.getLogger("evalmatrix")
 
 _RUN_COLUMNS = ("run_id", "suite", "started_at", "finished_at", "status", "suite_resolved",
                 "evaluations", "user")  # fmt: skip
@@ -278,9 +281,15 @@ class _Rules:
 
 @lru_cache(maxsize=64)
 def _rules(text: str) -> _Rules | None:
-    """The rules of a run; None where its suite cannot be read any more, for want of its plugin."""
+    """The rules of a run; None where its suite cannot be read any more, for want of its plugin.
+
+    That is told, once: what is left out could be the evidence that somebody looks for.
+    """
     try:
         suite = stored_suite(text)
-    except InputError:
+    except InputError as error:
+        # The file that a mistake stands in is a copy that nobody knows.
+        first = (str(error).splitlines()[1:] or [str(error)])[0].strip()
+        log.warning("runs whose suite cannot be read here are no evidence: %s", first)
         return None
     return _Rules(suite.gate, demands(suite), demands_digest(suite))

@@ -119,3 +119,14 @@ def test_a_verdict_that_another_run_must_complete_is_none(court: Callable[..., C
     wanted = {"a": 0, "b": 0}
     assert has_verdict(here.tables, here.suite(), model, wanted)
     assert not has_verdict(here.tables, here.suite(), model, {"a": 1, "b": 0})
+
+
+def test_runs_whose_plugin_is_gone_are_left_out_and_told(
+    here: Court, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.judge("2", suite=replace(here.suite(), plugins=("gone_plugin",)))
+    with caplog.at_level("WARNING", logger="evalmatrix"):
+        assert find_evidence(here.tables, "claims", "2") == []
+        find_evidence(here.tables, "claims", "2")
+    (record,) = caplog.records
+    assert "are no evidence" in record.message and "gone_plugin" in record.message
