@@ -94,7 +94,7 @@ def card(
         known = ModelName(name.name, version)
         judged = _newest(tables, known, None if place.suite is None else place.suite.name)
         facts, notes = _facts(tables, registry, judged, Path(folder))
-    target = Path(out) if out is not None else _folder(tables, facts)
+    target = Path(out) if out is not None else tables.store.card_folder(facts.name, facts.version)
     files = _write(facts, target, browser)
     return Papers(facts.name, facts.version, facts.run_id, facts.gate, files, notes)
 
@@ -177,12 +177,6 @@ def _origin(registry: Registry, name: str, version: str) -> Origin:
         params=params,
         commit=tags.get("mlflow.source.git.commit", ""),
     )
-
-
-def _folder(tables: StoreTables, facts: Facts) -> Path:
-    """`cards/NAME/VERSION` in the store, whatever the name is."""
-    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in facts.name).lstrip(".") or "-"
-    return tables.store.files / "cards" / safe / facts.version
 
 
 def _write(facts: Facts, folder: Path, browser: str | None) -> dict[str, str]:

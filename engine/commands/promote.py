@@ -13,8 +13,9 @@ from engine.commands.outcome import tracking_uri
 from engine.commands.redacted import redacted
 from engine.commands.stored_runs import open_store
 from engine.errors import InputError
+from engine.lifecycle.candidates import CHALLENGER
 from engine.lifecycle.durations import parse_duration
-from engine.lifecycle.moving import CHALLENGER, check_target
+from engine.lifecycle.moving import check_target
 from engine.lifecycle.promotion import promote_version
 from engine.lifecycle.request import Office, PromotionResult, Request
 from engine.lifecycle.rollback import roll_back

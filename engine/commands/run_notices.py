@@ -28,18 +28,31 @@ def notify(context: RunContext, result: RunResult) -> RunResult:
 
     All is written by now: a receiver that is down is told of in a line, and costs nothing else.
     """
+    try:
+        before = runs_before(context.tables["runs"], result.outcome.info, ("gate", "counts"))
+    except StoreError as error:
+        context.tell.say(f"nobody was told of the run: {error}")
+        return result
     for notice in context.suite.notify:
         try:
-            problem = _tell(context, result, notice)
+            problem = _tell(context, result, notice, before)
         except StoreError as error:
             problem = str(error)
+        except Exception as error:
+            # Nothing that is told beside a run may end it; its text may hold what is secret.
+            problem = type(error).__name__
         if problem is not None:
             context.tell.say(f"{place_of(notice)} was not told of the run: {problem}")
     return result
 
 
-def _tell(context: RunContext, result: RunResult, notice: NoticeConfig) -> str | None:
-    before = runs_before(context.tables["runs"], result.outcome.info, ("gate", "counts"))
+def _tell(
+    context: RunContext,
+    result: RunResult,
+    notice: NoticeConfig,
+    before: Sequence[dict[str, Any]],
+) -> str | None:
+    """Tells one of them, if the run's end is what it wants to know; gives what went wrong."""
     counts = result.gate.counts
     undecided = bool(counts.get(Verdict.INCONCLUSIVE, 0))
     events = events_of(result.gate.outcome, undecided, before, notice.nights)

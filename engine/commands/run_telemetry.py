@@ -65,10 +65,7 @@ def _failure(context: RunContext, error: Exception) -> RunRecord:
 
 
 def last_success(context: RunContext, outcome: RunOutcome) -> dt.datetime | None:
-    """When the latest run of the suite began that has passed: this one, or one of the store.
-
-    A run that answers once more is finished anew, so it is not when it was finished that counts.
-    """
+    """When the latest run of the suite began that has passed: this one, or one of the store."""
     if outcome.gate.outcome is GateOutcome.PASSED:
         return outcome.info.started_at
     columns = ("run_id", "suite", "started_at", "status", "gate")

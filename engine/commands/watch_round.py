@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.commands.context import open_run
 from engine.commands.evaluation_run import complete_run
@@ -22,6 +22,7 @@ from engine.lifecycle.candidates import (
     registered_names,
     suite_of,
 )
+from engine.lifecycle.evidence import data_of
 from engine.lifecycle.versions import RegisteredModel, read_model
 from engine.models.registry import Registry
 from engine.planning import EvaluationPlan
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 Say = Callable[[str], None]
-Pins = tuple[tuple[str, str, int], ...]
+Pin = tuple[Any, ...]
 
 # An evaluation of two hours is no reason to give up waiting for it.
 _PATIENCE = 7 * 86_400.0
@@ -56,7 +57,7 @@ class Watcher:
     say: Say
     older: bool = False
     spark: SparkSession | None = None
-    _settled: dict[tuple[str, Pins], VersionVerdict] = field(default_factory=dict)
+    _settled: dict[tuple[str, Pin], VersionVerdict] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
     @property
@@ -110,7 +111,7 @@ class Watcher:
         return [name]
 
     def _look_at(self, model: RegisteredModel, version: str | None) -> list[VersionVerdict]:
-        pins: dict[str, tuple[str, str, int]] = {}
+        pins: dict[str, Pin] = {}
         verdicts = []
         for number in self._choose(model, version):
             verdicts.append(self._judge(model, number, pins))
@@ -142,9 +143,7 @@ class Watcher:
         own = [champion] if champion in model.versions else []
         return [*(older if self.older else ()), *newer, *own]
 
-    def _judge(
-        self, model: RegisteredModel, number: int, pins: dict[str, tuple[str, str, int]]
-    ) -> VersionVerdict:
+    def _judge(self, model: RegisteredModel, number: int, pins: dict[str, Pin]) -> VersionVerdict:
         """The verdict on a version: a run's that has finished, or one that is made now."""
         suite = suite_of(self.suite, model.name, str(number), model.aliases)
         text = dump_suite(suite)
@@ -164,7 +163,7 @@ class Watcher:
         return verdict
 
     def _evaluate(
-        self, suite: Suite, name: str, version: str, pins: dict[str, tuple[str, str, int]]
+        self, suite: Suite, name: str, version: str, pins: dict[str, Pin]
     ) -> VersionVerdict:
         local = self.store.local
         # Who waited for another watcher's evaluation finds its verdict.
@@ -243,14 +242,12 @@ def _numbers(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _pin(plan: EvaluationPlan) -> tuple[str, str, int]:
+def _pin(plan: EvaluationPlan) -> Pin:
     """Which data a plan is about, those of its reference with them."""
-    beside = plan.reference
-    digest = "" if beside is None else f"{beside.dataset.table_id} {beside.dataset.version}"
-    return plan.name, f"{plan.dataset.table_id} {digest}", plan.dataset.version
+    return plan.name, data_of(plan), data_of(plan.reference)
 
 
-def _pins(pins: dict[str, tuple[str, str, int]], suite: Suite) -> Pins:
+def _pins(pins: dict[str, Pin], suite: Suite) -> Pin:
     return tuple(pins[evaluation.name] for evaluation in suite.evaluations)
 
 

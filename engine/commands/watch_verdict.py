@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.core.vocabulary import GateOutcome, ModelVersion
 from engine.errors import InputError
-from engine.lifecycle.evidence import Evidence, by_run, find_evidence
+from engine.lifecycle.evidence import Evidence, by_run, data_of, find_evidence
 from engine.planning import EvaluationPlan
 from engine.store.tables import StoreTables
 from engine.suite import Suite, demands
@@ -112,15 +112,16 @@ def stored_verdict(
     return None
 
 
-def _circumstances(plan: EvaluationPlan, model: ModelVersion) -> tuple[str, int, str | None]:
-    """On which data a version is judged, and beside which baseline."""
+def _circumstances(plan: EvaluationPlan, model: ModelVersion) -> tuple[Any, ...]:
+    """On which data a version is judged, those of a reference too, and beside which baseline."""
     base = next((other.digest for other in plan.models if other.name == plan.baseline), None)
-    return plan.dataset.table_id, plan.dataset.version, None if base == model.digest else base
+    return data_of(plan), data_of(plan.reference), None if base == model.digest else base
 
 
-def _of_evidence(item: Evidence) -> tuple[str, int, str | None]:
+def _of_evidence(item: Evidence) -> tuple[Any, ...]:
     base = None if item.baseline is None else item.baseline.digest
-    return item.table_id, item.dataset_version, None if base == item.version.digest else base
+    data = item.table_id, item.dataset_version
+    return data, item.reference, None if base == item.version.digest else base
 
 
 def _verdict(tables: StoreTables, run: Sequence[Evidence]) -> VersionVerdict:

@@ -104,6 +104,12 @@ class Store:
         """Where the report, the JUnit file and the summary of a run lie."""
         return self.files / "reports" / run_id
 
+    def card_folder(self, model: str, version: str) -> Path:
+        """Where the papers about a registered version lie, whatever the model is called."""
+        is_plain = re.fullmatch(r"\w[\w.-]{0,199}", model) is not None
+        name = model if is_plain else _path_part(model, r"[^\w.-]", "-")
+        return self.files / "cards" / name / version
+
     @property
     def log_file(self) -> Path:
         """Where Spark's own messages go."""

@@ -56,7 +56,8 @@ class Evidence:
     `model` is what the evaluation calls the version, `gate` what the verdicts on it and on the data
     decide by the rules of the run's suite, `baseline` the version it was compared with (None where
     it was compared with none, or is the baseline itself). `demands` is what the run's suite rested
-    its verdicts on, and `suite_digest` the digest of that.
+    its verdicts on, and `suite_digest` the digest of that. `reference` is the table and the
+    version of the reference dataset that its tests looked at, None where none did.
     """
 
     run_id: str
@@ -75,6 +76,7 @@ class Evidence:
     finished_at: dt.datetime
     gate: Gate
     user: str = ""
+    reference: tuple[str, int] | None = None
 
     @property
     def counts(self) -> Mapping[Verdict, int]:
@@ -261,7 +263,13 @@ def _evidence(
             finished_at=run["finished_at"],
             gate=gate_of_verdicts(verdicts, **rules),
             user=run["user"] or "",
+            reference=data_of(plan.reference),
         )
+
+
+def data_of(plan: EvaluationPlan | None) -> tuple[str, int] | None:
+    """Which rows a plan is about: the table's id and the version; None where there is no plan."""
+    return None if plan is None else (plan.dataset.table_id, plan.dataset.version)
 
 
 def _baseline(plan: EvaluationPlan, model: ModelVersion) -> ModelVersion | None:

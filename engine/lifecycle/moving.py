@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from engine.core.locks import sole_writer
 from engine.errors import InputError, StoreError
 from engine.fields.names import PREVIOUS, target_alias_problem
+from engine.lifecycle.candidates import CHALLENGER, CHAMPION
 from engine.models.mlflow_client import database_path
 from engine.models.registry import Registry
 from engine.store.promotions import (
@@ -31,7 +32,6 @@ from engine.store.promotions import (
 )
 from engine.store.tables import StoreTable
 
-CHAMPION, CHALLENGER = "champion", "challenger"
 # After so long nobody is at it any more, who cannot be asked.
 _ABANDONED = dt.timedelta(minutes=15)
 

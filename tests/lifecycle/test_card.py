@@ -16,6 +16,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from huggingface_hub import ModelCard
 
 import engine
+from engine.core.locations import Store
 from engine.core.vocabulary import MetricValue, Slice, Verdict
 from engine.errors import InputError, StoreError
 from engine.sinks.papers.markdown import page, plain, table
@@ -156,6 +157,13 @@ def test_by_default_the_papers_are_in_the_store(here: Court) -> None:
     here.judge("2", [PASS], baseline="1")
     written = engine.card("claims/2", store=str(here.store), tracking_uri=here.registry.uri)
     assert Path(written.files["card"]) == here.store / "cards" / "claims" / "2" / "README.md"
+
+
+def test_models_of_any_name_have_a_folder_of_their_own(tmp_path: Path) -> None:
+    names = ["claims", "a/b", "a-b", "..", "ü", "a b", "x" * 300]
+    folders = [Store(str(tmp_path)).card_folder(name, "1") for name in names]
+    assert len(set(folders)) == len(names)
+    assert {folder.parent.parent for folder in folders} == {tmp_path / "cards"}
 
 
 def test_a_registry_that_is_down_costs_its_part_only(

@@ -160,6 +160,17 @@ def mail_handler(talks: list[str]) -> Any:
     return Handler
 
 
+def test_whatever_goes_wrong_ends_no_run(
+    here: Court, night: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise UnicodeEncodeError("ascii", "hünter2", 1, 2, "not in range")
+
+    monkeypatch.setattr("engine.commands.run_notices.send_message", fail)
+    said = night(here.judge("2", [FAIL], baseline="1"))
+    assert said[1] == "the webhook ${HOOK} was not told of the run: UnicodeEncodeError"
+
+
 def test_a_mail_is_sent_by_a_real_server(here: Court, night: Callable[..., list[str]]) -> None:
     mails: list[str] = []
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), mail_handler(mails))

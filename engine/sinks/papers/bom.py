@@ -12,7 +12,7 @@ from typing import Any
 
 from engine._version import __version__
 from engine.core.vocabulary import ColumnSpec, TaskKind, TensorSpec, Verdict
-from engine.sinks.papers.facts import Cell, Facts, Judgement, cell_text
+from engine.sinks.papers.facts import Cell, Facts, Judgement, cell_text, is_overall
 
 MOST_FIGURES = 20_000
 _SPACE = uuid.UUID("7f1d3c0e-52c1-5b0a-9b5e-0c7f3f0a6d55")
@@ -123,9 +123,8 @@ def _figures(facts: Facts) -> Iterator[dict[str, Any]]:
     """Each figure, those of all rows first."""
     cells = [(judgement, cell) for judgement in facts.judgements for cell in judgement.figures]
     several = len(facts.judgements) > 1
-    first = [pair for pair in cells if pair[1] in pair[0].overall]
-    rest = [pair for pair in cells if pair[1] not in pair[0].overall]
-    for judgement, cell in [*first, *rest][:MOST_FIGURES]:
+    cells.sort(key=lambda pair: not is_overall(pair[1]))
+    for judgement, cell in cells[:MOST_FIGURES]:
         name = f"{judgement.plan.name}: {cell_text(cell)}" if several else cell_text(cell)
         yield _figure(cell, name)
 

@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.kinds import kind_of
 from engine.sinks import format as fmt
 from engine.sinks.papers.bom import task_name
-from engine.sinks.papers.facts import OVERALL, Cell, Facts, Judgement, cell_text
+from engine.sinks.papers.facts import OVERALL, Cell, Facts, Judgement, cell_text, is_clean
 from engine.sinks.papers.markdown import plain, table
 
 MOST_SLICES = 10
@@ -171,7 +171,7 @@ def _worst_slices(judgement: Judgement) -> list[list[Any]]:
         better = directions.get(cell["test"])
         if base is None or better is None or cell["slice"] == OVERALL:
             continue
-        if cell["variant"] not in (None, "clean"):
+        if not is_clean(cell):
             continue
         gap = (base["value"] - cell["value"]) * (1 if better else -1)
         if gap > 0 and gap > gaps.get(cell["test"], (0.0, cell))[0]:

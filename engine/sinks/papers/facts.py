@@ -51,11 +51,7 @@ class Judgement:
     @property
     def overall(self) -> list[Cell]:
         """The figures on all rows, as they are."""
-        return [
-            cell
-            for cell in self.figures
-            if cell["slice"] == OVERALL and cell["variant"] in (None, "clean")
-        ]
+        return [cell for cell in self.figures if is_overall(cell)]
 
     @property
     def metrics(self) -> list[Cell]:
@@ -114,7 +110,16 @@ class Facts:
         return next((gate for gate in ("error", "failed") if gate in gates), "passed")
 
 
+def is_overall(cell: Cell) -> bool:
+    """Whether a cell is of all rows, as they are."""
+    return cell["slice"] == OVERALL and is_clean(cell)
+
+
+def is_clean(cell: Cell) -> bool:
+    """Whether a cell is of the rows as they are, behind no perturbation."""
+    return cell["variant"] in (None, "clean")
+
+
 def cell_text(cell: Cell) -> str:
     """A cell's slice, with its variant where it is not of the rows as they are."""
-    variant = cell["variant"]
-    return str(cell["slice"]) if variant in (None, "clean") else f"{cell['slice']}, {variant}"
+    return str(cell["slice"]) if is_clean(cell) else f"{cell['slice']}, {cell['variant']}"
