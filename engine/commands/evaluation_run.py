@@ -18,7 +18,9 @@ from engine.core.signals import cut_waits
 from engine.core.vocabulary import EvaluationResult, RunOutcome
 from engine.errors import StoreError, TrackingError
 from engine.execution import checkpoints
-from engine.execution.evaluate import Computation, evaluate, prepare_workers
+from engine.execution.computation import Computation
+from engine.execution.evaluate import evaluate
+from engine.execution.scans import prepare_workers
 from engine.planning import EvaluationPlan, dump_plans, load_plans
 from engine.planning.planner import prepare
 from engine.sinks.files import write_report

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.commands.redacted import redacted
 from engine.core.locations import Store
 from engine.execution.incremental import StatePlan, base_note, plan_states
+from engine.execution.roads import road_text
 from engine.kinds import kind_of
 from engine.planning import EvaluationPlan, questions
 from engine.planning.model_finder import ModelFinder, short_waits
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 class PlannedEvaluation:
     """One evaluation as it would run, with about how many slices and cells it has.
 
-    `kept` are the tests that ask beside the scan, and of which the store has all answers.
+    `kept` are the tests that ask beside the scan, and of which the store has all answers. `road`
+    says how the rows reach the workers, and why; "" where none is read.
     """
 
     plan: EvaluationPlan
@@ -35,6 +37,7 @@ class PlannedEvaluation:
     steps: StatePlan
     reference: StatePlan | None = None
     kept: frozenset[str] = frozenset()
+    road: str = ""
 
     @property
     def cells(self) -> int:
@@ -112,6 +115,7 @@ def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) ->
         catalog.forget_others()
     todo = plan_states(tables.session, catalog)
     todo.release()
+    road = road_text(tables.session, todo)
     beside = None
     if catalog.reference is not None:
         beside = plan_states(tables.session, catalog.reference)
@@ -122,4 +126,4 @@ def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) ->
         for name, asked in questions(prepared.plan).items()
         if unknown.isdisjoint(question.place for question in asked)
     )
-    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside, kept)
+    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside, kept, road)

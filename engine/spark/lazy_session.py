@@ -101,6 +101,17 @@ class LazySession:
             self._shares_disk = self._looks_here()
         return self._shares_disk
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether the workers are processes of this machine, with its disks, or would be."""
+        if self.current is None and _would_be_local():
+            return True
+        return _runs_here(self.get())
+
+    def setting(self, name: str, default: str) -> str:
+        """A setting of the session; the default, which ours have, where there is none yet."""
+        return default if self.current is None else str(self.current.conf.get(name, default))
+
     def _looks_here(self) -> bool:
         if self.current is None and _would_be_local():
             return True
@@ -143,6 +154,12 @@ def _make_active(spark: SparkSession) -> None:
     from engine.spark.internals import make_active
 
     make_active(spark)
+
+
+def _runs_here(spark: SparkSession) -> bool:
+    from engine.spark.internals import runs_here
+
+    return runs_here(spark)
 
 
 def _is_on_this_disk(spark: SparkSession) -> bool:
