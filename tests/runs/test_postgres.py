@@ -261,3 +261,75 @@ def test_a_night_whose_database_is_restarted_under_the_scan(
     secret = leaks(cluster.password, "hunter2-hunter2")
     assert secret.in_folder(Path(store)) == []
     assert secret.in_text("output", out + err + str(again) + str(refused)) == []
+
+
+@pytest.mark.soak
+@pytest.mark.frameworks
+def test_the_shipped_nightly_with_tracking_and_registry_there(
+    cluster: Cluster, tracking: Any, root: Path, tmp_path: Path
+) -> None:
+    """`make nightly` with three frameworks, and once more under the same run id."""
+    from mlflow import MlflowClient
+
+    for name in ("conf", "jobs", "models"):
+        shutil.copytree(root / name, tmp_path / name)
+    with (tmp_path / "conf" / "prepare.yml").open("a") as file:
+        file.write(f"tracking_uri: {tracking.uri}\n")
+    command = [
+        sys.executable, "jobs/nightly.py", "conf/nightly.yml", "--prepare", "conf/prepare.yml",
+        "--set", f"mlflow.tracking_uri={tracking.uri}", "--run-id", "shipped",
+    ]  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": str(root)}
+    codes, seen = [], []
+    for _ in range(2):
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode in (0, 1), done.stderr
+        assert "did not take" not in done.stderr
+        codes.append(done.returncode)
+        seen.append(logged(cluster, "shipped"))
+    # Three evaluations of two, four and two models.
+    assert codes[0] == codes[1] and seen[0] == seen[1]
+    assert seen[0].runs == {"FINISHED active": 3 + 8}
+    rows = read_rows(tmp_path / "store" / "results", run="shipped")
+    client = MlflowClient(tracking.uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'nightly'")
+    runs = {
+        (run.data.tags["evalmatrix.evaluation"], run.data.tags.get("evalmatrix.model")): run
+        for run in client.search_runs([experiment.experiment_id])
+    }
+    plain = rows[
+        (rows["slice"] == "overall") & (rows["test"] == rows["metric"]) & rows["value"].notna()
+    ]
+    compared = 0
+    for row in plain.to_dict("records"):
+        metric = METRICS.find(row["metric"])
+        if metric is not None and row["variant"] == "clean" and row["model"]:
+            run = runs[row["evaluation"], row["model"]]
+            assert run.data.metrics[metric.mlflow_key] == row["value"], row
+            compared += 1
+    assert compared >= 60
+    for model in client.search_registered_models():
+        for version in client.search_model_versions(f"name = '{model.name}'"):
+            if model.name.startswith(("breast", "digits", "diabetes")):
+                assert version.tags["evalmatrix.run_id"] == "shipped"
+
+
+@pytest.mark.soak
+def test_ten_commands_at_once(
+    world: Any, small: Callable[..., dict[str, Any]], cluster: Cluster, tracking: Any,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """Ten processes of one suite and store, which look for a new experiment at the same moment."""
+    suite = small(store=str(tmp_path / "store"), mlflow={"tracking_uri": tracking.uri})
+    path = world.write("commands-at-once", suite | {"name": "commands-at-once"})
+    command = [str(Path(sys.executable).with_name("evalmatrix")), "run", str(path), "--run-id"]
+    ids = [f"c{number}" for number in range(10)]
+    runs = [subprocess.Popen([*command, run_id], stderr=subprocess.PIPE) for run_id in ids]
+    said = [run.communicate()[1] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 10, said
+    each = [logged(cluster, run_id) for run_id in ids]
+    assert each[0].runs == {"FINISHED active": 2} and each == [each[0]] * 10
+    found = cluster.ask("SELECT count(*) FROM experiments WHERE name = 'commands-at-once'")
+    assert found == [(1,)]
