@@ -268,6 +268,7 @@ def test_a_night_whose_database_is_restarted_under_the_scan(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(7200)
 @pytest.mark.frameworks
 def test_the_shipped_nightly_with_tracking_and_registry_there(
     cluster: Cluster, tracking: Any, root: Path, tmp_path: Path
