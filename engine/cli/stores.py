@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,20 @@ from typing import Any
 import typer
 
 from engine.cli.reporting import tell
+from engine.cli.runs import AsJson
+
+
+def show_audit(acts: Sequence[Any], *, as_json: AsJson = False) -> int:
+    """A row for each act, the oldest first."""
+    from engine.sinks import audit, listing
+
+    if as_json:
+        typer.echo(json.dumps(audit.audit_json(acts)))
+    elif acts:
+        listing.wide().print(audit.audit_table(acts))
+    else:
+        typer.echo("no act is noted")
+    return 0
 
 
 def show_forgotten(count: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import getpass
 import platform
 import secrets
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from engine.commands.outcome import tracking_uri
 from engine.commands.progress import Reporter
 from engine.commands.stored_runs import utc
 from engine.core.background import BackgroundWriter
+from engine.core.identity import user_name
 from engine.core.json_log import name_run
 from engine.core.locations import Store
 from engine.core.locks import sole_process
@@ -27,6 +27,7 @@ from engine.planning.model_finder import ModelFinder, short_waits
 from engine.sinks import mlflow
 from engine.sinks.telemetry.delivery import check_libraries
 from engine.spark.lazy_session import LazySession
+from engine.store.audit import Departure
 from engine.store.runs import find_run, list_runs
 from engine.store.tables import StoreTables
 from engine.suite import Suite, are_same, dump_suite
@@ -44,7 +45,8 @@ _LIBRARIES = ("evalmatrix", "pyspark", "delta-spark", "mlflow", "scikit-learn", 
 class RunContext:
     """A run that is going on: who it is, where it writes, and how it tells.
 
-    `beside` are writes of the run that nothing waits for yet, `clock` has when its steps were.
+    `beside` are writes of the run that nothing waits for yet, `clock` has when its steps were,
+    `departures` what has left the store and whither.
     """
 
     suite: Suite
@@ -55,6 +57,7 @@ class RunContext:
     finder: ModelFinder | None = None
     beside: BackgroundWriter = field(default_factory=BackgroundWriter)
     clock: Stopwatch = field(default_factory=Stopwatch)
+    departures: list[Departure] = field(default_factory=list)
 
     @property
     def store(self) -> Store:
@@ -175,11 +178,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return by_name
-
-
-def user_name() -> str:
-    """Who runs this process; empty where the system does not tell."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.commands.audit_trail import note_act
 from engine.commands.redacted import redacted
 from engine.core.locations import Store
 from engine.execution.incremental import StatePlan, base_note, plan_states
@@ -16,6 +17,7 @@ from engine.planning.model_finder import ModelFinder, short_waits
 from engine.planning.planner import Prepared, prepare
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
+from engine.store.audit import Act
 from engine.store.states import find_states
 from engine.store.tables import StoreTables
 
@@ -103,7 +105,10 @@ def plan(
         prepared = prepare(tables.session, loaded, finder=finder)
     finally:
         finder.stop()
-    return [_plan_evaluation(tables, evaluation, reuse=loaded.reuse) for evaluation in prepared]
+    planned = [_plan_evaluation(tables, item, reuse=loaded.reuse) for item in prepared]
+    rows = sum(evaluation.rows for evaluation in planned)
+    note_act(tables, Act("plan", loaded.name, about={"rows_to_read": rows}))
+    return planned
 
 
 def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) -> PlannedEvaluation:

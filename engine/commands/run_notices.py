@@ -16,6 +16,7 @@ from engine.errors import StoreError
 from engine.sinks.notices.message import make_message
 from engine.sinks.notices.transport import place_of, send_message
 from engine.store.announcements import Announcement, is_announced, keep_announcement
+from engine.store.audit import Departure, shown_place
 from engine.store.runs import runs_before
 from engine.suite import NoticeConfig
 
@@ -72,7 +73,14 @@ def _tell(
     problem = send_message(make_message(result.outcome, event, link), notice)
     if problem is None:
         keep_announcement(table, known, dt.datetime.now(dt.UTC))
+        context.departures.append(Departure(f"a notice ({event})", _receiver(notice)))
     return problem
+
+
+def _receiver(notice: NoticeConfig) -> str:
+    if notice.mail is not None:
+        return f"{', '.join(notice.mail.to)} by {notice.mail.server}"
+    return f"the webhook {shown_place(str(notice.webhook))}"
 
 
 def events_of(

@@ -22,7 +22,7 @@ from engine.states.rows import PREDICTIONS
 from engine.store.tables import StoreTable, StoreTables
 
 TABLES = ("states", "chunks", "predictions", "results", "runs", "budget", "announcements",
-          "promotions")  # fmt: skip
+          "promotions", "audit")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
