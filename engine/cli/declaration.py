@@ -45,6 +45,7 @@ _VALUES = {
     "init.out": "SUITE.yml",
     "keys": "COLUMN=VALUE",
     "host": "HOST",
+    "logs": "PATH",
     "model": "URI",
     "port": "PORT",
     "serve.model": "MODEL",

@@ -55,6 +55,9 @@ def show_plan(planned: Sequence[Any]) -> int:
     out = listing.wide()
     for evaluation in planned:
         out.print(listing.plan_table(evaluation))
+        for column in evaluation.personal:
+            text = fmt.log_line(f"evalmatrix: {evaluation.plan.name}: {column}")
+            tell(text, logging.WARNING)
     scans = sum(not evaluation.steps.nothing_to_do for evaluation in planned)
     typer.echo(f"{scans} scan{'' if scans == 1 else 's'}; nothing was run")
     return 0

@@ -26,9 +26,12 @@ def show_audit(acts: Sequence[Any], *, as_json: AsJson = False) -> int:
     return 0
 
 
-def show_forgotten(count: int) -> int:
-    """How many predictions were erased."""
-    typer.echo(f"{count:,} prediction{'' if count == 1 else 's'} erased")
+def show_forgotten(forgotten: Any) -> int:
+    """What was reached, a line for each place; what could not be on standard error."""
+    for place in forgotten.places:
+        typer.echo(str(place))
+    for sentence in forgotten.beyond:
+        tell(f"evalmatrix: not reached: {sentence}", logging.WARNING)
     return 0
 
 

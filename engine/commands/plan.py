@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.commands.audit_trail import note_act
 from engine.commands.redacted import redacted
 from engine.core.locations import Store
+from engine.data.personal import Look
 from engine.execution.incremental import StatePlan, base_note, plan_states
 from engine.kinds import kind_of
 from engine.planning import EvaluationPlan, questions
@@ -30,6 +31,7 @@ class PlannedEvaluation:
     """One evaluation as it would run, with about how many slices and cells it has.
 
     `kept` are the tests that ask beside the scan, and of which the store has all answers.
+    `personal` are columns that look personal and of which the suite says nothing.
     """
 
     plan: EvaluationPlan
@@ -37,6 +39,7 @@ class PlannedEvaluation:
     steps: StatePlan
     reference: StatePlan | None = None
     kept: frozenset[str] = frozenset()
+    personal: tuple[Look, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -127,4 +130,4 @@ def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) ->
         for name, asked in questions(prepared.plan).items()
         if unknown.isdisjoint(question.place for question in asked)
     )
-    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside, kept)
+    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside, kept, prepared.personal)
