@@ -29,6 +29,8 @@ from engine.store.tables import StoreTables
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from tests.fixtures.receiver import Receiver
+
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 # The least key of all: statistics of files name it.
@@ -47,12 +49,15 @@ def suite(world: Any, small: Callable[..., dict[str, Any]], tmp_path_factory: An
     rows["age"] = 30.0
     rows.iloc[:3, rows.columns.get_loc("age")] = 500.0
     rows["fraud"] = rows["fraud"].astype("int64")
+    rows["contact"] = [f"person{number}@example.org" for number in range(len(rows))]
+    rows["secret"] = [f"SECRET-CANARY-{number}-YRANAC" for number in range(len(rows))]
+    rows.iloc[5, rows.columns.get_loc("secret")] = None
     write_deltalake(str(folder / "people"), pa.Table.from_pandas(rows, preserve_index=False))
     return small(
         reuse=True,
         store=str(folder / "store"),
         predictions="keep",
-        dataset={"delta": str(folder / "people"), "version": 0, "sensitive": ["w"]},
+        dataset={"delta": str(folder / "people"), "version": 0, "sensitive": ["secret"]},
         tests=[
             {"metric": "accuracy"},
             {"data_quality": {"range": {"age": [0, 120]}}, "show_keys": 5},
@@ -96,6 +101,79 @@ def test_a_run_is_in_the_audit_table_with_what_left_the_store(store: Path) -> No
     assert "keys of bad rows" in left
     out = CliRunner().invoke(app, ["audit", "--store", str(store), "--json"]).stdout
     assert CANARY not in out
+
+
+def test_a_plan_tells_which_columns_look_personal(
+    store: Path, suite: dict[str, Any], world: Any
+) -> None:
+    path = str(world.write("look", suite))
+    told = CliRunner().invoke(app, ["plan", path])
+    assert told.exit_code == 0, told.output
+    assert told.stderr.count("look like") == 1
+    assert "few: column `contact`: 100% of " in told.stderr
+    assert "say `sensitive: [contact]` or `public: [contact]`" in told.stderr
+    assert "@" not in told.output
+    assert engine.audit(store=str(store))[-1].command == "plan"
+    quiet = "evaluations.few.dataset.public=[contact]"
+    assert "personal" not in CliRunner().invoke(app, ["plan", path, "--set", quiet]).stderr
+    (planned,) = engine.plan(path, overrides=[quiet])
+    assert planned.personal == ()
+
+
+def test_no_value_of_a_sensitive_column_is_told(
+    store: Path,
+    suite: dict[str, Any],
+    evaluated: Callable[..., Any],
+    world: Any,
+    receiver: Receiver,
+    leaks: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By a run that fails, of whose end everybody is told, and in the papers about its model."""
+    monkeypatch.setenv("HOOK", f"{receiver.url}/hook/PATH-SECRET?token=QUERY-SECRET")
+    folder = store.parent / "told"
+    folder.mkdir()
+    (evaluation,) = suite["evaluations"]
+    told = {
+        **suite,
+        "name": "told",
+        "store": str(folder / "store"),
+        "mlflow": {"tracking_uri": world.tracking_uri},
+        "notify": [{"webhook": "${HOOK}", "on": ["failed"]}],
+        "telemetry": {
+            "openlineage": (folder / "lineage.jsonl").as_uri(),
+            "prometheus": str(folder / "metrics.prom"),
+        },
+        "evaluations": [
+            {
+                **evaluation,
+                "models": [{"uri": "models:/claims/2"}],
+                "tests": [
+                    {"metric": "accuracy"},
+                    {"data_quality": {"not_null": ["secret"]}, "max_share": 0, "show_keys": 5},
+                ],
+            }
+        ],
+    }
+    result = evaluated(told, "told")
+    assert result.exit_code == 1
+    papers = engine.card("claims/2", suite=world.write("told", told), out=folder / "papers")
+    assert Path(papers.files["card"]).is_file()
+    assert len(receiver.requests) == 1
+    search = leaks("SECRET-CANARY", "-YRANAC", "PATH-SECRET", "QUERY-SECRET")
+    assert search.in_folder(folder) == []
+    assert search.in_text("the notice", receiver.requests[0][2].decode()) == []
+    run, card = engine.audit(store=told["store"])
+    assert (run.command, run.outcome, card.command) == ("run", "failed", "card")
+    left = {item.what: item.to for item in (*run.departures, *card.departures)}
+    assert left == {
+        "metrics, tags, the report and the results": f"MLflow at {world.store / 'mlflow.db'}",
+        "OpenLineage events": str(folder / "lineage.jsonl"),
+        "metrics (Prometheus)": str(folder / "metrics.prom"),
+        "a notice (failed)": "the webhook ${HOOK}",
+        "keys of bad rows": "results, reports and MLflow",
+        "a model card and its papers": str(folder / "papers"),
+    }
 
 
 def test_a_key_is_forgotten_everywhere(
