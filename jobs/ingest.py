@@ -15,8 +15,7 @@ import typer
 from engine.cli.reporting import LogFormatOption, configure_logging, handle_errors, tell
 from engine.data.files.reading import Reading
 from engine.data.ingest import ingest
-from engine.data.personal import find_personal
-from engine.data.source import pin_table
+from engine.data.personal import look_at_table
 from engine.errors import InputError
 from engine.fields.column_types import column_type, type_names
 from engine.spark.lazy_session import LazySession
@@ -46,8 +45,7 @@ def main(
         f"{len(done.known)} known (files are appended; nothing is replaced)"
     )
     if done.added:
-        source = pin_table(LazySession(spark), done.table, done.version)
-        for look in find_personal(None, source).columns:
+        for look in look_at_table(LazySession(spark), done.table, done.version).columns:
             tell(f"evalmatrix: {look} in the dataset of a suite", logging.WARNING)
     return 0
 

@@ -15,11 +15,13 @@ import pyarrow as pa
 
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
-from engine.core.paths import local_path
+from engine.core.paths import is_folder, local_path
 from engine.data.kept_profiles import digest_of, kept_file
 from engine.data.personal_signs import checkers, is_personal_name, look_like
-from engine.data.source import Source
+from engine.data.source import Source, pin_table
 from engine.delta.local_table import LocalTable
+from engine.spark import tables
+from engine.spark.lazy_session import LazySession
 
 # Goes up when the same values are taken for something else.
 PERSONAL_VERSION = 1
@@ -87,6 +89,23 @@ def find_personal(store: Store | None, source: Source) -> Looks:
     if file is not None:
         keep(file, [asdict(look) for look in looking])
     return Looks(tuple(looking), is_first=True)
+
+
+def look_at_table(
+    session: LazySession, table: str, version: int, store: Store | None = None
+) -> Looks:
+    """The columns that look personal of a version of a table; nothing of one elsewhere.
+
+    Args:
+        session: is asked for nothing but whether it is of this machine.
+        table: a path; of a URI or a catalog's table nothing is looked at.
+        version: its number.
+        store: where what was found is kept; None keeps nothing.
+    """
+    path = None if tables.is_catalog_name(table) else local_path(table)
+    if path is None or not is_folder(path) or not session.shares_disk:
+        return Looks()
+    return find_personal(store, pin_table(session, str(path), version))
 
 
 def _sample(path: Path, names: Sequence[str], version: int) -> pa.Table:

@@ -58,8 +58,11 @@ def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: st
         F.lit(target.now).cast("timestamp").alias("created_at"),
     )
     token = f"predictions {target.run_id} {plan.name!r} {target.step}".rstrip()
-    # What is deleted must be gone from the files, not only marked.
-    options = {"delta.enableDeletionVectors": "false"}
+    # What is deleted must be gone from the files, not only marked, and keys must not be in the log.
+    options = {
+        "delta.enableDeletionVectors": "false",
+        "delta.dataSkippingStatsColumns": "predictions,dataset_version,run_id,created_at",
+    }
     tables.append_once(rows, table, token=token, options=options)
 
 

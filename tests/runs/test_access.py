@@ -181,6 +181,8 @@ def test_a_key_is_forgotten_everywhere(
 ) -> None:
     before = holding(store, CANARY)
     assert {"predictions", "results", "states", "reports", "artifacts"} <= before
+    log = (store / "predictions" / "_delta_log").glob("*.json")
+    assert not any(CANARY in file.read_text() for file in log), "statistics of keys"
     (store / "logs").mkdir(exist_ok=True)
     served = store.parent / "served"
     served.mkdir()
