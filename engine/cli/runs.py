@@ -111,8 +111,12 @@ def show_judgement(
 ) -> int:
     """The summary of a run that was judged again; its report where a folder is named."""
     if out is not None:
+        from engine.commands.audit_trail import note_at
         from engine.sinks.files import write_report
+        from engine.store.audit import Act, Departure
 
         write_report(result.outcome, out)
+        left = (Departure("a report, JUnit and the results", str(out)),)
+        note_at(result.store.root, Act("judge", None, result.run_id, "written", departures=left))
         result = replace(result, judged_into=out)
     return show_run(result, as_json=as_json)

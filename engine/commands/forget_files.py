@@ -31,6 +31,7 @@ from engine.store.row_keys import TELLING, RowKey
 from engine.store.runs import find_run
 from engine.store.tables import StoreTables
 from engine.suite import outline
+from engine.suite.yaml_document import SuiteLoader
 
 # Folders of a store whose files are texts that people read.
 _TEXTS = {"reports": "other reports", "cards": "cards", "logs": "logs"}
@@ -194,7 +195,7 @@ def _suites(tables: StoreTables) -> list[dict[str, Any]]:
     if not table.exists():
         return []
     texts = set(table.rows(["suite_resolved"])["suite_resolved"].to_pylist())
-    return [item for text in sorted(texts) for item in yaml.safe_load(text)["evaluations"]]
+    return [item for text in sorted(texts) for item in yaml.load(text, SuiteLoader)["evaluations"]]
 
 
 def _count(table: Path, key: RowKey, columns: set[tuple[str, ...]]) -> int:

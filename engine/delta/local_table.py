@@ -30,7 +30,7 @@ _WRITABLE = frozenset({"appendOnly", "invariants", "timestampNtz"})
 _ATTEMPTS = 8
 _NOTE = "userMetadata"
 # Commits, checkpoints and their checksums, which Spark writes beside them.
-_COMMIT_FILE = re.compile(r"\.?(\d{20})\.(json|crc|checkpoint\b.*)(\.crc)?")
+_COMMIT_FILE = re.compile(r"\.?(\d{20})\.(json|crc|checkpoint\b.*|\d{20}\.compacted\.json)(\.crc)?")
 
 
 class LocalTable:

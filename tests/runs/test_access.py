@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,6 +119,19 @@ def test_a_plan_tells_which_columns_look_personal(
     assert "personal" not in CliRunner().invoke(app, ["plan", path, "--set", quiet]).stderr
     (planned,) = engine.plan(path, overrides=[quiet])
     assert planned.personal == ()
+
+
+def test_a_report_that_is_written_elsewhere_has_left_the_store(store: Path) -> None:
+    out = store.parent / "judged"
+    done = CliRunner().invoke(
+        app, ["judge", "--store", str(store), "night", "--out", str(out), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert (out / "index.html").is_file()
+    judged, written = engine.audit(store=str(store), act="judge")
+    assert (judged.outcome, judged.run_id, judged.departures) == ("passed", "night", ())
+    assert [item.to for item in written.departures] == [str(out)]
+    shutil.rmtree(out)
 
 
 def test_no_value_of_a_sensitive_column_is_told(
