@@ -161,7 +161,8 @@ def forget_cached(folder: Path, keys: Sequence[RowKey]) -> int:
     """Removes files of the cache that have a value; they are made again. Gives how many."""
     values = {value for key in keys for value in key.values}
     count = 0
-    for file in folder.rglob("*.json"):
+    # Deeper lie the files of models.
+    for file in folder.glob("*/*.json"):
         try:
             held = set(_leaves(json.loads(file.read_text(encoding="utf-8"))))
         except (OSError, ValueError):

@@ -138,10 +138,14 @@ def test_logs_are_written_over_in_their_places(tmp_path: Path) -> None:
 
 
 def test_cached_files_that_have_a_value_are_removed(tmp_path: Path) -> None:
-    for name, held in {"a": {"values": ["x", "key one"]}, "b": [1, 7.5], "c": {"7": 1}}.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(held))
+    model = tmp_path / "models" / "m"
+    for folder in (tmp_path / "profiles", model):
+        folder.mkdir(parents=True)
+        for name, held in {"a": {"values": ["x", "key one"]}, "b": [1, 7.5], "c": {"7": 1}}.items():
+            (folder / f"{name}.json").write_text(json.dumps(held))
     assert forget_cached(tmp_path, read_keys(["id=key one", "7"])) == 2
-    assert [file.name for file in tmp_path.iterdir()] == ["b.json"]
+    assert [file.name for file in (tmp_path / "profiles").iterdir()] == ["b.json"]
+    assert len(list(model.iterdir())) == 3, "a model is as it was logged"
 
 
 def test_a_store_that_keeps_nothing_has_nothing_to_forget(tmp_path: Path) -> None:
