@@ -50,7 +50,9 @@ PACKAGES: dict[str, frozenset[str]] = {
     "training": ARRAYS
     | FRAMEWORKS
     | {"cloudpickle", "mlflow", "optuna", "pydantic", "scipy", "threadpoolctl", "yaml"},
-    "data": SPARK | ARRAYS | {"deltalake", "pydantic", "scipy", "yaml"},
+    "data": SPARK
+    | ARRAYS
+    | {"deltalake", "presidio_analyzer", "pydantic", "scipy", "stdnum", "yaml"},
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),
@@ -95,6 +97,8 @@ LAZY: dict[str, frozenset[str]] = {
     "serving": frozenset({"requests"}),
     "kinds": frozenset({"sklearn", "threadpoolctl"}),
     "models": FRAMEWORKS | {"engine", "mlflow", "model_signing", "skops"},
+    # Who looks for personal columns may have them.
+    "data": frozenset({"presidio_analyzer", "stdnum"}),
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.commands.audit_trail import note_act
 from engine.commands.redacted import redacted
 from engine.core.locations import Store
+from engine.data.personal import Look
 from engine.execution.incremental import StatePlan, base_note, plan_states
 from engine.kinds import kind_of
 from engine.planning import EvaluationPlan, questions
@@ -16,6 +18,7 @@ from engine.planning.model_finder import ModelFinder, short_waits
 from engine.planning.planner import Prepared, prepare
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
+from engine.store.audit import Act
 from engine.store.states import find_states
 from engine.store.tables import StoreTables
 
@@ -28,6 +31,7 @@ class PlannedEvaluation:
     """One evaluation as it would run, with about how many slices and cells it has.
 
     `kept` are the tests that ask beside the scan, and of which the store has all answers.
+    `personal` are columns that look personal and of which the suite says nothing.
     """
 
     plan: EvaluationPlan
@@ -35,6 +39,7 @@ class PlannedEvaluation:
     steps: StatePlan
     reference: StatePlan | None = None
     kept: frozenset[str] = frozenset()
+    personal: tuple[Look, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -103,7 +108,10 @@ def plan(
         prepared = prepare(tables.session, loaded, finder=finder)
     finally:
         finder.stop()
-    return [_plan_evaluation(tables, evaluation, reuse=loaded.reuse) for evaluation in prepared]
+    planned = [_plan_evaluation(tables, item, reuse=loaded.reuse) for item in prepared]
+    rows = sum(evaluation.rows for evaluation in planned)
+    note_act(tables, Act("plan", loaded.name, about={"rows_to_read": rows}))
+    return planned
 
 
 def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) -> PlannedEvaluation:
@@ -122,4 +130,4 @@ def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) ->
         for name, asked in questions(prepared.plan).items()
         if unknown.isdisjoint(question.place for question in asked)
     )
-    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside, kept)
+    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside, kept, prepared.personal)
