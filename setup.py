@@ -45,7 +45,7 @@ EXTRAS = {
     "torch": ["torch>=2.5"],
     # `evalmatrix train --search` by the method `tpe`.
     "search": ["optuna>=4.0"],
-    # `trust: {signed_by: KEY}`; model-signing imports pyopenssl without saying so.
+    # Columns that look personal: the national numbers of people.
     "pii": ["python-stdnum>=2.0"],
     "telemetry": [
         "openlineage-python>=1.54",
@@ -53,6 +53,7 @@ EXTRAS = {
         "opentelemetry-exporter-otlp-proto-http>=1.30",
         "prometheus-client>=0.20",
     ],
+    # `trust: {signed_by: KEY}`; model-signing imports pyopenssl without saying so.
     "signing": ["model-signing>=1.1", "pyopenssl>=24"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})

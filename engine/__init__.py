@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine._version import __version__
 
 if TYPE_CHECKING:
+    from engine.commands.audit import audit
     from engine.commands.card import card
     from engine.commands.cross_validate import cross_validate
     from engine.commands.doctor import doctor
@@ -51,6 +52,7 @@ __all__ = [
     "RunResult",
     "SuiteError",
     "__version__",
+    "audit",
     "card",
     "cross_validate",
     "doctor",
@@ -84,9 +86,9 @@ __all__ = [
 ]
 
 _COMMANDS = (
-    "card", "cross_validate", "doctor", "evaluate", "experiment", "explain", "export", "forget",
-    "generate", "history", "init", "judge", "maintain", "pin", "plan", "promote", "report",
-    "results", "run", "schema", "serve", "sync", "train", "warmup", "watch",
+    "audit", "card", "cross_validate", "doctor", "evaluate", "experiment", "explain", "export",
+    "forget", "generate", "history", "init", "judge", "maintain", "pin", "plan", "promote",
+    "report", "results", "run", "schema", "serve", "sync", "train", "warmup", "watch",
 )  # fmt: skip
 _HOMES = {
     **{name: f"engine.commands.{name}" for name in _COMMANDS},

@@ -7,15 +7,18 @@ dataset that is exactly what its files are now is a suite's `csv:` or `parquet:`
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
 
-from engine.cli.reporting import LogFormatOption, configure_logging, handle_errors
+from engine.cli.reporting import LogFormatOption, configure_logging, handle_errors, tell
 from engine.data.files.reading import Reading
 from engine.data.ingest import ingest
+from engine.data.personal import look_at_table
 from engine.errors import InputError
 from engine.fields.column_types import column_type, type_names
+from engine.spark.lazy_session import LazySession
 from engine.spark.session import get_session
 
 
@@ -41,6 +44,9 @@ def main(
         f"{done.table} version {done.version}: {len(done.added)} files added, "
         f"{len(done.known)} known (files are appended; nothing is replaced)"
     )
+    if done.added:
+        for look in look_at_table(LazySession(spark), done.table, done.version).columns:
+            tell(f"evalmatrix: {look} in the dataset of a suite", logging.WARNING)
     return 0
 
 

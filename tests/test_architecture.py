@@ -51,7 +51,9 @@ PACKAGES: dict[str, frozenset[str]] = {
     "training": ARRAYS
     | FRAMEWORKS
     | {"cloudpickle", "mlflow", "optuna", "pydantic", "scipy", "threadpoolctl", "yaml"},
-    "data": SPARK | ARRAYS | {"deltalake", "pydantic", "scipy", "yaml"},
+    "data": SPARK
+    | ARRAYS
+    | {"deltalake", "presidio_analyzer", "pydantic", "scipy", "stdnum", "yaml"},
     "planning": SPARK | ARRAYS | {"pydantic"},
     "store": SPARK | ARRAYS,
     "evaluation": frozenset({"numpy"}),
@@ -98,6 +100,8 @@ LAZY: dict[str, frozenset[str]] = {
     # Predicates are read where a suite has any.
     "planning": frozenset({"engine"}),
     "models": FRAMEWORKS | {"engine", "mlflow", "model_signing", "skops"},
+    # Who looks for personal columns may have them.
+    "data": frozenset({"presidio_analyzer", "stdnum"}),
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),

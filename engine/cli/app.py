@@ -38,6 +38,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "pin": runs.show_pinned,
     "forget": stores.show_forgotten,
     "maintain": stores.show_maintained,
+    "audit": stores.show_audit,
     "sync": stores.show_sync,
     "promote": lifecycle.show_promotion,
     "history": lifecycle.show_history,

@@ -25,6 +25,7 @@ from engine.core.locations import DEFAULT_STORE
 # What an option is called that has another name than its parameter, and what stands for a value.
 _OPTIONS = {"command": "--exec", "overrides": "--set", "keys": "--key"}
 _VALUES = {
+    "act": "COMMAND",
     "address": "HOST:PORT",
     "cell": "CELL",
     "command": "CMD",
@@ -44,6 +45,7 @@ _VALUES = {
     "init.out": "SUITE.yml",
     "keys": "COLUMN=VALUE",
     "host": "HOST",
+    "logs": "PATH",
     "model": "URI",
     "port": "PORT",
     "serve.model": "MODEL",
@@ -68,7 +70,9 @@ _VALUES = {
     "sagemaker": "ARN",
     "run_id": "ID",
     "store": "STORE",
+    "since": "AGE|TIME",
     "suite": "SUITE.yml",
+    "user": "NAME",
     "workers": "N|spark",
 }
 # Parameters of functions that a command line has no word for: it passes what it has itself.

@@ -55,6 +55,9 @@ def show_plan(planned: Sequence[Any]) -> int:
     out = listing.wide()
     for evaluation in planned:
         out.print(listing.plan_table(evaluation))
+        for column in evaluation.personal:
+            text = fmt.log_line(f"evalmatrix: {evaluation.plan.name}: {column}")
+            tell(text, logging.WARNING)
     scans = sum(not evaluation.steps.nothing_to_do for evaluation in planned)
     typer.echo(f"{scans} scan{'' if scans == 1 else 's'}; nothing was run")
     return 0
@@ -108,8 +111,12 @@ def show_judgement(
 ) -> int:
     """The summary of a run that was judged again; its report where a folder is named."""
     if out is not None:
+        from engine.commands.audit_trail import note_at
         from engine.sinks.files import write_report
+        from engine.store.audit import Act, Departure
 
         write_report(result.outcome, out)
+        left = (Departure("a report, JUnit and the results", str(out)),)
+        note_at(result.store.root, Act("judge", None, result.run_id, "written", departures=left))
         result = replace(result, judged_into=out)
     return show_run(result, as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +10,28 @@ from typing import Any
 import typer
 
 from engine.cli.reporting import tell
+from engine.cli.runs import AsJson
 
 
-def show_forgotten(count: int) -> int:
-    """How many predictions were erased."""
-    typer.echo(f"{count:,} prediction{'' if count == 1 else 's'} erased")
+def show_audit(acts: Sequence[Any], *, as_json: AsJson = False) -> int:
+    """A row for each act, the oldest first."""
+    from engine.sinks import audit, listing
+
+    if as_json:
+        typer.echo(json.dumps(audit.audit_json(acts)))
+    elif acts:
+        listing.wide().print(audit.audit_table(acts))
+    else:
+        typer.echo("no act is noted")
+    return 0
+
+
+def show_forgotten(forgotten: Any) -> int:
+    """What was reached, a line for each place; what could not be on standard error."""
+    for place in forgotten.places:
+        typer.echo(str(place))
+    for sentence in forgotten.beyond:
+        tell(f"evalmatrix: not reached: {sentence}", logging.WARNING)
     return 0
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.commands.audit_trail import note_act
 from engine.commands.model_place import find_place
 from engine.commands.redacted import redacted
 from engine.commands.stored_runs import utc
@@ -28,6 +29,7 @@ from engine.sinks.papers.markdown import page
 from engine.sinks.papers.pdf import find_browser, print_page
 from engine.sinks.papers.technical import technical_file
 from engine.store import results as results_sink
+from engine.store.audit import Act, Departure
 from engine.store.runs import find_run
 from engine.store.tables import StoreTables
 
@@ -96,6 +98,9 @@ def card(
         facts, notes = _facts(tables, registry, judged, Path(folder))
     target = Path(out) if out is not None else tables.store.card_folder(facts.name, facts.version)
     files = _write(facts, target, browser)
+    about = {"model": facts.name, "version": facts.version}
+    left = () if out is None else (Departure("a model card and its papers", str(target)),)
+    note_act(tables, Act("card", facts.suite, facts.run_id, facts.gate, about, left))
     return Papers(facts.name, facts.version, facts.run_id, facts.gate, files, notes)
 
 

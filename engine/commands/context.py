@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import getpass
 import platform
 import secrets
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from engine.commands.outcome import tracking_uri
 from engine.commands.progress import Reporter
 from engine.commands.stored_runs import utc
 from engine.core.background import BackgroundWriter
+from engine.core.identity import user_name
 from engine.core.json_log import name_run
 from engine.core.locations import Store
 from engine.core.locks import sole_process
@@ -29,6 +29,7 @@ from engine.sinks import mlflow
 from engine.sinks.telemetry.delivery import check_libraries
 from engine.spark.lazy_session import LazySession
 from engine.spark.usage import SparkUsage
+from engine.store.audit import Departure
 from engine.store.runs import find_run, list_runs
 from engine.store.tables import StoreTables
 from engine.suite import Suite, are_same, dump_suite
@@ -47,7 +48,8 @@ class RunContext:
     """A run that is going on: who it is, where it writes, and how it tells.
 
     `beside` are writes of the run that nothing waits for yet, `clock` has when its steps were and
-    what they took, `usage` what Spark tells of that.
+    what they took, `usage` what Spark tells of that, `departures` what has left the store and
+    whither.
     """
 
     suite: Suite
@@ -57,6 +59,7 @@ class RunContext:
     resumed: dict[str, object] | None = None
     finder: ModelFinder | None = None
     beside: BackgroundWriter = field(default_factory=BackgroundWriter)
+    departures: list[Departure] = field(default_factory=list)
     usage: SparkUsage = field(init=False)
     clock: Stopwatch = field(init=False)
 
@@ -188,11 +191,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return by_name
-
-
-def user_name() -> str:
-    """Who runs this process; empty where the system does not tell."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from engine.commands.audit_trail import note_run
 from engine.commands.context import RunContext
 from engine.commands.outcome import conclude_run, look_back, send, tell_how_to_resume, tracking_uri
 from engine.commands.run_costs import step_costs
@@ -27,6 +28,7 @@ from engine.planning import EvaluationPlan, dump_plans, load_plans
 from engine.planning.planner import prepare
 from engine.sinks.files import write_report
 from engine.store import results as results_sink
+from engine.store.audit import Departure, shown_place
 from engine.store.runs import FINISHED, finish_run, keep_steps, read_steps, start_run, with_timings
 from engine.store.states import check_complete, find_states
 
@@ -39,7 +41,13 @@ def complete_run(context: RunContext) -> RunResult:
         StoreError: when the machinery failed; what was finished is in the store.
     """
     with cut_waits():
-        return with_telemetry(context, lambda run: with_notices(run, _complete_and_tell))
+        try:
+            result = with_telemetry(context, lambda run: with_notices(run, _complete_and_tell))
+        except BaseException as error:
+            note_run(context, type(error).__name__)
+            raise
+        note_run(context, result.gate.outcome.value, result)
+        return result
 
 
 def _complete_and_tell(context: RunContext) -> RunResult:
@@ -185,6 +193,9 @@ def track(context: RunContext, outcome: RunOutcome) -> RunResult:
         parents = send(outcome, context.suite, context.store, uri)
     except TrackingError as error:
         return RunResult(outcome, context.store, uri, tracking_error=str(error))
+    if uri != context.store.tracking_uri:
+        what = "metrics, tags, the report and the results"
+        context.departures.append(Departure(what, f"MLflow at {shown_place(uri)}"))
     return RunResult(outcome, context.store, uri, parents=parents)
 
 

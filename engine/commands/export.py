@@ -15,7 +15,9 @@ from engine.commands.artifacts import (
     render,
     write_files,
 )
+from engine.commands.audit_trail import note_at
 from engine.commands.redacted import redacted
+from engine.store.audit import Act, Departure
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +76,8 @@ def export(
     facts = read_facts(chosen, suite, wishes, folder)
     files = render(chosen, facts, None if template is None else Path(template))
     written = write_files(folder, files, force=force)
+    about = {"target": chosen.name, "files": len(written)}
+    left = (Departure(f"files that run the suite ({chosen.name})", str(folder)),)
+    note_at(facts.store, Act("export", facts.name, about=about, departures=left))
     then = chosen.then.replace("{out}", str(folder)).replace("{slug}", facts.slug)
     return Export(chosen.name, folder, tuple(written), then)

@@ -68,13 +68,17 @@ def generate(
     }  # fmt: skip
     chosen = read_recipe(recipe, overrides, {name: x for name, x in given.items() if x is not None})
     # A mistake in the recipe is told before all that making rows takes is imported.
+    from engine.commands.audit_trail import note_at
     from engine.data.generation.answers import beside, write_answers
     from engine.data.generation.make import make
     from engine.sinks.generated_rows.page import write_page
+    from engine.store.audit import Act
 
     tell = Reporter()
     session = LazySession(spark, log_file=_log_file(chosen.store), say=tell.say)
     generated = make(session, chosen, tell.show_rows)
+    about = {"source": generated.source, "rows": generated.rows, "table": generated.table}
+    note_at(chosen.store, Act("generate", about=about))
     folder = beside(generated.table)
     if folder is None:
         return generated

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.commands.audit_trail import trail
 from engine.commands.outcome import conclude_run, look_back
 from engine.commands.redacted import redacted
 from engine.commands.run_result import RunResult
@@ -39,6 +40,7 @@ from engine.planning import (
 from engine.planning.suites import read_suite, stored_suite
 from engine.planning.trivial import pin_trivial
 from engine.states.rows import ROWS
+from engine.store.audit import Act
 from engine.store.error_budget import judged_digest
 from engine.store.state_reader import state_rows
 from engine.store.states import StateCatalog, check_complete, find_states, missing_needs
@@ -248,5 +250,8 @@ def judge(
         after = stored_suite(str(run_row["suite_resolved"]), overrides)
     else:
         after = read_suite(suite, tuple(overrides))
-    outcome = judge_again(Replay(tables, run_row, before, after))
+    act = Act("judge", str(run_row["suite"]), str(run_row["run_id"]))
+    with trail(tables, act) as acts:
+        outcome = judge_again(Replay(tables, run_row, before, after))
+        acts[0] = replace(act, outcome=outcome.gate.outcome.value)
     return RunResult(outcome, tables.store, "", judged_into=Path())

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.commands.audit_trail import note_act
 from engine.commands.redacted import redacted
 from engine.core.locations import Store
+from engine.data.personal import Look
 from engine.execution.incremental import StatePlan, base_note, plan_states
 from engine.execution.roads import road_text
 from engine.kinds import kind_of
@@ -17,6 +19,7 @@ from engine.planning.model_finder import ModelFinder, short_waits
 from engine.planning.planner import Prepared, prepare
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
+from engine.store.audit import Act
 from engine.store.states import find_states
 from engine.store.tables import StoreTables
 
@@ -29,7 +32,8 @@ class PlannedEvaluation:
     """One evaluation as it would run, with about how many slices and cells it has.
 
     `kept` are the tests that ask beside the scan, and of which the store has all answers. `road`
-    says how the rows reach the workers, and why; "" where none is read.
+    says how the rows reach the workers, and why; "" where none is read. `personal` are columns that
+    look personal and of which the suite says nothing.
     """
 
     plan: EvaluationPlan
@@ -38,6 +42,7 @@ class PlannedEvaluation:
     reference: StatePlan | None = None
     kept: frozenset[str] = frozenset()
     road: str = ""
+    personal: tuple[Look, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -108,7 +113,10 @@ def plan(
         prepared = prepare(tables.session, loaded, finder=finder)
     finally:
         finder.stop()
-    return [_plan_evaluation(tables, evaluation, reuse=loaded.reuse) for evaluation in prepared]
+    planned = [_plan_evaluation(tables, item, reuse=loaded.reuse) for item in prepared]
+    rows = sum(evaluation.rows for evaluation in planned)
+    note_act(tables, Act("plan", loaded.name, about={"rows_to_read": rows}))
+    return planned
 
 
 def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) -> PlannedEvaluation:
@@ -128,4 +136,7 @@ def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) ->
         for name, asked in questions(prepared.plan).items()
         if unknown.isdisjoint(question.place for question in asked)
     )
-    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside, kept, road)
+    personal = prepared.personal
+    return PlannedEvaluation(
+        prepared.plan, prepared.slices, todo, beside, kept, road=road, personal=personal
+    )

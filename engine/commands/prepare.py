@@ -17,6 +17,7 @@ from engine.commands.progress import Reporter
 from engine.core.locations import Store
 from engine.data.files.lake import Question, Taken, take
 from engine.data.files.reading import Reading
+from engine.data.personal import look_at_table
 from engine.errors import InputError
 from engine.fields.column_types import ColumnTypes, NullValues
 from engine.spark.lazy_session import LazySession
@@ -103,6 +104,9 @@ def provide_tables(session: LazySession, wanted: Provision, tell: Reporter) -> l
         taken = take(session, asked, say=partial(_tell, tell, files.table))
         made_of = asked.words(file.name for file in taken.known)
         tell.say(f"{files.table}: version {taken.version}, of {made_of}")
+        looks = look_at_table(session, table, taken.version, store)
+        for column in looks.columns if looks.is_first else ():
+            tell.say(f"{files.table}: {column} in the dataset of a suite")
         done.append(taken)
     return done
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.commands.context import user_name
+from engine.commands.audit_trail import trail
 from engine.commands.outcome import tracking_uri
 from engine.commands.redacted import redacted
 from engine.commands.stored_runs import open_store
+from engine.core.identity import user_name
 from engine.errors import InputError
 from engine.lifecycle.candidates import CHALLENGER
 from engine.lifecycle.durations import parse_duration
@@ -23,6 +24,7 @@ from engine.lifecycle.sagemaker import approve_version, check_arn, make_client
 from engine.models.registry import ModelName, Registry
 from engine.planning.model_finder import short_waits
 from engine.planning.suites import read_suite
+from engine.store.audit import Act, Departure
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -96,11 +98,32 @@ def promote(
     registry = Registry(tracking_uri(loaded, tables.store))
     with tempfile.TemporaryDirectory(prefix="evalmatrix-promote-") as folder:
         office = Office(loaded, tables, registry, Path(folder))
-        if rollback:
-            return roll_back(office, request)
-        if sagemaker is not None:
-            return approve_version(office, request, sagemaker, make_client(sagemaker))
-        return promote_version(office, request)
+        command = "rollback" if rollback else "promote"
+        about = {"model": model, "alias": to, **({"dry_run": True} if dry_run else {})}
+        act = Act(command, loaded.name, about=about)
+        with trail(tables, act) as acts:
+            result = _move(office, request, sagemaker, rollback=rollback)
+            acts[0] = replace(act, outcome=result.ending.value,
+                              about={**about, "version": result.version},
+                              departures=_departures(result, sagemaker))  # fmt: skip
+        return result
+
+
+def _move(
+    office: Office, request: Request, sagemaker: str | None, *, rollback: bool
+) -> PromotionResult:
+    if rollback:
+        return roll_back(office, request)
+    if sagemaker is not None:
+        return approve_version(office, request, sagemaker, make_client(sagemaker))
+    return promote_version(office, request)
+
+
+def _departures(result: PromotionResult, sagemaker: str | None) -> tuple[Departure, ...]:
+    """What a promotion told a registry elsewhere."""
+    if sagemaker is None or result.dry_run:
+        return ()
+    return (Departure("an approval", f"SageMaker, {sagemaker}"),)
 
 
 def _other_model(text: str, name: ModelName) -> str:

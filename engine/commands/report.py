@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.commands.audit_trail import note_act
 from engine.commands.outcome import look_back, rebuild_outcome
 from engine.commands.redacted import redacted
 from engine.commands.stored_runs import find_finished_run, open_store
 from engine.core.locations import DEFAULT_STORE
 from engine.planning.suites import stored_suite
 from engine.sinks.files import write_report
+from engine.store.audit import Act, Departure
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,4 +43,6 @@ def report(
     outcome = look_back(tables, rebuild_outcome(tables, suite, run_row))
     folder = Path(out) if out is not None else tables.store.report_folder(outcome.info.run_id)
     write_report(outcome, folder)
+    left = () if out is None else (Departure("a report, JUnit and the results", str(folder)),)
+    note_act(tables, Act("report", suite.name, outcome.info.run_id, departures=left))
     return folder / "index.html"

@@ -18,6 +18,7 @@ from engine.errors import EvalMatrixError, StoreError
 from engine.sinks.notices.message import Message, make_message, make_stop_message
 from engine.sinks.notices.transport import place_of, send_message
 from engine.store.announcements import Announcement, is_announced, keep_announcement
+from engine.store.audit import Departure, shown_place
 from engine.store.runs import runs_before
 from engine.store.tables import StoreTable
 from engine.suite import NoticeConfig
@@ -146,7 +147,14 @@ def _tell(
     problem = send_message(make_message(result.outcome, event, link), notice)
     if problem is None:
         keep_announcement(table, known, dt.datetime.now(dt.UTC))
+        context.departures.append(Departure(f"a notice ({event})", _receiver(notice)))
     return problem
+
+
+def _receiver(notice: NoticeConfig) -> str:
+    if notice.mail is not None:
+        return f"{', '.join(notice.mail.to)} by {notice.mail.server}"
+    return f"the webhook {shown_place(str(notice.webhook))}"
 
 
 def events_of(

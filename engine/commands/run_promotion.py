@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from engine.commands.context import RunContext, user_name
+from engine.commands.context import RunContext
 from engine.commands.run_result import RunResult
+from engine.core.identity import user_name
 from engine.core.vocabulary import EvaluationResult, GateOutcome
 from engine.errors import EvalMatrixError
 from engine.lifecycle.promotion import promote_version

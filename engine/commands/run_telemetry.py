@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from engine.commands.context import RunContext
 from engine.commands.run_result import RunResult
@@ -17,8 +17,16 @@ from engine.delta.records import records
 from engine.errors import EvalMatrixError, StoreError
 from engine.sinks.telemetry.delivery import deliver
 from engine.sinks.telemetry.record import RunRecord
+from engine.store.audit import Departure, shown_place
 from engine.store.runs import FINISHED
 from engine.suite import TelemetryConfig
+
+# What each key of `telemetry` tells of a run.
+_TOLD_OF = {
+    "openlineage": "OpenLineage events",
+    "otlp": "a trace (OTLP)",
+    "prometheus": "metrics (Prometheus)",
+}
 
 
 def with_telemetry(context: RunContext, complete: Callable[[RunContext], RunResult]) -> RunResult:
@@ -43,8 +51,12 @@ def with_telemetry(context: RunContext, complete: Callable[[RunContext], RunResu
 
 
 def _tell(context: RunContext, config: TelemetryConfig, record: RunRecord) -> None:
-    for place, problem in deliver(config, record).items():
+    problems = deliver(config, record)
+    for place, problem in problems.items():
         context.tell.say(f"{place} was not told of the run: {problem}")
+    for key, place in asdict(config).items():
+        if place is not None and f"telemetry.{key} ({place})" not in problems:
+            context.departures.append(Departure(_TOLD_OF[key], shown_place(place)))
 
 
 def _record(context: RunContext, outcome: RunOutcome | None) -> RunRecord:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engine.commands.audit_trail import note_at
 from engine.commands.redacted import redacted
 from engine.core.locations import DEFAULT_STORE, Store
 from engine.core.registry import did_you_mean
@@ -29,6 +30,7 @@ from engine.models.uris import Locator
 from engine.planning.suites import read_suite
 from engine.serving import free_port
 from engine.serving.deployed import DeployedServer
+from engine.store.audit import Act, Departure
 from engine.suite import Suite
 from engine.training.config import CONFIG_FILE as MODEL_CONFIG
 from engine.training.config import read_config
@@ -198,6 +200,8 @@ def _start(wish: _Wish, address: tuple[str, int], logs: Path) -> Served:
     model = wish.find()
     replicas = 1 if wish.config is None else wish.config.replicas
     log = find_log(logs, dt.datetime.now(dt.UTC))
+    left = (Departure("predictions for whoever asks", f"{address[0]}:{address[1]}"),)
+    note_at(wish.store.root, Act("serve", about={"model": wish.uri}, departures=left))
     _TOLD.info("serving %s: starting MLflow's server", wish.uri)
     with log.open("wb") as output:
         server = DeployedServer(model.artifact.path, address, workers=replicas, output=output)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from engine.commands.audit_trail import note_act
 from engine.commands.outcome import look_back, rebuild_outcome, send
 from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
@@ -28,6 +29,7 @@ from engine.sinks import format as fmt
 from engine.sinks import mlflow
 from engine.sinks.files import write_report
 from engine.states.codec import CodecError
+from engine.store.audit import Act, Departure, shown_place
 from engine.store.runs import FINISHED, correct_exit_codes, find_run, list_runs
 from engine.store.tables import StoreTables
 from engine.suite import Outline, outline
@@ -266,6 +268,12 @@ def sync(
     tables = open_store(store, spark)
     rows = list_runs(tables["runs"]) if run == "all" else [find_finished_run(tables, run)]
     result = sync_runs(Sync(tables, Reporter(), tracking_uri), rows)
+    sent = result.in_state(Sent.SENT)
+    places = sorted({shown_place(run.tracking_uri) for run in sent
+                     if run.tracking_uri != tables.store.tracking_uri})  # fmt: skip
+    left = [Departure("metrics, tags, reports and results", f"MLflow at {place}")
+            for place in places]  # fmt: skip
+    note_act(tables, Act("sync", about={"runs_sent": len(sent)}, departures=left))
     for synced in result.runs if run != "all" else ():
         if synced.state is Sent.LOST:
             raise InputError(f"the run {synced.run_id!r} cannot be sent to MLflow: {synced.reason}")

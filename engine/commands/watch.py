@@ -76,15 +76,19 @@ def watch(
     loaded = read_suite(suite, tuple(overrides))
     _check_arguments(once=once, listen=listen, every=every)
     # A mistake in the suite is told before all that a run takes is imported.
+    from engine.commands.audit_trail import note_act
     from engine.commands.progress import Reporter
     from engine.commands.watch_exec import Announcer, split_command
     from engine.commands.watch_round import Watcher
+    from engine.store.audit import Act
 
     report = Reporter().say
     words = () if command is None else split_command(command)
     announcer = Announcer(words, loaded.name, report) if words else None
     watcher = Watcher(loaded, report, older, spark)
     watcher.store.check_writable()
+    about = {"once": once or model_version is not None, "command": words[0] if words else None}
+    note_act(watcher.tables, Act("watch", loaded.name, about=about))
     if once or model_version is not None:
         verdicts = watcher.look(model_name, model_version)
         _announce(watcher, announcer, verdicts)

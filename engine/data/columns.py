@@ -61,7 +61,8 @@ def check_columns(schema: Schema, evaluation: Evaluation) -> None:
             wanted.setdefault(name, use)
     several = ((dataset.key, "key"), (dataset.features or (), "feature"))
     # Of a name that no column has nothing would be kept from sight.
-    for names, use in (*several, (dataset.sensitive, "sensitive")):
+    said = ((dataset.sensitive, "sensitive"), (dataset.public, "public"))
+    for names, use in (*several, *said):
         wanted.update({name: use for name in names if name not in wanted})
     for rule in evaluation.slices:
         wanted.update({d.column: "slice" for d in rule.dimensions if d.column not in wanted})

@@ -8,6 +8,7 @@ take as well (`engine.core.locks`).
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ _READABLE = frozenset({"columnMapping", "deletionVectors", "timestampNtz", "v2Ch
 _WRITABLE = frozenset({"appendOnly", "invariants", "timestampNtz"})
 _ATTEMPTS = 8
 _NOTE = "userMetadata"
+# Commits, checkpoints and their checksums, which Spark writes beside them.
+_COMMIT_FILE = re.compile(r"\.?(\d{20})\.(json|crc|checkpoint\b.*|\d{20}\.compacted\.json)(\.crc)?")
 
 
 class LocalTable:
@@ -62,6 +65,21 @@ class LocalTable:
         rows = pa.RecordBatchReader.from_stream(scan).read_all()
         # Once more here, so that no dialect of SQL decides which rows these are.
         return matching_rows(plain_types(rows), where).select(chosen)
+
+    def head(self, columns: Sequence[str], rows: int, version: int | None = None) -> pa.Table:
+        """Some rows of a version, the first that come; of its files no more is read than needed."""
+        table = self._open(_READABLE)
+        if version is not None:
+            table.load_as_version(version)
+        batches, count = [], 0
+        with pa.RecordBatchReader.from_stream(table.scan(columns=list(columns))) as reader:
+            schema = reader.schema
+            for batch in reader:
+                batches.append(batch)
+                count += batch.num_rows
+                if count >= rows:
+                    break
+        return plain_types(pa.Table.from_batches(batches, schema).slice(0, rows))
 
     def size(self) -> tuple[int, int]:
         """How many files its newest version has, and their bytes."""
@@ -202,6 +220,37 @@ class LocalTable:
             )
 
         self._commit(vacuum)
+
+    def revise(self, where: Sequence[Filter], change: Callable[[pa.Table], pa.Table]) -> None:
+        """Puts what `change` makes of the rows that pass in their place, in one commit."""
+
+        def revise() -> None:
+            self._open(_WRITABLE)
+            rows = self.rows(where=where)
+            if rows.num_rows:
+                write_deltalake(
+                    str(self.path), change(rows), mode="overwrite", predicate=to_sql(where)
+                )
+
+        self._commit(revise)
+
+    def erase_history(self) -> None:
+        """Removes all versions but the newest: their files, and what the log says of these.
+
+        A commit has the least and the greatest values of its files, also of those that are gone.
+        """
+        self.vacuum(0)
+
+        def erase() -> None:
+            table = self._open(_WRITABLE)
+            table.create_checkpoint()
+            newest = table.version()
+            for file in (self.path / "_delta_log").iterdir():
+                commit = _COMMIT_FILE.fullmatch(file.name)
+                if commit is not None and int(commit[1]) < newest:
+                    file.unlink(missing_ok=True)
+
+        self._commit(erase)
 
     def _open(self, features: frozenset[str]) -> DeltaTable:
         check_path(self.path)

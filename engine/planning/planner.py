@@ -28,6 +28,7 @@ from engine.data.kept_profiles import (
     profile_digest,
     question_digest,
 )
+from engine.data.personal import Look, find_personal
 from engine.data.profile import Profile, aggregate, check_predicates, make_profile
 from engine.data.profile_updates import updated_stats
 from engine.data.reference_bins import reference_bins
@@ -74,10 +75,14 @@ Pin = Callable[[Evaluation], Source]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An evaluation that can run: its plan, and about how many slices it has."""
+    """An evaluation that can run: its plan, and about how many slices it has.
+
+    `personal` are columns that look personal and of which the suite says nothing.
+    """
 
     plan: EvaluationPlan
     slices: int
+    personal: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +194,11 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
         inputs = trivial_inputs(plan, evaluation.dataset.features)
         plan = _with_reference(store, look.reference, plan, inputs.columns, say)
         plan = with_trivial(store, plan, inputs, look.reference.source.frame, say)
-    return Prepared(plan, seen.slices)
+    own = evaluation.dataset
+    personal = find_personal(store, source).without((*own.sensitive, *own.public)).columns
+    for column in personal:
+        say(f"{evaluation.name}: {column}")
+    return Prepared(plan, seen.slices, personal)
 
 
 def _tell_of_readings(plan: EvaluationPlan, say: Say) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from engine.core.locks import sole_writer
 from engine.delta.filters import Filter
 from engine.spark import tables
 
@@ -63,6 +64,14 @@ class SparkTable:
         columns = {name: _lit(value).cast(schema[name].dataType) for name, value in values.items()}
         tables.update_rows(self.spark, self.name, where=condition(where), values=columns)
 
+    def revise(self, where: Sequence[Filter], change: Callable[[pa.Table], pa.Table]) -> None:
+        """Puts what `change` makes of the rows that pass in their place, in one commit."""
+        with sole_writer(tables.folder_of(self.name)):
+            rows = self.rows(where=where)
+            if rows.num_rows:
+                frame = self.spark.createDataFrame(change(rows))
+                tables.overwrite(frame, self.name, where=_sql(where))
+
     def delete(self, where: Sequence[Filter]) -> None:
         """Deletes the rows that pass."""
         tables.delete_rows(self.spark, self.name, where=condition(where))
@@ -79,6 +88,21 @@ class SparkTable:
     def vacuum(self, hours: float | None = None) -> None:
         """Removes files that no version of the last `hours` needs; None: the table's retention."""
         tables.vacuum(self.spark, self.name, hours)
+
+
+def _sql(where: Sequence[Filter]) -> str:
+    """Filters of texts as Spark's SQL."""
+    parts = []
+    for name, operator, value in where:
+        values = list(value) if operator == "in" else [value]
+        texts = ", ".join(_quote(text) for text in values)
+        parts.append(f"{tables.column(name)} {'IN' if operator == 'in' else operator} ({texts})")
+    return " AND ".join(parts)
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def condition(where: Sequence[Filter]) -> Column:

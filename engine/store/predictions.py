@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from engine.errors import DataError, InputError
+from engine.errors import DataError
 from engine.planning import EvaluationPlan, Need, needs
 from engine.planning.projection import projected_column
 from engine.planning.scan_columns import KEY_COLUMN, kept_column
@@ -25,12 +24,14 @@ from engine.states.rows import MERGED_SCHEMA, PREDICTIONS
 from engine.store.prediction_rows import PREDICTED, unpack
 from engine.store.state_writer import Target
 from engine.store.states import Kept
-from engine.store.tables import StoreTable
 
 PREDICTIONS_VERSION = 1
 
-# What is deleted must be gone from the files, not only marked.
-_OPTIONS = {"delta.enableDeletionVectors": "false"}
+# What is deleted must be gone from the files, not only marked, and keys must not be in the log.
+_OPTIONS = {
+    "delta.enableDeletionVectors": "false",
+    "delta.dataSkippingStatsColumns": "predictions,dataset_version,run_id,created_at",
+}
 _UNPACKED_DDL = "model int, key string, scores array<double>"
 
 
@@ -166,69 +167,6 @@ def _scores(spark: SparkSession, kept: Kept, *, table: str) -> DataFrame:
     )
     newest = F.max_by("scores", F.struct(place, F.col("created_at")))
     return rows.groupBy("key").agg(newest.alias("scores"))
-
-
-def forget(keys: Sequence[str], *, table: StoreTable) -> int:
-    """Erases the predictions of rows by their keys, from the table's old files too.
-
-    Args:
-        keys: `column=value`, several of them joined by commas where the key has several columns;
-            a JSON object; or the value alone, where the key has one column.
-        table: the table of predictions.
-
-    Returns:
-        How many predictions were erased.
-
-    Raises:
-        InputError: when nothing is kept, or a key is not written so.
-        StoreError: when the table cannot be written.
-    """
-    if not table.exists():
-        raise InputError(f"no predictions are kept at {table.path!r}; nothing can be forgotten")
-    wanted = [(key, _read_key(key)) for key in keys]
-    kept = table.rows(["key"])
-    counts = pc.value_counts(kept["key"].combine_chunks()).to_pylist()
-    gone = {
-        row["values"]: row["counts"]
-        for row in counts
-        if any(_is_key(row["values"], alone, named) for alone, named in wanted)
-    }
-    if gone:
-        table.delete_like(pa.table({"key": pa.array(list(gone), pa.string())}))
-    table.vacuum(0)
-    return sum(gone.values())
-
-
-def _is_key(kept: str, alone: str, named: Mapping[str, str] | None) -> bool:
-    """Whether a row of the table has a key."""
-    # Numbers as they are written: 1.50 is another key than 1.5.
-    values = {
-        name: value if type(value) is str else json.dumps(value, separators=(",", ":"))
-        for name, value in json.loads(kept, parse_float=str, parse_int=str).items()
-    }
-    return list(values.values()) == [alone] if named is None else values == named
-
-
-def _read_key(key: str) -> dict[str, str] | None:
-    """The columns and values of a key; None of a value alone."""
-    if key.lstrip().startswith("{"):
-        try:
-            named = json.loads(key)
-        except ValueError as error:
-            raise InputError(f"a key is {key!r}, which is no JSON: {error}") from error
-        return {
-            str(name): value if type(value) is str else json.dumps(value)
-            for name, value in named.items()
-        }
-    if "=" not in key:
-        return None
-    parts = [part.partition("=") for part in key.split(",")]
-    if any(not sign or not name.strip() for name, sign, _ in parts):
-        raise InputError(
-            f"a key is {key!r}; expected column=value, several of them joined by commas, a JSON "
-            "object, or a value alone"
-        )
-    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def chain_rows(plan: EvaluationPlan, chains: Mapping[int, Sequence[int]]) -> pa.Table:

@@ -127,6 +127,26 @@ class StoreTable:
             lambda table: table.update(where, values), lambda table: table.update(where, values)
         )
 
+    def revise(self, where: Sequence[Filter], change: Callable[[pa.Table], pa.Table]) -> None:
+        """Puts what `change` makes of the rows that pass in their place, in one commit."""
+        self._write(
+            lambda table: table.revise(where, change), lambda table: table.revise(where, change)
+        )
+
+    def erase_history(self) -> bool:
+        """Removes all versions but the newest; gives whether the log tells nothing of them, too.
+
+        Spark keeps the log for as long as the table says, thirty days by itself.
+        """
+        if self.is_local and self._local is not None:
+            try:
+                self._local.erase_history()
+                return True
+            except NeedsSpark as reason:
+                log.debug("%s is written by Spark: %s", self.path, reason)
+        self.by_spark().vacuum(0)
+        return False
+
     def delete(self, where: Sequence[Filter]) -> None:
         """Deletes the rows that pass."""
         self._write(lambda table: table.delete(where), lambda table: table.delete(where))

@@ -53,6 +53,7 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
         notify=tuple(entry.config() for entry in file.notify),
         promote=None if file.promote is None else PromoteConfig(**file.promote.model_dump()),
         telemetry=None if file.telemetry is None else file.telemetry.config(),
+        retention=None if file.retention is None else file.retention.config(),
     )
 
 
@@ -134,6 +135,7 @@ def _dataset(file: DatasetFile, evaluation: str) -> DatasetSource:
         query=file.query,
         weight=file.weight,
         sensitive=tuple(file.sensitive or ()),
+        public=tuple(file.public or ()),
         columns=tuple((file.columns or {}).items()),
         null_values=_null_values(file.null_values),
     )

@@ -66,6 +66,8 @@ def _mapping(suite: Suite) -> dict[str, Any]:
         data["notify"] = [_notice(entry) for entry in suite.notify]
     if suite.telemetry is not None:
         data["telemetry"] = _drop_unset(**asdict(suite.telemetry))
+    if suite.retention is not None:
+        data["retention"] = _drop_unset(**asdict(suite.retention))
     return data
 
 
@@ -100,7 +102,7 @@ def demands(suite: Suite) -> dict[str, str]:
     for evaluation in data["evaluations"]:
         about = {key: value for key, value in evaluation.items() if key not in _NO_DEMANDS}
         about["dataset"] = {
-            key: value for key, value in about["dataset"].items() if key != "version"
+            key: value for key, value in about["dataset"].items() if key not in _NO_ROWS
         }
         for key, value in about.items():
             parts[f"evaluations.{evaluation['name']}.{key}"] = value
@@ -113,6 +115,8 @@ def demands(suite: Suite) -> dict[str, str]:
 # A suite that trusts all models has no key `trust`.
 _DEMANDS = ("confidence", "decide", "false_alarms", "plugins", "trust", "gate")
 _NO_DEMANDS = ("models", "baseline", "predictions", "timeout", "memory", "max_slices")
+
+_NO_ROWS = ("version", "public")
 
 
 def demands_digest(suite: Suite) -> str:
@@ -225,6 +229,7 @@ def _dataset(item: DatasetSource) -> dict[str, Any]:
         query=item.query,
         weight=item.weight,
         sensitive=list(item.sensitive),
+        public=list(item.public),
     )
 
 

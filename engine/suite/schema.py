@@ -55,6 +55,7 @@ from engine.kinds.perturbations import PERTURBATIONS
 from engine.suite.default_names import OVERALL
 from engine.suite.model_schema import ModelFile
 from engine.suite.notify_schema import NotifyFile
+from engine.suite.retention_schema import RetentionFile
 from engine.suite.suite import CHECKPOINT_ROWS
 from engine.suite.telemetry_schema import TelemetryFile
 
@@ -122,6 +123,9 @@ class DatasetFile(SourceFile):
     weight: Text | None = Field(None, description="The column of the rows' weights.")
     sensitive: TextList | None = Field(
         None, description="Columns whose values never leave the data."
+    )
+    public: TextList | None = Field(
+        None, description="Columns that may look personal and are not: nothing is warned of them."
     )
 
 
@@ -339,6 +343,9 @@ class SuiteFile(FileModel):
     )
     telemetry: TelemetryFile | None = Field(
         None, description="Which systems get lineage, traces and metrics; default: none."
+    )
+    retention: RetentionFile | None = Field(
+        None, description="For how long maintain keeps predictions and reports; default: for good."
     )
 
 

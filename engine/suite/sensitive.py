@@ -26,6 +26,10 @@ def check_sensitive(at: Loc, raw: dict[str, Any], dataset: dict[str, Any]) -> Fo
     name such a column: of these nothing is shown that the suite does not say itself.
     """
     secret = {name for name in _as_list(dataset.get("sensitive")) if isinstance(name, str)}
+    for name in _as_list(dataset.get("public")):
+        if name in secret:
+            expected = "expected it in one of the two lists"
+            yield (*at, "dataset", "public"), f"found {quote(name)}, which is sensitive, {expected}"
     for use, why in _USES.items():
         if isinstance(dataset.get(use), str) and dataset[use] in secret:
             yield (*at, "dataset", use), _refusal(dataset[use], why)

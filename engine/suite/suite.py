@@ -35,7 +35,8 @@ class DatasetSource:
     a number or a time in UTC. `columns` has types that the suite gives the columns of CSV files, as
     Spark writes them, `null_values` the texts that mean null there, each with its column or with
     None for every one. `key` is empty where all columns identify a row, `cluster` None
-    where the key does; `features` is None where the model's signature names them.
+    where the key does; `features` is None where the model's signature names them. `public` are
+    columns that look personal and are said not to be.
     """
 
     format: str
@@ -52,6 +53,7 @@ class DatasetSource:
     query: str | None = None
     weight: str | None = None
     sensitive: tuple[str, ...] = ()
+    public: tuple[str, ...] = ()
     columns: tuple[tuple[str, str], ...] = ()
     null_values: tuple[tuple[str | None, str], ...] = ()
 
@@ -222,6 +224,14 @@ class TelemetryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    """For how many days `maintain` keeps predictions and the files of reports; None is for good."""
+
+    predictions_days: float | None = None
+    reports_days: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """A whole suite: what to evaluate, on which data, and what to demand."""
 
@@ -241,3 +251,4 @@ class Suite:
     promote: PromoteConfig | None = None
     notify: tuple[NoticeConfig, ...] = ()
     telemetry: TelemetryConfig | None = None
+    retention: RetentionConfig | None = None

@@ -18,6 +18,7 @@ from engine.cli.declaration import Declaration, make_command, read_declaration, 
 NOT_SHOWN = {"spark", "say"}
 # What the command line adds, about how something is printed.
 ADDED = {
+    "audit": {"as_json"},
     "run": {"as_json"},
     "generate": {"as_json"},
     "results": {"format_"},

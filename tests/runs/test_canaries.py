@@ -351,7 +351,8 @@ def test_nothing_of_the_canaries_is_in_the_store(
     place: Place, outputs: dict[str, str], search: Any
 ) -> None:
     names = {path.name for path in place.store.iterdir()}
-    assert {"results", "runs", "states", "predictions", "reports", "logs", "mlflow.db"} <= names
+    tables = {"audit", "predictions", "results", "runs", "states"}
+    assert {*tables, "reports", "logs", "mlflow.db"} <= names
     assert (place.store / "told" / "lineage.jsonl").stat().st_size > 1_000
     assert (place.store / "told" / "metrics.prom").exists()
     assert search.in_folder(place.store, without=["lake"]) == []

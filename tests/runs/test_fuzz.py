@@ -339,7 +339,8 @@ def test_nothing_is_written_outside_the_store(place: Place, ran: RunResult, root
     lake = [path.name for path in (place.store / "lake").iterdir() if path.name != ".locks"]
     assert len(lake) == 1 and lake[0].startswith(CANARY)
     kept = {path.name for path in place.store.iterdir()}
-    known = {"states", "chunks", "predictions", "results", "runs", "lake", "reports", "logs"}
+    known = {"states", "chunks", "predictions", "results", "runs", "lake", "reports", "logs",
+             "audit"}  # fmt: skip
     assert kept <= known | {"artifacts", "mlflow.db", "cache", ".locks"}
 
 

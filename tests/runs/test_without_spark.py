@@ -92,7 +92,7 @@ def test_looks_and_nights_with_nothing_new_start_no_jvm(
     assert values["run"] == [first.exit_code, cells, None]
     assert values["sync"] == ["there", "there"]
     assert values["forget"] == 2
-    assert values["maintain"] == ["states", "predictions", "results", "runs"]
+    assert values["maintain"] == ["states", "predictions", "results", "runs", "audit"]
 
 
 def test_kept_profiles_and_pictures_are_found_again_and_may_be_damaged(

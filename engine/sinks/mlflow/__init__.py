@@ -6,7 +6,7 @@ again changes nothing: a run that is there already is found by its tags, and wha
 
 from __future__ import annotations
 
-from engine.sinks.mlflow.existing import incomplete_runs
+from engine.sinks.mlflow.existing import artifact_places, incomplete_runs
 from engine.sinks.mlflow.sending import FILES, Target, log_outcome, reach
 
-__all__ = ["FILES", "Target", "incomplete_runs", "log_outcome", "reach"]
+__all__ = ["FILES", "Target", "artifact_places", "incomplete_runs", "log_outcome", "reach"]

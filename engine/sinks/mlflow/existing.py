@@ -86,6 +86,26 @@ def runs_of(
     return [run for _, run in _search(client, experiment, query)]
 
 
+def artifact_places(tracking_uri: str, experiment: str, run_id: str) -> list[str]:
+    """Where the artifacts of a run's evaluations are, deleted ones too.
+
+    Raises:
+        Exception: whatever a transport, a database or the server raises.
+    """
+    from mlflow import MlflowClient
+
+    database = database_path(tracking_uri)
+    if database is not None and not database.exists():
+        return []
+    client = MlflowClient(tracking_uri)
+    stored = client.get_experiment_by_name(experiment)
+    if stored is None:
+        return []
+    runs = runs_of(client, stored.experiment_id, run_id)
+    parents = [run for run in runs if run.key == key_of(run.key[0])]
+    return [str(client.get_run(run.id).info.artifact_uri) for run in parents]
+
+
 def current_runs(runs: Iterable[LoggedRun]) -> dict[RunKey, LoggedRun]:
     """The one run to go on with of each evaluation and model."""
     runs_by_key: dict[RunKey, LoggedRun] = {}
