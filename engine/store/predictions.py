@@ -24,6 +24,7 @@ from engine.states.rows import MERGED_SCHEMA, PREDICTIONS
 from engine.store.prediction_rows import PREDICTED, unpack
 from engine.store.state_writer import Target
 from engine.store.states import Kept
+from engine.store.tables import StoreTable
 
 PREDICTIONS_VERSION = 1
 
