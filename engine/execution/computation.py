@@ -20,7 +20,7 @@ class Computation:
 
     Without `reuse`, what other runs have left is not looked at. A scan of more than
     `checkpoint_rows` rows writes its states in chunks. What nothing waits for is written `beside`;
-    `clock` takes the time of its steps.
+    `clock` takes the time of its steps, and `roads` has how the rows of evaluations reach workers.
     """
 
     tables: StoreTables
@@ -31,6 +31,7 @@ class Computation:
     reuse: bool = True
     checkpoint_rows: int = CHECKPOINT_ROWS
     clock: Stopwatch = field(default_factory=Stopwatch)
+    roads: dict[str, str] = field(default_factory=dict)
 
     @property
     def session(self) -> LazySession:

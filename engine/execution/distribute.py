@@ -30,7 +30,7 @@ from engine.states.rows import MERGED_DDL, STATE_KEY
 SMALL_ROWS = 2_000
 PARTITION_ROWS = 131_072
 # Of what workers read themselves: what begins behind rows of a row group reads these as well.
-PIECE_SHARES = 4
+PIECE_SHARES = 2
 SHARE_ROWS = 524_288
 
 SCANNED_DDL = (

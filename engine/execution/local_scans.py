@@ -16,7 +16,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.errors import DataError
+from engine.core.stopwatch import Scan
+from engine.errors import DataError, StoreError
 from engine.execution import checkpoints
 from engine.execution.checkpoints import Checkpoint
 from engine.execution.computation import Computation
@@ -42,6 +43,7 @@ from engine.execution.local_worker import (
 from engine.execution.retry import scan_with_retry
 from engine.models import Guard
 from engine.pieces.pieces import share_pieces
+from engine.pieces.reading import UnreadableError
 from engine.pieces.scanning import PieceReader
 from engine.planning import EvaluationPlan, needs
 from engine.planning.scan_columns import KEY_COLUMN
@@ -74,7 +76,12 @@ def run_local_scans(
         with LocalPool() as pool:
             return _scan(computation, replace(todo, guard=guard), given, pool, step)
 
-    states = scan_with_retry(plan, scan, computation.tell.say, here=True)
+    try:
+        states = scan_with_retry(plan, scan, computation.tell.say, here=True)
+    except UnreadableError as error:
+        raise StoreError(
+            f"evaluation {plan.name!r}: dataset {plan.dataset.name!r} could not be read: {error}"
+        ) from error
     assert states is not None, "all states come to the driver"
     return states
 
@@ -117,9 +124,10 @@ def _scan_part(
     sizes = [sum(piece.rows for piece in share) for share in shares]
     tasks = [ScanShare(str(file), number) for number in range(len(shares))]
     name = f"{plan.name} ({title})" if title else plan.name
+    known = Scan(part.rows, computation.roads.get(plan.name, ""))
     files = {}
     with (
-        computation.clock.step("scan", title, evaluation=plan.name, rows=part.rows),
+        computation.clock.step("scan", title, evaluation=plan.name, scan=known),
         computation.tell.show_local_scan(name, part.rows) as advance,
     ):
         for task, answer in pool.run(tasks):

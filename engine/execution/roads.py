@@ -24,6 +24,13 @@ from engine.planning.questions import distinct_questions
 from engine.spark.lazy_session import LazySession
 
 BY_WORKERS = "the workers read their files themselves"
+BY_PROCESSES = "processes of this machine read their files"
+CHANGES_BY_SPARK = "Spark reads what came and went"
+
+
+def by_spark(reason: Exception) -> str:
+    """Says that Spark reads the rows, and why."""
+    return f"Spark reads them: {reason}"
 
 
 def short_way(session: LazySession, todo: StatePlan) -> PieceRows:
@@ -42,12 +49,12 @@ def road_text(session: LazySession, todo: StatePlan) -> str:
     if not todo.rows:
         return ""
     if not todo.full:
-        return "Spark reads what came and went"
+        return CHANGES_BY_SPARK
     try:
         short_way(session, todo)
     except NotThisWay as reason:
-        return f"Spark reads them: {reason}"
-    return BY_WORKERS
+        return by_spark(reason)
+    return BY_PROCESSES if session.is_local else BY_WORKERS
 
 
 def check_local(session: LazySession, plans: Iterable[EvaluationPlan]) -> None:

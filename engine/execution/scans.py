@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from engine.core.stopwatch import Scan
 from engine.execution import checkpoints, distribute
 from engine.execution.checkpoints import Checkpoint
 from engine.execution.computation import Computation
@@ -20,7 +20,13 @@ from engine.execution.distribute import PieceRows
 from engine.execution.incremental import StatePlan, base_note
 from engine.execution.local_scans import run_local_scans
 from engine.execution.retry import scan_with_retry
-from engine.execution.roads import short_way
+from engine.execution.roads import (
+    BY_PROCESSES,
+    BY_WORKERS,
+    CHANGES_BY_SPARK,
+    by_spark,
+    short_way,
+)
 from engine.execution.shipping import ship
 from engine.execution.workers import check_cluster
 from engine.models import Guard
@@ -37,8 +43,6 @@ from engine.store.predictions import chain_rows
 from engine.store.state_frames import kept_frame
 from engine.store.state_writer import Later, Target, now, store_states, write_rows
 
-log = logging.getLogger(__name__)
-
 
 def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Table | None:
     """Runs the scans of an evaluation's steps; again where a model has ended a worker.
@@ -48,6 +52,7 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
     """
     if computation.session.is_local:
         given = short_way(computation.session, todo)
+        computation.roads[todo.plan.name] = BY_PROCESSES
         return run_local_scans(computation, todo, given, step=step)
     plan, spark, say = todo.plan, computation.spark, computation.tell.say
     here = runs_here(spark)
@@ -63,6 +68,7 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
         try:
             return scan_with_retry(plan, partial(scan, pieces), say, here=here)
         except UnreadableError as reason:
+            computation.roads[plan.name] = by_spark(reason)
             say(f"{plan.name}: Spark reads the rows: {reason}")
     frame = open_frame(spark, plan)
     return scan_with_retry(plan, partial(scan, frame), say, here=here)
@@ -70,13 +76,17 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
 
 def _short_way(computation: Computation, todo: StatePlan) -> PieceRows | None:
     """All rows as pieces; None where Spark reads them, or only those that came and went."""
+    name = todo.plan.name
     if not todo.full:
+        computation.roads[name] = CHANGES_BY_SPARK
         return None
     try:
-        return short_way(computation.session, todo)
+        pieces = short_way(computation.session, todo)
     except NotThisWay as reason:
-        log.debug("%s: Spark reads the rows: %s", todo.plan.name, reason)
+        computation.roads[name] = by_spark(reason)
         return None
+    computation.roads[name] = BY_WORKERS
+    return pieces
 
 
 def prepare_workers(spark: SparkSession, plans: Sequence[EvaluationPlan]) -> None:
@@ -133,8 +143,9 @@ def _show_scan(
 ) -> Iterator[None]:
     """Shows a scan, or a part of one, while the block runs, and takes its time."""
     name = f"{plan.name} ({part})" if part else plan.name
+    scan = Scan(rows, computation.roads.get(plan.name, ""))
     with (
-        computation.clock.step("scan", part, evaluation=plan.name, rows=rows),
+        computation.clock.step("scan", part, evaluation=plan.name, scan=scan),
         computation.tell.show_scan(computation.spark, name, rows),
     ):
         yield
