@@ -111,6 +111,7 @@ pytest_plugins = [
     "tests.fixtures.costs",
     "tests.fixtures.receiver",
     "tests.fixtures.registry",
+    "tests.fixtures.object_store",
 ]
 
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each

@@ -19,7 +19,6 @@ from engine.commands.stored_runs import utc
 from engine.core.background import BackgroundWriter
 from engine.core.json_log import name_run
 from engine.core.locations import Store
-from engine.core.locks import sole_process
 from engine.core.stopwatch import Stopwatch
 from engine.core.vocabulary import RunInfo
 from engine.errors import InputError
@@ -27,8 +26,10 @@ from engine.planning.model_finder import ModelFinder, short_waits
 from engine.sinks import mlflow
 from engine.sinks.telemetry.delivery import check_libraries
 from engine.spark.lazy_session import LazySession
+from engine.store.reach import check_store
 from engine.store.runs import find_run, list_runs
 from engine.store.tables import StoreTables
+from engine.store.turns import sole_run
 from engine.suite import Suite, are_same, dump_suite
 
 if TYPE_CHECKING:
@@ -91,11 +92,11 @@ def open_run(
         raise InputError(f"a run id is {NEWEST!r}, which every command takes for the newest run's")
     check_libraries(suite.telemetry)
     store = Store(suite.store)
-    store.check_writable()
+    check_store(store)
     tables = StoreTables(store, LazySession(spark, log_file=store.log_file, say=tell.say))
     if resume == NEWEST:
         name = resume = _newest(tables)
-    with sole_process(store.local, name), name_run(name):
+    with sole_run(store, name), name_run(name):
         begin = _Begin(suite, tables, name, now, is_named=given is not None)
         yield _make_context(begin, tell, resumes=resume is not None)
 

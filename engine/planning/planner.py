@@ -107,6 +107,7 @@ def prepare(
         ModelError: for a model that is not found or does not fit the data.
     """
     store = Store(suite.store)
+    session.require(*_places(suite))
     looks = []
     for evaluation in suite.evaluations:
         say(f"{evaluation.name}: pinning the dataset")
@@ -118,6 +119,16 @@ def prepare(
         if looks[-1].profile is None or (beside is not None and beside.profile is None):
             session.begin()
     return [_prepare(suite, store, look, finder, say) for look in looks]
+
+
+def _places(suite: Suite) -> list[str]:
+    """Where the datasets lie."""
+    sources = [
+        source
+        for evaluation in suite.evaluations
+        for source in (evaluation.dataset, evaluation.reference)
+    ]
+    return [source.uri for source in sources if source is not None]
 
 
 def _signature_types(suite: Suite, evaluation: Evaluation, finder: ModelFinder) -> dict[str, str]:

@@ -32,7 +32,7 @@ PREDICTIONS_VERSION = 1
 _UNPACKED_DDL = "model int, key string, scores array<double>"
 
 
-def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: str) -> None:
+def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: StoreTable) -> None:
     """Stores the predictions that a scan has made, once for a run, evaluation and step.
 
     Raises:
@@ -62,7 +62,7 @@ def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: st
     token = f"predictions {target.run_id} {plan.name!r} {target.step}".rstrip()
     # What is deleted must be gone from the files, not only marked.
     options = {"delta.enableDeletionVectors": "false"}
-    tables.append_once(rows, table, token=token, options=options)
+    table.append_frame_once(rows, token=token, options=options)
 
 
 def kept_needs(plan: EvaluationPlan) -> list[Need]:

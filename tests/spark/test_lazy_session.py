@@ -19,7 +19,7 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         monkeypatch.delenv(name, raising=False)
     started: list[object] = []
 
-    def start(log_file: object) -> object:
+    def start(log_file: object, *, object_store: bool) -> object:
         started.append(object())
         return started[-1]
 
@@ -47,7 +47,7 @@ def test_a_session_is_started_once_and_told(starts: list[object]) -> None:
 def test_why_spark_does_not_start_is_told_to_each_who_asks(
     starts: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(log_file: object) -> object:
+    def fail(log_file: object, *, object_store: bool) -> object:
         raise StoreError("Spark did not start")
 
     monkeypatch.setattr(lazy_session, "_start", fail)
