@@ -30,15 +30,14 @@ def in_object_store(place: object) -> bool:
     return _SCHEME.match(str(place)) is not None
 
 
-def check_place(place: str) -> None:
-    """Refuses a URI of an object store that cannot be one of a store or a table.
+def check_bucket(place: str) -> None:
+    """Refuses a URI of an object store by what it has before the bucket's end.
 
     Raises:
-        InputError: for credentials in it, a name that no bucket has, and characters that programs
-            take for others.
+        InputError: for credentials in it, and a name that no bucket has.
     """
     match = _PLACE.fullmatch(place)
-    bucket, key = (match[1], match[2] or "") if match else ("", "")
+    bucket = match[1] if match else ""
     if "@" in bucket:
         raise InputError(
             f"the place s3://...@{bucket.rpartition('@')[2]} has credentials in it; expected "
@@ -49,7 +48,17 @@ def check_place(place: str) -> None:
             f"the place {place!r} names the bucket {bucket!r}; expected s3://BUCKET/PREFIX, with 3 "
             "to 63 small letters, digits, '-' and '.' for the bucket"
         )
-    if odd := _ODD.search(key):
+
+
+def check_place(place: str) -> None:
+    """Refuses a URI of an object store that cannot be one of a store.
+
+    Raises:
+        InputError: for credentials in it, a name that no bucket has, and characters that programs
+            take for others.
+    """
+    check_bucket(place)
+    if odd := _ODD.search(place):
         raise InputError(
             f"the place {place!r} has {odd[0]!r} in it; expected a prefix without % [ ] \\ ^ | ? #"
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pyspark.sql import DataFrame
 
 from engine.core.locations import Store
-from engine.core.object_store import check_place, in_object_store
+from engine.core.object_store import in_object_store
 from engine.core.paths import is_folder, is_there, local_path
 from engine.core.vocabulary import DatasetVersion
 from engine.data.files.lake import Question, Say, Taken, take
@@ -129,9 +129,7 @@ def pin_table(session: LazySession, table: str, version: str | int | dt.datetime
     if is_there(table) or not (tables.is_catalog_name(table) or "://" in table):
         # A folder may be called `lake.claims`, like a table of a catalog.
         table = str(local_path(table) or table)
-    if in_object_store(table):
-        check_place(table)
-        session.require(table)
+    session.require(table)
     source = _log_source(session, table, version)
     return _spark_source(session, table, version) if source is None else source
 

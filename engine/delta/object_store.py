@@ -12,7 +12,13 @@ from typing import Any, TypeVar
 from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 
-from engine.core.object_store import check_place, endpoint, in_object_store, region
+from engine.core.object_store import (
+    check_bucket,
+    check_place,
+    endpoint,
+    in_object_store,
+    region,
+)
 from engine.errors import StoreError
 
 T = TypeVar("T")
@@ -23,6 +29,7 @@ PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 # One short try: before a run begins, who cannot reach the store wants to know it at once.
 _ONCE = {"max_retries": "1", "retry_timeout": "10s", "connect_timeout": "5s", "timeout": "20s"}
+_GLOB = re.compile(r"[*?\[{\\|^#]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"\b([45]\d\d) [A-Z][a-z]")
@@ -65,18 +72,28 @@ def check_object_store(place: str) -> None:
         StoreError: when it is out of reach, refuses the credentials, or has no such bucket.
     """
     check_place(place)
+    options = {**(storage_options(place) or {}), **_ONCE}
     try:
         # A table that is not there is no error; a bucket that is not there is one.
-        look_once(f"{place.rstrip('/')}/runs")
+        DeltaTable.is_deltatable(place, storage_options=options)
     except Exception as error:
         told = object_store_words(error) or first_words(error)
         raise StoreError(f"the object store of {place!r} {told}; nothing was evaluated") from error
 
 
-def look_once(place: str) -> bool:
-    """Whether a table lies there, asked without patience."""
-    options = {**(storage_options(place) or {}), **_ONCE}
-    return DeltaTable.is_deltatable(place, storage_options=options)
+def check_data(place: str) -> None:
+    """Looks once at an object store that data are in: a table, or the files of a glob.
+
+    Raises:
+        InputError: for a URI, or an address in the environment, that is none.
+        StoreError: when it is out of reach, refuses the credentials, or has no such bucket.
+    """
+    check_bucket(place)
+    fixed = _GLOB.split(place)[0]
+    folder = place if fixed == place else fixed.rpartition("/")[0]
+    # Which delta-rs would take for another place: of that Spark says what is wrong.
+    if "%" not in folder:
+        check_object_store(folder)
 
 
 def object_store_words(error: BaseException) -> str | None:

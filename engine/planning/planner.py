@@ -11,6 +11,7 @@ from functools import partial
 from math import prod
 
 from engine.core.locations import Store
+from engine.core.object_store import in_object_store
 from engine.core.registry import nearest
 from engine.core.vocabulary import (
     ColumnSpec,
@@ -32,6 +33,7 @@ from engine.data.profile import Profile, aggregate, check_predicates, make_profi
 from engine.data.profile_updates import updated_stats
 from engine.data.reference_bins import reference_bins
 from engine.data.source import Source, pin_source
+from engine.delta.object_store import check_data
 from engine.errors import DataError, EvalMatrixError, InputError
 from engine.kinds import (
     Bins,
@@ -107,7 +109,10 @@ def prepare(
         ModelError: for a model that is not found or does not fit the data.
     """
     store = Store(suite.store)
-    session.require(*_places(suite))
+    places = _places(suite)
+    for place in filter(in_object_store, places):
+        check_data(place)
+    session.require(*places)
     looks = []
     for evaluation in suite.evaluations:
         say(f"{evaluation.name}: pinning the dataset")
