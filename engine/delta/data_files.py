@@ -45,6 +45,8 @@ def describe_files(place: str, folder: str) -> tuple[list[DataFile], pa.Schema]:
             continue
         footer = pq.read_metadata(about.path, filesystem=handler)
         schema = footer.schema.to_arrow_schema()
+        if not footer.num_rows:  # of a task that had none
+            continue
         modified = (about.mtime_ns or 0) // 1_000_000
         files.append(DataFile(about.path, about.size, modified, json.dumps(_statistics(footer))))
     return files, schema.remove_metadata()

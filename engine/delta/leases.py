@@ -8,6 +8,7 @@ process is gone from this very machine ends at once.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
 import os
@@ -23,7 +24,9 @@ from typing import Any
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 from deltalake.schema import PrimitiveType
+from pyarrow.fs import FileInfo, FileSelector, PyFileSystem
 
 from engine.delta.messages import unwritten
 from engine.delta.object_store import commit_note, patiently, storage_options
@@ -175,6 +178,30 @@ def _holder_of(table: DeltaTable) -> Holder | None:
         return Holder(**note)
     except (ValueError, TypeError):  # another program leaves no word
         return None
+
+
+def remove_leases(folder: str, prefix: str, since: dt.datetime) -> int:
+    """Removes the leases of a folder that nobody has taken or kept for long.
+
+    Args:
+        folder: the URI that they lie in.
+        prefix: how the names of those begin that may go.
+        since: when one must have been used last to stay.
+
+    Returns:
+        How many there were.
+    """
+    files = PyFileSystem(DeltaStorageHandler(folder, storage_options(folder)))
+    logs: dict[str, list[FileInfo]] = {}
+    for about in files.get_file_info(FileSelector("", allow_not_found=True, recursive=True)):
+        if about.is_file and about.path.startswith(prefix):
+            logs.setdefault(about.path.partition("/")[0], []).append(about)
+    old = [log for log in logs.values() if all(file.mtime < since for file in log)]
+    for log in old:
+        # The first ones last: what is left of a log that is cut off here is none.
+        for file in sorted(log, key=lambda file: file.path, reverse=True):
+            files.delete_file(file.path)
+    return len(old)
 
 
 @contextmanager

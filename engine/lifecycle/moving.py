@@ -121,7 +121,8 @@ def check_abandoned(ledger: Ledger, row: Promotion) -> None:
     Raises:
         StoreError: where that may be.
     """
-    has_lock = ledger.table.folder is not None and row.host == socket.gethostname()
+    keeps_turns = ledger.table.folder is not None or ledger.table.store.in_object_store
+    has_lock = keeps_turns and row.host == socket.gethostname()
     if not has_lock and dt.datetime.now(dt.UTC) - row.at < _ABANDONED:
         raise StoreError(
             f"{row.user or 'somebody'} on {row.host} began to promote version {row.version} of "

@@ -6,12 +6,13 @@ taken (`engine.delta.leases`). In a catalog neither can be had, and only each wr
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from engine.core import locks
 from engine.core.locations import Store
-from engine.delta.leases import Lease, hold, sole_holder
+from engine.delta.leases import Lease, hold, remove_leases, sole_holder
 from engine.errors import InputError
 
 _FOLDER = ".locks"
@@ -70,6 +71,12 @@ def run_holder(store: Store, run_id: str) -> str | None:
         return locks.run_holder(store.local, run_id)
     holder = Lease(_lease(store, f"run-{run_id}")).holder()
     return None if holder is None else str(holder)
+
+
+def forget_runs(store: Store, since: dt.datetime) -> None:
+    """Removes what leases of runs have left that ended before; a lock of a file leaves nothing."""
+    if store.in_object_store:
+        remove_leases(f"{store.root.rstrip('/')}/{_FOLDER}", "run-", since)
 
 
 def _lease(store: Store, name: str) -> str:
