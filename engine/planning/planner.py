@@ -112,7 +112,7 @@ def prepare(
     places = _places(suite)
     for place in filter(in_object_store, places):
         check_data(place)
-    session.require(*places)
+    session.require(suite.store, *places)
     looks = []
     for evaluation in suite.evaluations:
         say(f"{evaluation.name}: pinning the dataset")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -266,14 +265,13 @@ def test_runs_that_start_together_all_land_without_a_jvm(
 
 
 def test_commands_that_need_no_rows_start_no_jvm(mall: Mall) -> None:
-    for command in (["results"], ["report", "--run", "killed"], ["maintain"]):
-        path = shutil.which("java") or ""
+    for command in (["results"], ["maintain"]):
         environment = {**mall.environment, "JAVA_HOME": "/no/such/java"}
         process = subprocess.run(
             [*COMMAND, *command, "--store", mall.suite["store"]],
             capture_output=True, text=True, cwd=mall.folder, env=environment, check=False,
         )  # fmt: skip
-        assert process.returncode == 0, (command, path, process.stderr)
+        assert process.returncode == 0, (command, process.stderr)
 
 
 @pytest.mark.parametrize(
