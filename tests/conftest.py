@@ -102,6 +102,7 @@ SECONDS = {
     "runs/test_blocks.py": 10,
     "runs/test_promotion.py": 40,
     "runs/test_telemetry.py": 60,
+    "runs/test_postgres.py": 90,
     "lifecycle/test_promote.py": 40,
     "lifecycle/test_kills.py": 60,
 }
@@ -113,6 +114,7 @@ pytest_plugins = [
     "tests.fixtures.receiver",
     "tests.fixtures.registry",
     "tests.fixtures.object_store",
+    "tests.fixtures.postgres",
 ]
 
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.core.object_store import in_object_store
 from engine.core.paths import is_catalog_name, local_path
@@ -181,6 +181,22 @@ def _make_active(spark: SparkSession) -> None:
     from engine.spark.internals import make_active
 
     make_active(spark)
+
+
+def context_of(session: LazySession) -> Any:
+    """The JVM's own SparkContext; None without a session, and for Spark Connect."""
+    if session.current is None:
+        return None
+    from engine.spark.internals import jvm_context
+
+    return jvm_context(session.current)
+
+
+def pid_of(spark: SparkSession) -> int | None:
+    """The process of a session's JVM on this machine."""
+    from engine.spark.internals import jvm_pid
+
+    return jvm_pid(spark)
 
 
 def _is_on_this_disk(spark: SparkSession) -> bool:
