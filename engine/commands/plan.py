@@ -19,6 +19,7 @@ from engine.planning.planner import Prepared, prepare
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
 from engine.store.audit import Act
+from engine.store.reach import check_store
 from engine.store.states import find_states
 from engine.store.tables import StoreTables
 
@@ -100,7 +101,7 @@ def plan(
     """
     loaded = read_suite(suite, tuple(overrides))
     store = Store(loaded.store)
-    store.check_writable()
+    check_store(store)
     short_waits()
     tables = StoreTables(store, LazySession(spark, log_file=store.log_file))
     finder = ModelFinder(loaded)

@@ -24,13 +24,14 @@ from engine.states.rows import MERGED_SCHEMA, PREDICTIONS
 from engine.store.prediction_rows import PREDICTED, unpack
 from engine.store.state_writer import Target
 from engine.store.states import Kept
+from engine.store.tables import StoreTable
 
 PREDICTIONS_VERSION = 1
 
 _UNPACKED_DDL = "model int, key string, scores array<double>"
 
 
-def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: str) -> None:
+def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: StoreTable) -> None:
     """Stores the predictions that a scan has made, once for a run, evaluation and step.
 
     Raises:
@@ -63,7 +64,7 @@ def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: st
         "delta.enableDeletionVectors": "false",
         "delta.dataSkippingStatsColumns": "predictions,dataset_version,run_id,created_at",
     }
-    tables.append_once(rows, table, token=token, options=options)
+    table.append_frame_once(rows, token=token, options=options)
 
 
 def kept_needs(plan: EvaluationPlan) -> list[Need]:
