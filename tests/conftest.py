@@ -28,6 +28,7 @@ SECONDS = {
     "runs/test_cluster.py": 175,
     "runs/test_canaries.py": 170,
     "runs/test_nightly_line.py": 90,
+    "runs/test_object_store.py": 150,
     "stores/test_kept_stores.py": 100,
     "runs/test_reuse.py": 100,
     "data/changes/test_changes.py": 100,
@@ -112,6 +113,7 @@ pytest_plugins = [
     "tests.fixtures.costs",
     "tests.fixtures.receiver",
     "tests.fixtures.registry",
+    "tests.fixtures.object_store",
     "tests.fixtures.postgres",
 ]
 

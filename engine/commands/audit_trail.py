@@ -35,7 +35,7 @@ def note_act(tables: StoreTables, act: Act, *, begins: bool = False) -> None:
     """
     try:
         table = tables[AUDIT]
-        if not table.is_local and tables.session.current is None:
+        if not table.is_direct and tables.session.current is None:
             _TOLD.warning(
                 "the act %r is not in the audit table of %r, which only Spark could write",
                 act.command,

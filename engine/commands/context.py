@@ -19,7 +19,6 @@ from engine.core.background import BackgroundWriter
 from engine.core.identity import user_name
 from engine.core.json_log import name_run
 from engine.core.locations import Store
-from engine.core.locks import sole_process
 from engine.core.stopwatch import Stopwatch
 from engine.core.vocabulary import RunInfo
 from engine.errors import InputError
@@ -30,8 +29,10 @@ from engine.sinks.telemetry.delivery import check_libraries
 from engine.spark.lazy_session import LazySession
 from engine.spark.usage import SparkUsage
 from engine.store.audit import Departure
+from engine.store.reach import check_store
 from engine.store.runs import find_run, list_runs
 from engine.store.tables import StoreTables
+from engine.store.turns import sole_run
 from engine.suite import Suite, are_same, dump_suite
 
 if TYPE_CHECKING:
@@ -105,13 +106,13 @@ def open_run(
     check_libraries(suite.telemetry)
     real_uri(suite.mlflow.tracking_uri or "")
     store = Store(suite.store)
-    store.check_writable()
+    check_store(store)
     tables = StoreTables(
         store, LazySession(spark, executor=suite.executor, log_file=store.log_file, say=tell.say)
     )
     if resume == NEWEST:
         name = resume = _newest(tables)
-    with sole_process(store.local, name), name_run(name):
+    with sole_run(store, name), name_run(name):
         begin = _Begin(suite, tables, name, now, is_named=given is not None)
         yield _make_context(begin, tell, resumes=resume is not None)
 

@@ -17,6 +17,7 @@ from engine.models.mlflow_client import make_database
 from engine.spark.internals import master
 from engine.spark.java import MIN_JAVA, check_java, java_version
 from engine.spark.session import get_session
+from engine.store.reach import check_store
 
 MIN_PYTHON = (3, 11)
 
@@ -92,14 +93,14 @@ def _java() -> str:
 
 
 def _store(place: Store) -> str:
-    place.check_writable()
+    check_store(place)
     where = place.local or f"{place.root} (reports and logs in {place.files})"
     return f"{where} can be written"
 
 
 def _spark(place: Store) -> str:
     place.check_writable()
-    spark = get_session(log_file=place.log_file)
+    spark = get_session(log_file=place.log_file, object_store=place.in_object_store)
     check_cluster(spark, ())
     with tempfile.TemporaryDirectory() as folder:
         table = str(Path(folder) / "table")

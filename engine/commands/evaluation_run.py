@@ -100,7 +100,7 @@ def _keep_costs(context: RunContext, results: Sequence[EvaluationResult]) -> Non
     """Notes in the run's row what all steps cost, those that wrote the others' costs too."""
     table = context.tables["runs"]
     # Elsewhere a commit takes seconds: there the steps until the report are noted.
-    if table.is_local:
+    if table.is_direct:
         keep_steps(table, context.info.run_id, step_costs(context, results))
 
 

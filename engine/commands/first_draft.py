@@ -25,6 +25,7 @@ from engine.errors import InputError, StoreError
 from engine.planning.model_finder import short_waits
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
+from engine.store.reach import check_store
 from engine.suite import dump_suite
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def draft_suite(wanted: Wanted, *, spark: SparkSession | None) -> Drafted:
             f"{str(wanted.out)!r} is there already; give --force to overwrite it, or another --out"
         )
     tell, store = Reporter(), Store(wanted.store)
-    store.check_writable()
+    check_store(store)
     short_waits()
     session = LazySession(spark, log_file=store.log_file, say=tell.say)
     with cut_waits():

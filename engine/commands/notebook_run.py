@@ -36,6 +36,7 @@ from engine.models.fitted import Data, Given, Log, Rows, framework_of, log_fitte
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column
+from engine.store.reach import check_store
 from engine.suite import Evaluation, argument_keys, dump_mapping
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def run_asked(asked: Asked, *, store: Any, spark: SparkSession | None) -> RunRes
         if entry.native is not None:
             framework_of(entry.native, entry.name)
     check_columns(schema, evaluation)
-    place.check_writable()
+    check_store(place)
     (raw,) = suite["evaluations"]
     if not isinstance(data, _Pinned):
         written = write_frame(session, place, evaluation.dataset.name, data)
@@ -129,7 +130,7 @@ class _Pinned:
 
 def _look_at(asked: Asked, dataset: dict[str, Any], session: LazySession, store: Store) -> _Pinned:
     """A suite's dataset, which is pinned for its columns."""
-    store.check_writable()
+    check_store(store)
     columns = [Entry("pending", {"scores": "pending"})]
     bare = replace(asked, baseline=None, slices=None, tests=None)
     (evaluation,) = read_suite(_suite(bare, store, columns, dataset)).evaluations

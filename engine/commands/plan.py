@@ -20,6 +20,7 @@ from engine.planning.planner import Prepared, prepare
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
 from engine.store.audit import Act
+from engine.store.reach import check_store
 from engine.store.states import find_states
 from engine.store.tables import StoreTables
 
@@ -103,7 +104,7 @@ def plan(
     """
     loaded = read_suite(suite, tuple(overrides))
     store = Store(loaded.store)
-    store.check_writable()
+    check_store(store)
     short_waits()
     tables = StoreTables(
         store, LazySession(spark, executor=loaded.executor, log_file=store.log_file)

@@ -21,6 +21,7 @@ from engine.data.personal import look_at_table
 from engine.errors import InputError
 from engine.fields.column_types import ColumnTypes, NullValues
 from engine.spark.lazy_session import LazySession
+from engine.store.reach import check_store
 from engine.training import Trained, train_all
 
 
@@ -61,7 +62,7 @@ def prepare(path: str | Path | None) -> None:
         return
     tell, wanted = Reporter(), read_provision(path)
     store = Store(wanted.store)
-    store.check_writable()
+    check_store(store)
     session = LazySession(log_file=store.log_file, say=tell.say)
     provide_tables(session, wanted, tell)
     provide_models(wanted, tell)

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.core.locations import Store
-from engine.core.locks import run_holder
 from engine.core.paths import is_folder
 from engine.core.vocabulary import RunInfo
+from engine.delta.object_store import check_object_store
 from engine.errors import InputError
 from engine.spark.lazy_session import LazySession
 from engine.store.runs import FINISHED, find_run
 from engine.store.tables import StoreTables
+from engine.store.turns import run_holder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -24,6 +25,8 @@ def open_store(store: str, spark: SparkSession | None) -> StoreTables:
     place = Store(store)
     if place.local is not None and not is_folder(place.local):
         raise InputError(f"no store at {store!r}; give the one of the suite with --store")
+    if place.in_object_store:
+        check_object_store(store)
     return StoreTables(place, LazySession(spark, log_file=place.log_file))
 
 
@@ -50,7 +53,7 @@ def check_finished(row: Mapping[str, object], store: Store) -> None:
     if row["status"] == FINISHED:
         return
     run_id = str(row["run_id"])
-    place = run_holder(store.local, run_id)
+    place = run_holder(store, run_id)
     if place is not None:
         raise InputError(f"the run {run_id!r} is going on in {place}; wait for its end")
     raise InputError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.commands.redacted import redacted
 from engine.errors import EvalMatrixError, InputError, StoreError
 from engine.planning.suites import read_suite
+from engine.store.reach import check_store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -86,7 +87,7 @@ def watch(
     words = () if command is None else split_command(command)
     announcer = Announcer(words, loaded.name, report) if words else None
     watcher = Watcher(loaded, report, older, spark)
-    watcher.store.check_writable()
+    check_store(watcher.store)
     about = {"once": once or model_version is not None, "command": words[0] if words else None}
     note_act(watcher.tables, Act("watch", loaded.name, about=about))
     if once or model_version is not None:

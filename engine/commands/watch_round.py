@@ -13,7 +13,6 @@ from engine.commands.evaluation_run import complete_run
 from engine.commands.outcome import tracking_uri
 from engine.commands.watch_verdict import NO_VERDICT, VersionVerdict, stored_verdict
 from engine.core.locations import Store
-from engine.core.locks import sole_writer
 from engine.core.vocabulary import ModelVersion
 from engine.errors import DataError, InputError
 from engine.lifecycle.candidates import (
@@ -30,6 +29,7 @@ from engine.planning.model_finder import ModelFinder, short_waits
 from engine.planning.planner import prepare
 from engine.spark.lazy_session import LazySession
 from engine.store.tables import StoreTables
+from engine.store.turns import turn
 from engine.suite import Suite, dump_suite
 
 if TYPE_CHECKING:
@@ -165,10 +165,9 @@ class Watcher:
     def _evaluate(
         self, suite: Suite, name: str, version: str, pins: dict[str, Pin]
     ) -> VersionVerdict:
-        local = self.store.local
         # Who waited for another watcher's evaluation finds its verdict.
-        lock = None if local is None else local / f"watch {_short_digest(self.suite.name)}"
-        with sole_writer(lock, patience=_PATIENCE, doing="evaluates new versions"):
+        name = f"watch {_short_digest(self.suite.name)}"
+        with turn(self.store, name, patience=_PATIENCE, doing="evaluates new versions"):
             plans = self._plans(suite)
             pins.update({plan.name: _pin(plan) for plan in plans})
             own = _model_of(plans, name, version)

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.core.object_store import in_object_store
 from engine.core.paths import is_there, local_path
 from engine.errors import InputError, StoreError
 
@@ -41,6 +42,11 @@ class Store:
     def local(self) -> Path | None:
         """The root as a local folder; None for a catalog or an object store."""
         return None if self.is_catalog else local_path(self.root)
+
+    @property
+    def in_object_store(self) -> bool:
+        """Whether the root is in an object store that is reached by S3's protocol."""
+        return in_object_store(self.root)
 
     def table(self, name: str) -> str:
         """A table of the store: a name in its catalog, or a path."""

@@ -2,11 +2,12 @@
 
 Delta commits by making the next file of the table's log, and on a local file system it looks
 whether the file is there and then renames its own over it: two processes that do so at the same
-moment both succeed, and one of the two commits is gone. An object store, a catalog and HDFS settle
-that themselves. Here a file beside the table is locked (flock(2)) for as long as a commit takes;
-the system frees it when a process ends, however it ends. MLflow's SQLite file, and a run on its way
-to MLflow, have one writer at a time in the same way; and a run is its process's own, so that nobody
-starts it a second time meanwhile.
+moment both succeed, and one of the two commits is gone. A catalog and HDFS settle that themselves;
+in an object store puts are conditional, and leases stand for the other locks
+(`engine.delta.leases`). Here a file beside the table is locked (flock(2)) for as long as a commit
+takes; the system frees it when a process ends, however it ends. MLflow's SQLite file, and a run on
+its way to MLflow, have one writer at a time in the same way; and a run is its process's own, so
+that nobody starts it a second time meanwhile.
 """
 
 from __future__ import annotations

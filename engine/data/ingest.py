@@ -185,15 +185,9 @@ def _append(
             raise
 
 
-def _local_table(session: LazySession, table: str) -> Path | None:
-    """A table's folder, where this process sees it as Spark does."""
-    path = None if tables.is_catalog_name(table) else local_path(table)
-    return path if path is not None and session.shares_disk else None
-
-
 def _newest_version(session: LazySession, table: str) -> int | None:
     """The version that a table has now; None when there is no table."""
-    path = _local_table(session, table)
+    path = session.direct_place(table)
     with suppress(NeedsSpark):
         if path is not None:
             return read_head(path).version if is_table(path) else None
@@ -206,7 +200,7 @@ def _known_identities(session: LazySession, table: str, identities: Sequence[str
     Where only the history can tell, those of commits that have left it are missing; Delta's own
     guard knows them still.
     """
-    path = _local_table(session, table)
+    path = session.direct_place(table)
     with suppress(NeedsSpark):
         if path is not None:
             return head.committed_tokens(path, identities) if is_table(path) else set()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pyspark.sql import DataFrame
 
 from engine.core.locations import Store
+from engine.core.object_store import in_object_store
 from engine.core.paths import is_folder, is_there, local_path
 from engine.core.vocabulary import DatasetVersion
 from engine.data.files.lake import Question, Say, Taken, take
@@ -57,8 +58,8 @@ class Source:
 
         A table that was restored from a copy has its id and its numbers, and may go another way.
         """
-        path = None if self.catalog else local_path(self.table)
-        if path is None or not self.session.shares_disk:
+        path = None if self.catalog else self.session.direct_place(self.table)
+        if path is None:
             return False
         try:
             return read_head(path, version).timestamp.isoformat() == timestamp
@@ -128,7 +129,8 @@ def pin_table(session: LazySession, table: str, version: str | int | dt.datetime
     if is_there(table) or not (tables.is_catalog_name(table) or "://" in table):
         # A folder may be called `lake.claims`, like a table of a catalog.
         table = str(local_path(table) or table)
-    source = _local_source(session, table, version)
+    session.require(table)
+    source = _log_source(session, table, version)
     return _spark_source(session, table, version) if source is None else source
 
 
@@ -178,22 +180,25 @@ def _with_files(source: Source, dataset: DatasetSource, taken: Taken | None) -> 
     return replace(source, schema=schema, files=taken, made_of=files_text(shown))
 
 
-def _local_source(
+def _log_source(
     session: LazySession, table: str, version: str | int | dt.datetime
 ) -> Source | None:
     """The source as its log tells it; None where Spark must tell: elsewhere, by time, odd."""
     number = version if isinstance(version, int) else None
     if tables.is_catalog_name(table) or (number is None and version != "latest"):
         return None
-    path = local_path(table)
-    if path is None or not session.shares_disk:
+    path = session.direct_place(table)
+    if path is None:
         return None
     try:
         there = is_table(path)
     except NeedsSpark:
         return None
     if not there:
-        why = "the folder has no Delta log" if is_folder(path) else "there is no such folder"
+        if in_object_store(path):
+            why = "nothing with a Delta log is there"
+        else:
+            why = "the folder has no Delta log" if is_folder(path) else "there is no such folder"
         raise DataError(
             f"no Delta table at {table!r}; expected a path, a URI or a catalog table of one ({why})"
         )

@@ -1,4 +1,4 @@
-"""The newest version of a Delta table on this machine: some milliseconds, and no row is read."""
+"""The newest version of a Delta table on this machine, or in an object store; no row is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from engine.core.object_store import in_object_store
 from engine.delta.messages import NeedsSpark, check_path, text_of
+from engine.delta.object_store import (
+    file_facts,
+    object_store_words,
+    open_table,
+    patiently,
+    storage_options,
+)
+from engine.errors import StoreError
 
 Schema = tuple[tuple[str, str], ...]
 
@@ -45,9 +54,23 @@ def is_table(path: str | Path) -> bool:
 
     Raises:
         NeedsSpark: where the path means another one to delta-rs.
+        StoreError: where an object store is out of reach, or refuses.
     """
     check_path(path)
-    return DeltaTable.is_deltatable(str(path))
+    try:
+        return patiently(lambda: DeltaTable.is_deltatable(str(path), storage_options(path)))
+    except Exception as error:
+        raise _refusal(path, error) from error
+
+
+def _refusal(path: str | Path, error: Exception) -> Exception:
+    """What an object store says, which Spark would only say in more words; else NeedsSpark."""
+    if isinstance(error, (NeedsSpark, StoreError)):
+        return error
+    words = object_store_words(error) if in_object_store(path) else None
+    if words is None:
+        return NeedsSpark(f"{path}: {text_of(error)}")
+    return StoreError(f"the Delta table {str(path)!r} cannot be read: the object store {words}")
 
 
 def read_head(path: str | Path, version: int | None = None) -> Head:
@@ -56,9 +79,10 @@ def read_head(path: str | Path, version: int | None = None) -> Head:
     Raises:
         NeedsSpark: where Delta's own reader must tell: a feature, a version or a log that is not
             plain; what is wrong there it says better.
+        StoreError: where an object store is out of reach, or refuses.
     """
     try:
-        table = DeltaTable(str(path), version=version)
+        table = patiently(lambda: open_table(path, version))
         protocol, metadata = table.protocol(), table.metadata()
         features = frozenset([*(protocol.reader_features or ()), *(protocol.writer_features or ())])
         if not features <= _KNOWN:
@@ -66,7 +90,7 @@ def read_head(path: str | Path, version: int | None = None) -> Head:
         number = table.version()
         fields = json.loads(table.schema().to_json())["fields"]
         schema = tuple((str(field["name"]), type_text(field["type"])) for field in fields)
-        when = _commit_time(Path(path), number, metadata.configuration)
+        when = _commit_time(path, table, number)
         return Head(
             number,
             when,
@@ -79,21 +103,28 @@ def read_head(path: str | Path, version: int | None = None) -> Head:
     except NeedsSpark:
         raise
     except Exception as error:  # whatever delta-rs raises: Spark tells it in more words
-        raise NeedsSpark(f"{path}: {text_of(error)}") from error
+        raise _refusal(path, error) from error
 
 
-def _commit_time(path: Path, version: int, properties: Mapping[str, Any]) -> dt.datetime:
+def _commit_time(path: str | Path, table: DeltaTable, version: int) -> dt.datetime:
     """When a version was committed, as Delta has it: its file's time, or what stands in it."""
+    properties = table.metadata().configuration
     if str(properties.get("delta.enableInCommitTimestamps", "")).lower() == "true":
         raise NeedsSpark(f"{path}: times are in the commits")
-    file = path / "_delta_log" / f"{version:020d}.json"
+    name = f"_delta_log/{version:020d}.json"
     try:
-        about = file.stat()
+        if in_object_store(path):
+            nanoseconds, size = patiently(lambda: file_facts(table, name))
+        else:
+            about = (Path(path) / name).stat()
+            nanoseconds, size = about.st_mtime_ns, about.st_size
     except OSError as error:  # a log of which only a checkpoint is left
+        if in_object_store(path) and object_store_words(error):
+            raise
         raise NeedsSpark(f"{path}: no commit file of version {version}") from error
-    if about.st_size == 0:
+    if size == 0:
         raise NeedsSpark(f"{path}: the commit {version} is half written")
-    milliseconds = about.st_mtime_ns // 1_000_000
+    milliseconds = nanoseconds // 1_000_000
     return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
 
@@ -116,10 +147,10 @@ def committed_tokens(path: str | Path, tokens: Iterable[str]) -> set[str]:
         NeedsSpark: where Delta's own reader must tell.
     """
     try:
-        table = DeltaTable(str(path))
+        table = patiently(lambda: open_table(path))
         return {token for token in tokens if table.transaction_version(token) is not None}
     except Exception as error:
-        raise NeedsSpark(f"{path}: {text_of(error)}") from error
+        raise _refusal(path, error) from error
 
 
 def partition_values(path: str | Path, column: str, version: int | None = None) -> set[str | None]:
@@ -129,7 +160,7 @@ def partition_values(path: str | Path, column: str, version: int | None = None) 
         NeedsSpark: where Delta's own reader must tell.
     """
     try:
-        table = DeltaTable(str(path), version=version)
+        table = patiently(lambda: open_table(path, version))
         return {part.get(column) for part in table.partitions()}
     except Exception as error:
-        raise NeedsSpark(f"{path}: {text_of(error)}") from error
+        raise _refusal(path, error) from error

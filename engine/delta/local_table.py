@@ -2,7 +2,7 @@
 
 delta-rs does not skip a transaction of its own that it repeats, and of two writers at once one
 fails: so each write looks for its token first, and both under the file lock that Spark's writes
-take as well (`engine.core.locks`).
+take as well (`engine.core.locks`). What is other in an object store is in `object_table.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 # With these, delta-rs reads exactly what Spark would, by `scan()`.
 _READABLE = frozenset({"columnMapping", "deletionVectors", "timestampNtz", "v2Checkpoint"})
-_WRITABLE = frozenset({"appendOnly", "invariants", "timestampNtz"})
+WRITABLE = frozenset({"appendOnly", "invariants", "timestampNtz"})
 _ATTEMPTS = 8
 _NOTE = "userMetadata"
 # Commits, checkpoints and their checksums, which Spark writes beside them.
@@ -40,13 +41,17 @@ class LocalTable:
         NeedsSpark: by every method, where delta-rs cannot take the table or its disk.
     """
 
+    # What delta-rs is told beside the path.
+    options: dict[str, str] | None = None
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.place = str(self.path)
 
     def exists(self) -> bool:
         """Whether there is such a table."""
-        check_path(self.path)
-        return DeltaTable.is_deltatable(str(self.path))
+        check_path(self.place)
+        return self._ask(lambda: DeltaTable.is_deltatable(self.place, self.options))
 
     def columns(self) -> list[str]:
         """The names of its columns."""
@@ -54,11 +59,15 @@ class LocalTable:
 
     def rows(self, columns: Sequence[str] | None = None, where: Sequence[Filter] = ()) -> pa.Table:
         """The rows that pass, in no order; of `columns` those that the table has."""
-        table = self._open(_READABLE)
+        return self._ask(lambda: self._rows(self._open(_READABLE), columns, where))
+
+    def _rows(
+        self, table: DeltaTable, columns: Sequence[str] | None, where: Sequence[Filter]
+    ) -> pa.Table:
         names = [field.name for field in table.schema().fields]
         chosen = names if columns is None else [name for name in columns if name in names]
         if any(name not in names for name, _, _ in where):
-            raise ValueError(f"a filter of {self.path} names a column that it lacks: {where}")
+            raise ValueError(f"a filter of {self.place} names a column that it lacks: {where}")
         read = list(dict.fromkeys([*chosen, *(name for name, _, _ in where)]))
         # Not `pa.table`, which imports pandas to see whether it is given a frame of it.
         scan = table.scan(columns=read, predicate=to_sql(where))
@@ -109,20 +118,23 @@ class LocalTable:
         def append() -> None:
             configuration: dict[str, str | None] = dict(properties or {})
             schema_mode: Literal["merge"] | None = None
-            if self.exists():
-                table = self._open(_WRITABLE)
+            is_there = self.exists()
+            table = self._open(WRITABLE) if is_there else self._make(rows.schema, configuration)
+            if table is not None:
                 if table.transaction_version(token) is not None:
                     return
                 known = {field.name for field in table.schema().fields}
                 configuration = {}
                 schema_mode = None if known == set(rows.column_names) else "merge"
+            # What was looked at is what is written to: no other append of this token is between.
             write_deltalake(
-                str(self.path),
+                self.place if table is None else table,
                 rows,
                 mode="append",
                 schema_mode=schema_mode,
                 configuration=configuration or None,
                 commit_properties=CommitProperties(app_transactions=[Transaction(token, 1)]),
+                storage_options=self.options,
             )
 
         self._commit(append)
@@ -151,16 +163,17 @@ class LocalTable:
 
         def overwrite() -> int:
             if self.exists():
-                self._open(_WRITABLE)
+                self._open(WRITABLE)
             said = None if note is None else CommitProperties(custom_metadata={_NOTE: note})
             write_deltalake(
-                str(self.path),
+                self.place,
                 rows(),
                 mode="overwrite",
                 schema_mode="overwrite",
                 commit_properties=said,
+                storage_options=self.options,
             )
-            return DeltaTable(str(self.path)).version()
+            return DeltaTable(self.place, storage_options=self.options).version()
 
         return self._commit(overwrite)
 
@@ -170,8 +183,8 @@ class LocalTable:
             raise ValueError(f"columns that choose rows cannot be set: {sorted(chosen)}")
 
         def update() -> None:
-            self._open(_WRITABLE)
-            rows = self.rows(where=where)
+            table = self._open(WRITABLE)
+            rows = self._rows(table, None, where)
             if not rows.num_rows:
                 return
             for name, value in values.items():
@@ -180,13 +193,13 @@ class LocalTable:
                 item = list(value.items()) if isinstance(value, Mapping) else value
                 column = pa.array([item] * rows.num_rows, field.type)
                 rows = rows.set_column(place, field, column)
-            write_deltalake(str(self.path), rows, mode="overwrite", predicate=to_sql(where))
+            write_deltalake(table, rows, mode="overwrite", predicate=to_sql(where))
 
         self._commit(update)
 
     def delete(self, where: Sequence[Filter]) -> None:
         """Deletes the rows that pass."""
-        self._commit(lambda: self._open(_WRITABLE).delete(to_sql(where)))
+        self._commit(lambda: self._open(WRITABLE).delete(to_sql(where)))
 
     def delete_like(self, rows: pa.Table) -> None:
         """Deletes the rows that have the values of one of `rows`; nulls are alike."""
@@ -195,7 +208,7 @@ class LocalTable:
         alike = rows.group_by(names).aggregate([])
 
         def delete() -> None:
-            table = self._open(_WRITABLE)
+            table = self._open(WRITABLE)
             merger = table.merge(alike, same, source_alias="s", target_alias="t")
             merger.when_matched_delete().execute()
 
@@ -204,13 +217,13 @@ class LocalTable:
 
     def compact(self) -> None:
         """Puts small files together; the rows stay as they are."""
-        self._commit(lambda: self._open(_WRITABLE).optimize.compact())
+        self._commit(lambda: self._open(WRITABLE).optimize.compact())
 
     def vacuum(self, hours: float | None = None) -> None:
         """Removes files that no version of the last `hours` needs; None: the table's retention."""
 
         def vacuum() -> None:
-            table = self._open(_WRITABLE)
+            table = self._open(WRITABLE)
             table.vacuum(
                 # Whole hours, and never less than was asked for.
                 None if hours is None else -int(-hours // 1),
@@ -225,24 +238,25 @@ class LocalTable:
         """Puts what `change` makes of the rows that pass in their place, in one commit."""
 
         def revise() -> None:
-            self._open(_WRITABLE)
-            rows = self.rows(where=where)
+            table = self._open(WRITABLE)
+            rows = self._rows(table, None, where)
             if rows.num_rows:
-                write_deltalake(
-                    str(self.path), change(rows), mode="overwrite", predicate=to_sql(where)
-                )
+                write_deltalake(table, change(rows), mode="overwrite", predicate=to_sql(where))
 
         self._commit(revise)
 
-    def erase_history(self) -> None:
+    def erase_history(self) -> bool:
         """Removes all versions but the newest: their files, and what the log says of these.
 
         A commit has the least and the greatest values of its files, also of those that are gone.
+
+        Returns:
+            Whether the log tells nothing of them any more.
         """
         self.vacuum(0)
 
         def erase() -> None:
-            table = self._open(_WRITABLE)
+            table = self._open(WRITABLE)
             table.create_checkpoint()
             newest = table.version()
             for file in (self.path / "_delta_log").iterdir():
@@ -251,21 +265,22 @@ class LocalTable:
                     file.unlink(missing_ok=True)
 
         self._commit(erase)
+        return True
 
     def _open(self, features: frozenset[str]) -> DeltaTable:
-        check_path(self.path)
+        check_path(self.place)
         try:
-            table = DeltaTable(str(self.path))
+            table = self._ask(lambda: DeltaTable(self.place, storage_options=self.options))
             protocol = table.protocol()
         except Exception as error:
             if is_unsupported(error):
                 raise NeedsSpark(str(error)) from error
             raise
         needed = protocol.reader_features or ()
-        if features is _WRITABLE:
+        if features is WRITABLE:
             needed = [*needed, *(protocol.writer_features or ())]
         if unknown := set(needed) - features:
-            raise NeedsSpark(f"{self.path} has the features {sorted(unknown)}")
+            raise NeedsSpark(f"{self.place} has the features {sorted(unknown)}")
         self._check_commit(table.version())
         return table
 
@@ -275,20 +290,34 @@ class LocalTable:
         if file.exists() and file.stat().st_size == 0:
             raise OSError(f"the commit {file} is half written: corrupt")
 
+    def _make(
+        self, schema: pa.Schema, configuration: Mapping[str, str | None]
+    ) -> DeltaTable | None:
+        """A new table without rows; None where whoever writes the first ones makes it."""
+        return None
+
+    def _ask(self, action: Callable[[], T]) -> T:
+        """Asks delta-rs for something, as often as the place of the table takes."""
+        return action()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keeps other writers of the table out while the block commits."""
+        return sole_writer(self.path)
+
     def _commit(self, action: Callable[[], T]) -> T:
         """Runs a write alone, and again where a writer without the lock came between."""
-        check_path(self.path)
+        check_path(self.place)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                with sole_writer(self.path):
-                    return action()
+                with self._alone():
+                    return self._ask(action)
             except NeedsSpark:
                 raise
             except Exception as error:
                 if is_unsupported(error):
                     raise NeedsSpark(str(error)) from error
                 if attempt == _ATTEMPTS or not isinstance(error, CommitFailedError):
-                    raise unwritten(str(self.path), error) from error
+                    raise unwritten(self.place, error) from error
                 time.sleep(random.uniform(0, 0.2 * 2**attempt))
         raise AssertionError("unreachable")
 

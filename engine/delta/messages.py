@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from engine.core.disk_errors import DiskError, Kind, disk_error_of
+from engine.core.object_store import in_object_store
+from engine.delta.object_store import object_store_words
 from engine.errors import EvalMatrixError, StoreError
 
 MAX_TEXT = 300
@@ -39,7 +41,12 @@ def is_unsupported(error: BaseException) -> bool:
 
 
 def text_of(error: BaseException) -> str:
-    """The first line of what delta-rs says; below it is its own stack."""
+    """The first line of what delta-rs says, or what went wrong in an object store.
+
+    Below the first line is its own stack.
+    """
+    if words := object_store_words(error):
+        return f"the object store {words}"
     line = (str(error).strip().splitlines() or [""])[0]
     return line[:MAX_TEXT] or type(error).__name__
 
@@ -54,6 +61,8 @@ def unreadable(table: str, error: Exception, *, spares: bool = False) -> EvalMat
     """
     if isinstance(error, EvalMatrixError):
         return error
+    if in_object_store(table) and (words := object_store_words(error)):
+        return StoreError(f"the store's table {table!r} cannot be read: the object store {words}")
     fault = disk_error_of(error)
     told = fault or text_of(error)
     return StoreError(

@@ -238,7 +238,7 @@ def _keep_predictions(
     """Writes the predictions that a scan has made, and then that they are there."""
     if scanned is not None:
         # After the states: to write to a table drops what Spark holds of plans that read it.
-        predictions.write(scanned, todo.plan, target, table=computation.tables["predictions"].path)
+        predictions.write(scanned, todo.plan, target, table=computation.tables["predictions"])
     chains = todo.chains()
     if chains:
         told = chain_rows(todo.plan, chains)

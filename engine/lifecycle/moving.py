@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
-from engine.core.locks import sole_writer
 from engine.errors import InputError, StoreError
 from engine.fields.names import PREVIOUS, target_alias_problem
 from engine.lifecycle.candidates import CHALLENGER, CHAMPION
@@ -31,6 +30,7 @@ from engine.store.promotions import (
     write_promotion,
 )
 from engine.store.tables import StoreTable
+from engine.store.turns import turn
 
 # After so long nobody is at it any more, who cannot be asked.
 _ABANDONED = dt.timedelta(minutes=15)
@@ -85,10 +85,9 @@ class Ledger:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Lets no other process of this machine promote by this store while the block runs."""
-        folder = self.table.folder
+        """Lets no other process promote by this store while the block runs, see `store.turns`."""
         # Not the table's own lock, which the block takes to write.
-        with sole_writer(None if folder is None else folder.with_name(f"{folder.name}-turn")):
+        with turn(self.table.store, "promotions-turn"):
             yield
 
 
@@ -122,7 +121,8 @@ def check_abandoned(ledger: Ledger, row: Promotion) -> None:
     Raises:
         StoreError: where that may be.
     """
-    has_lock = ledger.table.folder is not None and row.host == socket.gethostname()
+    keeps_turns = ledger.table.folder is not None or ledger.table.store.in_object_store
+    has_lock = keeps_turns and row.host == socket.gethostname()
     if not has_lock and dt.datetime.now(dt.UTC) - row.at < _ABANDONED:
         raise StoreError(
             f"{row.user or 'somebody'} on {row.host} began to promote version {row.version} of "

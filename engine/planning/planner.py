@@ -11,6 +11,7 @@ from functools import partial
 from math import prod
 
 from engine.core.locations import Store
+from engine.core.object_store import in_object_store
 from engine.core.registry import nearest
 from engine.core.vocabulary import (
     ColumnSpec,
@@ -33,6 +34,7 @@ from engine.data.profile import Profile, aggregate, check_predicates, make_profi
 from engine.data.profile_updates import updated_stats
 from engine.data.reference_bins import reference_bins
 from engine.data.source import Source, pin_source
+from engine.delta.object_store import check_data
 from engine.errors import DataError, EvalMatrixError, InputError
 from engine.kinds import (
     Bins,
@@ -112,6 +114,10 @@ def prepare(
         ModelError: for a model that is not found or does not fit the data.
     """
     store = Store(suite.store)
+    places = _places(suite)
+    for place in filter(in_object_store, places):
+        check_data(place)
+    session.require(suite.store, *places)
     looks = []
     for evaluation in suite.evaluations:
         say(f"{evaluation.name}: pinning the dataset")
@@ -123,6 +129,16 @@ def prepare(
         if looks[-1].profile is None or (beside is not None and beside.profile is None):
             session.begin()
     return [_prepare(suite, store, look, finder, say) for look in looks]
+
+
+def _places(suite: Suite) -> list[str]:
+    """Where the datasets lie."""
+    sources = [
+        source
+        for evaluation in suite.evaluations
+        for source in (evaluation.dataset, evaluation.reference)
+    ]
+    return [source.uri for source in sources if source is not None]
 
 
 def _signature_types(suite: Suite, evaluation: Evaluation, finder: ModelFinder) -> dict[str, str]:

@@ -245,7 +245,7 @@ def delta_jars() -> list[str] | None:
         return []
     wanted = version("delta-spark")
     spark = ".".join(version("pyspark").split(".")[:2])
-    for folder in sorted(folder for home in _homes() for folder in home.glob(".ivy2*/jars")):
+    for folder in maven_folders():
         # Before 4.1, Delta did not name in its jar the Spark that it is built for.
         for built in (f"_{spark}", ""):
             if list(folder.glob(f"io.delta_delta-spark{built}_2.1?-{wanted}.jar")):
@@ -255,6 +255,28 @@ def delta_jars() -> list[str] | None:
                 delta += folder.glob(f"io.delta_delta-spark{built}_2.1?-{wanted}.jar")
                 return sorted(map(str, [*delta, *folder.glob("io.unitycatalog_*.jar")]))
     return None
+
+
+def maven_folders() -> list[Path]:
+    """Where Spark leaves the jars on this machine that it has fetched."""
+    return sorted(folder for home in _homes() for folder in home.glob(".ivy2*/jars"))
+
+
+def lacks_file_system(spark: SparkSession, scheme: str, class_name: str) -> bool | None:
+    """Whether a session lacks a class of Hadoop's, or does not know it for a scheme of URIs.
+
+    None where only the server can tell.
+    """
+    try:
+        conf = spark.sparkContext._jsc.hadoopConfiguration()
+        known = str(conf.get(f"fs.{scheme}.impl") or "")
+    except Exception:  # Spark Connect has no context
+        return None
+    try:
+        conf.getClassByName(class_name)
+    except Exception:  # Java's ClassNotFoundException
+        return True
+    return not known and scheme != "s3a"
 
 
 def _homes() -> set[Path]:

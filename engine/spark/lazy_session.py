@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.core.object_store import in_object_store
+from engine.core.paths import is_catalog_name, local_path
 from engine.errors import InputError
 from engine.spark.java import MIN_JAVA, check_java, has_java
 from engine.spark.query_loggers import silence_query_loggers
@@ -54,6 +56,8 @@ class LazySession:
         self._lock = threading.Lock()
         self._begun: Future[SparkSession] | None = None
         self._shares_disk: bool | None = None
+        self._object_store = False
+        self._required: str | None = None
 
     @property
     def current(self) -> SparkSession | None:
@@ -72,6 +76,31 @@ class LazySession:
                 self._say(f"no Java {MIN_JAVA} here: processes of this machine do Spark's work")
         return self._executor == "local"
 
+    def reach(self, *places: str) -> None:
+        """Is told of places that Spark may read: a session that is started then can."""
+        self._object_store |= any(map(in_object_store, places))
+
+    def require(self, *places: str) -> None:
+        """Is told of places that Spark must read.
+
+        Raises:
+            InputError: when the session that is there has no way to them.
+        """
+        self.reach(*places)
+        for place in filter(in_object_store, places):
+            self._required = place
+            if self.current is not None:
+                _check_object_store(self.current, place)
+
+    def direct_place(self, table: str) -> Path | str | None:
+        """Where delta-rs finds the table that Spark means; None where only Spark can tell."""
+        if is_catalog_name(table):
+            return None
+        if in_object_store(table):
+            return table
+        path = local_path(table)
+        return path if path is not None and self.shares_disk else None
+
     def begin(self) -> None:
         """Starts the session in a thread of its own, where there is none; it is asked for later."""
         if self.is_local:
@@ -85,7 +114,7 @@ class LazySession:
 
         def start() -> None:
             try:
-                begun.set_result(_start(self._log_file))
+                begun.set_result(_start(self._log_file, object_store=self._object_store))
             except BaseException as error:
                 begun.set_exception(error)
 
@@ -99,6 +128,7 @@ class LazySession:
             EvalMatrixError: when Java is missing.
             InputError: when none may be started.
             StoreError: when Spark does not start.
+            InputError: when it has no way to an object store that it must read.
         """
         if self.current is None and self.is_local:
             check_java()
@@ -112,6 +142,8 @@ class LazySession:
             spark = begun.result()
             _make_active(spark)
             self._spark = spark
+            if self._required is not None:
+                _check_object_store(spark, self._required)
         assert self._spark is not None, "a session was started"
         return self._spark
 
@@ -169,11 +201,17 @@ def _would_be_local() -> bool:
     )
 
 
-def _start(log_file: Path | None) -> SparkSession:
+def _start(log_file: Path | None, *, object_store: bool) -> SparkSession:
     from engine.spark.session import get_session
 
     silence_query_loggers()
-    return get_session(log_file=log_file)
+    return get_session(log_file=log_file, object_store=object_store)
+
+
+def _check_object_store(spark: SparkSession, place: str) -> None:
+    from engine.spark.preflight import check_object_store
+
+    check_object_store(spark, place)
 
 
 def _make_active(spark: SparkSession) -> None:

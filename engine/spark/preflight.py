@@ -14,7 +14,8 @@ import pyspark
 from pyspark.sql import SparkSession
 
 from engine.errors import InputError, StoreError
-from engine.spark.internals import is_connect
+from engine.spark import s3a
+from engine.spark.internals import is_connect, lacks_file_system, spark_home
 
 PROBE_SECONDS = 5.0
 
@@ -100,6 +101,17 @@ def check_delta(spark: SparkSession) -> None:
                 "spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog"
             ) from error
         # There is no such table: so Delta says, and so it is there.
+
+
+def check_object_store(spark: SparkSession, place: str) -> None:
+    """Raises InputError when the session has no way to a place in an object store."""
+    scheme = place.partition(":")[0].lower()
+    if lacks_file_system(spark, scheme, s3a.FILE_SYSTEM):
+        raise InputError(
+            f"the Spark session cannot read {place!r}: it has no S3A, or none for {scheme}://; "
+            f"start Spark with {s3a.how_to_add(spark_home())}, or leave it to evalmatrix, which "
+            "fetches that by itself; nothing was evaluated"
+        )
 
 
 def _jar(spark: SparkSession) -> str:

@@ -23,11 +23,13 @@ from pyspark.sql import SparkSession
 from engine.core.signals import keep_handlers
 from engine.core.temporary import scratch_folder
 from engine.errors import InputError, StoreError
+from engine.spark import s3a
 from engine.spark.class_archive import archive_file, java_options
 from engine.spark.internals import (
     delta_jars,
     is_here,
     launch_jvm,
+    maven_folders,
     spark_home,
     submitted_master,
 )
@@ -81,6 +83,7 @@ def get_session(
     app_name: str = "evalmatrix",
     log_file: Path | None = None,
     extra: Mapping[str, str] | None = None,
+    object_store: bool = False,
 ) -> SparkSession:
     """The active Spark session, or a new one with Delta.
 
@@ -89,6 +92,7 @@ def get_session(
         log_file: where a new JVM's standard output and error go; None leaves them where they are,
             but for the first session of a machine, which fetches Delta's jars.
         extra: configuration that goes over the lean defaults.
+        object_store: whether a new session is to read from an object store.
 
     Raises:
         InputError: when this Python lacks what Spark Connect takes.
@@ -104,13 +108,14 @@ def get_session(
     under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
     if not under_submit:
         check_java()
-    settings = _settings(extra or {})
+    settings = _settings({**(s3a.settings() if object_store else {}), **(extra or {})})
     environment = _environment()
     # Workers run this very Python, whatever `python3` is on the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    jars = [] if under_submit else delta_jars()
+    jars = [] if under_submit else _jars(object_store)
     if jars is None:
-        log.info("fetching Spark's Delta jars (once, about a minute)")
+        what = "Delta and S3A jars" if object_store else "Delta jars"
+        log.info("fetching Spark's %s (once, about a minute)", what)
         # The resolver prints a hundred lines and more, of which only its failure is worth reading.
         log_file = log_file or scratch_folder() / "spark.log"
     if jars and is_here(settings["spark.master"]):
@@ -126,13 +131,32 @@ def get_session(
     for key, value in settings.items():
         builder = builder.config(key, value)
     if jars is None:
-        builder = configure_spark_with_delta_pip(builder)
+        builder = _with_packages(builder, object_store)
     try:
         with _set(environment), keep_handlers():
             launch_jvm(builder._options, _appendable(log_file))
             return builder.getOrCreate()
     except Exception as error:
         raise StoreError(f"Spark did not start: {error}{_tail(log_file)}") from error
+
+
+def _jars(object_store: bool) -> list[str] | None:
+    """The jars that Spark lacks; None where some of them must be fetched."""
+    own = delta_jars()
+    more = s3a.find_jars(spark_home(), maven_folders()) if object_store else []
+    return None if own is None or more is None else [*own, *more]
+
+
+def _with_packages(builder: SparkSession.Builder, object_store: bool) -> SparkSession.Builder:
+    """A builder whose session has Spark fetch what it lacks."""
+    whole: SparkSession.Builder
+    if object_store:
+        named, without = s3a.packages(spark_home())
+        builder = builder.config("spark.jars.excludes", ",".join(without))
+        whole = configure_spark_with_delta_pip(builder, named)
+    else:
+        whole = configure_spark_with_delta_pip(builder)
+    return whole
 
 
 def _settings(extra: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,9 +15,11 @@ from typing import TypeVar
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, DataFrameWriter, Row, SparkSession
 
-from engine.core.locks import sole_writer
+from engine.core.locks import PATIENCE, sole_writer
+from engine.core.object_store import in_object_store
 from engine.core.paths import is_catalog_name as is_catalog_name
 from engine.core.paths import local_path
+from engine.delta.leases import sole_holder
 from engine.errors import DataError, EvalMatrixError
 from engine.spark.delta_sql import SqlTable, is_table
 from engine.spark.error_messages import first_line
@@ -251,12 +253,12 @@ def vacuum(spark: SparkSession, table: str, hours: float | None = None) -> None:
     settings = {"spark.sql.sources.parallelPartitionDiscovery.parallelism": "8"}
     if hours is not None:
         settings["spark.databricks.delta.retentionDurationCheck.enabled"] = "false"
-    with _set(spark, settings):
+    with set_conf(spark, settings):
         retry_on_conflict(lambda: delta_table(spark, table).vacuum(hours), table)
 
 
 @contextmanager
-def _set(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
+def set_conf(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
     """Settings of a session for the block."""
     before = {name: spark.conf.get(name, None) for name in settings}
     try:
@@ -279,7 +281,7 @@ def retry_on_conflict(action: Callable[[], T], table: str, attempts: int = 8) ->
     """
     for attempt in range(1, attempts + 1):
         try:
-            with sole_writer(folder_of(table)):
+            with _alone(table):
                 return action()
         except EvalMatrixError:
             raise
@@ -288,6 +290,17 @@ def retry_on_conflict(action: Callable[[], T], table: str, attempts: int = 8) ->
                 raise unwritten(table, error) from error
             time.sleep(random.uniform(0, 0.2 * 2**attempt))
     raise AssertionError("unreachable")
+
+
+def _alone(table: str) -> AbstractContextManager[None]:
+    """Keeps other writers of a table out while the block commits, where that can be had.
+
+    In an object store Spark's own commits would not see each other.
+    """
+    if in_object_store(table):
+        root, _, name = table.rstrip("/").rpartition("/")
+        return sole_holder(f"{root}/.locks/{name}", patience=PATIENCE, doing=f"writes {table}")
+    return sole_writer(folder_of(table))
 
 
 def folder_of(table: str) -> Path | None:

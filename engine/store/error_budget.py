@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from engine.core.locks import sole_writer
 from engine.core.vocabulary import EvaluationResult, OverRuns
 from engine.planning import EvaluationPlan
 from engine.statistics import PastTest, next_level
 from engine.store.tables import StoreTable
+from engine.store.turns import turn
 
 BUDGET_SCHEMA = pa.schema(
     [
@@ -101,10 +101,12 @@ class Budget:
 
     @contextmanager
     def turn(self, plan: EvaluationPlan) -> Iterator[None]:
-        """Lets no other process of this machine spend of the budget while the block judges."""
-        folder = None if plan.over_runs is OverRuns.NONE else self.table.folder
+        """Lets no other process spend of the budget while the block judges, see `store.turns`."""
+        if plan.over_runs is OverRuns.NONE:
+            yield
+            return
         # Not the table's own lock, which the block takes to write.
-        with sole_writer(None if folder is None else folder.with_name(f"{folder.name}-turn")):
+        with turn(self.table.store, "budget-turn"):
             yield
 
     def _past(self, plan: EvaluationPlan) -> list[Spent]:

@@ -23,6 +23,7 @@ from engine.kinds import load_extensions
 from engine.planning import distinct_questions, load_plans, needs
 from engine.states.rows import PREDICTIONS
 from engine.store.tables import StoreTable, StoreTables
+from engine.store.turns import forget_runs
 
 TABLES = ("states", "chunks", "predictions", "results", "runs", "budget", "announcements",
           "promotions", "audit")  # fmt: skip
@@ -111,6 +112,7 @@ def maintain(
         files, size = table.size()
         done.append(Maintained(name, expired, before, files, size / 1e6, dry))
     if not dry:
+        forget_runs(tables.store, since)
         _expire_cache(tables.store, since)
     if keeping.report_days is not None:
         oldest = now - dt.timedelta(days=keeping.report_days)

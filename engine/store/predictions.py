@@ -36,7 +36,7 @@ _OPTIONS = {
 _UNPACKED_DDL = "model int, key string, scores array<double>"
 
 
-def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: str) -> None:
+def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: StoreTable) -> None:
     """Stores the predictions that a scan has made, once for a run, evaluation and step.
 
     Raises:
@@ -63,7 +63,7 @@ def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: st
         F.lit(PREDICTIONS_VERSION).alias("schema_version"),
         F.lit(target.now).cast("timestamp").alias("created_at"),
     )
-    tables.append_once(rows, table, token=_token(plan, target), options=_OPTIONS)
+    table.append_frame_once(rows, token=_token(plan, target), options=_OPTIONS)
 
 
 def write_rows(

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from engine.errors import StoreError, WorkerDiedError
 from engine.pieces.reading import UnreadableError
 from engine.planning import EvaluationPlan
-from engine.spark import table_errors, tables
+from engine.spark import table_errors
 from engine.states.rows import MERGED_SCHEMA, STATES_VERSION
 from engine.store.tables import StoreTable
 
@@ -71,7 +71,7 @@ def store_states(
         WorkerDiedError: when a model, or something else, has ended a worker's Python.
         StoreError: when the dataset's files are gone or damaged, or the states cannot be written.
     """
-    if target.table.folder is None:
+    if target.table.folder is None and not target.table.is_direct:
         try:
             _append(states, plan, target)
         except StoreError as error:
@@ -79,7 +79,7 @@ def store_states(
         return None
     kept = states.persist(StorageLevel.DISK_ONLY)
     try:
-        rows = _collect(kept) if target.table.is_local else None
+        rows = _collect(kept) if target.table.is_direct else None
         if rows is not None:
             later(lambda: write_rows(rows, plan, target))
             return rows
@@ -144,7 +144,7 @@ def _append(states: DataFrame, plan: EvaluationPlan, target: Target) -> None:
         F.lit(target.now).cast("timestamp").alias("created_at"),
     )
     token = _token(plan, target)
-    tables.append_once(about, target.table.path, token=token, options=_STATISTICS)
+    target.table.append_frame_once(about, token=token, options=_STATISTICS)
 
 
 def _token(plan: EvaluationPlan, target: Target) -> str:

@@ -1,9 +1,11 @@
 """The tables of a store, each by the road it takes.
 
 Where the store is a folder of this machine its tables are read and written by delta-rs, in
-milliseconds and without a JVM. A catalog's, an object store's, and those with features that
-delta-rs does not know are Spark's. Both roads write one format, under one lock, by one law: a
-write with a token is made once.
+milliseconds and without a JVM. A catalog's, and those with features that delta-rs does not know,
+are Spark's. Both roads write one format, under one lock, by one law: a write with a token is made
+once. In an object store delta-rs alone commits: its commits are puts that the store refuses where
+another one was first, which Spark's are not. What Spark's workers have is written by them there as
+files, which one commit of delta-rs then adds.
 """
 
 from __future__ import annotations
@@ -18,10 +20,14 @@ import pyarrow as pa
 from engine.core.locations import Store
 from engine.delta.filters import Filter
 from engine.delta.local_table import LocalTable
-from engine.delta.messages import NeedsSpark, is_plain, unreadable
+from engine.delta.messages import NeedsSpark, unreadable
+from engine.delta.object_table import ObjectTable, table_at
+from engine.errors import StoreError
 from engine.spark.lazy_session import LazySession
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
     from engine.spark.spark_table import SparkTable
 
 T = TypeVar("T")
@@ -35,9 +41,10 @@ class StoreTables:
     def __init__(self, store: Store, session: LazySession) -> None:
         self.store = store
         self.session = session
+        session.reach(store.root)
 
     def __getitem__(self, name: str) -> StoreTable:
-        return StoreTable(self.store.table(name), self.session, local=self.store.local is not None)
+        return StoreTable(self.store, name, self.session)
 
 
 class StoreTable:
@@ -47,16 +54,19 @@ class StoreTable:
         StoreError: by every method, when the table cannot be read or written.
     """
 
-    def __init__(self, path: str, session: LazySession, *, local: bool) -> None:
-        self.path = path
+    def __init__(self, store: Store, name: str, session: LazySession) -> None:
+        self.store = store
+        self.path = store.table(name)
         self.session = session
-        self._folder = Path(path) if local else None
-        self._local = LocalTable(path) if local and is_plain(path) else None
+        self._folder = None if store.local is None else Path(self.path)
+        self._direct = None if store.is_catalog else table_at(self.path)
 
     @property
-    def is_local(self) -> bool:
+    def is_direct(self) -> bool:
         """Whether delta-rs is tried first."""
-        return self._local is not None and self.session.shares_disk
+        if self._direct is None:
+            return False
+        return self.store.in_object_store or self.session.shares_disk
 
     @property
     def folder(self) -> Path | None:
@@ -97,10 +107,10 @@ class StoreTable:
 
     def bytes_of(self, where: Sequence[Filter]) -> int | None:
         """About how many bytes the rows take that pass; None where only Spark could tell."""
-        if not self.is_local or self._local is None:
+        if not self.is_direct or self._direct is None:
             return None
         try:
-            return self._local.bytes_of(where)
+            return self._direct.bytes_of(where)
         except NeedsSpark:
             return None
         except Exception as error:
@@ -121,6 +131,27 @@ class StoreTable:
             lambda table: table.append_once(rows, token=token, properties=properties),
         )
 
+    def append_frame_once(
+        self, frame: DataFrame, *, token: str, options: Mapping[str, str] | None = None
+    ) -> None:
+        """Appends rows that Spark's workers have, unless an append with the token has been made.
+
+        Args:
+            frame: the rows.
+            token: names this append for good.
+            options: more options of Delta's writer, table properties of a new table among them.
+        """
+        if isinstance(self._direct, ObjectTable):
+            self.session.require(self.path)
+            from engine.spark.data_files import write_files
+
+            files, schema = write_files(frame, self._direct, token)
+            self._direct.add_files(files, schema, token=token, properties=options)
+            return
+        from engine.spark.tables import append_once
+
+        append_once(frame, self.path, token=token, options=options)
+
     def update(self, where: Sequence[Filter], values: Mapping[str, Any]) -> None:
         """Sets columns of the rows that pass to one value each."""
         self._write(
@@ -138,10 +169,9 @@ class StoreTable:
 
         Spark keeps the log for as long as the table says, thirty days by itself.
         """
-        if self.is_local and self._local is not None:
+        if self.is_direct and self._direct is not None:
             try:
-                self._local.erase_history()
-                return True
+                return self._direct.erase_history()
             except NeedsSpark as reason:
                 log.debug("%s is written by Spark: %s", self.path, reason)
         self.by_spark().vacuum(0)
@@ -167,6 +197,7 @@ class StoreTable:
         """The table as Spark sees it."""
         from engine.spark.spark_table import SparkTable
 
+        self.session.require(self.path)
         return SparkTable(self.session.get(), self.path)
 
     def _read(
@@ -176,9 +207,9 @@ class StoreTable:
         *,
         spares: bool = False,
     ) -> T:
-        if self.is_local and self._local is not None:
+        if self.is_direct and self._direct is not None:
             try:
-                return local(self._local)
+                return local(self._direct)
             except NeedsSpark as reason:
                 log.debug("%s is read by Spark: %s", self.path, reason)
             except Exception as error:
@@ -192,10 +223,15 @@ class StoreTable:
     def _write(
         self, local: Callable[[LocalTable], None], spark: Callable[[SparkTable], None]
     ) -> None:
-        if self.is_local and self._local is not None:
+        if self.is_direct and self._direct is not None:
             try:
-                local(self._local)
+                local(self._direct)
                 return
             except NeedsSpark as reason:
+                if self.store.in_object_store:
+                    raise StoreError(
+                        f"the table {self.path!r} could not be written: {reason}; in an object "
+                        "store evalmatrix writes by delta-rs alone, which does not know that"
+                    ) from reason
                 log.debug("%s is written by Spark: %s", self.path, reason)
         spark(self.by_spark())

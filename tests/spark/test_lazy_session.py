@@ -19,7 +19,7 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         monkeypatch.delenv(name, raising=False)
     started: list[object] = []
 
-    def start(log_file: object) -> object:
+    def start(log_file: object, *, object_store: bool) -> object:
         started.append(object())
         return started[-1]
 
@@ -47,7 +47,7 @@ def test_a_session_is_started_once_and_told(starts: list[object]) -> None:
 def test_why_spark_does_not_start_is_told_to_each_who_asks(
     starts: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(log_file: object) -> object:
+    def fail(log_file: object, *, object_store: bool) -> object:
         raise StoreError("Spark did not start")
 
     monkeypatch.setattr(lazy_session, "_start", fail)
@@ -75,3 +75,32 @@ def test_where_it_may_be_elsewhere_spark_tells(
     monkeypatch.setenv(name, value)
     monkeypatch.setattr(lazy_session, "_is_on_this_disk", lambda spark: here)
     assert LazySession().shares_disk is here and len(starts) == 1
+
+
+def test_a_session_for_an_object_store_is_started_with_the_way_to_it(
+    starts: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    checked: list[str] = []
+
+    def start(log_file: object, *, object_store: bool) -> object:
+        asked.append(object_store)
+        return object()
+
+    monkeypatch.setattr(lazy_session, "_start", start)
+    monkeypatch.setattr(
+        lazy_session, "_check_object_store", lambda spark, place: checked.append(place)
+    )
+    session = LazySession()
+    session.reach("./store", "lake.claims", "/data/claims")
+    session.get()
+    session = LazySession()
+    session.reach("s3://bucket/store")
+    session.require("s3a://bucket/lake/claims")
+    assert session.direct_place("s3a://bucket/lake/claims") == "s3a://bucket/lake/claims"
+    assert session.direct_place("lake.claims") is None
+    session.get()
+    assert asked == [False, True] and checked == ["s3a://bucket/lake/claims"]
+    # One that is there is looked at at once.
+    session.require("s3://bucket/other", "./here")
+    assert checked[1:] == ["s3://bucket/other"]

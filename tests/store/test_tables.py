@@ -135,11 +135,11 @@ def test_a_catalogs_table_is_sparks(spark: SparkSession) -> None:
     spark.sql("CREATE SCHEMA IF NOT EXISTS roads")
     try:
         table = StoreTables(Store("roads.of"), LazySession(spark))["runs"]
-        assert (table.path, table.folder, table.is_local) == ("roads.of.runs", None, False)
+        assert (table.path, table.folder, table.is_direct) == ("roads.of.runs", None, False)
     finally:
         spark.sql("DROP SCHEMA roads CASCADE")
     tables = StoreTables(Store("s3a://bucket/store"), LazySession(spark))
-    assert tables["runs"].path == "s3a://bucket/store/runs" and not tables["runs"].is_local
+    assert tables["runs"].path == "s3a://bucket/store/runs" and tables["runs"].is_direct
 
 
 def test_a_damaged_table_is_told_with_what_to_do(tmp_path: Path) -> None:
@@ -181,4 +181,4 @@ def test_a_disk_without_locks_takes_the_table(tmp_path: Path) -> None:
 def test_a_path_that_delta_rs_does_not_take_is_sparks(tmp_path: Path) -> None:
     tables = StoreTables(Store(str(tmp_path / "100% [x]")), LazySession())
     assert tables["runs"].folder == tmp_path / "100% [x]" / "runs"
-    assert not tables["runs"].is_local
+    assert not tables["runs"].is_direct

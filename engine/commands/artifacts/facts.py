@@ -18,6 +18,7 @@ from engine.commands.artifacts.schedules import check_schedule
 from engine.commands.artifacts.targets import Place, Target
 from engine.commands.artifacts.unfit import check_fit
 from engine.core.locations import Store
+from engine.core.object_store import in_object_store
 from engine.core.paths import is_catalog_name
 from engine.core.registry import did_you_mean
 from engine.errors import InputError
@@ -210,8 +211,13 @@ def _environment(suite: Suite, text: str) -> tuple[str, ...]:
         names += ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"]
     if uri.startswith("databricks"):
         names += ["DATABRICKS_HOST", "DATABRICKS_TOKEN"]
-    if suite.store.startswith(("s3://", "s3a://")):
+    sources = [item.dataset.uri for item in suite.evaluations]
+    sources += [item.reference.uri for item in suite.evaluations if item.reference is not None]
+    if any(map(in_object_store, [suite.store, *sources])):
         names += ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"]
+        # A server that is not Amazon's is known by its address, which is none where it is not set.
+        if os.environ.get("AWS_ENDPOINT_URL"):
+            names.append("AWS_ENDPOINT_URL")
     return tuple(dict.fromkeys([*names, *_VARIABLE.findall(text)]))
 
 

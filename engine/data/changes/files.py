@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, MapType, NullType, StructType, VariantType
 
+from engine.core.object_store import in_object_store
 from engine.core.paths import local_path
 from engine.data.changes.cancel import Raw
 from engine.data.changes.delta_log import File
@@ -94,16 +95,17 @@ class _About:
 
 
 def _local_head(spark: SparkSession, table: str) -> _About | None:
-    """What the log on this machine says; None where Delta's own command must tell."""
+    """What the log says, here or in an object store; None where Delta's command must tell."""
     folder = None if tables.is_catalog_name(table) else local_path(table)
-    if folder is None or not shares_disk(spark):
+    place = table if in_object_store(table) else folder
+    if place is None or (place is folder and not shares_disk(spark)):
         return None
     try:
-        head = read_head(folder)
+        head = read_head(place)
     except NeedsSpark:
         return None
     # As Delta's own command writes it.
-    location = f"file:{folder}"
+    location = table.rstrip("/") if folder is None else f"file:{folder}"
     names = frozenset(head.properties)
     return _About(location, head.table_id, head.partitions, names, head.features)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
 
-from engine.core.paths import local_path
 from engine.data.files.decision import Schema
 from engine.data.files.listing import name_of
 from engine.delta import head
@@ -33,8 +32,8 @@ class State:
 
 def state_of(session: LazySession, table: str) -> State | None:
     """A table as it is; None where there is none."""
-    path = None if tables.is_catalog_name(table) else local_path(table)
-    if path is not None and session.shares_disk:
+    path = session.direct_place(table)
+    if path is not None:
         with suppress(NeedsSpark):
             if not is_table(path):
                 return None
@@ -71,9 +70,9 @@ def without_mark(schema: Schema) -> Schema:
 
 def names_at(session: LazySession, table: str, version: int) -> list[str]:
     """The names of the files that a version of a table of files is made of, sorted."""
-    path = None if tables.is_catalog_name(table) else local_path(table)
+    path = session.direct_place(table)
     marks: set[str | None] | None = None
-    if path is not None and session.shares_disk:
+    if path is not None:
         with suppress(NeedsSpark):
             marks = head.partition_values(path, FILE_COLUMN, version)
     if marks is None:

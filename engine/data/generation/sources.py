@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
 from engine.core.locations import Store
-from engine.core.paths import local_path
 from engine.data.columns import near_column
 from engine.data.files.lake import Question, take
 from engine.data.files.table_state import FILE_COLUMN
@@ -19,6 +17,7 @@ from engine.data.generation.copies import hash_rows
 from engine.data.generation.recipe import Recipe, SourceTable
 from engine.data.source import Source, pin_table
 from engine.delta.local_table import plain_types
+from engine.delta.object_store import open_table
 from engine.errors import DataError
 from engine.spark.lazy_session import LazySession
 
@@ -84,10 +83,10 @@ def _check_names(recipe: Recipe, names: list[str]) -> None:
 def _read(
     session: LazySession, pinned: Source, names: list[str], most: int | None
 ) -> tuple[pa.Table, int]:
-    path = None if pinned.catalog else local_path(pinned.table)
-    if path is None or not session.shares_disk:
+    path = None if pinned.catalog else session.direct_place(pinned.table)
+    if path is None:
         return _read_by_spark(pinned, names, most)
-    scan = DeltaTable(str(path), version=pinned.version).scan(columns=names)
+    scan = open_table(path, pinned.version).scan(columns=names)
     reader = pa.RecordBatchReader.from_stream(scan)
     parts, total = [], 0
     for batch in reader:

@@ -34,7 +34,7 @@ from tests.fixtures.tables import read_rows, write_rows
 def _no_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table on this machine is made without Spark."""
 
-    def start(log_file: object) -> None:
+    def start(log_file: object, *, object_store: bool) -> None:
         raise AssertionError("Spark was started")
 
     monkeypatch.setattr(lazy_session, "_start", start)
