@@ -96,6 +96,7 @@ LAZY: dict[str, frozenset[str]] = {
     "serving": frozenset({"requests"}),
     "kinds": frozenset({"sklearn", "threadpoolctl"}),
     # Predicates are read where a suite has any.
+    "data": frozenset({"engine"}),
     "planning": frozenset({"engine"}),
     "models": FRAMEWORKS | {"engine", "mlflow", "model_signing", "skops"},
     # Spark's road is imported where it is taken: on this machine few commands take it.

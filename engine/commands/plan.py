@@ -103,7 +103,8 @@ def plan(
     tables = StoreTables(store, LazySession(spark, log_file=store.log_file))
     finder = ModelFinder(loaded)
     try:
-        prepared = prepare(tables.session, loaded, finder=finder)
+        # No row is scanned, so no session is begun before somebody asks for it.
+        prepared = prepare(tables.session, loaded, finder=finder, executor="local")
     finally:
         finder.stop()
     return [_plan_evaluation(tables, evaluation, reuse=loaded.reuse) for evaluation in prepared]

@@ -36,9 +36,7 @@ def evaluate(expression: Expression, batch: pa.RecordBatch) -> pa.Array | pa.Sca
     values = [evaluate(operand, batch) for operand in expression.operands]
     if expression.operation == "cast":
         # A whole number that no double has is rounded, as Java does it.
-        return pc.cast(
-            values[0], expression.type, safe=not pa.types.is_is_floating(expression.type)
-        )
+        return pc.cast(values[0], expression.type, safe=not pa.types.is_floating(expression.type))
     if expression.operation == "like":
         return pc.match_like(values[0], expression.value)
     return _OPERATIONS[expression.operation](*values)
@@ -51,7 +49,7 @@ def matches(expression: Expression, batch: pa.RecordBatch) -> pa.Array:
 
 
 def _is_floating(left: Any) -> bool:
-    return bool(pa.types.is_is_floating(left.type))
+    return bool(pa.types.is_floating(left.type))
 
 
 def _equal(left: Any, right: Any) -> Any:

@@ -28,8 +28,8 @@ from engine.data.kept_profiles import (
     profile_digest,
     question_digest,
 )
-from engine.data.profile import Profile, aggregate, check_predicates, make_profile
-from engine.data.profile_updates import updated_stats
+from engine.data.looks import check_predicates, count_rows, look_at, profile_of, update_look
+from engine.data.profile import Profile
 from engine.data.reference_bins import reference_bins
 from engine.data.source import Source, pin_source
 from engine.errors import DataError, EvalMatrixError, InputError
@@ -90,6 +90,12 @@ class _Look:
     profile: Profile | None
     reference: _Look | None = None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether rows of it, or of its reference, have to be looked at."""
+        beside = self.reference
+        return self.profile is None or (beside is not None and beside.profile is None)
+
 
 def prepare(
     session: LazySession,
@@ -97,10 +103,17 @@ def prepare(
     *,
     finder: ModelFinder,
     say: Say = lambda text: None,
+    executor: str = "spark",
 ) -> list[Prepared]:
     """Pins and checks the evaluations of a suite.
 
-    Spark is begun as soon as it is known that a version is new; where none is, it is not.
+    Args:
+        session: the session, which is started where only Spark can tell what is asked.
+        suite: the suite.
+        finder: finds its models.
+        say: is told what is done.
+        executor: `spark` where the scans take Spark: it is begun beside all this as soon as it is
+            known that a version is new. With `local` it is not.
 
     Raises:
         DataError: for a dataset that is missing, empty, or does not have what is asked of it.
@@ -115,7 +128,9 @@ def prepare(
         )
         looks.append(_look(pin, store, evaluation))
         beside = looks[-1].reference
-        if looks[-1].profile is None or (beside is not None and beside.profile is None):
+        if executor != "local" and (
+            looks[-1].profile is None or (beside is not None and beside.profile is None)
+        ):
             session.begin()
     return [_prepare(suite, store, look, finder, say) for look in looks]
 
@@ -164,7 +179,7 @@ def _look_beside(pin: Pin, store: Store, evaluation: Evaluation) -> _Look:
 def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: Say) -> Prepared:
     evaluation, source, seen = look.evaluation, look.source, look.profile
     if seen is None:
-        check_predicates(source.frame(), evaluation)
+        check_predicates(source, evaluation)
     count = len(evaluation.models)
     say(f"{evaluation.name}: finding {count} model{'' if count == 1 else 's'}")
     tables = PredictionTables(store, source, evaluation)
@@ -275,10 +290,10 @@ def _with_bins(plan: EvaluationPlan, bins: Mapping[str, Bins], say: Say) -> Eval
 
 def _count_rows(look: _Look) -> Profile:
     """How many rows a reference has, whose predicates are looked at as well."""
-    frame, name = look.source.frame(), look.evaluation.dataset.name
-    check_predicates(frame, look.evaluation)
+    name = look.evaluation.dataset.name
+    check_predicates(look.source, look.evaluation)
     try:
-        rows = frame.count()
+        rows = count_rows(look.source)
     except Exception as error:
         raise table_errors.read_error(error, f"reference {name!r}") from error
     if not rows:
@@ -299,12 +314,10 @@ def _profile(store: Store, source: Source, evaluation: Evaluation) -> Profile:
             and known.version < source.version
             and source.has_version(known.version, known.timestamp)
         ):
-            versions = (known.version, source.version)
-            spark = source.session.get()
-            stats = updated_stats(spark, source.table, versions, evaluation, known.stats)
+            stats = update_look(source, known.version, evaluation, known.stats)
         if stats is None:
-            stats = aggregate(source.frame(), evaluation)
-        seen = make_profile(stats, source.frame(), evaluation)
+            stats = look_at(source, evaluation)
+        seen = profile_of(source, stats, evaluation)
         keep_stats(store, question, Known(source.version, source.timestamp.isoformat(), stats))
         return seen
     except EvalMatrixError:
