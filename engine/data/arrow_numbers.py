@@ -83,6 +83,31 @@ def percentiles(numbers: Floats, shares: Sequence[float]) -> list[float] | None:
     return cuts
 
 
+class Moments:
+    """How many numbers there are, their mean and the sum of squares around it.
+
+    Batches are added by the formula of Chan, Golub and LeVeque.
+    """
+
+    def __init__(self) -> None:
+        self.sums: tuple[float, float | None, float | None] = (0.0, None, None)
+
+    def add(self, numbers: Floats) -> None:
+        """Takes finite numbers."""
+        if not len(numbers):
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = numbers.mean()
+            squares, size = np.square(numbers - mean).sum(), float(len(numbers))
+            count, before, around = self.sums
+            if before is not None and around is not None:
+                gap = mean - before
+                whole = count + size
+                squares = around + squares + gap * gap * count * size / whole
+                mean, size = before + gap * size / whole, whole
+        self.sums = size, float(mean), float(squares)
+
+
 class DistinctValues:
     """How many different values a column has, nulls left out, by Spark's hash of them.
 

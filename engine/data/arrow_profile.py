@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.core.vocabulary import TaskKind
-from engine.data.arrow_numbers import DistinctValues, are_null, doubles, percentiles
+from engine.data.arrow_numbers import DistinctValues, Moments, are_null, doubles, percentiles
 from engine.data.arrow_values import values_here
 from engine.data.columns import is_number
 from engine.data.profile import (
@@ -255,27 +255,13 @@ class _Moments:
     """How many finite numbers a column has, their mean and the sum of squares around it."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._sums: list[float] = []
+        self._name, self._moments = name, Moments()
 
     def add(self, batch: pa.RecordBatch) -> None:
-        numbers = _finite(batch.column(self._name))
-        if not len(numbers):
-            return
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(numbers.mean())
-            sums = [float(len(numbers)), mean, float(np.square(numbers - mean).sum())]
-            self._sums = _add_moments(self._sums, sums) if self._sums else sums
+        self._moments.add(_finite(batch.column(self._name)))
 
     def stats(self) -> Stats:
-        return {f"{MOMENTS}{self._name}": self._sums or [0.0, None, None]}
-
-
-def _add_moments(one: Sequence[float], other: Sequence[float]) -> list[float]:
-    """By the formula of Chan, Golub and LeVeque."""
-    count, gap = one[0] + other[0], other[1] - one[1]
-    mean = one[1] + gap * other[0] / count
-    return [count, mean, one[2] + other[2] + gap * gap * one[0] * other[0] / count]
+        return {f"{MOMENTS}{self._name}": list(self._moments.sums)}
 
 
 def _finite(column: pa.Array) -> NDArray[np.float64]:

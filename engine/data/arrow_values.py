@@ -5,7 +5,7 @@ The same values as `column_values.py` finds: of large tables by the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -156,6 +156,12 @@ class ValueCounts:
         pairs.sort(key=lambda pair: (-pair[1], pair[0].encode("utf-8", "surrogatepass")))
         return [(text, n, every) for text, n in pairs[:MOST]]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was no value at all."""
+        self._throw_together()
+        return self._known is None or not self._known.num_rows
+
     def _throw_together(self) -> None:
         parts = [*([] if self._known is None else [self._known]), *self._waiting]
         self._waiting, self._gathered = [], 0
@@ -171,12 +177,3 @@ class ValueCounts:
 def _text(value: Any) -> str:
     """A value as Spark casts it to a text."""
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
-
-
-def frequent_here(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> dict[str, Frequent]:
-    """The frequent values of columns of batches as texts, by the columns' names."""
-    counts = {name: ValueCounts() for name in names}
-    for batch in batches:
-        for name in names:
-            counts[name].add(batch.column(name))
-    return {name: one.frequent() for name, one in counts.items()}

@@ -95,6 +95,22 @@ class TableRows:
                 raise NotThisWay(f"the columns take more than {MOST_BYTES:,} bytes")
             yield batch
 
+    def head(self, names: Sequence[str], count: int) -> pa.Table:
+        """Some rows, the first ones in the order of the files, in these columns.
+
+        Raises:
+            NotThisWay: where only Spark can read them.
+            UnreadableError: for a file that cannot be read here.
+        """
+        taken, left = [], count
+        for batch in self.batches(names):
+            taken.append(batch.slice(0, left))
+            left -= taken[-1].num_rows
+            if not left:
+                break
+        schema = pa.schema([(name, self.type_of(name)) for name in names])
+        return pa.Table.from_batches(taken, schema)
+
 
 def table_rows(folder: Path, version: int, columns: Sequence[str], zone: str) -> TableRows:
     """All rows of a version of the table in a folder; none is read yet.

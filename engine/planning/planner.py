@@ -203,7 +203,7 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
         say(f"{evaluation.name}: looking at the reference")
         inputs = trivial_inputs(plan, evaluation.dataset.features)
         plan = _with_reference(store, look.reference, plan, inputs.columns, say)
-        plan = with_trivial(store, plan, inputs, look.reference.source.frame, say)
+        plan = with_trivial(store, plan, inputs, look.reference.source, say)
     return Prepared(plan, seen.slices)
 
 
