@@ -92,7 +92,9 @@ def open_run(
     check_libraries(suite.telemetry)
     store = Store(suite.store)
     store.check_writable()
-    tables = StoreTables(store, LazySession(spark, log_file=store.log_file, say=tell.say))
+    tables = StoreTables(
+        store, LazySession(spark, executor=suite.executor, log_file=store.log_file, say=tell.say)
+    )
     if resume == NEWEST:
         name = resume = _newest(tables)
     with sole_process(store.local, name), name_run(name):

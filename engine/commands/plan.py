@@ -100,7 +100,9 @@ def plan(
     store = Store(loaded.store)
     store.check_writable()
     short_waits()
-    tables = StoreTables(store, LazySession(spark, log_file=store.log_file))
+    tables = StoreTables(
+        store, LazySession(spark, executor=loaded.executor, log_file=store.log_file)
+    )
     finder = ModelFinder(loaded)
     try:
         # No row is scanned, so no session is begun before somebody asks for it.

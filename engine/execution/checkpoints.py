@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -26,7 +27,7 @@ from engine.execution.incremental import StatePlan
 from engine.pieces.pieces import share_pieces
 from engine.planning import EvaluationPlan, needs
 from engine.planning.projection import column_names, hashable, projected_column
-from engine.states.rows import STATES_VERSION
+from engine.states.rows import STATE_SCHEMA, STATES_VERSION
 from engine.store.state_frames import frame_of
 from engine.store.tables import StoreTable
 
@@ -194,15 +195,27 @@ def states_of(
     """The states of all chunks, with the sign that they have in the sum."""
     gone = [checkpoint.step for checkpoint in checkpoints if checkpoint.part.work.sign < 0]
     less = (F.col("slice_set") != "") & F.col("step").isin(gone)
-    where = [
+    rows = frame_of(table, _of_chunks(checkpoints, owner), [*_ROW, "step"])
+    return rows.withColumn("sign", F.when(less, F.lit(-1)).otherwise(F.lit(1))).select(
+        *_ROW, "sign"
+    )
+
+
+def state_rows(
+    checkpoints: Sequence[Checkpoint], *, owner: tuple[str, str], table: StoreTable
+) -> pa.Table:
+    """The states of all chunks of rows that came, as a scan gives them (`STATE_SCHEMA`)."""
+    rows = table.rows([*_ROW], _of_chunks(checkpoints, owner), spares=True)
+    signs = pa.repeat(pa.scalar(1, pa.int8()), rows.num_rows)
+    return rows.append_column("sign", signs).select(STATE_SCHEMA.names).cast(STATE_SCHEMA)
+
+
+def _of_chunks(checkpoints: Sequence[Checkpoint], owner: tuple[str, str]) -> list[Filter]:
+    return [
         *_of_run(owner),
         ("schema_version", "=", STATES_VERSION),
         ("step", "in", [checkpoint.step for checkpoint in checkpoints]),
     ]
-    rows = frame_of(table, where, [*_ROW, "step"])
-    return rows.withColumn("sign", F.when(less, F.lit(-1)).otherwise(F.lit(1))).select(
-        *_ROW, "sign"
-    )
 
 
 def forget(*, run_id: str, table: StoreTable) -> None:

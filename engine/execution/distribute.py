@@ -9,7 +9,7 @@ driver.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
-from engine.execution.kernel.merge import merge
+from engine.execution.kernel.merge import merge_named
 from engine.execution.kernel.model_task import Work
 from engine.execution.kernel.scan import scan as scan_partition
 from engine.pieces.pieces import Piece, share_pieces
@@ -83,7 +83,9 @@ def merge_states(
     ordered = every.repartition(cores(spark), *STATE_KEY).sortWithinPartitions(*STATE_KEY)
     # By name, since a worker that only merges has not loaded the metrics of users' own.
     names = {need.place: need.state for need in needs(plan)}
-    return ordered.mapInArrow(partial(_merge, names=names, blocks=_blocks(parts)), MERGED_DDL)
+    return ordered.mapInArrow(
+        partial(merge_named, names=names, blocks=blocks_of(parts)), MERGED_DDL
+    )
 
 
 def _scan_part(spark: SparkSession, part: Part, plan: EvaluationPlan) -> DataFrame:
@@ -124,28 +126,7 @@ def _scan(
     return scan_partition(renamed, plan, work, partition)
 
 
-def _merge(
-    batches: Iterable[pa.RecordBatch],
-    names: Mapping[tuple[int, str, str], str | None],
-    blocks: Mapping[str, int],
-) -> Iterator[pa.RecordBatch]:
-    for batch in merge(batches):
-        sets, models, families = (
-            batch.column(name).to_pylist() for name in ("slice_set", "model", "family")
-        )
-        places = zip(models, sets, families, strict=True)
-        columns = {
-            **{name: batch.column(name) for name in batch.schema.names if name != "sign"},
-            "blocks": pa.array([blocks.get(slice_set, 1) for slice_set in sets], pa.int32()),
-            "state": pa.array([names.get(place) for place in places], pa.string()),
-        }
-        yield pa.RecordBatch.from_pydict({name: columns[name] for name in _MERGED})
-
-
-_MERGED = tuple(column.split()[0] for column in MERGED_DDL.split(", "))
-
-
-def _blocks(parts: Sequence[Part]) -> dict[str, int]:
+def blocks_of(parts: Sequence[Part]) -> dict[str, int]:
     """Into how many parts the states of each slice set go; all scans of an evaluation agree."""
     return {name: count for part in parts for name, count in part.work.blocks.items()}
 

@@ -200,7 +200,11 @@ def plan_states(
     base, updated = _nearest(catalog, lacking, without, set(anew))
     base_predictions = {} if base is None else _predictions_in(catalog.usable(base, without))
     if base is None or not (updated or base_predictions.keys() - scored.keys()):
+        scored = {} if session.is_local else scored
         return StatePlan(plan, usable, full=tuple(lacking), scored=scored)
+    if session.is_local:
+        why = f"what came and went since version {base} is compared by Spark"
+        return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why)
     try:
         moved = _changes(session.get(), plan, base)
     except CannotTell as reason:

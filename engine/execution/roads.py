@@ -7,8 +7,11 @@ hands them over. Both ways give the same states.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from engine.core.paths import is_catalog_name, local_path
 from engine.delta.messages import is_plain
+from engine.errors import InputError
 from engine.execution.distribute import PieceRows
 from engine.execution.incremental import StatePlan
 from engine.pieces import NotThisWay
@@ -17,6 +20,7 @@ from engine.pieces.pieces import whole_files
 from engine.planning import EvaluationPlan
 from engine.planning.piece_columns import piece_reader
 from engine.planning.projection import predicates
+from engine.planning.questions import distinct_questions
 from engine.spark.lazy_session import LazySession
 
 BY_WORKERS = "the workers read their files themselves"
@@ -44,6 +48,30 @@ def road_text(session: LazySession, todo: StatePlan) -> str:
     except NotThisWay as reason:
         return f"Spark reads them: {reason}"
     return BY_WORKERS
+
+
+def check_local(session: LazySession, plans: Iterable[EvaluationPlan]) -> None:
+    """Refuses what takes Spark, where none may be started.
+
+    Raises:
+        InputError: for rows that only Spark reads, and tests that ask it.
+    """
+    if not session.is_local:
+        return
+    for plan in plans:
+        place = f"evaluation {plan.name!r}: without Spark"
+        for question in distinct_questions(plan):
+            raise InputError(
+                f"{place} the test {question.test.name!r} has no answer, which asks beside the "
+                "scan; say executor: spark, or leave it out"
+            )
+        try:
+            _pieces(session, plan)
+        except NotThisWay as reason:
+            raise InputError(
+                f"{place} the rows of {plan.dataset.name!r} cannot be read: {reason}; say "
+                "executor: spark"
+            ) from reason
 
 
 def _pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:

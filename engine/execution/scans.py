@@ -18,6 +18,7 @@ from engine.execution.checkpoints import Checkpoint
 from engine.execution.computation import Computation
 from engine.execution.distribute import PieceRows
 from engine.execution.incremental import StatePlan, base_note
+from engine.execution.local_scans import run_local_scans
 from engine.execution.retry import scan_with_retry
 from engine.execution.roads import short_way
 from engine.execution.shipping import ship
@@ -45,8 +46,12 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
     Returns:
         The states, where they are few enough to have come to the driver.
     """
-    plan, spark = todo.plan, computation.spark
-    if runs_here(spark):
+    if computation.session.is_local:
+        given = short_way(computation.session, todo)
+        return run_local_scans(computation, todo, given, step=step)
+    plan, spark, say = todo.plan, computation.spark, computation.tell.say
+    here = runs_here(spark)
+    if here:
         # It may have been started just now; those of a cluster were looked at with all plans.
         prepare_workers(spark, [plan])
 
@@ -56,11 +61,11 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
     pieces = _short_way(computation, todo)
     if pieces is not None:
         try:
-            return scan_with_retry(spark, plan, partial(scan, pieces), computation.tell.say)
+            return scan_with_retry(plan, partial(scan, pieces), say, here=here)
         except UnreadableError as reason:
-            computation.tell.say(f"{plan.name}: Spark reads the rows: {reason}")
+            say(f"{plan.name}: Spark reads the rows: {reason}")
     frame = open_frame(spark, plan)
-    return scan_with_retry(spark, plan, partial(scan, frame), computation.tell.say)
+    return scan_with_retry(plan, partial(scan, frame), say, here=here)
 
 
 def _short_way(computation: Computation, todo: StatePlan) -> PieceRows | None:

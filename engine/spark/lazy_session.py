@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.errors import InputError
+from engine.spark.java import MIN_JAVA, check_java, has_java
 from engine.spark.query_loggers import silence_query_loggers
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class LazySession:
 
     Args:
         spark: the caller's session.
+        executor: `spark`; `local`, which starts none; or `auto`, which is local where no session
+            is given and none can be started, for want of Java.
         log_file: where a new JVM's standard output and error go.
         say: is told that a session is being started.
     """
@@ -39,10 +43,12 @@ class LazySession:
         self,
         spark: SparkSession | None = None,
         *,
+        executor: str = "spark",
         log_file: Path | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._spark = spark
+        self._executor = executor
         self._log_file = log_file
         self._say = say
         self._lock = threading.Lock()
@@ -56,8 +62,20 @@ class LazySession:
             self._spark = active_session()
         return self._spark
 
+    @property
+    def is_local(self) -> bool:
+        """Whether processes of this machine do the work, and no session is started."""
+        if self._executor == "auto":
+            lacks_spark = self.current is None and _would_be_local() and not has_java()
+            self._executor = "local" if lacks_spark else "spark"
+            if lacks_spark:
+                self._say(f"no Java {MIN_JAVA} here: processes of this machine do Spark's work")
+        return self._executor == "local"
+
     def begin(self) -> None:
         """Starts the session in a thread of its own, where there is none; it is asked for later."""
+        if self.is_local:
+            return
         with self._lock:
             if self._begun is not None or self.current is not None:
                 return
@@ -79,8 +97,14 @@ class LazySession:
 
         Raises:
             EvalMatrixError: when Java is missing.
+            InputError: when none may be started.
             StoreError: when Spark does not start.
         """
+        if self.current is None and self.is_local:
+            check_java()
+            raise InputError(
+                "executor: local starts no Spark, which this takes; say executor: auto or spark"
+            )
         if self.current is None:
             self.begin()
             begun = self._begun
@@ -97,6 +121,8 @@ class LazySession:
 
         A cluster's default file system, and the server of Spark Connect, may be elsewhere.
         """
+        if self.is_local:
+            return True
         if self._shares_disk is None:
             self._shares_disk = self._looks_here()
         return self._shares_disk
@@ -104,7 +130,7 @@ class LazySession:
     @property
     def runs_here(self) -> bool:
         """Whether the workers are processes of this machine, with its disks, or would be."""
-        if self.current is None and _would_be_local():
+        if self.is_local or (self.current is None and _would_be_local()):
             return True
         return _runs_here(self.get())
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
@@ -16,6 +14,7 @@ from pyspark.sql import SparkSession
 from engine.commands.run_result import RunResult
 from engine.execution import distribute, scans
 from engine.execution.roads import BY_WORKERS
+from tests.fixtures.alike import assert_alike, wide
 
 Suites = Callable[..., dict[str, Any]]
 Runs = Callable[..., RunResult]
@@ -37,62 +36,16 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return taken
 
 
-Told = tuple[object, list[float]]
-
-
-def cells(result: RunResult) -> dict[tuple[str, ...], Told]:
-    """What is told of each cell: what must be the same, and numbers that are sums of many."""
-    (evaluation,) = result.outcome.evaluations
-    told = {}
-    for cell in evaluation.cells:
-        measured = cell.measured
-        numbers = [cell.counts.weight_sum, measured.value, measured.ci_low, measured.ci_high]
-        same = (replace(cell.counts, weight_sum=0.0), cell.verdict, measured.reason)
-        key = (cell.model.name, cell.variant, cell.slice.name, cell.test.name)
-        told[key] = (same, [np.nan if number is None else number for number in numbers])
-    return told
-
-
-def wide(world: Any, small: Suites, **over: Any) -> dict[str, Any]:
-    """A suite of all sorts of slices, of weights, pairs, variants and pictures."""
-    tests = [
-        {"metric": name}
-        for name in ("accuracy", "roc_auc", "log_loss", "average_precision", "brier_score")
-    ]
-    hurt = {"robustness": {"noise": "f0"}, "severities": [2], "metric": "accuracy", "max_drop": 0.5}
-    return small(
-        dataset={"delta": world.table("claims7"), "version": 0, "weight": "w"},
-        models=[{"uri": "models:/claims/1"}, {"uri": "models:/claims/2"}],
-        baseline="claims-v1",
-        slices=[
-            "overall",
-            {"by": ["country"]},
-            {"by": ["country", "device"]},
-            {"bins": {"age": [18, 30, 50]}},
-            {"name": "young", "where": "age < 25 AND country IN ('DE', 'FR')"},
-            {"name": "nobody", "where": "NOT (age <= 25 OR age IS NULL) AND f0 > 1e9"},
-        ],
-        tests=[*tests, hurt],
-        **over,
-    )
-
-
 def test_both_ways_give_the_same_cells(
     world: Any, small: Suites, evaluated: Runs, ways: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = evaluated(wide(world, small), "short")
+    short = evaluated(wide(world, small, "spark"), "short")
     assert set(ways) == {"PieceRows"}
     ways.clear()
     monkeypatch.setattr(scans, "_short_way", lambda *_: None)
-    by_spark = evaluated(wide(world, small), "by-spark")
+    by_spark = evaluated(wide(world, small, "spark"), "by-spark")
     assert set(ways) == {"FrameRows"}
-    assert len(cells(short)) > 100
-    for key, (same, numbers) in cells(short).items():
-        wanted, others = cells(by_spark)[key]
-        assert same == wanted, key
-        # Sums of floats come in another order.
-        np.testing.assert_allclose(numbers, others, rtol=1e-9, err_msg=str(key))
-    assert cells(short).keys() == cells(by_spark).keys()
+    assert_alike(short, by_spark)
 
 
 def test_a_predicate_of_spark_alone_takes_its_way(

@@ -1,0 +1,107 @@
+"""The local executor: the same cells as Spark's, whole after kills, and clear where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.commands.run_result import RunResult
+from engine.errors import DataError, InputError, StoreError
+from engine.execution import local_scans
+from tests.fixtures.alike import assert_alike, cells, wide
+from tests.fixtures.tables import read_rows, write_rows
+
+Suites = Callable[..., dict[str, Any]]
+Runs = Callable[..., RunResult]
+
+pytestmark = pytest.mark.spark
+
+
+def test_processes_of_this_machine_give_the_cells_of_spark(
+    world: Any, small: Suites, evaluated: Runs
+) -> None:
+    local = evaluated(wide(world, small, "local"), "local")
+    assert_alike(local, evaluated(wide(world, small, "spark"), "by-spark"))
+    assert len(cells(local)) > 100
+
+
+def test_a_run_that_was_stopped_goes_on_behind_its_chunks(
+    world: Any, small: Suites, evaluated: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = small(dataset={"delta": world.table("claims7"), "version": 0}, checkpoint_rows=5000) | {
+        "executor": "local"
+    }
+    world.forget("good")
+    scan, done = local_scans._scan_part, []
+
+    def failing(*arguments: Any) -> Any:
+        if len(done) == 3:
+            raise StoreError("the disk is gone")
+        done.append(1)
+        return scan(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local_scans, "_scan_part", failing)
+        with pytest.raises(StoreError, match="the disk is gone"):
+            evaluated(asked, "chunks", run_id="local-chunks")
+    before = sum(world.journal("good"))
+    assert 0 < before < 20_000
+    resumed = evaluated(asked, "chunks", resume="local-chunks")
+    assert sum(world.journal("good")) == 20_000
+    whole = small(dataset={"delta": world.table("claims7"), "version": 0})
+    assert_alike(resumed, evaluated(whole, "whole"))
+
+
+def test_a_worker_that_is_killed_costs_a_second_scan(
+    world: Any, small: Suites, evaluated: Runs, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.forget("good")
+    world.hook("good", "kill -9 $PPID")
+    with caplog.at_level("INFO", "evalmatrix"):
+        killed = evaluated(small() | {"executor": "local"}, "killed")
+    assert "a Python worker died; scanning again with 'good' in a process of its own" in caplog.text
+    assert_alike(killed, evaluated(small(), "calm"))
+
+
+def test_predictions_are_kept_as_spark_keeps_them(
+    world: Any, small: Suites, evaluated: Runs
+) -> None:
+    def kept(executor: str) -> Any:
+        store = world.make_store(world.folder / f"kept-{executor}")
+        asked = small(store=str(store), predictions="keep") | {"executor": executor}
+        evaluated(asked, f"kept-{executor}")
+        rows = read_rows(store / "predictions").sort_values("key", ignore_index=True)
+        return rows[["dataset", "dataset_version", "model_digest", "key", "scores"]]
+
+    ours, theirs = kept("local"), kept("spark")
+    assert ours.drop(columns="scores").equals(theirs.drop(columns="scores")) and len(ours) == 400
+    np.testing.assert_array_equal(np.stack(ours["scores"]), np.stack(theirs["scores"]))
+
+
+def test_a_key_of_two_rows_keeps_nothing(
+    world: Any, small: Suites, evaluated: Runs, tmp_path: Any
+) -> None:
+    rows = world.few.assign(id=world.few["id"] // 2)
+    write_rows(tmp_path / "twice", rows)
+    asked = small(dataset={"delta": str(tmp_path / "twice"), "version": 0}, predictions="keep")
+    with pytest.raises(DataError, match=r"200 values of 'id' stand in more than one row"):
+        evaluated(asked | {"executor": "local"}, "twice")
+
+
+@pytest.mark.parametrize(
+    ("over", "why"),
+    [
+        ({"slices": [{"name": "even", "where": "id % 2 = 0"}]}, "where: 'id % 2 = 0' is read by"),
+        ({"tests": [{"data_quality": {"unique": "id"}}]}, "the test .* has no answer"),
+    ],
+)
+def test_what_takes_spark_is_refused_before_the_scan(
+    world: Any, small: Suites, evaluated: Runs, over: dict[str, Any], why: str
+) -> None:
+    world.forget("good")
+    with pytest.raises(InputError, match=f"evaluation 'few': without Spark .*{why}"):
+        evaluated(small(**over) | {"executor": "local"}, "refused")
+    assert world.journal("good") == []
