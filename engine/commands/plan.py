@@ -106,7 +106,7 @@ def plan(
     finder = ModelFinder(loaded)
     try:
         # No row is scanned, so no session is begun before somebody asks for it.
-        prepared = prepare(tables.session, loaded, finder=finder, executor="local")
+        prepared = prepare(tables.session, loaded, finder=finder, scans=False)
     finally:
         finder.stop()
     return [_plan_evaluation(tables, evaluation, reuse=loaded.reuse) for evaluation in prepared]

@@ -145,7 +145,9 @@ class DistinctValues:
         return np.asarray(hashes[hashes & (self._one_in - 1) == 0])
 
     def _throw_together(self) -> None:
-        self._known = np.unique(np.concatenate([self._known, *self._waiting]))
+        # By sorting: numpy's own `unique` has a table of hashes, which takes ten times as long.
+        hashes = np.sort(np.concatenate([self._known, *self._waiting]))
+        self._known = hashes[np.append(hashes[1:] != hashes[:-1], [True])[: len(hashes)]]
         self._waiting, self._gathered = [], 0
         while len(self._known) > MOST_DISTINCT:
             self._one_in *= 2

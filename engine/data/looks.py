@@ -21,6 +21,7 @@ def check_predicates(source: Source, evaluation: Evaluation) -> None:
         InputError: with the place, and what Spark says of it.
     """
     either_way(
+        source.session,
         lambda: _check_here(source, evaluation),
         lambda: profile.check_predicates(source.frame(), evaluation),
     )
@@ -41,6 +42,7 @@ def _check_here(source: Source, evaluation: Evaluation) -> None:
 def look_at(source: Source, evaluation: Evaluation) -> Stats:
     """What one look at the label and slice columns tells of a dataset's rows."""
     return either_way(
+        source.session,
         lambda: aggregate_here(source.rows_here(), evaluation),
         lambda: profile.aggregate(source.frame(), evaluation),
     )
@@ -58,7 +60,9 @@ def update_look(
     def by_spark() -> Stats | None:
         return updated_stats(source.session.get(), source.table, versions, evaluation, before)
 
-    return either_way(lambda: updated_here(source, version, evaluation, before), by_spark)
+    return either_way(
+        source.session, lambda: updated_here(source, version, evaluation, before), by_spark
+    )
 
 
 def profile_of(source: Source, stats: Stats, evaluation: Evaluation) -> Profile:
@@ -70,6 +74,7 @@ def profile_of(source: Source, stats: Stats, evaluation: Evaluation) -> Profile:
 
     def torn() -> int:
         return either_way(
+            source.session,
             lambda: torn_queries_here(source.rows_here(), evaluation),
             lambda: profile.torn_queries(source.frame(), evaluation),
         )
@@ -79,4 +84,6 @@ def profile_of(source: Source, stats: Stats, evaluation: Evaluation) -> Profile:
 
 def count_rows(source: Source) -> int:
     """How many rows a dataset has: as many as the table's log says, where it says it."""
-    return either_way(lambda: source.rows_here().listing.rows, lambda: source.frame().count())
+    return either_way(
+        source.session, lambda: source.rows_here().listing.rows, lambda: source.frame().count()
+    )

@@ -60,6 +60,7 @@ def reference_bins(
         return dict(kept["bins"])
     try:
         bins = either_way(
+            source.session,
             lambda: bins_here(source.rows_here(), names),
             lambda: collect_bins(source.frame(), names),
         )

@@ -14,10 +14,12 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from engine.errors import InputError
 from engine.pieces import NotThisWay
 from engine.pieces.listing import Listing, list_files
 from engine.pieces.pieces import Piece, whole_files
 from engine.pieces.reading import ReadColumn, UnreadableError, read_pieces
+from engine.spark.lazy_session import LazySession
 
 # What one process looks at by itself: so many rows, and so many bytes of the columns it needs.
 MOST_ROWS = 50_000_000
@@ -122,13 +124,21 @@ def table_rows(folder: Path, version: int, columns: Sequence[str], zone: str) ->
     return TableRows(listing, tuple(whole_files(listing.files)), tuple(columns), zone)
 
 
-def either_way(here: Callable[[], T], by_spark: Callable[[], T]) -> T:
+def either_way(session: LazySession, here: Callable[[], T], by_spark: Callable[[], T]) -> T:
     """What this process finds out by itself, or Spark, where only Spark can.
 
     What is wrong with a file Spark tells in more words.
+
+    Raises:
+        InputError: where only Spark can, and none may be started.
     """
     try:
         return here()
     except (NotThisWay, UnreadableError) as reason:
+        if session.current is None and session.is_local:
+            raise InputError(
+                f"the rows can be looked at by Spark only, which is not started here: {reason}; "
+                "say executor: spark, for which a Java is needed"
+            ) from reason
         log.info("Spark looks at the rows: %s", reason)
         return by_spark()

@@ -65,7 +65,9 @@ def _look(model: ModelVersion, source: Source, evaluation: Evaluation) -> bool |
         return frame.limit(LOOKED_ROWS).toArrow()
 
     try:
-        rows = either_way(lambda: source.rows_here().head(names, LOOKED_ROWS), by_spark)
+        rows = either_way(
+            source.session, lambda: source.rows_here().head(names, LOOKED_ROWS), by_spark
+        )
     except PySparkException as error:
         raise table_errors.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
     batches = rows.combine_chunks().to_batches()

@@ -103,7 +103,7 @@ def prepare(
     *,
     finder: ModelFinder,
     say: Say = lambda text: None,
-    executor: str = "spark",
+    scans: bool = True,
 ) -> list[Prepared]:
     """Pins and checks the evaluations of a suite.
 
@@ -112,8 +112,8 @@ def prepare(
         suite: the suite.
         finder: finds its models.
         say: is told what is done.
-        executor: `spark` where the scans take Spark: it is begun beside all this as soon as it is
-            known that a version is new. With `local` it is not.
+        scans: whether rows are scanned thereafter: then the session, where it may be started, is
+            begun beside all this as soon as it is known that a version is new.
 
     Raises:
         DataError: for a dataset that is missing, empty, or does not have what is asked of it.
@@ -127,10 +127,7 @@ def prepare(
             pin_source, session, store, wanted=_signature_types(suite, evaluation, finder), say=say
         )
         looks.append(_look(pin, store, evaluation))
-        beside = looks[-1].reference
-        if executor != "local" and (
-            looks[-1].profile is None or (beside is not None and beside.profile is None)
-        ):
+        if scans and looks[-1].is_new:
             session.begin()
     return [_prepare(suite, store, look, finder, say) for look in looks]
 

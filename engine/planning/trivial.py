@@ -35,6 +35,7 @@ from engine.planning.projection import sample_rows
 from engine.planning.slices import python_values
 from engine.planning.trivial_rows import label_counts, sample_here, target_sums
 from engine.spark import table_errors
+from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column
 
 # Goes up when trivial models are fitted otherwise.
@@ -48,6 +49,10 @@ Say = Callable[[str], None]
 
 class Rows(Protocol):
     """Rows that this process reads itself, where it can, or has Spark read."""
+
+    @property
+    def session(self) -> LazySession:
+        """The session that reads them."""
 
     def rows_here(self) -> TableRows:
         """The rows without Spark; raises NotThisWay where only Spark can read them."""
@@ -193,6 +198,7 @@ class Fitter:
             label = F.col(column(columns.label)).cast("double")
             sums = [F.sum(weight), F.sum(weight * label), F.count(F.lit(1))]
             (whole, total, count) = either_way(
+                self.rows.session,
                 lambda: target_sums(self.rows.rows_here(), self.plan),
                 lambda: self._collect(self._usable_rows().agg(*sums))[0],
             )
@@ -209,7 +215,9 @@ class Fitter:
             counted = self._usable_rows().groupBy(labels).agg(F.sum(weight), F.count(F.lit(1)))
             return self._collect(counted.limit(_MOST_LABELS))
 
-        counts = either_way(lambda: label_counts(self.rows.rows_here(), self.plan), by_spark)
+        counts = either_way(
+            self.rows.session, lambda: label_counts(self.rows.rows_here(), self.plan), by_spark
+        )
         codes, shares, count = label_codes(problem), np.zeros(problem.n_classes), 0
         for label, sum_, n in counts:
             place = _place(label, codes)
@@ -266,6 +274,7 @@ class Fitter:
         weighted = [] if columns.weight is None else [columns.weight]
         wanted, texts = [*names, columns.label, *weighted], self.inputs.texts
         table = either_way(
+            self.rows.session,
             lambda: sample_here(self.rows.rows_here(), self.plan, wanted, texts, MOST_ROWS),
             lambda: self._sample_by_spark(wanted),
         )

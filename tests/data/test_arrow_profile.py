@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from engine.data.arrow_profile import aggregate_here, torn_queries_here
 from engine.data.profile import MOMENTS, aggregate, make_profile, torn_queries
 from engine.data.profile_updates import updated_here, updated_stats
 from engine.data.source import Source, pin_table
-from engine.errors import DataError
+from engine.errors import DataError, InputError
 from engine.pieces import NotThisWay
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
@@ -325,6 +326,19 @@ def test_what_only_spark_reads_spark_looks_at(
     looks.check_predicates(source, asked(slices=[{"name": "a", "where": "nowhere > 1"}]))
     assert len(calls) == 2
     assert looks.count_rows(source) == ROWS
+
+
+def test_where_no_spark_is_started_it_is_told_what_takes_it() -> None:
+    def refuse() -> int:
+        raise NotThisWay("the column 's' is struct<a:bigint>")
+
+    told = "by Spark only, which is not started here: the column 's' is struct<a:bigint>; say"
+    # A session that is active already would be taken.
+    session = SimpleNamespace(current=None, is_local=True)
+    with pytest.raises(InputError, match=told):
+        table_rows.either_way(session, refuse, lambda: 1)  # type: ignore[arg-type]
+    session = SimpleNamespace(current=None, is_local=False)
+    assert table_rows.either_way(session, refuse, lambda: 1) == 1  # type: ignore[arg-type]
 
 
 def test_many_values_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:

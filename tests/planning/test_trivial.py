@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,7 @@ class Given:
     """Rows that only Spark can read."""
 
     frame: Callable[[], DataFrame]
+    session: LazySession = field(default_factory=LazySession)
 
     def rows_here(self) -> TableRows:
         raise NotThisWay("they are no table")
