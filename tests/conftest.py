@@ -101,6 +101,7 @@ SECONDS = {
     "runs/test_blocks.py": 10,
     "runs/test_promotion.py": 40,
     "runs/test_telemetry.py": 60,
+    "runs/test_postgres.py": 90,
     "lifecycle/test_promote.py": 40,
     "lifecycle/test_kills.py": 60,
 }
@@ -111,6 +112,7 @@ pytest_plugins = [
     "tests.fixtures.costs",
     "tests.fixtures.receiver",
     "tests.fixtures.registry",
+    "tests.fixtures.postgres",
 ]
 
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each

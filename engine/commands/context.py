@@ -23,10 +23,12 @@ from engine.core.locks import sole_process
 from engine.core.stopwatch import Stopwatch
 from engine.core.vocabulary import RunInfo
 from engine.errors import InputError
+from engine.models.mlflow_client import real_uri
 from engine.planning.model_finder import ModelFinder, short_waits
 from engine.sinks import mlflow
 from engine.sinks.telemetry.delivery import check_libraries
 from engine.spark.lazy_session import LazySession
+from engine.spark.usage import SparkUsage
 from engine.store.runs import find_run, list_runs
 from engine.store.tables import StoreTables
 from engine.suite import Suite, are_same, dump_suite
@@ -44,7 +46,8 @@ _LIBRARIES = ("evalmatrix", "pyspark", "delta-spark", "mlflow", "scikit-learn", 
 class RunContext:
     """A run that is going on: who it is, where it writes, and how it tells.
 
-    `beside` are writes of the run that nothing waits for yet, `clock` has when its steps were.
+    `beside` are writes of the run that nothing waits for yet, `clock` has when its steps were and
+    what they took, `usage` what Spark tells of that.
     """
 
     suite: Suite
@@ -54,7 +57,13 @@ class RunContext:
     resumed: dict[str, object] | None = None
     finder: ModelFinder | None = None
     beside: BackgroundWriter = field(default_factory=BackgroundWriter)
-    clock: Stopwatch = field(default_factory=Stopwatch)
+    usage: SparkUsage = field(init=False)
+    clock: Stopwatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        usage = SparkUsage(self.tables.session)
+        object.__setattr__(self, "usage", usage)
+        object.__setattr__(self, "clock", Stopwatch(usage))
 
     @property
     def store(self) -> Store:
@@ -80,7 +89,8 @@ def open_run(
 
     Raises:
         InputError: when the run goes on somewhere else, was begun with another suite, there is
-            none to complete, or a library is missing for what the suite's `telemetry` asks.
+            none to complete, a library is missing for what the suite's `telemetry` asks, or a
+            variable of the environment for where MLflow is.
         StoreError: when the store cannot be written, or Spark does not start.
     """
     tell, now = Reporter(), dt.datetime.now(dt.UTC)
@@ -90,6 +100,7 @@ def open_run(
     if run_id == NEWEST:
         raise InputError(f"a run id is {NEWEST!r}, which every command takes for the newest run's")
     check_libraries(suite.telemetry)
+    real_uri(suite.mlflow.tracking_uri or "")
     store = Store(suite.store)
     store.check_writable()
     tables = StoreTables(

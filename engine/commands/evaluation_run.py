@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from engine.commands.context import RunContext
 from engine.commands.outcome import conclude_run, look_back, send, tell_how_to_resume, tracking_uri
-from engine.commands.run_notices import notify
+from engine.commands.run_costs import step_costs
+from engine.commands.run_notices import notify, with_notices
 from engine.commands.run_promotion import promote_candidates
 from engine.commands.run_result import RunResult
 from engine.commands.run_telemetry import with_telemetry
@@ -26,7 +27,7 @@ from engine.planning import EvaluationPlan, dump_plans, load_plans
 from engine.planning.planner import prepare
 from engine.sinks.files import write_report
 from engine.store import results as results_sink
-from engine.store.runs import FINISHED, finish_run, start_run, with_timings
+from engine.store.runs import FINISHED, finish_run, keep_steps, read_steps, start_run, with_timings
 from engine.store.states import check_complete, find_states
 
 
@@ -38,7 +39,7 @@ def complete_run(context: RunContext) -> RunResult:
         StoreError: when the machinery failed; what was finished is in the store.
     """
     with cut_waits():
-        return with_telemetry(context, _complete_and_tell)
+        return with_telemetry(context, lambda run: with_notices(run, _complete_and_tell))
 
 
 def _complete_and_tell(context: RunContext) -> RunResult:
@@ -82,7 +83,17 @@ def _complete(context: RunContext) -> RunResult:
             tracked = track(context, outcome)
         if tracked.exit_code != outcome.gate.outcome.exit_code:
             context.beside.do(finish, context, outcome, tracked.exit_code)
+        if row is None:
+            context.beside.do(_keep_costs, context, results)
     return tracked
+
+
+def _keep_costs(context: RunContext, results: Sequence[EvaluationResult]) -> None:
+    """Notes in the run's row what all steps cost, those that wrote the others' costs too."""
+    table = context.tables["runs"]
+    # Elsewhere a commit takes seconds: there the steps until the report are noted.
+    if table.is_local:
+        keep_steps(table, context.info.run_id, step_costs(context, results))
 
 
 def pin_plans(context: RunContext) -> list[EvaluationPlan]:
@@ -155,7 +166,9 @@ def conclude(context: RunContext, results: Sequence[EvaluationResult]) -> RunOut
     """Decides the gate, for the run and for each model; one that only answers ended before."""
     row = _finished_row(context)
     ended = dt.datetime.now(dt.UTC) if row is None else utc(row["finished_at"])
-    return conclude_run(context.suite, context.info, results, ended)
+    outcome = conclude_run(context.suite, context.info, results, ended)
+    steps = step_costs(context, results) if row is None else read_steps(row)
+    return replace(outcome, steps=steps)
 
 
 def _finished_row(context: RunContext) -> dict[str, object] | None:

@@ -17,7 +17,7 @@ from engine.evaluation.verdicts import counts_for_model, gate
 from engine.planning import load_plans
 from engine.sinks import mlflow
 from engine.store.nights import with_nights
-from engine.store.runs import with_timings
+from engine.store.runs import read_steps, with_timings
 from engine.store.states import check_complete, find_states
 from engine.store.tables import StoreTables
 from engine.suite import Suite
@@ -102,4 +102,5 @@ def rebuild_outcome(tables: StoreTables, suite: Suite, row: dict[str, object]) -
         results.append(measure_states(budget, tables, catalog, results))
     results = with_timings(results, row)
     finished = row["finished_at"] or row["started_at"]
-    return conclude_run(suite, run_info(row, tables.store), results, utc(finished))
+    outcome = conclude_run(suite, run_info(row, tables.store), results, utc(finished))
+    return replace(outcome, steps=read_steps(row))

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from rich.console import Console
 
+from engine.core.environment import hide_logins
 from engine.core.locations import Store
 from engine.core.vocabulary import Gate, RunOutcome
 from engine.lifecycle.request import PromotionResult
@@ -76,7 +77,7 @@ class RunResult:
         return {
             **files,
             "results": self.store.table("results"),
-            "mlflow": self.tracking_uri,
+            "mlflow": hide_logins(self.tracking_uri),
         }
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import replace
 from engine.commands.context import RunContext
 from engine.commands.run_result import RunResult
 from engine.commands.stored_runs import utc
+from engine.core.environment import hide_logins
 from engine.core.redaction import redacted_message
 from engine.core.vocabulary import GateOutcome, RunOutcome
 from engine.delta.records import records
@@ -61,6 +62,7 @@ def _record(context: RunContext, outcome: RunOutcome | None) -> RunRecord:
 def _failure(context: RunContext, error: Exception) -> RunRecord:
     # What we raise on purpose is told on standard error as it is; what others raise may have data.
     message = str(error) if isinstance(error, EvalMatrixError) else redacted_message(error)
+    message = hide_logins(message)
     return replace(_record(context, None), failure=(type(error).__name__, message))
 
 

@@ -17,6 +17,7 @@ from engine.commands.outcome import look_back, rebuild_outcome, send
 from engine.commands.progress import Reporter
 from engine.commands.redacted import redacted
 from engine.commands.stored_runs import find_finished_run, open_store
+from engine.core.environment import hide_logins
 from engine.core.locations import DEFAULT_STORE, Store
 from engine.core.vocabulary import GateOutcome, RunOutcome
 from engine.errors import InputError, TrackingError
@@ -138,7 +139,7 @@ class _Run:
         return bool(self.row["status"] == FINISHED)
 
     def stands(self, state: Sent, reason: str = "", **more: Any) -> SyncedRun:
-        return SyncedRun(self.id, state, self.uri, reason, **more)
+        return SyncedRun(self.id, state, hide_logins(self.uri), reason, **more)
 
 
 def sync_runs(sync: Sync, rows: Iterable[Mapping[str, Any]]) -> SyncResult:
@@ -176,7 +177,8 @@ def _find_lacking(sync: Sync, runs: Sequence[_Run]) -> dict[str, bool]:
     for (uri, experiment), alike in groups.items():
         if uri in sync.down:
             continue
-        sync.tell.say(f"looking for {fmt.plural(len(alike), 'run')} of {experiment!r} in {uri}")
+        what = f"{fmt.plural(len(alike), 'run')} of {experiment!r}"
+        sync.tell.say(f"looking for {what} in {hide_logins(uri)}")
         wanted = {run.id: run.suite.evaluations for run in alike}
         try:
             absent = mlflow.incomplete_runs(uri, experiment, wanted)

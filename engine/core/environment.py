@@ -1,4 +1,7 @@
-"""Variables of the environment in texts of a suite: `${NAME}`, so that no secret is stored."""
+"""Variables of the environment in texts of a suite: `${NAME}`, so that no secret is stored.
+
+Where a text may have a secret all the same, `hide_logins` takes it out before it is shown.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import re
 from collections.abc import Mapping
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+# Also where a password has an `@` that it should not have; a path may well have one.
+_LOGIN = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 
 def fill_variables(text: str, environment: Mapping[str, str] | None = None) -> str:
@@ -23,3 +28,12 @@ def fill_variables(text: str, environment: Mapping[str, str] | None = None) -> s
         return known[match[1]]
 
     return _VARIABLE.sub(value, text)
+
+
+def hide_logins(text: str) -> str:
+    """A text whose URIs are without the users and passwords that they may have.
+
+    >>> hide_logins("no answer from postgresql://me:hunter2@db:5432/mlflow")
+    'no answer from postgresql://db:5432/mlflow'
+    """
+    return _LOGIN.sub("", text)

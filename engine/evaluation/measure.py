@@ -42,9 +42,12 @@ from engine.states.rows import (
     METER,
     METER_COLUMNS,
     NOTES,
+    RESOURCES,
     StateRow,
+    add_resources,
     read_failures,
     read_notes,
+    read_resources,
 )
 from engine.store.answers import Answers
 
@@ -246,6 +249,12 @@ def _read_meta(result: PartialResult, rows: Iterable[StateRow]) -> None:
             result.doubts[_model_name(result.plan, row.model)] = row.payload.decode()
         elif row.family == NOTES:
             result.notes[row.model] = read_notes(row.payload)
+        elif row.family == RESOURCES:
+            took = read_resources(row.payload)
+            of_model = _model_name(result.plan, row.model)
+            if of_model:
+                took[f"predict_cpu_seconds/{of_model}"] = took["predict_cpu_seconds"]
+            add_resources(result.meters, took)
         elif row.family == METER:
             sums = decode(row.payload)
             assert isinstance(sums, Sums), "costs are sums"

@@ -93,6 +93,23 @@ TargetAlias = Annotated[
     _validator(target_alias_problem),
     WithJsonSchema({"type": "string", "pattern": r"^[\w\-]{1,255}$"}),
 ]
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_PASSWORD = re.compile(r"://[^/@]*:[^@]+@")
+
+
+def _tracking_uri_problem(text: str) -> str | None:
+    """What a tracking URI should be instead: a suite is stored, and holds no password."""
+    if "${" in _VARIABLE.sub("", text):
+        return "variables of the environment as ${NAME}"
+    if _PASSWORD.search(_VARIABLE.sub("", text)):
+        return (
+            "a URI without a password, since a suite is stored: write ${NAME}, a variable of the "
+            "environment that has it"
+        )
+    return None
+
+
+TrackingUri = Annotated[Text, _validator(_tracking_uri_problem)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Proportion = Annotated[float, Field(strict=True, ge=0, le=1)]
 BestField = Literal["f1", "youden", "cost"]

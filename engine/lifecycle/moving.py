@@ -20,7 +20,7 @@ from engine.core.locks import sole_writer
 from engine.errors import InputError, StoreError
 from engine.fields.names import PREVIOUS, target_alias_problem
 from engine.lifecycle.candidates import CHALLENGER, CHAMPION
-from engine.models.mlflow_client import database_path
+from engine.models.mlflow_client import database_path, real_uri
 from engine.models.registry import Registry
 from engine.store.promotions import (
     Action,
@@ -56,7 +56,7 @@ def place_of(registry: Registry) -> str:
     database = database_path(registry.tracking_uri)
     if database is not None:
         return f"sqlite:///{database.absolute()}"
-    parts = urlsplit(registry.tracking_uri)
+    parts = urlsplit(real_uri(registry.tracking_uri))
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 

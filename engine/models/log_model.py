@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.errors import ModelError
+from engine.errors import InputError, ModelError
 from engine.models.artifact import NOTES_KEY
 from engine.models.flavors.sklearn import import_skops
 from engine.models.mlflow_client import (
@@ -82,6 +82,8 @@ def training_run(tracking_uri: str, experiment: str, run_name: str) -> Iterator[
             make_database(tracking_uri)
             root = artifact_root(tracking_uri)
             experiment_id = find_experiment(mlflow.MlflowClient(), experiment, root)
+        except InputError:
+            raise
         except Exception as error:
             raise unreachable(tracking_uri, error) from error
         # Nested, so that a notebook's own open run is no obstacle.

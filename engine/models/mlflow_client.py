@@ -7,14 +7,16 @@ import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
+from engine.core.environment import fill_variables, hide_logins
 from engine.core.locks import sole_writer
 from engine.core.registry import nearest
-from engine.errors import TrackingError
+from engine.errors import InputError, TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,8 +25,62 @@ if TYPE_CHECKING:
 _NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "BAD_REQUEST")
 
 SHOWN_NAMES = 20
+_TRIES = 3
 
 T = TypeVar("T")
+
+
+def real_uri(tracking_uri: str) -> str:
+    """A tracking URI with the variables of the environment that it names, `${NAME}`, in place.
+
+    Messages have it as it is written, so that they have no secret.
+
+    Raises:
+        InputError: when one of them is not set.
+    """
+    try:
+        return fill_variables(tracking_uri)
+    except KeyError as error:
+        raise InputError(
+            f"the tracking URI {hide_logins(tracking_uri)!r} names the variable {error.args[0]!r} "
+            "of the environment, which is not set; set it, or correct mlflow.tracking_uri"
+        ) from None
+
+
+def client_of(tracking_uri: str) -> MlflowClient:
+    """The client of a tracking server or a database.
+
+    Raises:
+        InputError: when a variable of the environment is missing for its URI.
+        Exception: whatever the driver of a database's server raises that is down.
+    """
+    from mlflow import MlflowClient
+
+    uri = real_uri(tracking_uri)
+    if is_database(uri) and database_path(uri) is None:
+        _reach_database(uri)
+    return MlflowClient(uri)
+
+
+def _reach_database(uri: str) -> None:
+    """Connects to a database's server once: where it is down MLflow tries for minutes, each time.
+
+    Raises:
+        Exception: whatever its driver raises the last time.
+    """
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+
+    for left in reversed(range(_TRIES)):
+        engine = create_sqlalchemy_engine(uri)
+        try:
+            with engine.connect():
+                return
+        except Exception:
+            if not left:
+                raise
+            time.sleep(1.0)
+        finally:
+            engine.dispose()
 
 
 def ask(tracking_uri: str, question: Callable[[Any], T]) -> T | None:
@@ -33,7 +89,6 @@ def ask(tracking_uri: str, question: Callable[[Any], T]) -> T | None:
     Raises:
         TrackingError: when the server cannot be reached, or refuses to answer.
     """
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     database = database_path(tracking_uri)
@@ -41,7 +96,9 @@ def ask(tracking_uri: str, question: Callable[[Any], T]) -> T | None:
         # Asking would make the database, only to find it empty.
         return None
     try:
-        return question(MlflowClient(tracking_uri))
+        return question(client_of(tracking_uri))
+    except InputError:
+        raise
     except MlflowException as error:
         if is_absent(error):
             return None
@@ -141,7 +198,7 @@ def no_such_model(tracking_uri: str, name: str, lacks: str = "") -> str:
     hint = f"; did you mean {close!r}?" if close else ""
     listed = ", ".join(map(repr, names[:SHOWN_NAMES])) or "none; `evalmatrix train` registers one"
     problem = lacks if lacks and name in names else "does not exist"
-    place = f"registered at {tracking_uri}"
+    place = f"registered at {hide_logins(tracking_uri)}"
     return f"registered model {name!r} {problem}; {place}: {listed}{hint}"
 
 
@@ -154,7 +211,7 @@ def use_tracking_uri(tracking_uri: str) -> Iterator[None]:
     import mlflow
 
     before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_tracking_uri(real_uri(tracking_uri))
     try:
         yield
     finally:
@@ -165,18 +222,38 @@ def use_tracking_uri(tracking_uri: str) -> Iterator[None]:
 
 def unreachable(tracking_uri: str, error: Exception) -> TrackingError:
     """Makes the error of a server that did not answer, in one line."""
-    reason = (str(error).splitlines() or [""])[0][:300]
     return TrackingError(
-        f"the MLflow tracking server at {tracking_uri} cannot be reached: "
-        f"{type(error).__name__}: {reason}; start it or correct the tracking URI, then run again"
+        f"the MLflow tracking server at {hide_logins(tracking_uri)} cannot be reached: "
+        f"{reason_of(error, tracking_uri)}; start it or correct the tracking URI, then run again"
     )
+
+
+def reason_of(error: Exception, tracking_uri: str) -> str:
+    """What a client's error says first, after its type, without what the URI has that is secret."""
+    said = (str(error).splitlines() or [""])[0]
+    for secret in sorted(_secrets_of(tracking_uri), key=len, reverse=True):
+        said = said.replace(secret, "***")
+    return f"{type(error).__name__}: {hide_logins(said)[:300]}"
+
+
+def _secrets_of(tracking_uri: str) -> set[str]:
+    """The password in a URI, as it is written there and as it is meant."""
+    login = urlsplit(real_uri(tracking_uri)).netloc.rpartition("@")[0]
+    password = login.partition(":")[2]
+    return {password, unquote(password)} - {""}
 
 
 def database_path(tracking_uri: str) -> Path | None:
     """The file of an SQLite tracking URI, None for other ones."""
-    match = re.fullmatch(r"sqlite:///([^?]+)(\?.*)?", tracking_uri)
+    match = re.fullmatch(r"sqlite:///([^?]+)(\?.*)?", real_uri(tracking_uri))
     # As MLflow reads it.
     return Path(unquote(match[1])) if match and match[1] != ":memory:" else None
+
+
+def is_database(tracking_uri: str) -> bool:
+    """Whether a tracking URI is that of a database, which is asked without a server."""
+    kind = urlsplit(real_uri(tracking_uri)).scheme.partition("+")[0]
+    return kind in ("sqlite", "postgresql", "mysql", "mssql")
 
 
 def artifact_root(tracking_uri: str) -> str | None:

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.core.environment import hide_logins
 from engine.errors import InputError, ModelError, TrackingError
 from engine.fields.names import alias_problem
 from engine.models.artifact import digest
-from engine.models.mlflow_client import ask, database_path, is_absent, unreachable, versions_of
+from engine.models.mlflow_client import (
+    ask,
+    client_of,
+    database_path,
+    is_absent,
+    unreachable,
+    versions_of,
+)
 from engine.models.uris import Locator
 
 T = TypeVar("T")
@@ -135,19 +143,20 @@ class Registry:
         return str(Locator(self.tracking_uri, cache_dir).locate(model.uri).version)
 
     def _do(self, what: str, action: Callable[[Any], T]) -> T:
-        from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
         database = database_path(self.tracking_uri)
         if database is not None and not database.exists():
-            raise ModelError(f"there is no registry at {self.tracking_uri} to {what}")
+            raise ModelError(f"there is no registry at {hide_logins(self.tracking_uri)} to {what}")
         try:
-            return action(MlflowClient(self.tracking_uri))
+            return action(client_of(self.tracking_uri))
+        except InputError:
+            raise
         except MlflowException as error:
             if is_absent(error) or error.error_code == "PERMISSION_DENIED":
-                said = (str(error).splitlines() or [""])[0][:300]
+                said = hide_logins((str(error).splitlines() or [""])[0])[:300]
                 raise TrackingError(
-                    f"the registry at {self.tracking_uri} refused to {what}: {said}"
+                    f"the registry at {hide_logins(self.tracking_uri)} refused to {what}: {said}"
                 ) from error
             raise unreachable(self.tracking_uri, error) from error
         except Exception as error:

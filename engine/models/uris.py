@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.core.environment import hide_logins
 from engine.core.paths import is_folder, local_path
 from engine.errors import ModelError
 from engine.models.artifact import digest
@@ -19,6 +20,7 @@ from engine.models.mlflow_client import (
     SHOWN_NAMES,
     ask,
     no_such_model,
+    real_uri,
     use_tracking_uri,
     versions_of,
 )
@@ -118,14 +120,15 @@ class Locator:
         model = self._ask(lambda client: client.get_logged_model(model_id))
         if model is None:
             hint = "" if model_id.startswith("m-") else self._no_version(model_id, "has no version")
-            raise ModelError(hint or f"no logged model {model_id!r} at {self.tracking_uri}")
+            place = hide_logins(self.tracking_uri)
+            raise ModelError(hint or f"no logged model {model_id!r} at {place}")
         path = local_path(model.artifact_location) or self._download(f"models:/{model_id}")
         return Located(path, model_id=model_id)
 
     def _of_run(self, run_id: str, path: str) -> Located:
         run = self._ask(lambda client: client.get_run(run_id))
         if run is None:
-            raise ModelError(f"no run {run_id!r} at {self.tracking_uri}")
+            raise ModelError(f"no run {run_id!r} at {hide_logins(self.tracking_uri)}")
         root = local_path(run.info.artifact_uri)
         if root is None:
             return Located(self._download(f"runs:/{run_id}/{path}"))
@@ -158,7 +161,7 @@ class Locator:
         """Downloads a model into the cache; what can change is kept by its content."""
         import mlflow.artifacts
 
-        name = hashlib.sha256(f"{self.tracking_uri} {uri}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{real_uri(self.tracking_uri)} {uri}".encode()).hexdigest()[:32]
         if immutable and (self.cache_dir / name).is_dir():
             return self.cache_dir / name
         self.cache_dir.mkdir(parents=True, exist_ok=True)
@@ -170,7 +173,8 @@ class Locator:
                     path = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
             except Exception as error:
                 raise ModelError(
-                    f"the model {uri!r} cannot be downloaded: {type(error).__name__}: {error}"
+                    f"the model {uri!r} cannot be downloaded: "
+                    f"{type(error).__name__}: {hide_logins(str(error))}"
                 ) from error
             return self._keep(Path(path), name if immutable else digest(path)[:32])
 

@@ -205,6 +205,23 @@ def shares_disk(spark: SparkSession) -> bool:
         return False
 
 
+def jvm_context(spark: SparkSession) -> Any:
+    """The JVM's own SparkContext, with its scheduler and status store; None without one here."""
+    try:
+        return spark.sparkContext._jsc.sc()
+    except Exception:  # Spark Connect has no context
+        return None
+
+
+def jvm_pid(spark: SparkSession) -> int | None:
+    """The process of the driver's JVM, which is on this machine; None where there is none."""
+    try:
+        jvm: Any = spark.sparkContext._jvm
+        return int(jvm.java.lang.ProcessHandle.current().pid())
+    except Exception:  # Spark Connect has no JVM here
+        return None
+
+
 def exit_jvm(spark: SparkSession, timeout: float) -> None:
     """Ends the session's JVM as it ends by itself; PySpark would kill it."""
     process = spark.sparkContext._gateway.proc  # type: ignore[union-attr]

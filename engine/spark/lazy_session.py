@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
 from engine.spark.java import MIN_JAVA, check_java, has_java
@@ -186,6 +186,22 @@ def _runs_here(spark: SparkSession) -> bool:
     from engine.spark.internals import runs_here
 
     return runs_here(spark)
+
+
+def context_of(session: LazySession) -> Any:
+    """The JVM's own SparkContext; None without a session, and for Spark Connect."""
+    if session.current is None:
+        return None
+    from engine.spark.internals import jvm_context
+
+    return jvm_context(session.current)
+
+
+def pid_of(spark: SparkSession) -> int | None:
+    """The process of a session's JVM on this machine."""
+    from engine.spark.internals import jvm_pid
+
+    return jvm_pid(spark)
 
 
 def _is_on_this_disk(spark: SparkSession) -> bool:

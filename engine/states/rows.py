@@ -25,13 +25,15 @@ ROWS = "rows"
 OUT_BYTES = 32 * 2**20
 
 # The families of rows that hold no state: why there is none, why one could not be taken from
-# another, what a scan cost, which model is not deterministic, how many of its predictions were
-# clipped or cannot be used, by what is wrong with them, and what a question found.
+# another, what a scan cost and what it took of the machine, which model is not deterministic, how
+# many of its predictions were clipped or cannot be used, by what is wrong with them, and what a
+# question found.
 FAILURE = "failure"
 IRREVERSIBLE = "irreversible"
 METER = "meter"
 CHANCE = "chance"
 NOTES = "notes"
+RESOURCES = "resources"
 CLIPPED = "clipped"
 ANSWER = "answer"
 
@@ -141,6 +143,25 @@ def notes_row(model: int, counts: Mapping[str, int]) -> StateBytes:
     """How many predictions of a model were clipped, or cannot be used, by the words for it."""
     payload = json.dumps(dict(counts), ensure_ascii=False, sort_keys=True).encode()
     return StateBytes(Key("", 0, model, NOTES), 1, (), payload)
+
+
+def resources_row(model: int, amounts: Mapping[str, float]) -> StateBytes:
+    """What a scan took of the machine: sums, and peaks by names that end in `_peak_bytes`."""
+    payload = json.dumps(dict(amounts), sort_keys=True).encode()
+    return StateBytes(Key("", 0, model, RESOURCES), 1, (), payload)
+
+
+def read_resources(payload: bytes) -> dict[str, float]:
+    """The amounts that `resources_row` wrote."""
+    amounts: dict[str, float] = json.loads(payload)
+    return amounts
+
+
+def add_resources(amounts: dict[str, float], more: Mapping[str, float]) -> None:
+    """Adds what another scan took: of a peak the larger one."""
+    for name, amount in more.items():
+        held = amounts.get(name, 0.0)
+        amounts[name] = max(held, amount) if name.endswith("_peak_bytes") else held + amount
 
 
 def read_notes(payload: bytes) -> dict[str, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pyarrow as pa
 
-from engine.core.vocabulary import EvaluationResult, RunInfo, RunOutcome
+from engine.core.vocabulary import EvaluationResult, RunInfo, RunOutcome, StepCost
 from engine.delta.records import records
 from engine.store.tables import StoreTable
 
@@ -30,6 +31,7 @@ RUNS_SCHEMA = pa.schema(
         ("versions", pa.map_(pa.string(), pa.string())),
         ("suite_resolved", pa.string()),
         ("evaluations", pa.string()),
+        ("steps", pa.string()),
         ("user", pa.string()),
         ("schema_version", pa.int32()),
     ]
@@ -55,6 +57,7 @@ def _run_row(info: RunInfo, **more: Any) -> pa.Table:
         "versions": list(info.versions.items()),
         "suite_resolved": info.suite_resolved,
         "evaluations": None,
+        "steps": None,
         "user": info.user,
         "schema_version": RUNS_VERSION,
         **more,
@@ -87,7 +90,33 @@ def finish_run(table: StoreTable, outcome: RunOutcome, *, exit_code: int) -> Non
         "counts": {verdict.value: count for verdict, count in outcome.gate.counts.items()},
         "timings": {**timings, "seconds": float(outcome.seconds)},
     }
+    if "steps" in table.columns():
+        values["steps"] = _steps_text(outcome.steps)
     table.update([("run_id", "=", outcome.info.run_id)], values)
+
+
+def keep_steps(table: StoreTable, run_id: str, steps: Sequence[StepCost]) -> None:
+    """Notes what the steps of a run cost, where its row has a place for that."""
+    if "steps" in table.columns():
+        table.update([("run_id", "=", run_id)], {"steps": _steps_text(steps)})
+
+
+def _steps_text(steps: Sequence[StepCost]) -> str:
+    """Steps as JSON: a list of objects with the fields of `StepCost` that are known."""
+    known = [
+        {name: value for name, value in asdict(step).items() if value not in (None, "")}
+        for step in steps
+    ]
+    return json.dumps(known, ensure_ascii=False)
+
+
+def read_steps(row: Mapping[str, Any]) -> tuple[StepCost, ...]:
+    """What the steps of a run cost, as its row has it; nothing of one of before that."""
+    names = {item.name for item in fields(StepCost)}
+    return tuple(
+        StepCost(**{"name": "", "evaluation": "", **{k: v for k, v in one.items() if k in names}})
+        for one in json.loads(row.get("steps") or "[]")
+    )
 
 
 def with_timings(

@@ -25,6 +25,7 @@ from engine.states.rows import (
     METER,
     NOTES,
     PREDICTIONS,
+    RESOURCES,
     STATES_VERSION,
     read_failures,
 )
@@ -242,7 +243,7 @@ def _sort_out(catalog: StateCatalog, rows: Sequence[Mapping[str, Any]]) -> None:
         elif family == CHANCE and not own:
             # Sums of such a model are no sums of what it says the next time.
             failed.add((writer, model, ""))
-        elif family not in (METER, IRREVERSIBLE, CHANCE, NOTES):
+        elif family not in (METER, IRREVERSIBLE, CHANCE, NOTES, RESOURCES):
             place = (model, row["slice_set"], family)
             chain = tuple(json.loads(row["note"])) if family == PREDICTIONS else ()
             kept = Kept(row["state"], place, row["dataset_version"], writer, row["blocks"], chain)

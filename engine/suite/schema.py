@@ -44,6 +44,7 @@ from engine.fields.values import (
     TaskField,
     Text,
     TextList,
+    TrackingUri,
     VersionField,
     WithinField,
     expected,
@@ -215,8 +216,10 @@ class EvaluationFile(FileModel):
 class MlflowFile(FileModel):
     """Where runs are tracked."""
 
-    tracking_uri: Text | None = Field(
-        None, description="The tracking server; default: SQLite in the store."
+    tracking_uri: TrackingUri | None = Field(
+        None,
+        description="The tracking server; default: SQLite in the store. ${NAME} is a variable of "
+        "the environment.",
     )
     max_slice_metrics: int = Field(
         1000, ge=0, le=_MAX_COUNT, description="The most slice metrics to log for a model."

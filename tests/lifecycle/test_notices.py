@@ -6,7 +6,7 @@ import json
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,11 +14,11 @@ import pytest
 
 from engine.commands.context import RunContext
 from engine.commands.progress import Reporter
-from engine.commands.run_notices import events_of, notify
+from engine.commands.run_notices import events_of, notify, with_notices
 from engine.commands.run_result import RunResult
 from engine.core.locations import Store
 from engine.core.vocabulary import GateOutcome
-from engine.errors import SuiteError
+from engine.errors import StoreError, SuiteError
 from engine.sinks.notices.message import MOST_REASONS, as_slack, as_teams, make_message
 from engine.sinks.notices.transport import format_of
 from engine.suite import Suite, dump_suite
@@ -169,6 +169,65 @@ def test_whatever_goes_wrong_ends_no_run(
     monkeypatch.setattr("engine.commands.run_notices.send_message", fail)
     said = night(here.judge("2", [FAIL], baseline="1"))
     assert said[1] == "the webhook ${HOOK} was not told of the run: UnicodeEncodeError"
+
+
+def test_a_run_that_stops_is_told_once_and_how_it_ends_as_well(
+    here: Court, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", receiver.url)
+    suite = here.suite(notify=[{"webhook": "${HOOK}"}, {"webhook": "${HOOK}", "on": ["failed"]}])
+    outcome = here.outcomes[here.judge("2", [PASS], baseline="1")]
+    told: list[str] = []
+    reporter = Reporter()
+    monkeypatch.setattr(reporter, "say", told.append, raising=False)
+    context = RunContext(suite, here.tables, outcome.info, reporter)
+
+    def stop(error: BaseException) -> Any:
+        def complete(context: RunContext) -> RunResult:
+            error.add_note("`evalmatrix run SUITE.yml --resume night` does the rest")
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            with_notices(context, complete)
+        assert caught.value is error
+
+    receiver.codes = [500, 500, 500]
+    stop(StoreError("Spark at spark://me:hunter2@host:7077 is gone\nsecond line"))
+    assert told[-1].endswith("was not told of the run: it answered 500")
+    receiver.bodies.clear()
+    stop(StoreError("Spark at spark://me:hunter2@host:7077 is gone\nsecond line"))
+    (body,) = receiver.bodies
+    assert (body["event"], body["gate"]) == ("error", "error")
+    assert body["headline"] == "evalmatrix: nightly stopped before its end"
+    assert body["summary"] == f"Spark at spark://host:7077 is gone (run {outcome.info.run_id})"
+    assert body["reasons"] == ["`evalmatrix run SUITE.yml --resume night` does the rest"]
+    # The next tries stop too: it is known. Who stops it by hand is told nothing.
+    stop(ValueError("CANARY-1"))
+    stop(KeyboardInterrupt())
+    assert len(receiver.bodies) == 1
+    # At last it passes, which is news to who heard that it had stopped, and to nobody else.
+    resumed = replace(context, resumed={"status": "running"})
+    result = RunResult(outcome, Store(str(here.store)), here.registry.uri)
+    assert with_notices(resumed, lambda context: notify(context, result)) is result
+    assert [body["event"] for body in receiver.bodies] == ["error", "recovered"]
+
+
+def test_what_a_library_says_of_the_data_is_not_in_a_notice(
+    here: Court, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK", receiver.url)
+    outcome = here.outcomes[here.judge("2", [PASS], baseline="1")]
+    context = RunContext(
+        here.suite(notify=[{"webhook": "${HOOK}"}]), here.tables, outcome.info, Reporter()
+    )
+
+    def complete(context: RunContext) -> RunResult:
+        raise ValueError("CANARY-7f3a")
+
+    with pytest.raises(ValueError, match="CANARY"):
+        with_notices(context, complete)
+    assert receiver.bodies[0]["summary"].startswith("ValueError, whose message may quote the data")
+    assert "CANARY" not in json.dumps(receiver.bodies)
 
 
 def test_a_mail_is_sent_by_a_real_server(here: Court, night: Callable[..., list[str]]) -> None:

@@ -26,15 +26,20 @@ def free_port() -> int:
 class Server:
     """The server's process, which takes a while to be ready, and its folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, backend: str | None = None) -> None:
         self.folder, self.port = folder, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
         command = [
             *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
             *("--host", "127.0.0.1", "--port", str(self.port)),
-            *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
             *("--artifacts-destination", str(folder / "artifacts")),
         ]
-        env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        # A list of processes shows arguments; the database's password is in its URI.
+        env = {
+            **os.environ,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_BACKEND_STORE_URI": backend or f"sqlite:///{folder}/mlflow.db",
+        }
         with (folder / "log").open("w") as output:
             self.process = subprocess.Popen(
                 command, stdout=output, stderr=output, env=env, start_new_session=True
@@ -48,6 +53,8 @@ class Server:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2):
                     return
             except OSError:
+                if self.process.poll() is not None:
+                    break
                 time.sleep(0.2)
         raise TimeoutError((self.folder / "log").read_text())
 

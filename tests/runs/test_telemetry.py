@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from mlflow import MlflowClient
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.errors import InputError
 from engine.sinks.telemetry import delivery
+from engine.store.runs import read_steps
 from tests.fixtures.receiver import Receiver
+from tests.fixtures.tables import read_rows
 
 if TYPE_CHECKING:
     from engine.commands.run_result import RunResult
@@ -66,6 +69,7 @@ def test_a_run_is_told_to_all_that_the_suite_names(
     # Each row that has a label is predicted, once or for scores and labels.
     labelled = int(world.few["fraud"].notna().sum())
     assert costs["predictions/good"] in (labelled, 2 * labelled)
+    check_costs(result, next(span for span in spans if span.name == "scan few"))
     events = [json.loads(body) for _, at, body in receiver.requests if at == "/api/v1/lineage"]
     assert [event["job"]["name"] for event in events] == ["telling", "telling.few"]
     tests = events[1]["run"]["facets"]["test"]["tests"]
@@ -90,6 +94,42 @@ def test_a_run_is_told_to_all_that_the_suite_names(
     assert evaluated(suite, "telling", run_id="night-2").exit_code == 1
     later = metric(path, "evalmatrix_last_success_timestamp_seconds")
     assert later == success < metric(path, "evalmatrix_last_run_timestamp_seconds")
+
+
+def check_costs(result: RunResult, scan: Any) -> None:
+    """What each step took: in the result, in the row of the run, in MLflow, in a span."""
+    steps = {(step.kind, step.evaluation, step.name): step for step in result.outcome.steps}
+    whole, part = steps["evaluation", "few", ""], steps["scan", "few", ""]
+    assert part.rows == 400 and whole.predictions == result.outcome.evaluations[0].timings[
+        "predictions"
+    ]  # fmt: skip
+    assert 0 < part.seconds <= whole.seconds and whole.failure == ""
+    # Spark ran jobs, in a JVM of this machine, and its workers ran Python; nothing was too large.
+    for step in (whole, part):
+        assert step.cpu_seconds is not None and step.jvm_cpu_seconds and step.task_cpu_seconds
+        assert step.peak_bytes is not None and step.peak_bytes > 50 * 2**20
+        assert step.jvm_peak_bytes is not None and step.jvm_peak_bytes > 100 * 2**20
+        assert step.spilled_memory_bytes == step.spilled_disk_bytes == step.failed_tasks == 0
+    assert whole.worker_cpu_seconds and whole.worker_peak_bytes is not None
+    assert whole.worker_peak_bytes > 50 * 2**20
+    about = {item.key for item in scan.attributes}
+    assert about >= {"evalmatrix.cpu_seconds", "evalmatrix.jvm.peak_memory_bytes"}
+
+    runs = Path(result.store.root) / "runs"
+    ((_, row),) = read_rows(runs, run=result.run_id).iterrows()
+    kept = read_steps(dict(row))
+    # In the row those are as well that wrote the results.
+    assert kept[: len(result.outcome.steps)] == tuple(result.outcome.steps)
+    names = [(step.kind, step.name) for step in kept]
+    assert names.count(("sink", "report")) == names.count(("sink", "mlflow")) == 1
+    page = (result.store.report_folder(result.run_id) / "index.html").read_text()
+    assert "What each step cost" in page and "evaluation few" in page
+
+    run = MlflowClient(result.tracking_uri).get_run(result.parents["few"])
+    system = {key: value for key, value in run.data.metrics.items() if key.startswith("system/")}
+    assert system["system/workers_cpu_seconds"] == whole.worker_cpu_seconds
+    assert system["system/jvm_peak_memory_megabytes"] == whole.jvm_peak_bytes / 1e6
+    assert system["system/spilled_disk_megabytes"] == 0
 
 
 def test_a_missing_library_is_told_before_the_store_is_touched(

@@ -68,8 +68,9 @@ def secrets(text: str, wishes: Wishes) -> Iterator[str]:
         if what is not None:
             yield (
                 f"{where}: found {what} (its value is withheld), expected none: what is written "
-                "here is stored and shown; take it from the environment, as ${NAME} in headers, or "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD for the tracking server"
+                "here is stored and shown; take it from the environment, as ${NAME} in headers and "
+                "the tracking URI, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD for "
+                "the tracking server"
             )
 
 

@@ -8,6 +8,7 @@ so that none has to know another room's insides.
 from __future__ import annotations
 
 from engine.core.vocabulary.answers import Numbers, plain_numbers
+from engine.core.vocabulary.costs import StepCost
 from engine.core.vocabulary.data import Columns, DatasetVersion, Dimension, Slice, SliceSet
 from engine.core.vocabulary.enums import (
     DecideBy,
@@ -92,6 +93,7 @@ __all__ = [
     "Severity",
     "Slice",
     "SliceSet",
+    "StepCost",
     "TaskKind",
     "TensorSpec",
     "ThresholdFrom",

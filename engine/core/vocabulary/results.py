@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.core.vocabulary.answers import Numbers
+from engine.core.vocabulary.costs import StepCost
 from engine.core.vocabulary.data import DatasetVersion, Slice
 from engine.core.vocabulary.enums import GateOutcome, Severity, TaskKind, Verdict
 from engine.core.vocabulary.models import ModelVersion
@@ -178,13 +179,14 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """A finished run: what every sink writes."""
+    """A finished run: what every sink writes; `steps` are those that were over by then."""
 
     info: RunInfo
     evaluations: Sequence[EvaluationResult]
     gate: Gate
     finished_at: dt.datetime
     model_gates: Mapping[tuple[str, str], Gate] = field(default_factory=dict)
+    steps: Sequence[StepCost] = ()
 
     @property
     def cells(self) -> list[Cell]:

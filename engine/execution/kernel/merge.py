@@ -24,15 +24,19 @@ from engine.states.rows import (
     IRREVERSIBLE,
     MERGED_SCHEMA,
     NOTES,
+    RESOURCES,
     ROWS,
     STATE_SCHEMA,
     Key,
     StateBytes,
+    add_resources,
     failures_row,
     in_batches,
     notes_row,
     read_failures,
     read_notes,
+    read_resources,
+    resources_row,
 )
 
 MERGED_AT_ONCE = 16
@@ -87,6 +91,11 @@ def _sum_rows(key: Key, rows: Iterator[StateBytes]) -> StateBytes:
         for row in rows:
             counts.update(read_notes(row.payload))
         return notes_row(key.model, counts)
+    if key.family == RESOURCES:
+        amounts: dict[str, float] = {}
+        for row in rows:
+            add_resources(amounts, read_resources(row.payload))
+        return resources_row(key.model, amounts)
     if key.family == FAILURE:
         reasons: dict[str, str] = {}
         for row in rows:

@@ -74,6 +74,7 @@ class ModelTask:
     notes: Counter[str] = field(default_factory=Counter)
     predictions: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def add(self, set_number: int, family: str, states: States) -> None:
         key = (set_number, family)
@@ -123,9 +124,10 @@ class ModelTask:
 
     def _fresh(self, batch: pa.RecordBatch, load: Load) -> Prediction:
         predictor = load(self.model)
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         prediction = predictor.predict(batch)
         self.seconds += time.perf_counter() - started
+        self.cpu_seconds += time.process_time() - cpu
         self.predictions += batch.num_rows * self.model.calls
         if self.keeps:
             self.kept.append(pack(batch.column(KEY_COLUMN), prediction))

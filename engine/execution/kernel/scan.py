@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.core.redaction import redacted_message
+from engine.core.resources import cpu_seconds, forget_peak, peak_bytes
 from engine.core.vocabulary import SliceSet, Variant
 from engine.execution.kernel.batches import chunks, query_codes, whole_queries
 from engine.execution.kernel.merge import slices_by_block
@@ -58,6 +59,7 @@ from engine.states.rows import (
     failures_row,
     in_batches,
     notes_row,
+    resources_row,
 )
 from engine.store.prediction_rows import PREDICTED
 
@@ -77,7 +79,8 @@ def scan(
     """
     load_extensions(plan.plugins)
     task = ScanTask(plan, work or Work(blocks=dict(plan.blocks)), partition)
-    started = time.perf_counter()
+    forget_peak()
+    started, cpu = time.perf_counter(), cpu_seconds() or 0.0
     whole = plan.columns.query
     pieces = chunks(batches) if whole is None else whole_queries(chunks(batches), whole)
     with closing(task.watch):
@@ -85,7 +88,10 @@ def scan(
             task.add_batch(chunk)
             yield from in_batches(task.new_predictions())
     if task.rows:
-        yield from in_batches(task.emit(time.perf_counter() - started))
+        took = {"worker_cpu_seconds": (cpu_seconds() or 0.0) - cpu}
+        if (peak := peak_bytes()) is not None:
+            took["worker_peak_bytes"] = peak
+        yield from in_batches(task.emit(time.perf_counter() - started, took))
 
 
 def _loss_columns(tasks: Sequence[ModelTask]) -> tuple[str, ...]:
@@ -341,11 +347,16 @@ class ScanTask:
                 except (Exception, SystemExit) as error:  # a user's loss costs its own metrics
                     task.failures[family.key] = redacted_message(error)
 
-    def emit(self, seconds: float) -> Iterator[StateBytes]:
-        """The sums of the partition, as bytes by their key."""
+    def emit(self, seconds: float, took: Mapping[str, float]) -> Iterator[StateBytes]:
+        """The sums of the partition, as bytes by their key.
+
+        `took` is what the worker took of its machine meanwhile, which is noted with the first.
+        """
         for task in self.tasks:
             meter = self._meter(task, seconds)
             yield StateBytes(Key("", 0, task.number, METER), 1, ("",), meter)
+            shared = took if task is self.tasks[0] else {}
+            yield resources_row(task.number, {"predict_cpu_seconds": task.cpu_seconds, **shared})
             if task.failures:
                 yield failures_row(task.number, task.failures)
             if task.notes:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 from engine.core.vocabulary import ANY_MODEL, Credentials, Trust
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
+from engine.models.mlflow_client import real_uri
 from engine.models.trust.formats import pickle_imports, pieces_of, pieces_text
 from engine.models.trust.loaders import Piece
 from engine.models.trust.signature import signature_problem
@@ -120,6 +121,7 @@ def _other_formats(pieces: list[Piece], trust: Trust) -> str:
 
 def bare_address(tracking_uri: str) -> str:
     """A tracking URI without the user and the password that it may have, and without a last `/`."""
+    tracking_uri = real_uri(tracking_uri)
     parts = urlsplit(tracking_uri)
     host = parts.netloc.rpartition("@")[2]
     if not parts.netloc:

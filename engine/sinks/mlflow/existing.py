@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.models.mlflow_client import database_path
+from engine.models.mlflow_client import client_of, database_path
 from engine.sinks.mlflow.tags import PREFIX, RunKey, key_of
 
 if TYPE_CHECKING:
@@ -51,13 +51,11 @@ def incomplete_runs(
     Raises:
         Exception: whatever a transport, a database or the server raises.
     """
-    from mlflow import MlflowClient
-
     database = database_path(tracking_uri)
     if database is not None and not database.exists():
         # Asking would make the database, only to find it empty.
         return frozenset(wanted)
-    client = MlflowClient(tracking_uri)
+    client = client_of(tracking_uri)
     stored_experiment = client.get_experiment_by_name(experiment)
     if stored_experiment is None:
         return frozenset(wanted)

@@ -13,14 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.core.vocabulary import NO_MODEL, Cell, MetricValue, Verdict
+from engine.core.vocabulary import NO_MODEL, Cell, MetricValue, StepCost, Verdict
 from engine.kinds import kind_of
 from engine.metrics import METRICS
 
 MAX_KEY = 250
 _REFUSED = re.compile(r"[^\w.\- :]")
 # Parts of keys that are not slices; a slice of such a name is marked.
-_OWN = frozenset({"worst", "verdicts", "cost"})
+_OWN = frozenset({"worst", "verdicts", "cost", "system"})
 _MARK = 9
 
 
@@ -180,6 +180,37 @@ def slice_numbers(cells: Iterable[Cell], limit: int) -> list[Number]:
             (cell.slice.name, name), cell.measured.value, (cell.slice.set_name,), is_slice=True
         )
     return list(numbers.values())
+
+
+def system_numbers(steps: Sequence[StepCost], evaluation: str) -> list[Number]:
+    """What an evaluation took of the machine, as `system/<what>`: MLflow's system metrics.
+
+    CPU is a sum, memory the largest at any time. MLflow's own, which it samples by the clock, are
+    of the whole machine (`system/cpu_utilization_percentage`, ...), so these have other names.
+    """
+    step = next(
+        (one for one in steps if one.kind == "evaluation" and one.evaluation == evaluation), None
+    )
+    if step is None:
+        return []
+    amounts = {
+        "driver_cpu_seconds": step.cpu_seconds,
+        "jvm_cpu_seconds": step.jvm_cpu_seconds,
+        "workers_cpu_seconds": step.worker_cpu_seconds,
+        "driver_peak_memory_megabytes": _megabytes(step.peak_bytes),
+        "jvm_peak_memory_megabytes": _megabytes(step.jvm_peak_bytes),
+        "worker_peak_memory_megabytes": _megabytes(step.worker_peak_bytes),
+        "spilled_memory_megabytes": _megabytes(step.spilled_memory_bytes),
+        "spilled_disk_megabytes": _megabytes(step.spilled_disk_bytes),
+    }
+    return [
+        Number(("system", name), amount) for name, amount in amounts.items() if amount is not None
+    ]
+
+
+def _megabytes(amount: int | None) -> float | None:
+    """In MLflow's megabytes, which are a million bytes."""
+    return None if amount is None else amount / 1e6
 
 
 def cost_numbers(timings: Mapping[str, float]) -> list[Number]:

@@ -11,10 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.core.environment import hide_logins
 from engine.core.locks import sole_writer
 from engine.core.vocabulary import NO_MODEL, EvaluationResult, ModelVersion, RunInfo, RunOutcome
 from engine.errors import TrackingError
-from engine.models.mlflow_client import artifact_root, database_path, find_experiment, make_database
+from engine.models.mlflow_client import (
+    artifact_root,
+    client_of,
+    database_path,
+    find_experiment,
+    is_database,
+    make_database,
+    reason_of,
+)
 from engine.sinks.mlflow.datasets import dataset_input
 from engine.sinks.mlflow.existing import LoggedRun, current_runs, runs_of
 from engine.sinks.mlflow.metric_keys import (
@@ -23,6 +32,7 @@ from engine.sinks.mlflow.metric_keys import (
     model_numbers,
     numbers_by_key,
     overall_numbers,
+    system_numbers,
     verdict_numbers,
     worst_numbers,
 )
@@ -40,6 +50,9 @@ FILES = ("index.html", "results.parquet", "junit.xml", "summary.md")
 # take six bytes for each.
 _BATCH = 500
 
+# No run is called so.
+_VERSIONS = ".versions"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -56,10 +69,8 @@ def reach(uri: str, experiment: str) -> None:
     Raises:
         Exception: whatever a transport, a database or the server raises.
     """
-    from mlflow import MlflowClient
-
     make_database(uri)
-    MlflowClient(uri).get_experiment_by_name(experiment)
+    client_of(uri).get_experiment_by_name(experiment)
 
 
 def log_outcome(outcome: RunOutcome, target: Target) -> dict[str, str]:
@@ -68,14 +79,12 @@ def log_outcome(outcome: RunOutcome, target: Target) -> dict[str, str]:
     Raises:
         TrackingError: when the server cannot be reached or refuses what is sent.
     """
-    from mlflow import MlflowClient
-
     uri, info = target.tracking_uri, outcome.info
     try:
         make_database(uri)
         with _alone(target):
-            client = MlflowClient(uri)
-            experiment = find_experiment(client, info.suite, artifact_root(uri))
+            client = client_of(uri)
+            experiment = find_experiment(client, info.suite, _artifact_root(target))
             there = runs_of(client, experiment, info.run_id)
             log = _Log(client, experiment, outcome, target, current_runs(there))
             parents = {result.name: _log_evaluation(log, result) for result in outcome.evaluations}
@@ -85,10 +94,21 @@ def log_outcome(outcome: RunOutcome, target: Target) -> dict[str, str]:
         raise TrackingError(_refusal_message(uri, info, error)) from error
 
 
+def _artifact_root(target: Target) -> str | None:
+    """Where a new experiment keeps its files; a server has a place of its own: None.
+
+    Without one it is in the store: MLflow would take a folder below the working directory.
+    """
+    root = artifact_root(target.tracking_uri)
+    if root is None and is_database(target.tracking_uri):
+        return (target.folder.absolute().parent.parent / "artifacts").as_uri()
+    return root
+
+
 def _refusal_message(uri: str, info: RunInfo, error: Exception) -> str:
-    reason = (str(error).splitlines() or [""])[0][:300]
     return (
-        f"MLflow at {uri} did not take the run {info.run_id!r}: {type(error).__name__}: {reason}; "
+        f"MLflow at {hide_logins(uri)} did not take the run {info.run_id!r}: "
+        f"{reason_of(error, uri)}; "
         "the Delta tables and the report are complete without it; when MLflow is back, "
         f"`evalmatrix sync --store {shlex.quote(info.store)}` sends what it lacks (so does "
         f"`evalmatrix run SUITE.yml --resume {info.run_id}`), and predicts nothing again"
@@ -156,7 +176,8 @@ def _log_evaluation(log: _Log, result: EvaluationResult) -> str:
     _log_words(log, run, tags)
     of_data = [cell for cell in result.cells if cell.model.name == NO_MODEL.name]
     figures = [*overall_numbers(of_data), *worst_numbers(of_data)] if of_data else []
-    numbers = [*verdict_numbers(result.cells), *cost_numbers(result.timings), *figures]
+    costs = [*cost_numbers(result.timings), *system_numbers(log.outcome.steps, result.name)]
+    numbers = [*verdict_numbers(result.cells), *costs, *figures]
     _log_numbers(log, run, numbers)
     log.client.log_inputs(run.id, [dataset_input(result.dataset)])
     for name in FILES:
@@ -188,7 +209,9 @@ def _log_model(log: _Log, result: EvaluationResult, model: ModelVersion, parent:
     gate = log.outcome.model_gates.get((result.name, model.name))
     if gate is not None:
         tags["gate"] = gate.outcome.value
-        tag_version(log.client, model, gate, info)
+        # What a version is told is several tags, which are those of one run together.
+        with sole_writer(log.target.folder.parent / _VERSIONS):
+            tag_version(log.client, model, gate, info)
     params = {"model_uri": model.uri, "model_digest": model.digest, "flavor": model.flavor}
     _log_words(log, run, tags, params)
     model_id = known_model(log.client, model)

@@ -6,10 +6,11 @@ never slices. What a channel would act on (mentions, links, marks) is shown as t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.core.vocabulary import Cell, RunOutcome, Severity, Verdict
+from engine.core.vocabulary import Cell, GateOutcome, RunInfo, RunOutcome, Severity, Verdict
 from engine.sinks import format as fmt
 from engine.sinks import highlights
 from engine.sinks.subjects import model_label
@@ -44,7 +45,8 @@ class Message:
         """The message as lines of text."""
         more = [f"and {self.more:,} more"] if self.more else []
         reasons = [f"- {reason}" for reason in [*self.reasons, *more]]
-        return [self.summary, *reasons, f"Report: {self.link}"]
+        # A run that stopped has no report.
+        return [self.summary, *reasons, *([f"Report: {self.link}"] if self.link else [])]
 
 
 def make_message(outcome: RunOutcome, event: str, link: str) -> Message:
@@ -77,6 +79,28 @@ def make_message(outcome: RunOutcome, event: str, link: str) -> Message:
         run_id=run_id,
         suite=suite,
         gate=outcome.gate.outcome.value,
+    )
+
+
+def make_stop_message(info: RunInfo, why: str, notes: Sequence[str] = ()) -> Message:
+    """The message about a run that stopped before it could judge.
+
+    Args:
+        info: the run.
+        why: what stopped it, as it may be told.
+        notes: what is said of that besides, such as how the run is completed.
+    """
+    suite = fmt.one_line(info.suite, _LONGEST)
+    return Message(
+        event="error",
+        headline=f"evalmatrix: {suite} stopped before its end",
+        summary=fmt.one_line(f"{why} (run {info.run_id})", _LONGEST),
+        reasons=tuple(fmt.one_line(note, _LONGEST) for note in notes),
+        more=0,
+        link="",
+        run_id=info.run_id,
+        suite=suite,
+        gate=GateOutcome.ERROR.value,
     )
 
 

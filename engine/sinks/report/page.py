@@ -19,6 +19,7 @@ from engine.sinks import highlights
 from engine.sinks.headline import GateReading, Tone, read_gate
 from engine.sinks.reading import clipped_texts, reading_text
 from engine.sinks.report.comparison import Comparison, compare
+from engine.sinks.report.costs import CostRow, cost_rows, size_text
 from engine.sinks.report.differences import Differences, differences
 from engine.sinks.report.figures import Picture
 from engine.sinks.report.forest import Forest, forests
@@ -112,6 +113,7 @@ class Provenance:
     datasets: tuple[EvaluationResult, ...]
     versions: tuple[Fact, ...]
     timings: tuple[Fact, ...]
+    costs: tuple[CostRow, ...]
     suite: str
 
 
@@ -315,6 +317,7 @@ def _provenance(outcome: RunOutcome) -> Provenance:
             for name, version in sorted(outcome.info.versions.items())
         ),
         timings=tuple(timings),
+        costs=cost_rows(outcome.steps),
         suite=fmt.clean(outcome.info.suite_resolved),
     )
 
@@ -324,6 +327,9 @@ def _timing(evaluation: str, step: str, amount: float) -> Fact:
     if step.partition("/")[0] in _COUNTED:
         words = step.replace("/", ", ", 1)
         return Fact(f"{evaluation}: {words}", fmt.count(round(amount)))
+    if step.endswith("_bytes"):
+        words = step.removesuffix("_bytes").replace("_", " ")
+        return Fact(f"{evaluation}: {words}", size_text(amount))
     # `predict_seconds/claims-v3` is written as `predict, claims-v3`.
     words = step.replace("_seconds", "").replace("/", ", ", 1)
     return Fact(f"{evaluation}: {words}", fmt.duration(amount))

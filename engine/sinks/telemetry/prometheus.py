@@ -25,6 +25,8 @@ _COSTS = {
     "seconds": ("evaluation_duration_seconds", "Seconds that an evaluation took."),
     "scan_seconds": ("scan_seconds", "Seconds that workers scanned, added up."),
     "predict_seconds": ("predict_seconds", "Seconds that models predicted, added up."),
+    "worker_cpu_seconds": ("worker_cpu_seconds", "CPU seconds of the workers' Python."),
+    "worker_peak_bytes": ("worker_peak_memory_bytes", "The most memory that a worker held."),
     "rows": ("scanned_rows", "Rows that were read."),
     "predictions": ("predictions", "Rows that models predicted."),
     "loads": ("model_loads", "How often a model was loaded."),

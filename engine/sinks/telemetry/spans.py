@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
 from engine._version import __version__
-from engine.core.stopwatch import Step
+from engine.core.stopwatch import Cost, Step
 from engine.core.vocabulary import EvaluationResult, GateOutcome, RunOutcome, Verdict
 from engine.sinks.telemetry.record import RunRecord, run_uuid
 from engine.sinks.telemetry.waiting import SECONDS_TO_ANSWER, TelemetryError
@@ -53,6 +53,7 @@ def make_spans(record: RunRecord) -> list[ReadableSpan]:
     for step in record.steps:
         if step.kind == "evaluation":
             facts = evaluation_attributes(record, step.evaluation, results.get(step.evaluation))
+            facts |= _cost_attributes(step.cost)
             owners[step.evaluation] = builder.step(step_name(step), root, step, facts)
     for step in record.steps:
         if step.kind != "evaluation":
@@ -179,8 +180,22 @@ def step_name(step: Step) -> str:
 
 
 def _step_attributes(step: Step) -> dict[str, Any]:
-    facts = {"evalmatrix.evaluation": step.evaluation} if step.evaluation else {}
-    return facts if step.rows is None else {**facts, "evalmatrix.rows": step.rows}
+    facts: dict[str, Any] = {"evalmatrix.evaluation": step.evaluation} if step.evaluation else {}
+    if step.rows is not None:
+        facts["evalmatrix.rows"] = step.rows
+    return {**facts, **_cost_attributes(step.cost)}
+
+
+def _cost_attributes(cost: Cost) -> dict[str, Any]:
+    """What a step took of this machine, as far as it is known."""
+    amounts = {
+        "cpu_seconds": cost.cpu_seconds,
+        "peak_memory_bytes": cost.peak_bytes,
+        "jvm.cpu_seconds": cost.jvm_cpu_seconds,
+        "jvm.peak_memory_bytes": cost.jvm_peak_bytes,
+        "spark.jobs": None if cost.jobs is None else cost.jobs[1] - cost.jobs[0],
+    }
+    return {f"evalmatrix.{name}": amount for name, amount in amounts.items() if amount is not None}
 
 
 def _scan_times(record: RunRecord, evaluation: str) -> tuple[int, int]:

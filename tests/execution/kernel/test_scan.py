@@ -50,8 +50,11 @@ from engine.states import BUCKETS, decode
 from engine.states.rows import (
     FAILURE,
     METER,
+    RESOURCES,
     failures_row,
     read_failures,
+    read_resources,
+    resources_row,
     to_batch,
 )
 from tests.fixtures.kernel import (
@@ -687,11 +690,25 @@ def test_merged_states_have_one_row_for_each_key(models: Models) -> None:
     keys = [(row.slice_set, row.block, row.model, row.family) for row in rows]
     assert keys == sorted(set(keys))
     assert {row.family for row in rows} == {
-        METER, "rows", "confusion(2)", "scores(1)", "mean(log_loss)", "mean(brier_score)"
+        METER, RESOURCES, "rows", "confusion(2)", "scores(1)", "mean(log_loss)", "mean(brier_score)"
     }  # fmt: skip
     for row in rows:
+        if row.family == RESOURCES:
+            continue
         assert decode(row.payload).n_groups == len(row.slice_keys) == len(set(row.slice_keys))
         assert list(row.slice_keys) == sorted(row.slice_keys)
+
+
+def test_what_scans_took_is_a_sum_and_peaks_are_the_largest() -> None:
+    first = {"predict_cpu_seconds": 1.0, "worker_cpu_seconds": 2.5, "worker_peak_bytes": 700}
+    second = {"predict_cpu_seconds": 0.5, "worker_cpu_seconds": 1.5, "worker_peak_bytes": 900}
+    third = {"predict_cpu_seconds": 0.25, "worker_cpu_seconds": 1.0}
+    batch = to_batch([resources_row(0, took) for took in (first, second, third)])
+    (out,) = merge([batch])
+    (payload,) = out.column("payload").to_pylist()
+    assert read_resources(payload) == {
+        "predict_cpu_seconds": 1.75, "worker_cpu_seconds": 5.0, "worker_peak_bytes": 900,
+    }  # fmt: skip
 
 
 def test_the_first_of_many_failures_is_told() -> None:

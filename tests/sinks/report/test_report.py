@@ -19,6 +19,7 @@ from engine.core.vocabulary import (
     RowCounts,
     RunOutcome,
     Severity,
+    StepCost,
     Verdict,
 )
 from engine.sinks import report
@@ -293,6 +294,37 @@ def test_counts_among_the_timings_are_not_read_as_seconds(cell_of: Cells, run_of
     text = words(made.select_one(".provenance"))
     assert "claims: predict, candidate 2.0 s" in text
     assert "claims: predictions 90,000" in text
+
+
+def test_steps_have_what_they_cost(cell_of: Cells, run_of: Runs) -> None:
+    run = run_of([cell_of()])
+    assert "What each step cost" not in words(read(run).select_one(".provenance"))
+    known = {"cpu_seconds": 1.5, "peak_bytes": 300 * 2**20, "jvm_cpu_seconds": 8.25}
+    steps = [
+        StepCost("plan", "", "", 2.0),
+        StepCost("scan", "part 1 of 2", "claims", 10.0, **known, spilled_memory_bytes=0,
+                 spilled_disk_bytes=0),
+        StepCost("judge", "", "claims", 5.0, **known),
+        StepCost("evaluation", "", "claims", 20.0, **known, worker_cpu_seconds=33.0,
+                 worker_peak_bytes=5 * 2**30, spilled_memory_bytes=3 * 2**30,
+                 spilled_disk_bytes=2**29),
+        StepCost("sink", "results", "claims", 1.0),
+    ]  # fmt: skip
+    made = read(replace(run, steps=steps))
+    lines = made.select(".costs tbody tr")
+    rows = [[words(cell) for cell in line.select("th, td")] for line in lines]
+    # The evaluation stands above what it was made of.
+    assert [row[0] for row in rows] == [
+        "plan", "evaluation claims", "scan claims part 1 of 2", "judge claims",
+    ]  # fmt: skip
+    assert [len(line.select("th.inner")) for line in lines] == [0, 0, 1, 1]
+    assert rows[0][1:] == ["2.0 s"] + ["-"] * 7
+    assert rows[1][1:] == [
+        "20 s", "1.5 s", "8.2 s", "33 s", "300 MiB", "-", "5.0 GiB", "3.0 GiB, 512 MiB on disk",
+    ]  # fmt: skip
+    assert rows[2][-1] == "0"
+    widths = [bar["style"] for bar in made.select(".costs .track span")]
+    assert widths == ["width:10.0%", "width:100.0%", "width:50.0%", "width:25.0%"]
 
 
 def test_pictures_stand_in_the_page(page: BeautifulSoup) -> None:
