@@ -75,16 +75,16 @@ def sample_here(
             for name in wanted
         ]
         hashes = _hashes([batch.column(name) for name in own]), _hashes(columns)
-        best.append(_named([*columns, *hashes]))
+        best.append(_as_table([*columns, *hashes]))
         if sum(part.num_rows for part in best) > 4 * most:
             best = [_smallest(best, most)]
     if not best:
         kinds = [rows.type_of(name) for name in wanted]
-        return _named([pa.array([], kind) for kind in [*kinds, pa.int64(), pa.int64()]])
+        return _as_table([pa.array([], kind) for kind in [*kinds, pa.int64(), pa.int64()]])
     return _smallest(best, most)
 
 
-def _named(columns: Sequence[pa.Array]) -> pa.Table:
+def _as_table(columns: Sequence[pa.Array]) -> pa.Table:
     return pa.table(list(columns), [f"c{place}" for place in range(len(columns))])
 
 
