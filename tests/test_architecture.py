@@ -100,8 +100,8 @@ LAZY: dict[str, frozenset[str]] = {
     # Predicates are read where a suite has any.
     "planning": frozenset({"engine"}),
     "models": FRAMEWORKS | {"engine", "mlflow", "model_signing", "skops"},
-    # Who looks for personal columns may have them.
-    "data": frozenset({"presidio_analyzer", "stdnum"}),
+    # The same; and who looks for personal columns may have them.
+    "data": frozenset({"engine", "presidio_analyzer", "stdnum"}),
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),

@@ -111,7 +111,8 @@ def plan(
     )
     finder = ModelFinder(loaded)
     try:
-        prepared = prepare(tables.session, loaded, finder=finder)
+        # No row is scanned, so no session is begun before somebody asks for it.
+        prepared = prepare(tables.session, loaded, finder=finder, scans=False)
     finally:
         finder.stop()
     planned = [_plan_evaluation(tables, item, reuse=loaded.reuse) for item in prepared]

@@ -74,6 +74,16 @@ class Listing:
             raise NotThisWay(f"the column {name!r} is {column.trouble or column.type}")
         return kind
 
+    def plain_types(self, zone: str) -> dict[str, pa.DataType]:
+        """The types of the columns that predicates may read; the others have none."""
+        types = {}
+        for name in self.columns:
+            try:
+                types[name] = self.arrow_type(name, zone)
+            except NotThisWay:
+                types[name] = pa.null()
+        return types
+
 
 def list_files(table: Path, version: int) -> Listing:
     """What the log of a table on this machine says of a version; no row is read.

@@ -38,7 +38,7 @@ def piece_reader(plan: EvaluationPlan, listing: Listing, zone: str) -> PieceRead
         derived[KEY_COLUMN] = Derived("key", plan.columns.key)
     if plan.variants:
         derived[ROW_COLUMN] = Derived("row", plan.row_columns)
-    types = _plain_types(listing, zone)
+    types = listing.plain_types(zone)
     if wheres:
         # The parser takes a fifth of a second to import, and most suites have no predicate.
         from engine.pieces.predicates import parse_predicate
@@ -55,17 +55,6 @@ def piece_reader(plan: EvaluationPlan, listing: Listing, zone: str) -> PieceRead
     )
     _check_derived(derived.values(), {column.name: column.type for column in columns})
     return PieceReader(names, columns, tuple(derived.items()))
-
-
-def _plain_types(listing: Listing, zone: str) -> dict[str, pa.DataType]:
-    """The types of the columns that predicates may read; the others have none."""
-    types = {}
-    for name in listing.columns:
-        try:
-            types[name] = listing.arrow_type(name, zone)
-        except NotThisWay:
-            types[name] = pa.null()
-    return types
 
 
 def _columns_of(derived: Derived) -> Iterable[str]:
