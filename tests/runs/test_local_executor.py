@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from engine.commands.run_result import RunResult
@@ -107,3 +112,30 @@ def test_what_takes_spark_is_refused_before_the_scan(
     with pytest.raises(InputError, match=f"evaluation 'few': without Spark .*{why}"):
         evaluated(small(**over) | {"executor": "local"}, "refused")
     assert world.journal("good") == []
+
+
+def test_a_machine_without_java_evaluates_a_table_of_its_own(
+    world: Any, small: Suites, evaluated: Runs, tmp_path: Path
+) -> None:
+    store = world.make_store(tmp_path / "store")
+    asked = small(store=str(store), slices=["overall", {"by": ["country"]}])
+    environment = {**os.environ, "JAVA_HOME": "/nonexistent"}
+    command = [sys.executable, "-m", "engine.cli.app", "run", str(world.write("bare", asked))]
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "no Java 17 here: processes of this machine do Spark's work" in ended.stderr
+    there = read_rows(store / "results")
+    here = evaluated(small(slices=["overall", {"by": ["country"]}]), "with-java").to_pandas()
+    columns = ["slice", "test", "n", "value", "verdict"]
+    order = {"by": ["slice", "test"], "ignore_index": True}
+    pd.testing.assert_frame_equal(
+        there[columns].sort_values(**order), here[columns].sort_values(**order)
+    )
+    asked = small(store=str(store), tests=[{"data_quality": {"unique": "id"}}])
+    command[-1] = str(world.write("bare-query", asked))
+    refused = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert refused.returncode == 2 and "without Spark the test" in refused.stderr
