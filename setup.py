@@ -20,6 +20,8 @@ CORE = [
     "deltalake>=1.6",
     "pydantic>=2.9",
     "PyYAML>=6.0",
+    # Predicates of slices, where the workers read the rows themselves.
+    "sqlglot>=26",
     "ruamel.yaml>=0.18",
     "Jinja2>=3.1",
     "matplotlib>=3.9",

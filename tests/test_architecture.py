@@ -37,6 +37,7 @@ PACKAGES: dict[str, frozenset[str]] = {
     "core": NOTHING,
     "delta": frozenset({"deltalake", "pyarrow"}),
     "states": frozenset({"numpy", "pyarrow"}),
+    "pieces": frozenset({"deltalake", "numpy", "pyarrow", "sqlglot"}),
     "metrics": frozenset({"numpy"}),
     "fields": frozenset({"pydantic", "pydantic_core"}),
     "serving": frozenset({"numpy", "pyarrow", "requests"}),
@@ -96,9 +97,11 @@ LAZY: dict[str, frozenset[str]] = {
     # Every suite knows the kind `endpoint`; few ask one.
     "serving": frozenset({"requests"}),
     "kinds": frozenset({"sklearn", "threadpoolctl"}),
+    # Predicates are read where a suite has any.
+    "planning": frozenset({"engine"}),
     "models": FRAMEWORKS | {"engine", "mlflow", "model_signing", "skops"},
-    # Who looks for personal columns may have them.
-    "data": frozenset({"presidio_analyzer", "stdnum"}),
+    # The same; and who looks for personal columns may have them.
+    "data": frozenset({"engine", "presidio_analyzer", "stdnum"}),
     # Spark's road is imported where it is taken: on this machine few commands take it.
     "spark": SPARK | {"engine"},
     "store": frozenset({"engine"}),

@@ -107,7 +107,9 @@ def open_run(
     real_uri(suite.mlflow.tracking_uri or "")
     store = Store(suite.store)
     check_store(store)
-    tables = StoreTables(store, LazySession(spark, log_file=store.log_file, say=tell.say))
+    tables = StoreTables(
+        store, LazySession(spark, executor=suite.executor, log_file=store.log_file, say=tell.say)
+    )
     if resume == NEWEST:
         name = resume = _newest(tables)
     with sole_run(store, name), name_run(name):

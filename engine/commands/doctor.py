@@ -15,7 +15,8 @@ from engine.errors import EvalMatrixError
 from engine.execution.workers import check_cluster
 from engine.models.mlflow_client import make_database
 from engine.spark.internals import master
-from engine.spark.session import MIN_JAVA, check_java, get_session, java_version
+from engine.spark.java import MIN_JAVA, check_java, java_version
+from engine.spark.session import get_session
 from engine.store.reach import check_store
 
 MIN_PYTHON = (3, 11)

@@ -10,7 +10,9 @@ from engine.commands.progress import Reporter
 from engine.core.background import BackgroundWriter
 from engine.core.locations import Store
 from engine.core.vocabulary import EvaluationResult
-from engine.execution.evaluate import Computation, evaluate, prepare_workers
+from engine.execution.computation import Computation
+from engine.execution.evaluate import evaluate
+from engine.execution.scans import prepare_workers
 from engine.planning.model_finder import ModelFinder
 from engine.planning.planner import prepare
 from engine.spark.lazy_session import LazySession

@@ -20,7 +20,10 @@ from engine.core.signals import cut_waits
 from engine.core.vocabulary import EvaluationResult, RunOutcome
 from engine.errors import StoreError, TrackingError
 from engine.execution import checkpoints
-from engine.execution.evaluate import Computation, evaluate, prepare_workers
+from engine.execution.computation import Computation
+from engine.execution.evaluate import evaluate
+from engine.execution.roads import check_local
+from engine.execution.scans import prepare_workers
 from engine.planning import EvaluationPlan, dump_plans, load_plans
 from engine.planning.planner import prepare
 from engine.sinks.files import write_report
@@ -108,6 +111,7 @@ def pin_plans(context: RunContext) -> list[EvaluationPlan]:
     """
     plans = _resume_plans(context) if context.resumed is not None else _prepare_plans(context)
     spark = context.tables.session.current
+    check_local(context.tables.session, plans)
     if spark is not None:
         prepare_workers(spark, plans)
     if context.resumed is None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from engine.core.child import core_count
 from engine.core.json_log import is_json
 from engine.core.locations import Store
 from engine.errors import InputError
 from engine.spark.lazy_session import LazySession
 from engine.training.cross_validation import OnProgress, no_progress
-from engine.training.local_workers import LocalWorkers, Workers, core_count
+from engine.training.local_workers import LocalWorkers, Workers
 from engine.training.tasks import FoldWork
 
 if TYPE_CHECKING:

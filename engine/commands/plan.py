@@ -12,6 +12,7 @@ from engine.commands.redacted import redacted
 from engine.core.locations import Store
 from engine.data.personal import Look
 from engine.execution.incremental import StatePlan, base_note, plan_states
+from engine.execution.roads import road_text
 from engine.kinds import kind_of
 from engine.planning import EvaluationPlan, questions
 from engine.planning.model_finder import ModelFinder, short_waits
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 class PlannedEvaluation:
     """One evaluation as it would run, with about how many slices and cells it has.
 
-    `kept` are the tests that ask beside the scan, and of which the store has all answers.
-    `personal` are columns that look personal and of which the suite says nothing.
+    `kept` are the tests that ask beside the scan, and of which the store has all answers. `road`
+    says how the rows reach the workers, and why; "" where none is read. `personal` are columns that
+    look personal and of which the suite says nothing.
     """
 
     plan: EvaluationPlan
@@ -40,6 +42,7 @@ class PlannedEvaluation:
     steps: StatePlan
     reference: StatePlan | None = None
     kept: frozenset[str] = frozenset()
+    road: str = ""
     personal: tuple[Look, ...] = ()
 
     @property
@@ -103,10 +106,13 @@ def plan(
     store = Store(loaded.store)
     check_store(store)
     short_waits()
-    tables = StoreTables(store, LazySession(spark, log_file=store.log_file))
+    tables = StoreTables(
+        store, LazySession(spark, executor=loaded.executor, log_file=store.log_file)
+    )
     finder = ModelFinder(loaded)
     try:
-        prepared = prepare(tables.session, loaded, finder=finder)
+        # No row is scanned, so no session is begun before somebody asks for it.
+        prepared = prepare(tables.session, loaded, finder=finder, scans=False)
     finally:
         finder.stop()
     planned = [_plan_evaluation(tables, item, reuse=loaded.reuse) for item in prepared]
@@ -121,6 +127,7 @@ def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) ->
         catalog.forget_others()
     todo = plan_states(tables.session, catalog)
     todo.release()
+    road = road_text(tables.session, todo)
     beside = None
     if catalog.reference is not None:
         beside = plan_states(tables.session, catalog.reference)
@@ -131,4 +138,7 @@ def _plan_evaluation(tables: StoreTables, prepared: Prepared, *, reuse: bool) ->
         for name, asked in questions(prepared.plan).items()
         if unknown.isdisjoint(question.place for question in asked)
     )
-    return PlannedEvaluation(prepared.plan, prepared.slices, todo, beside, kept, prepared.personal)
+    personal = prepared.personal
+    return PlannedEvaluation(
+        prepared.plan, prepared.slices, todo, beside, kept, road=road, personal=personal
+    )

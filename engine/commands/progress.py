@@ -68,6 +68,14 @@ class Reporter:
         self.say(f"{text}: {rows:,} rows scanned in {time.monotonic() - started:.1f} s")
 
     @contextmanager
+    def show_local_scan(self, text: str, rows: int) -> Iterator[Callable[[int], None]]:
+        """Shows a scan by processes of this machine, which tell how many rows are done."""
+        started = time.monotonic()
+        with self.show_rows(f"{text}: scanning", rows) as advance:
+            yield advance
+        self.say(f"{text}: {rows:,} rows scanned in {time.monotonic() - started:.1f} s")
+
+    @contextmanager
     def show_rows(self, text: str, rows: int) -> Iterator[Callable[[int], None]]:
         """Shows how many of so many rows are there; what it gives is told of some more."""
         text = fmt.log_line(text)

@@ -46,6 +46,7 @@ def _step_cost(context: RunContext, step: Step, timings: Mapping[str, float]) ->
         step.rows,
         _whole(of_workers.get("predictions")),
         step.failure,
+        step.road,
     )
 
 

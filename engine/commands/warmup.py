@@ -7,7 +7,8 @@ from pathlib import Path
 from engine.commands.progress import Reporter
 from engine.spark.class_archive import write_archive
 from engine.spark.internals import delta_jars
-from engine.spark.session import check_java, class_archive, get_session
+from engine.spark.java import check_java
+from engine.spark.session import class_archive, get_session
 
 
 def warmup() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -14,3 +15,8 @@ class Progress(Protocol):
 
     def show_scan(self, spark: Any, text: str, rows: int) -> AbstractContextManager[None]:
         """Shows a scan's rows and seconds while the block runs."""
+
+    def show_local_scan(
+        self, text: str, rows: int
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Shows a scan by processes of this machine; what it gives is told of rows as they end."""

@@ -45,6 +45,17 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """What is known of a scan before it begins: its rows, and how they reach the workers."""
+
+    rows: int | None = None
+    road: str = ""
+
+
+NO_SCAN = Scan()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A step that is over; times are nanoseconds since 1970.
 
@@ -57,6 +68,7 @@ class Step:
         rows: how many rows it was to read, of a scan.
         failure: the type of what it raised; "" where it came to its end.
         cost: what it took.
+        road: how the rows of a scan reached the workers, and why.
     """
 
     kind: str
@@ -67,6 +79,7 @@ class Step:
     rows: int | None = None
     failure: str = ""
     cost: Cost = field(default_factory=Cost)
+    road: str = ""
 
 
 @dataclass(slots=True)
@@ -95,9 +108,9 @@ class Stopwatch:
 
     @contextmanager
     def step(
-        self, kind: str, name: str = "", *, evaluation: str = "", rows: int | None = None
+        self, kind: str, name: str = "", *, evaluation: str = "", scan: Scan = NO_SCAN
     ) -> Iterator[None]:
-        """Takes the time of a block, also where it raises."""
+        """Takes the time of a block, also where it raises; `scan` says what of one is known."""
         begun = self._begin()
         started, tick = time.time_ns(), time.monotonic_ns()
         failure = ""
@@ -109,7 +122,9 @@ class Stopwatch:
         finally:
             ended = started + time.monotonic_ns() - tick
             cost = self._end(begun)
-            self.steps.append(Step(kind, name, started, ended, evaluation, rows, failure, cost))
+            self.steps.append(
+                Step(kind, name, started, ended, evaluation, scan.rows, failure, cost, scan.road)
+            )
 
     def _begin(self) -> _Open:
         pid, jobs = self._look()

@@ -58,7 +58,7 @@ def collect_values(
     `rows` is how many there are, where that is known.
     """
     types = {field.name: field.dataType for field in frame.schema.fields}
-    names = _columns_of(evaluation, list(types))
+    names = asked_columns(evaluation, list(types))
     if not names:
         return {}
     listed = [name for name in names if _is_listed(types.get(name))]
@@ -89,7 +89,7 @@ def _sample(frame: DataFrame, names: Sequence[str], rows: int) -> DataFrame:
     return frame.where(F.pmod(F.xxhash64(*hashed), every) == 0) if hashed else frame
 
 
-def _columns_of(evaluation: Evaluation, every: Sequence[str]) -> list[str]:
+def asked_columns(evaluation: Evaluation, every: Sequence[str]) -> list[str]:
     """The columns that are asked for, where all are asked for those that have no other role."""
     names = asked_values(evaluation)
     if ALL_COLUMNS not in names:

@@ -8,7 +8,7 @@ quantiles at which the suite cuts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,10 +105,10 @@ def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
         weight = F.col(column(dataset.weight)).cast("double")
         bad = weight.isNull() | F.isnan(weight) | (weight < 0) | (weight == float("inf"))
         sums.append(F.count_if(bad).alias("bad_weights"))
-    for number, name in enumerate(_units(evaluation)):
+    for number, name in enumerate(unit_columns(evaluation)):
         sums.append(F.count_if(F.col(column(name)).isNull()).alias(f"null_{number}"))
         sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"units_{number}"))
-    for number, name in enumerate(_groups(evaluation)):
+    for number, name in enumerate(group_columns(evaluation)):
         value = F.col(column(name))
         distinct = F.approx_count_distinct(value) + F.max(value.isNull().cast("int"))
         sums.append(distinct.alias(f"group_{number}"))
@@ -121,7 +121,7 @@ def aggregate(frame: DataFrame, evaluation: Evaluation) -> Stats:
         sums.append(_range(F.col(column(name)).cast("double")).alias(f"{RANGE}{name}"))
     for name in _number_columns(frame, asked_spreads(evaluation)):
         sums.append(_moments(F.col(column(name)).cast("double")).alias(f"{MOMENTS}{name}"))
-    for number, name in enumerate(_by(evaluation)):
+    for number, name in enumerate(by_columns(evaluation)):
         sums.append(F.approx_count_distinct(F.col(column(name))).alias(f"by_{number}"))
     for scores in probability_columns(evaluation):
         sums += scores.faults([F.col(column(name)) for name in scores.names], label.isNotNull())
@@ -161,23 +161,32 @@ def _range(value: Column) -> Column:
     return F.array(F.min(finite), F.max(finite))
 
 
-def _units(evaluation: Evaluation) -> list[str]:
+def unit_columns(evaluation: Evaluation) -> list[str]:
     """The columns whose values stand for rows that belong together."""
     dataset = evaluation.dataset
     names = dict.fromkeys((dataset.cluster, dataset.query))
     return [name for name in names if name is not None]
 
 
-def _groups(evaluation: Evaluation) -> list[str]:
+def group_columns(evaluation: Evaluation) -> list[str]:
+    """The columns of the groups that tests hold against each other."""
     return sorted({test.group for test in evaluation.tests if test.group is not None})
 
 
-def _by(evaluation: Evaluation) -> list[str]:
+def by_columns(evaluation: Evaluation) -> list[str]:
+    """The columns by whose values rows are sliced."""
     return sorted({d.column for rule in evaluation.slices for d in rule.dimensions if not d.edges})
 
 
-def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) -> Profile:
-    """The profile of rows from what was aggregated of them; `frame` are the rows.
+def make_profile(
+    stats: Stats, evaluation: Evaluation, torn: Callable[[], int] | None = None
+) -> Profile:
+    """The profile of rows from what was aggregated of them.
+
+    Args:
+        stats: what was aggregated.
+        evaluation: what is asked of them.
+        torn: counts the queries with rows in several clusters, where that is asked.
 
     Raises:
         DataError: for a dataset without rows or labels, a bad weight, or too many slices.
@@ -195,7 +204,7 @@ def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) 
         )
     for scores in probability_columns(evaluation):
         scores.check(stats, stats["labelled"], f"evaluation {evaluation.name!r}")
-    units = _units(evaluation)
+    units = unit_columns(evaluation)
     for number, name in enumerate(units):
         use = "cluster" if name == dataset.cluster else "query"
         if stats[f"null_{number}"]:
@@ -203,7 +212,7 @@ def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) 
                 f"{named} has {stats[f'null_{number}']:,} rows without a value in the {use} column "
                 f"{name!r}; expected one in every row"
             )
-    groups = _groups(evaluation)
+    groups = group_columns(evaluation)
     for number, name in enumerate(groups):
         if stats[f"group_{number}"] < 2:
             raise DataError(
@@ -215,14 +224,17 @@ def make_profile(stats: Stats, frame: DataFrame | None, evaluation: Evaluation) 
         for number, (name, parts) in enumerate(quantile_cuts(evaluation.slices))
     }
     sets = tuple(_slice_set(rule, edges) for rule in evaluation.slices)
-    values = {name: int(stats[f"by_{number}"]) for number, name in enumerate(_by(evaluation))}
+    values = {
+        name: int(stats[f"by_{number}"]) for number, name in enumerate(by_columns(evaluation))
+    }
     per_cluster = 1.0
     if dataset.cluster is not None:
         whole = stats["rows"]
         if dataset.query is not None:
             whole = stats[f"units_{units.index(dataset.query)}"]
-            assert frame is not None, "queries are looked at in the rows"
-            _check_query_clusters(frame, evaluation, named)
+            if dataset.cluster != dataset.query:
+                assert torn is not None, "queries are looked at in the rows"
+                _check_query_clusters(torn(), evaluation, named)
         per_cluster = max(whole / stats[f"units_{units.index(dataset.cluster)}"], 1.0)
     multilabel = dataset.task is TaskKind.MULTILABEL
     return Profile(
@@ -292,19 +304,22 @@ def _places(stats: Mapping[str, Any], evaluation: Evaluation, named: str) -> tup
     return tuple(map(str, range(long)))
 
 
-def _check_query_clusters(frame: DataFrame, evaluation: Evaluation, named: str) -> None:
+def _check_query_clusters(torn: int, evaluation: Evaluation, named: str) -> None:
     """Refuses queries of several clusters: a query is one unit, so it belongs to one."""
-    cluster, query = str(evaluation.dataset.cluster), str(evaluation.dataset.query)
-    if cluster == query:
-        return
-    key = F.xxhash64(F.col(column(cluster)))
-    of_query = frame.groupBy(F.col(column(query))).agg(F.min(key).alias("a"), F.max(key).alias("b"))
-    torn = of_query.where(F.col("a") != F.col("b")).count()
     if torn:
         raise DataError(
-            f"{named} has {torn:,} queries of {query!r} with rows in several clusters of "
-            f"{cluster!r}; expected all rows of a query in one cluster, as the query is the unit"
+            f"{named} has {torn:,} queries of {evaluation.dataset.query!r} with rows in several "
+            f"clusters of {evaluation.dataset.cluster!r}; expected all rows of a query in one "
+            "cluster, as the query is the unit"
         )
+
+
+def torn_queries(frame: DataFrame, evaluation: Evaluation) -> int:
+    """How many queries have rows in several clusters."""
+    cluster, query = str(evaluation.dataset.cluster), str(evaluation.dataset.query)
+    key = F.xxhash64(F.col(column(cluster)))
+    of_query = frame.groupBy(F.col(column(query))).agg(F.min(key).alias("a"), F.max(key).alias("b"))
+    return int(of_query.where(F.col("a") != F.col("b")).count())
 
 
 def quantile_cuts(rules: Sequence[SliceRule]) -> list[tuple[str, int]]:

@@ -13,11 +13,13 @@ from typing import Any
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from engine.data.changes.appended import appended_files
+from engine.data.arrow_profile import aggregate_here
+from engine.data.changes.appended import appended_files, appended_paths
 from engine.data.changes.delta_log import CannotTell
 from engine.data.changes.files import rows_of_files
 from engine.data.column_values import asked_values
 from engine.data.profile import MOMENTS, RANGE, Stats, aggregate, quantile_cuts
+from engine.data.source import Source
 from engine.data.stored_scores import OUTSIDE, UNEVEN
 from engine.suite import Evaluation
 
@@ -48,6 +50,34 @@ def updated_stats(
         return add_stats(before, aggregate(rows_of_files(layout, came, versions[1]), evaluation))
     except (CannotTell, PySparkException):
         return None
+
+
+def updated_here(
+    source: Source, version: int, evaluation: Evaluation, before: Stats
+) -> Stats | None:
+    """The same of a table on this machine, without Spark.
+
+    Args:
+        source: the table at its new version.
+        version: the older one.
+        evaluation: what is asked of its rows.
+        before: what is known of those at the older version.
+
+    Raises:
+        NotThisWay: where only Spark can tell.
+        UnreadableError: for a file that cannot be read here.
+    """
+    if not adds_up(evaluation):
+        return None
+    rows = source.rows_here()
+    try:
+        paths = appended_paths(source.folder_here(), (version, source.version))
+    except CannotTell:
+        return None
+    if not paths:
+        return None if paths is None else before
+    came = rows.of_files(paths)
+    return add_stats(before, aggregate_here(came, evaluation))
 
 
 def adds_up(evaluation: Evaluation) -> bool:

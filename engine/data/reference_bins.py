@@ -25,9 +25,11 @@ from pyspark.sql.types import (
 
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
+from engine.data.arrow_bins import SAMPLE_ROWS, SEED, bins_here
 from engine.data.column_values import frequent_values
 from engine.data.kept_profiles import digest_of, kept_file
 from engine.data.source import Source
+from engine.data.table_rows import either_way
 from engine.kinds import Bins
 from engine.kinds.drift import PARTS, bins_of_numbers, bins_of_values
 from engine.spark import table_errors
@@ -37,8 +39,6 @@ from engine.spark.tables import column
 BINS_VERSION = 1
 # Ranks of quantiles are off by one in so many rows.
 ACCURACY = 4_000
-# Of so many rows quantiles are taken, about.
-SAMPLE_ROWS, SEED = 500_000, 20_261_130
 
 
 def reference_bins(
@@ -59,7 +59,11 @@ def reference_bins(
     if isinstance(kept, dict) and kept.get("columns") == names:
         return dict(kept["bins"])
     try:
-        bins = collect_bins(source.frame(), names)
+        bins = either_way(
+            source.session,
+            lambda: bins_here(source.rows_here(), names),
+            lambda: collect_bins(source.frame(), names),
+        )
     except Exception as error:
         raise table_errors.read_error(error, f"reference {name!r}") from error
     keep(file, {"columns": names, "bins": bins})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pyspark.sql import DataFrame
 
@@ -19,9 +20,11 @@ from engine.data.files.lake import Question, Say, Taken, take
 from engine.data.files.listing import files_text, shown_name
 from engine.data.files.reading import Reading
 from engine.data.files.table_state import FILE_COLUMN, has_version, names_at, without_mark
+from engine.data.table_rows import TableRows, table_rows
 from engine.delta.head import Schema, is_table, read_head
-from engine.delta.messages import NeedsSpark
+from engine.delta.messages import NeedsSpark, is_plain
 from engine.errors import DataError, EvalMatrixError
+from engine.pieces import NotThisWay
 from engine.spark import table_errors, tables
 from engine.spark.lazy_session import LazySession
 from engine.suite import DatasetSource, Evaluation
@@ -52,6 +55,26 @@ class Source:
     def frame(self) -> DataFrame:
         """The rows; Spark is started for them where it is not there."""
         return tables.read(self.session.get(), self.table, self.version).drop(FILE_COLUMN)
+
+    def folder_here(self) -> Path:
+        """The folder of the table, where it is one of this machine and Spark's disk is the same.
+
+        Raises:
+            NotThisWay: where it is not.
+        """
+        path = None if self.catalog else local_path(self.table)
+        if path is None or not is_plain(path) or not self.session.shares_disk:
+            raise NotThisWay("the table is no folder of this machine")
+        return path
+
+    def rows_here(self) -> TableRows:
+        """The rows as this process reads them itself; none is read yet.
+
+        Raises:
+            NotThisWay: where only Spark can read them.
+        """
+        zone = self.session.setting("spark.sql.session.timeZone", "UTC")
+        return table_rows(self.folder_here(), self.version, self.columns, zone)
 
     def has_version(self, version: int, timestamp: str) -> bool:
         """Whether an older version of this table was committed at a time, where its log tells.

@@ -8,6 +8,8 @@ from functools import reduce
 from operator import add, or_
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -17,6 +19,8 @@ from engine.errors import DataError
 from engine.suite import Evaluation, ModelSource
 
 OUTSIDE, UNEVEN = "outside", "uneven"
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 _CLASSES = (TaskKind.BINARY, TaskKind.MULTICLASS)
 
 
@@ -45,6 +49,21 @@ class ScoreColumns:
             F.count_if(within & outside).alias(f"{OUTSIDE} {self.model}"),
             F.count_if(within & ~outside & uneven).alias(f"{UNEVEN} {self.model}"),
         ]
+
+    def faults_of(self, scores: Sequence[Floats]) -> tuple[Bools, Bools]:
+        """Which rows have a score out of range, and which have scores of another sum.
+
+        Args:
+            scores: the columns, each of shape (rows,); NaN is passed over, it is no prediction.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            beyond = [(n < -CLIP_TOLERANCE) | (n > 1 + CLIP_TOLERANCE) for n in scores]
+            uneven = np.abs(reduce(add, scores) - 1) >= SUM_TOLERANCE
+        return reduce(or_, beyond), uneven if self.add_up else np.zeros_like(uneven)
+
+    def counts(self, outside: int, uneven: int) -> dict[str, int]:
+        """Numbers of rows under the names that `check` looks them up by."""
+        return {f"{OUTSIDE} {self.model}": outside, f"{UNEVEN} {self.model}": uneven}
 
     def check(self, counts: Mapping[str, Any], rows: int, named: str) -> None:
         """Refuses scores that are no probabilities.

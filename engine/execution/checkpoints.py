@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -21,11 +22,12 @@ from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
 from engine.data.changes.delta_log import File
 from engine.data.changes.files import Layout, layout_of, rows_by_file, rows_of_files
 from engine.delta.filters import Filter
-from engine.execution.distribute import Part
+from engine.execution.distribute import FrameRows, Part, PieceRows
 from engine.execution.incremental import StatePlan
+from engine.pieces.pieces import share_pieces
 from engine.planning import EvaluationPlan, needs
 from engine.planning.projection import column_names, hashable, projected_column
-from engine.states.rows import STATES_VERSION
+from engine.states.rows import STATE_SCHEMA, STATES_VERSION
 from engine.store.state_frames import frame_of
 from engine.store.tables import StoreTable
 
@@ -48,7 +50,7 @@ class Checkpoint:
 
 
 def plan_checkpoints(
-    todo: StatePlan, frame: DataFrame, *, predictions: str, rows: int, step: str
+    todo: StatePlan, given: DataFrame | PieceRows, *, predictions: str, rows: int, step: str
 ) -> list[Checkpoint]:
     """The chunks of a scan, of about so many rows each; none where one scan does.
 
@@ -58,7 +60,7 @@ def plan_checkpoints(
         return []
     shares = list(_changed_shares(todo, rows))
     if todo.full:
-        shares = [*_whole_shares(todo, frame, predictions, rows), *shares]
+        shares = [*_whole_shares(todo, given, predictions, rows), *shares]
     about = _about(todo)
     checkpoints = []
     for number, (share, part) in enumerate(shares, 1):
@@ -85,27 +87,34 @@ Share = tuple[list[object], Part]
 
 
 def _whole_shares(
-    todo: StatePlan, frame: DataFrame, predictions: str, rows: int
+    todo: StatePlan, given: DataFrame | PieceRows, predictions: str, rows: int
 ) -> Iterator[Share]:
-    """The shares of all rows: by files where they are small enough, else by hash."""
+    """The shares of all rows: by pieces, by files where they are small enough, else by hash."""
     dataset = todo.plan.dataset
     count = math.ceil(dataset.rows / rows)
     if count == 1:
-        yield ["all"], todo.whole(frame, dataset.rows, predictions=predictions)
+        yield ["all"], todo.whole(given, dataset.rows, predictions=predictions)
+        return
+    if isinstance(given, PieceRows):
+        for pieces in share_pieces(given.pieces, count):
+            some = replace(given, pieces=tuple(pieces))
+            size = sum(piece.rows for piece in pieces)
+            about: list[object] = ["pieces", [piece.name for piece in pieces]]
+            yield about, todo.whole(some, size, predictions=predictions)
         return
     # The rows of a query lie in any files.
-    by_file = None if todo.plan.columns.query else _files(todo, frame, count)
+    by_file = None if todo.plan.columns.query else _files(todo, given, count)
     if by_file is None:
-        whole = todo.whole(frame, dataset.rows, predictions=predictions)
+        whole = todo.whole(given, dataset.rows, predictions=predictions)
         yield from _hash_shares(todo.plan, whole, "all", count)
         return
     layout, shares = by_file
     for files in shares:
-        some = rows_of_files(layout, files, dataset.version)
+        frame = rows_of_files(layout, files, dataset.version)
         names = [file.path for file in files]
         yield (
             ["files", names],
-            todo.whole(some, sum(file.rows or 0 for file in files), predictions=predictions),
+            todo.whole(frame, sum(file.rows or 0 for file in files), predictions=predictions),
         )
 
 
@@ -152,11 +161,14 @@ def _hash_shares(plan: EvaluationPlan, part: Part, kind: str, count: int) -> Ite
     names = [f"c{place}" for place in range(len(column_names(plan)))]
     if query is not None:
         names = [projected_column(plan, query)]
-    fields = [part.frame.schema[name] for name in names]
+    assert isinstance(part.source, FrameRows), "pieces are not told apart by what is in them"
+    frame = part.source.frame
+    fields = [frame.schema[name] for name in names]
     flat = [hashable(field) for field in fields if not isinstance(field.dataType, _NESTED)]
     place = F.pmod(F.xxhash64(*flat), F.lit(count))
     for number in range(count):
-        some = replace(part, frame=part.frame.where(place == number), rows=part.rows // count)
+        rows = replace(part.source, frame=frame.where(place == number))
+        some = replace(part, source=rows, rows=part.rows // count)
         yield [kind, number, count], some
 
 
@@ -183,15 +195,27 @@ def states_of(
     """The states of all chunks, with the sign that they have in the sum."""
     gone = [checkpoint.step for checkpoint in checkpoints if checkpoint.part.work.sign < 0]
     less = (F.col("slice_set") != "") & F.col("step").isin(gone)
-    where = [
+    rows = frame_of(table, _of_chunks(checkpoints, owner), [*_ROW, "step"])
+    return rows.withColumn("sign", F.when(less, F.lit(-1)).otherwise(F.lit(1))).select(
+        *_ROW, "sign"
+    )
+
+
+def state_rows(
+    checkpoints: Sequence[Checkpoint], *, owner: tuple[str, str], table: StoreTable
+) -> pa.Table:
+    """The states of all chunks of rows that came, as a scan gives them (`STATE_SCHEMA`)."""
+    rows = table.rows([*_ROW], _of_chunks(checkpoints, owner), spares=True)
+    signs = pa.repeat(pa.scalar(1, pa.int8()), rows.num_rows)
+    return rows.append_column("sign", signs).select(STATE_SCHEMA.names).cast(STATE_SCHEMA)
+
+
+def _of_chunks(checkpoints: Sequence[Checkpoint], owner: tuple[str, str]) -> list[Filter]:
+    return [
         *_of_run(owner),
         ("schema_version", "=", STATES_VERSION),
         ("step", "in", [checkpoint.step for checkpoint in checkpoints]),
     ]
-    rows = frame_of(table, where, [*_ROW, "step"])
-    return rows.withColumn("sign", F.when(less, F.lit(-1)).otherwise(F.lit(1))).select(
-        *_ROW, "sign"
-    )
 
 
 def forget(*, run_id: str, table: StoreTable) -> None:

@@ -9,7 +9,7 @@ driver.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -17,9 +17,11 @@ import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
-from engine.execution.kernel.merge import merge
+from engine.execution.kernel.merge import merge_named
 from engine.execution.kernel.model_task import Work
 from engine.execution.kernel.scan import scan as scan_partition
+from engine.pieces.pieces import Piece, share_pieces
+from engine.pieces.scanning import PieceReader
 from engine.planning import EvaluationPlan, needs
 from engine.planning.projection import column_names, projected_column
 from engine.spark.internals import cores
@@ -27,6 +29,9 @@ from engine.states.rows import MERGED_DDL, STATE_KEY
 
 SMALL_ROWS = 2_000
 PARTITION_ROWS = 131_072
+# Of what workers read themselves: what begins behind rows of a row group reads these as well.
+PIECE_SHARES = 2
+SHARE_ROWS = 524_288
 
 SCANNED_DDL = (
     "slice_set string, block int, model int, family string, sign tinyint, "
@@ -35,21 +40,36 @@ SCANNED_DDL = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Rows that are scanned, as `projected` gives them, about how many, and what for.
-
-    `extra` are the names of columns that the frame has behind the projected ones.
-    """
+class FrameRows:
+    """Rows that Spark reads; `extra` are the names of columns behind the projected ones."""
 
     frame: DataFrame
-    rows: int
-    work: Work
     extra: tuple[str, ...] = ()
 
 
-def scan(plan: EvaluationPlan, parts: Sequence[Part]) -> DataFrame:
+@dataclass(frozen=True, slots=True)
+class PieceRows:
+    """Rows that the workers read, of pieces of the table's files."""
+
+    pieces: tuple[Piece, ...]
+    reader: PieceReader
+
+
+ScanRows = FrameRows | PieceRows
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that are scanned, about how many, and what for."""
+
+    source: ScanRows
+    rows: int
+    work: Work
+
+
+def scan(spark: SparkSession, plan: EvaluationPlan, parts: Sequence[Part]) -> DataFrame:
     """What the scans of the parts give: states that are not merged yet, and predictions to keep."""
-    return reduce(DataFrame.unionByName, [_scan_part(part, plan) for part in parts])
+    return reduce(DataFrame.unionByName, [_scan_part(spark, part, plan) for part in parts])
 
 
 def merge_states(
@@ -63,16 +83,38 @@ def merge_states(
     ordered = every.repartition(cores(spark), *STATE_KEY).sortWithinPartitions(*STATE_KEY)
     # By name, since a worker that only merges has not loaded the metrics of users' own.
     names = {need.place: need.state for need in needs(plan)}
-    return ordered.mapInArrow(partial(_merge, names=names, blocks=_blocks(parts)), MERGED_DDL)
+    return ordered.mapInArrow(
+        partial(merge_named, names=names, blocks=blocks_of(parts)), MERGED_DDL
+    )
 
 
-def _scan_part(part: Part, plan: EvaluationPlan) -> DataFrame:
+def _scan_part(spark: SparkSession, part: Part, plan: EvaluationPlan) -> DataFrame:
+    if isinstance(part.source, PieceRows):
+        shares = share_pieces(part.source.pieces, _pieces_for(spark, part.rows))
+        reader, work = part.source.reader, part.work
+        numbers = spark.range(0, len(shares), 1, len(shares))
+        return numbers.mapInArrow(
+            partial(_scan_pieces, plan=plan, shares=shares, reader=reader, work=work), SCANNED_DDL
+        )
     query = plan.columns.query
     by = None if query is None else projected_column(plan, query)
-    names = [*column_names(plan), *part.extra]
-    return _repartition(part, by).mapInArrow(
+    names = [*column_names(plan), *part.source.extra]
+    return _repartition(part.source.frame, part.rows, by).mapInArrow(
         partial(_scan, plan=plan, names=names, work=part.work), SCANNED_DDL
     )
+
+
+def _scan_pieces(
+    batches: Iterable[pa.RecordBatch],
+    plan: EvaluationPlan,
+    shares: Sequence[Sequence[Piece]],
+    reader: PieceReader,
+    work: Work,
+) -> Iterator[pa.RecordBatch]:
+    """Scans the shares of which the numbers come."""
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            yield from scan_partition(reader.batches(shares[number]), plan, work, number)
 
 
 def _scan(
@@ -84,38 +126,23 @@ def _scan(
     return scan_partition(renamed, plan, work, partition)
 
 
-def _merge(
-    batches: Iterable[pa.RecordBatch],
-    names: Mapping[tuple[int, str, str], str | None],
-    blocks: Mapping[str, int],
-) -> Iterator[pa.RecordBatch]:
-    for batch in merge(batches):
-        sets, models, families = (
-            batch.column(name).to_pylist() for name in ("slice_set", "model", "family")
-        )
-        places = zip(models, sets, families, strict=True)
-        columns = {
-            **{name: batch.column(name) for name in batch.schema.names if name != "sign"},
-            "blocks": pa.array([blocks.get(slice_set, 1) for slice_set in sets], pa.int32()),
-            "state": pa.array([names.get(place) for place in places], pa.string()),
-        }
-        yield pa.RecordBatch.from_pydict({name: columns[name] for name in _MERGED})
-
-
-_MERGED = tuple(column.split()[0] for column in MERGED_DDL.split(", "))
-
-
-def _blocks(parts: Sequence[Part]) -> dict[str, int]:
+def blocks_of(parts: Sequence[Part]) -> dict[str, int]:
     """Into how many parts the states of each slice set go; all scans of an evaluation agree."""
     return {name: count for part in parts for name, count in part.work.blocks.items()}
 
 
-def _repartition(part: Part, by: str | None) -> DataFrame:
+def _pieces_for(spark: SparkSession, rows: int) -> int:
+    """Into how many shares pieces go: some for each core, one of few rows."""
+    if rows <= SMALL_ROWS:
+        return 1
+    return max(PIECE_SHARES * cores(spark), math.ceil(rows / SHARE_ROWS))
+
+
+def _repartition(frame: DataFrame, rows: int, by: str | None) -> DataFrame:
     """Partitions of about equal rows, some for each core, however the files lie.
 
     The rows of one value of the column `by` come one after the other.
     """
-    frame, rows = part.frame, part.rows
     parts = max(2 * cores(frame.sparkSession), math.ceil(rows / PARTITION_ROWS))
     if rows <= SMALL_ROWS:
         parts = 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pyspark.sql import DataFrame, SparkSession
 
 from engine.data.changes import CannotTell, Changes, changes
-from engine.execution.distribute import Part
+from engine.execution.distribute import FrameRows, Part, PieceRows
 from engine.execution.kernel.model_task import Work
 from engine.models import UNWATCHED, Guard
 from engine.planning import EvaluationPlan, Need, needs
@@ -100,30 +100,37 @@ class StatePlan:
         places = [*self.updated, *(need.place for need in self.full)]
         return {place: blocks.get(place[1], 1) for place in places}
 
-    def parts(self, frame: DataFrame, *, predictions: str) -> list[Part]:
+    def parts(self, given: DataFrame | PieceRows, *, predictions: str) -> list[Part]:
         """The scans that this takes.
 
         Args:
-            frame: all the rows of the pinned version.
+            given: all the rows of the pinned version.
             predictions: the table in which predictions are kept.
         """
         whole = []
         if self.full:
-            whole = [self.whole(frame, self.plan.dataset.rows, predictions=predictions)]
+            whole = [self.whole(given, self.plan.dataset.rows, predictions=predictions)]
         return whole + self.change_parts()
 
-    def whole(self, frame: DataFrame, rows: int, *, predictions: str) -> Part:
-        """The scan of what is computed from all rows, of those in a frame."""
+    @property
+    def usable_predictions(self) -> dict[int, Kept]:
+        """The kept predictions by which a scan of all rows is spared a model's own."""
+        predicting = _predicting_models(self.plan, self.full)
+        return {number: self.scored[number] for number in predicting & self.scored.keys()}
+
+    def whole(self, given: DataFrame | PieceRows, rows: int, *, predictions: str) -> Part:
+        """The scan of what is computed from all rows, of those that are given."""
         work = Work(frozenset(need.place for need in self.full), self.blocks, guard=self.guard)
-        scan_frame = select_columns(frame, self.plan)
-        kept = {
-            n: self.scored[n] for n in _predicting_models(self.plan, self.full) & self.scored.keys()
-        }
-        if not kept:
-            return Part(scan_frame, rows, work)
-        stale = None if self.stale is None else self.stale.came
-        scan_frame, extra = join_kept(scan_frame, self.plan, kept, table=predictions, stale=stale)
-        return Part(scan_frame, rows, work, extra)
+        if isinstance(given, PieceRows):
+            return Part(given, rows, work)
+        scan_frame, spared = select_columns(given, self.plan), self.usable_predictions
+        extra: tuple[str, ...] = ()
+        if spared:
+            stale = None if self.stale is None else self.stale.came
+            scan_frame, extra = join_kept(
+                scan_frame, self.plan, spared, table=predictions, stale=stale
+            )
+        return Part(FrameRows(scan_frame, extra), rows, work)
 
     def change_parts(self) -> list[Part]:
         """The scans of the rows that came and of those that went."""
@@ -133,10 +140,10 @@ class StatePlan:
         wanted, blocks, moved = frozenset(self.updated), self.blocks, self.changes
         if moved.came is not None:
             work = Work(wanted, blocks, guard=self.guard)
-            parts.append(Part(moved.came, moved.rows_came, work))
+            parts.append(Part(FrameRows(moved.came), moved.rows_came, work))
         if moved.gone is not None:
             work = Work(wanted, blocks, -1, self.guard)
-            parts.append(Part(moved.gone, moved.rows_gone, work))
+            parts.append(Part(FrameRows(moved.gone), moved.rows_gone, work))
         return parts
 
     def release(self) -> None:
@@ -193,7 +200,11 @@ def plan_states(
     base, updated = _nearest(catalog, lacking, without, set(anew))
     base_predictions = {} if base is None else _predictions_in(catalog.usable(base, without))
     if base is None or not (updated or base_predictions.keys() - scored.keys()):
+        scored = {} if session.is_local else scored
         return StatePlan(plan, usable, full=tuple(lacking), scored=scored)
+    if session.is_local:
+        why = f"what came and went since version {base} is compared by Spark"
+        return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why)
     try:
         moved = _changes(session.get(), plan, base)
     except CannotTell as reason:

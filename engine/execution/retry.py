@@ -11,20 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
 
 from engine.errors import WorkerDiedError
 from engine.models import Guard, Notes
 from engine.planning import EvaluationPlan
-from engine.spark.internals import runs_here
 
 Scan = Callable[[Guard], pa.Table | None]
 
 
 def scan_with_retry(
-    spark: SparkSession, plan: EvaluationPlan, scan: Scan, say: Callable[[str], None]
+    plan: EvaluationPlan, scan: Scan, say: Callable[[str], None], *, here: bool
 ) -> pa.Table | None:
     """Runs a scan, and at most twice again: with the models to blame apart, then with all.
+
+    `here` says whether the workers have this machine's disk.
 
     Raises:
         WorkerDiedError: when a worker has died though all models were apart.
@@ -33,7 +33,7 @@ def scan_with_retry(
     every = frozenset(subject.number for subject in subjects if subject.model is not None)
     with tempfile.TemporaryDirectory(prefix="evalmatrix-notes-") as folder:
         # Workers elsewhere keep their notes in the folder that Spark gives them.
-        notes = folder if runs_here(spark) else Path(folder).name
+        notes = folder if here else Path(folder).name
         apart: frozenset[int] = frozenset()
         while True:
             try:

@@ -18,6 +18,7 @@ from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
 from engine.core.vocabulary import ModelVersion
 from engine.data.source import Source
+from engine.data.table_rows import either_way
 from engine.kinds import kind_of
 from engine.models import Child, Limits
 from engine.spark import table_errors
@@ -57,9 +58,16 @@ def settle_decision(
 
 def _look(model: ModelVersion, source: Source, evaluation: Evaluation) -> bool | None:
     """Whether labels and largest scores of the first rows differ; None where it gave none."""
-    names = [column(name) for name in model.features]
+    names = list(model.features)
+
+    def by_spark() -> pa.Table:
+        frame = source.frame().select(*map(column, names))
+        return frame.limit(LOOKED_ROWS).toArrow()
+
     try:
-        rows = source.frame().select(*names).limit(LOOKED_ROWS).toArrow()
+        rows = either_way(
+            source.session, lambda: source.rows_here().head(names, LOOKED_ROWS), by_spark
+        )
     except PySparkException as error:
         raise table_errors.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
     batches = rows.combine_chunks().to_batches()

@@ -29,9 +29,9 @@ from engine.data.kept_profiles import (
     profile_digest,
     question_digest,
 )
+from engine.data.looks import check_predicates, count_rows, look_at, profile_of, update_look
 from engine.data.personal import Look, find_personal
-from engine.data.profile import Profile, aggregate, check_predicates, make_profile
-from engine.data.profile_updates import updated_stats
+from engine.data.profile import Profile
 from engine.data.reference_bins import reference_bins
 from engine.data.source import Source, pin_source
 from engine.delta.object_store import check_data
@@ -63,6 +63,7 @@ from engine.planning.file_columns import check_marks, zeros_note
 from engine.planning.inputs import fill_inputs
 from engine.planning.model_finder import ModelFinder
 from engine.planning.predictions import PredictionTables
+from engine.planning.readings import tell_of_readings
 from engine.planning.trivial import trivial_inputs, with_trivial
 from engine.spark import table_errors
 from engine.spark.lazy_session import LazySession
@@ -97,6 +98,12 @@ class _Look:
     profile: Profile | None
     reference: _Look | None = None
 
+    @property
+    def is_new(self) -> bool:
+        """Whether rows of it, or of its reference, have to be looked at."""
+        beside = self.reference
+        return self.profile is None or (beside is not None and beside.profile is None)
+
 
 def prepare(
     session: LazySession,
@@ -104,10 +111,17 @@ def prepare(
     *,
     finder: ModelFinder,
     say: Say = lambda text: None,
+    scans: bool = True,
 ) -> list[Prepared]:
     """Pins and checks the evaluations of a suite.
 
-    Spark is begun as soon as it is known that a version is new; where none is, it is not.
+    Args:
+        session: the session, which is started where only Spark can tell what is asked.
+        suite: the suite.
+        finder: finds its models.
+        say: is told what is done.
+        scans: whether rows are scanned thereafter: then the session, where it may be started, is
+            begun beside all this as soon as it is known that a version is new.
 
     Raises:
         DataError: for a dataset that is missing, empty, or does not have what is asked of it.
@@ -125,8 +139,7 @@ def prepare(
             pin_source, session, store, wanted=_signature_types(suite, evaluation, finder), say=say
         )
         looks.append(_look(pin, store, evaluation))
-        beside = looks[-1].reference
-        if looks[-1].profile is None or (beside is not None and beside.profile is None):
+        if scans and looks[-1].is_new:
             session.begin()
     return [_prepare(suite, store, look, finder, say) for look in looks]
 
@@ -185,7 +198,7 @@ def _look_beside(pin: Pin, store: Store, evaluation: Evaluation) -> _Look:
 def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: Say) -> Prepared:
     evaluation, source, seen = look.evaluation, look.source, look.profile
     if seen is None:
-        check_predicates(source.frame(), evaluation)
+        check_predicates(source, evaluation)
     count = len(evaluation.models)
     say(f"{evaluation.name}: finding {count} model{'' if count == 1 else 's'}")
     tables = PredictionTables(store, source, evaluation)
@@ -204,34 +217,17 @@ def _prepare(suite: Suite, store: Store, look: _Look, finder: ModelFinder, say: 
     dataset = source.dataset(evaluation.dataset.name, seen.rows)
     settle = partial(settle_decision, store=store, source=source, evaluation=evaluation)
     plan = _plan(suite, evaluation, models, (dataset, seen), settle)
-    _tell_of_readings(plan, say)
+    tell_of_readings(plan, say)
     if look.reference is not None:
         say(f"{evaluation.name}: looking at the reference")
         inputs = trivial_inputs(plan, evaluation.dataset.features)
         plan = _with_reference(store, look.reference, plan, inputs.columns, say)
-        plan = with_trivial(store, plan, inputs, look.reference.source.frame, say)
+        plan = with_trivial(store, plan, inputs, look.reference.source, say)
     own = evaluation.dataset
     personal = find_personal(store, source).without((*own.sensitive, *own.public)).columns
     for column in personal:
         say(f"{evaluation.name}: {column}")
     return Prepared(plan, seen.slices, personal)
-
-
-def _tell_of_readings(plan: EvaluationPlan, say: Say) -> None:
-    """Says what nobody may have meant: models that are not trusted, or decide by themselves, ..."""
-    for model in plan.models:
-        if model.refusal:
-            say(f"{plan.name}: {model.name!r} is left out: {model.refusal}")
-        if model.asked_twice:
-            say(
-                f"{plan.name}: {model.name!r} decides by its own predict, which need not be its "
-                "largest score: each row is predicted for both"
-            )
-        if model.squashed:
-            say(
-                f"{plan.name}: {model.name!r} has a decision function and no probabilities; say "
-                "output: logit where its values are log odds"
-            )
 
 
 def _with_reference(
@@ -300,10 +296,10 @@ def _with_bins(plan: EvaluationPlan, bins: Mapping[str, Bins], say: Say) -> Eval
 
 def _count_rows(look: _Look) -> Profile:
     """How many rows a reference has, whose predicates are looked at as well."""
-    frame, name = look.source.frame(), look.evaluation.dataset.name
-    check_predicates(frame, look.evaluation)
+    name = look.evaluation.dataset.name
+    check_predicates(look.source, look.evaluation)
     try:
-        rows = frame.count()
+        rows = count_rows(look.source)
     except Exception as error:
         raise table_errors.read_error(error, f"reference {name!r}") from error
     if not rows:
@@ -324,12 +320,10 @@ def _profile(store: Store, source: Source, evaluation: Evaluation) -> Profile:
             and known.version < source.version
             and source.has_version(known.version, known.timestamp)
         ):
-            versions = (known.version, source.version)
-            spark = source.session.get()
-            stats = updated_stats(spark, source.table, versions, evaluation, known.stats)
+            stats = update_look(source, known.version, evaluation, known.stats)
         if stats is None:
-            stats = aggregate(source.frame(), evaluation)
-        seen = make_profile(stats, source.frame(), evaluation)
+            stats = look_at(source, evaluation)
+        seen = profile_of(source, stats, evaluation)
         keep_stats(store, question, Known(source.version, source.timestamp.isoformat(), stats))
         return seen
     except EvalMatrixError:

@@ -45,10 +45,10 @@ def column_names(plan: EvaluationPlan) -> list[str]:
         names.update(dict.fromkeys(loss_columns(test, plan.problem)))
     key = [KEY_COLUMN] if plan.keep else []
     row = [ROW_COLUMN] if plan.variants else []
-    return [*names, *_wheres(plan), BUCKET_COLUMN, *key, *row]
+    return [*names, *predicates(plan), BUCKET_COLUMN, *key, *row]
 
 
-def _wheres(plan: EvaluationPlan) -> dict[str, str]:
+def predicates(plan: EvaluationPlan) -> dict[str, str]:
     """The predicates of the slice sets by the name of the column that holds them."""
     return {
         where_column(number): slice_set.where
@@ -63,7 +63,7 @@ def select_columns(frame: DataFrame, plan: EvaluationPlan) -> DataFrame:
     Spark looks a frame's columns up by names in which a dot or a backtick means something.
     """
     derived: dict[str, Column] = {
-        name: F.expr(where).cast("boolean") for name, where in _wheres(plan).items()
+        name: F.expr(where).cast("boolean") for name, where in predicates(plan).items()
     }
     derived[BUCKET_COLUMN] = _bucket(frame, plan)
     if plan.keep:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ from engine.core.locations import Store
 from engine.core.vocabulary import ModelVersion
 from engine.data.columns import is_number
 from engine.data.kept_profiles import digest_of
+from engine.data.table_rows import TableRows, either_way
 from engine.errors import DataError, EvalMatrixError, InputError
 from engine.fields.wording import list_text
 from engine.kinds import kind_of, trivial_of
@@ -32,7 +33,9 @@ from engine.planning.plan import EvaluationPlan
 from engine.planning.problem import label_codes
 from engine.planning.projection import sample_rows
 from engine.planning.slices import python_values
+from engine.planning.trivial_rows import label_counts, sample_here, target_sums
 from engine.spark import table_errors
+from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column
 
 # Goes up when trivial models are fitted otherwise.
@@ -42,7 +45,20 @@ MOST_ROWS = 20_000
 _MOST_LABELS = 10_000
 
 Say = Callable[[str], None]
-Frame = Callable[[], DataFrame]
+
+
+class Rows(Protocol):
+    """Rows that this process reads itself, where it can, or has Spark read."""
+
+    @property
+    def session(self) -> LazySession:
+        """The session that reads them."""
+
+    def rows_here(self) -> TableRows:
+        """The rows without Spark; raises NotThisWay where only Spark can read them."""
+
+    def frame(self) -> DataFrame:
+        """The rows with Spark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +118,7 @@ def trivial_inputs(plan: EvaluationPlan, features: Sequence[str] | None) -> Triv
 
 
 def with_trivial(
-    store: Store, plan: EvaluationPlan, inputs: TrivialInputs, frame: Frame, say: Say
+    store: Store, plan: EvaluationPlan, inputs: TrivialInputs, rows: Rows, say: Say
 ) -> EvaluationPlan:
     """The plan with its trivial models, fitted on the plan's reference.
 
@@ -110,7 +126,7 @@ def with_trivial(
         store: in whose cache it is kept what was fitted.
         plan: the evaluation, with its reference.
         inputs: the columns to fit on.
-        frame: gives the rows of the reference at its pinned version.
+        rows: gives the rows of the reference at its pinned version.
         say: is told what is done.
 
     Raises:
@@ -121,7 +137,7 @@ def with_trivial(
     kinds = asked_kinds(plan)
     if not kinds:
         return plan
-    fitter = Fitter(store, plan, inputs, frame, say)
+    fitter = Fitter(store, plan, inputs, rows, say)
     try:
         models = tuple(fitter.model(kind) for kind in kinds)
     except EvalMatrixError as error:
@@ -142,10 +158,10 @@ class Fitter:
     """Fits the trivial models of a plan, or finds them; reads rows once, where it must."""
 
     def __init__(
-        self, store: Store, plan: EvaluationPlan, inputs: TrivialInputs, frame: Frame, say: Say
+        self, store: Store, plan: EvaluationPlan, inputs: TrivialInputs, rows: Rows, say: Say
     ) -> None:
         assert plan.reference is not None, "its kind reads a reference"
-        self.store, self.plan, self.inputs, self.frame, self.say = store, plan, inputs, frame, say
+        self.store, self.plan, self.inputs, self.rows, self.say = store, plan, inputs, rows, say
         self.reference = plan.reference
         self._sample: Sample | None = None
 
@@ -177,12 +193,15 @@ class Fitter:
     def _constant(self) -> dict[str, Any]:
         """The shares of the classes, or the mean of the targets, over all rows."""
         columns, problem = self.plan.columns, self.plan.problem
-        rows = self._usable_rows(self.frame())
         weight = self._weight()
         if not problem.classes:
             label = F.col(column(columns.label)).cast("double")
             sums = [F.sum(weight), F.sum(weight * label), F.count(F.lit(1))]
-            (whole, total, count) = self._collect(rows.agg(*sums))[0]
+            (whole, total, count) = either_way(
+                self.rows.session,
+                lambda: target_sums(self.rows.rows_here(), self.plan),
+                lambda: self._collect(self._usable_rows().agg(*sums))[0],
+            )
             if not count:
                 raise self._no_labels()
             self._check_finite("mean", total)
@@ -190,10 +209,17 @@ class Fitter:
                 CONSTANT: float(total) / float(whole),
                 "fitted": self._fitted_text(int(count)),
             }
-        by_label = rows.groupBy(F.col(column(columns.label)).alias("label"))
-        counted = by_label.agg(F.sum(weight).alias("w"), F.count(F.lit(1)).alias("n"))
+
+        def by_spark() -> list[Any]:
+            labels = F.col(column(columns.label)).alias("label")
+            counted = self._usable_rows().groupBy(labels).agg(F.sum(weight), F.count(F.lit(1)))
+            return self._collect(counted.limit(_MOST_LABELS))
+
+        counts = either_way(
+            self.rows.session, lambda: label_counts(self.rows.rows_here(), self.plan), by_spark
+        )
         codes, shares, count = label_codes(problem), np.zeros(problem.n_classes), 0
-        for label, sum_, n in self._collect(counted.limit(_MOST_LABELS)):
+        for label, sum_, n in counts:
             place = _place(label, codes)
             if place >= 0:
                 shares[place] += float(sum_)
@@ -245,19 +271,25 @@ class Fitter:
     def _read_sample(self) -> Sample:
         """The labelled rows with the smallest hashes of their keys, in the order of these."""
         columns, names = self.plan.columns, self.inputs.columns
-        rows = self._usable_rows(self.frame())
+        weighted = [] if columns.weight is None else [columns.weight]
+        wanted, texts = [*names, columns.label, *weighted], self.inputs.texts
+        table = either_way(
+            self.rows.session,
+            lambda: sample_here(self.rows.rows_here(), self.plan, wanted, texts, MOST_ROWS),
+            lambda: self._sample_by_spark(wanted),
+        )
+        order = [(name, "ascending") for name in table.column_names[-2:]]
+        table = table.sort_by(order).select(range(len(wanted)))
+        return self._parse(table, names)
+
+    def _sample_by_spark(self, wanted: Sequence[str]) -> pa.Table:
+        rows = self._usable_rows()
         for name in self.inputs.texts:
             if name not in self.reference.row_columns:
                 # No document comes to the driver.
                 start = F.substring(F.col(column(name)), 1, TEXT_CHARACTERS)
                 rows = rows.withColumn(name, start)
-        weighted = [] if columns.weight is None else [columns.weight]
-        wanted = [*names, columns.label, *weighted]
-        sample = sample_rows(rows, self.reference, wanted, MOST_ROWS)
-        table = self._to_arrow(sample)
-        order = [(name, "ascending") for name in table.column_names[-2:]]
-        table = table.sort_by(order).select(range(len(wanted)))
-        return self._parse(table, names)
+        return self._to_arrow(sample_rows(rows, self.reference, wanted, MOST_ROWS))
 
     def _parse(self, table: pa.Table, names: Sequence[str]) -> Sample:
         """The rows whose labels are classes, or targets, as models are fitted on."""
@@ -281,7 +313,7 @@ class Fitter:
         texts, numbers = self.inputs.texts, self.inputs.numbers
         return Sample(own, numbers, texts, target[known], weight[known], problem.n_classes)
 
-    def _usable_rows(self, frame: DataFrame) -> DataFrame:
+    def _usable_rows(self) -> DataFrame:
         """The rows that can be learned from: those with a label, that count at all."""
         label = F.col(column(self.plan.columns.label))
         usable = label.isNotNull()
@@ -290,7 +322,7 @@ class Fitter:
         if self.plan.columns.weight is not None:
             weight = self._weight()
             usable = usable & (weight > 0) & (weight < F.lit(float("inf")))
-        return frame.where(usable)
+        return self.rows.frame().where(usable)
 
     def _weight(self) -> Column:
         """What a row counts."""

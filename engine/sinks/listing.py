@@ -54,6 +54,8 @@ def plan_table(evaluation: Any) -> Table:
         f"{evaluation.rows:,} rows read, {evaluation.predictions:,} predictions, about "
         f"{evaluation.slices:,} slices and {evaluation.cells:,} cells",
     )
+    if evaluation.road:
+        table.add_row("", plain(f"rows: {evaluation.road}"))
     for name, cost in evaluation.costs:
         table.add_row("", plain(f"{name}: {cost}"))
     table.add_row("reused", plain(f"{evaluation.reused:,} predictions{evaluation.reuse_note}"))

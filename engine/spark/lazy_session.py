@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.core.object_store import in_object_store
 from engine.core.paths import is_catalog_name, local_path
+from engine.errors import InputError
+from engine.spark.java import MIN_JAVA, check_java, has_java
 from engine.spark.query_loggers import silence_query_loggers
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class LazySession:
 
     Args:
         spark: the caller's session.
+        executor: `spark`; `local`, which starts none; or `auto`, which is local where no session
+            is given and none can be started, for want of Java.
         log_file: where a new JVM's standard output and error go.
         say: is told that a session is being started.
     """
@@ -41,10 +45,12 @@ class LazySession:
         self,
         spark: SparkSession | None = None,
         *,
+        executor: str = "spark",
         log_file: Path | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._spark = spark
+        self._executor = executor
         self._log_file = log_file
         self._say = say
         self._lock = threading.Lock()
@@ -59,6 +65,16 @@ class LazySession:
         if self._spark is None:
             self._spark = active_session()
         return self._spark
+
+    @property
+    def is_local(self) -> bool:
+        """Whether processes of this machine do the work, and no session is started."""
+        if self._executor == "auto":
+            lacks_spark = self.current is None and _would_be_local() and not has_java()
+            self._executor = "local" if lacks_spark else "spark"
+            if lacks_spark:
+                self._say(f"no Java {MIN_JAVA} here: processes of this machine do Spark's work")
+        return self._executor == "local"
 
     def reach(self, *places: str) -> None:
         """Is told of places that Spark may read: a session that is started then can."""
@@ -87,6 +103,8 @@ class LazySession:
 
     def begin(self) -> None:
         """Starts the session in a thread of its own, where there is none; it is asked for later."""
+        if self.is_local:
+            return
         with self._lock:
             if self._begun is not None or self.current is not None:
                 return
@@ -108,9 +126,15 @@ class LazySession:
 
         Raises:
             EvalMatrixError: when Java is missing.
+            InputError: when none may be started.
             StoreError: when Spark does not start.
             InputError: when it has no way to an object store that it must read.
         """
+        if self.current is None and self.is_local:
+            check_java()
+            raise InputError(
+                "executor: local starts no Spark, which this takes; say executor: auto or spark"
+            )
         if self.current is None:
             self.begin()
             begun = self._begun
@@ -129,9 +153,22 @@ class LazySession:
 
         A cluster's default file system, and the server of Spark Connect, may be elsewhere.
         """
+        if self.is_local:
+            return True
         if self._shares_disk is None:
             self._shares_disk = self._looks_here()
         return self._shares_disk
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the workers are processes of this machine, with its disks, or would be."""
+        if self.is_local or (self.current is None and _would_be_local()):
+            return True
+        return _runs_here(self.get())
+
+    def setting(self, name: str, default: str) -> str:
+        """A setting of the session; the default, which ours have, where there is none yet."""
+        return default if self.current is None else str(self.current.conf.get(name, default))
 
     def _looks_here(self) -> bool:
         if self.current is None and _would_be_local():
@@ -181,6 +218,12 @@ def _make_active(spark: SparkSession) -> None:
     from engine.spark.internals import make_active
 
     make_active(spark)
+
+
+def _runs_here(spark: SparkSession) -> bool:
+    from engine.spark.internals import runs_here
+
+    return runs_here(spark)
 
 
 def context_of(session: LazySession) -> Any:

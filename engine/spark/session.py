@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +22,7 @@ from pyspark.sql import SparkSession
 
 from engine.core.signals import keep_handlers
 from engine.core.temporary import scratch_folder
-from engine.errors import EvalMatrixError, InputError, StoreError
+from engine.errors import InputError, StoreError
 from engine.spark import s3a
 from engine.spark.class_archive import archive_file, java_options
 from engine.spark.internals import (
@@ -35,11 +33,11 @@ from engine.spark.internals import (
     spark_home,
     submitted_master,
 )
+from engine.spark.java import check_java, find_java, release_line
 from engine.spark.preflight import check_reachable
 
 log = logging.getLogger("evalmatrix")
 
-MIN_JAVA = 17
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 # The compiler that is done soon. By itself it would have 48 MB of room for machine code, which
 # Spark fills after some runs; from then on a quarter of Java's time goes into making room.
@@ -78,54 +76,6 @@ LEAN: Mapping[str, str] = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
 }
-
-
-def java_version() -> int:
-    """The major version of the Java that Spark will start.
-
-    Raises:
-        EvalMatrixError: when there is none.
-    """
-    java = _java()
-    text = (
-        _release(java)
-        or subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    )
-    quoted = text.split('"')[1] if text.count('"') >= 2 else "0"
-    parts = quoted.split(".")
-    major = parts[1] if parts[0] == "1" and len(parts) > 1 else parts[0]
-    return int("".join(filter(str.isdigit, major)) or 0)
-
-
-def _java() -> Path:
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
-    if java is None or not Path(java).exists():
-        reason = f"JAVA_HOME is {home!r}" if home else "no `java` on the PATH"
-        raise EvalMatrixError(
-            f"Spark needs Java {MIN_JAVA} or newer: {reason}; install one, for example "
-            "Debian's openjdk-17-jre-headless"
-        )
-    return Path(java)
-
-
-def _release(java: Path) -> str:
-    """The line of a Java's own description that has its version: quicker than asking it."""
-    try:
-        lines = (java.resolve().parent.parent / "release").read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return next((line for line in lines if line.startswith('JAVA_VERSION="')), "")
-
-
-def check_java() -> None:
-    """Raises EvalMatrixError when Java is missing or too old."""
-    version = java_version()
-    if version < MIN_JAVA:
-        raise EvalMatrixError(
-            f"Spark needs Java {MIN_JAVA} or newer, found Java {version}; install one, for example "
-            "Debian's openjdk-17-jre-headless, and point JAVA_HOME to it"
-        )
 
 
 def get_session(
@@ -240,8 +190,8 @@ def _on_class_path(settings: Mapping[str, str], jars: Sequence[str]) -> dict[str
 
 def class_archive(jars: Sequence[str]) -> Path:
     """Where the class data of this machine's Java, Spark and Delta is kept, or would be."""
-    java = _java()
-    return archive_file(f"{java} {_release(java)}", [*jars, spark_home()])
+    java = find_java()
+    return archive_file(f"{java} {release_line(java)}", [*jars, spark_home()])
 
 
 def _connect(remote: str, app_name: str) -> SparkSession:

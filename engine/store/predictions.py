@@ -8,7 +8,7 @@ newest of the chain is what holds for a key.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +28,11 @@ from engine.store.tables import StoreTable
 
 PREDICTIONS_VERSION = 1
 
+# What is deleted must be gone from the files, not only marked, and keys must not be in the log.
+_OPTIONS = {
+    "delta.enableDeletionVectors": "false",
+    "delta.dataSkippingStatsColumns": "predictions,dataset_version,run_id,created_at",
+}
 _UNPACKED_DDL = "model int, key string, scores array<double>"
 
 
@@ -58,13 +63,46 @@ def write(scanned: DataFrame, plan: EvaluationPlan, target: Target, *, table: St
         F.lit(PREDICTIONS_VERSION).alias("schema_version"),
         F.lit(target.now).cast("timestamp").alias("created_at"),
     )
-    token = f"predictions {target.run_id} {plan.name!r} {target.step}".rstrip()
-    # What is deleted must be gone from the files, not only marked, and keys must not be in the log.
-    options = {
-        "delta.enableDeletionVectors": "false",
-        "delta.dataSkippingStatsColumns": "predictions,dataset_version,run_id,created_at",
+    table.append_frame_once(rows, token=_token(plan, target), options=_OPTIONS)
+
+
+def write_rows(
+    predicted: Iterable[pa.RecordBatch], plan: EvaluationPlan, target: Target, *, table: StoreTable
+) -> None:
+    """Stores predictions as `write` does, of rows of states that this process has.
+
+    Raises:
+        StoreError: when the table cannot be written.
+    """
+    names = {need.model: need.state for need in kept_needs(plan)}
+    digests = [model.digest for model in plan.models]
+    batches = list(unpack(predicted))
+    if not batches:
+        return
+    rows = pa.Table.from_batches(batches)
+    models, count = rows["model"].to_pylist(), rows.num_rows
+
+    def repeat(value: object, kind: pa.DataType) -> pa.Array:
+        return pa.repeat(pa.scalar(value, kind), count)
+
+    text, now = pa.string(), pa.timestamp("us", tz="UTC")
+    columns = {
+        "dataset": repeat(plan.dataset.name, text),
+        "dataset_id": repeat(plan.dataset.table_id, text),
+        "dataset_version": repeat(plan.dataset.version, pa.int64()),
+        "predictions": pa.array([names[model] for model in models], text),
+        "model_digest": pa.array([digests[model] for model in models], text),
+        "key": rows["key"],
+        "scores": rows["scores"],
+        "run_id": repeat(target.run_id, text),
+        "schema_version": repeat(PREDICTIONS_VERSION, pa.int32()),
+        "created_at": repeat(target.now, now),
     }
-    table.append_frame_once(rows, token=token, options=options)
+    table.append_once(pa.table(columns), token=_token(plan, target), properties=_OPTIONS)
+
+
+def _token(plan: EvaluationPlan, target: Target) -> str:
+    return f"predictions {target.run_id} {plan.name!r} {target.step}".rstrip()
 
 
 def kept_needs(plan: EvaluationPlan) -> list[Need]:
@@ -78,12 +116,17 @@ def check_keys(frame: DataFrame, plan: EvaluationPlan) -> None:
     counted = frame.groupBy(key).count().where(F.col("count") > 1)
     twice = counted.count()
     if twice:
-        named = " and ".join(map(repr, plan.columns.key))
-        raise DataError(
-            f"evaluation {plan.name!r}: predictions: keep needs a key that identifies a row, and "
-            f"{twice:,} values of {named} stand in more than one row of the dataset "
-            f"{plan.dataset.name!r}; name more columns in dataset.key, or drop the predictions"
-        )
+        raise DataError(keys_text(plan, twice))
+
+
+def keys_text(plan: EvaluationPlan, twice: int) -> str:
+    """What is wrong where so many values of the key stand in more than one row."""
+    named = " and ".join(map(repr, plan.columns.key))
+    return (
+        f"evaluation {plan.name!r}: predictions: keep needs a key that identifies a row, and "
+        f"{twice:,} values of {named} stand in more than one row of the dataset "
+        f"{plan.dataset.name!r}; name more columns in dataset.key, or drop the predictions"
+    )
 
 
 def join_kept(

@@ -37,7 +37,8 @@ def state_rows(table: StoreTable, catalog: StateCatalog) -> Iterator[StateRow]:
     steps = {kept.writer.step for place, kept in usable.items() if place not in others}
     runs = {catalog.run_id, *(kept.writer.run_id for kept in others.values())}
     # What a scan has just given is here, and may not be in the table yet.
-    if catalog.fresh is not None or is_small(table, [("run_id", "in", sorted(runs))]):
+    is_here = catalog.fresh is not None or table.session.is_local
+    if is_here or is_small(table, [("run_id", "in", sorted(runs))]):
         rows = _driver_rows(table, catalog, others, steps)
     else:
         from engine.store.state_frames import large_rows

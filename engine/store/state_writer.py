@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from engine.errors import StoreError, WorkerDiedError
+from engine.pieces.reading import UnreadableError
 from engine.planning import EvaluationPlan
 from engine.spark import table_errors
 from engine.states.rows import MERGED_SCHEMA, STATES_VERSION
@@ -26,6 +27,7 @@ SMALL_BYTES = 128 * 2**20
 """As many bytes of states as the driver takes at once."""
 
 # How Spark says that the process is gone in which the kernel ran.
+_UNREADABLE = re.compile(r"UnreadableError: ([^\n]+)")
 _DIED = re.compile("Python worker exited unexpectedly|ExecutorLostFailure")
 
 # Of the columns by which states are looked up; each commit of a table lists those of its files.
@@ -159,6 +161,8 @@ def _scan_error(error: Exception, plan: EvaluationPlan, target: Target) -> Excep
             f"evaluation {plan.name!r}: a Python worker of Spark died, though each model was "
             "in a process of its own; most likely the machine's memory ran out"
         )
+    if unreadable := _UNREADABLE.search(str(cause)):
+        return UnreadableError(unreadable[1])
     if isinstance(cause, Exception) and table_errors.reads_data(cause, path):
         named = f"evaluation {plan.name!r}: dataset {plan.dataset.name!r}"
         return table_errors.read_error(cause, named, under_way=True)

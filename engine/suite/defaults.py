@@ -47,6 +47,7 @@ def resolve(file: SuiteFile, metric: Callable[[str], str]) -> Suite:
         false_alarms=FalseAlarms(file.false_alarms.within, file.false_alarms.over_runs),
         plugins=tuple(file.plugins),
         reuse=file.reuse,
+        executor=file.executor,
         checkpoint_rows=file.checkpoint_rows,
         trust=_trust(file.trust),
         notify=tuple(entry.config() for entry in file.notify),

@@ -51,6 +51,7 @@ def _mapping(suite: Suite) -> dict[str, Any]:
         },
         "plugins": list(suite.plugins),
         "reuse": suite.reuse,
+        **({} if suite.executor == "auto" else {"executor": suite.executor}),
         "checkpoint_rows": suite.checkpoint_rows,
         **_trust(suite.trust),
         "evaluations": [_evaluation(item, suite.decide) for item in suite.evaluations],

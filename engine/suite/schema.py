@@ -318,6 +318,10 @@ class SuiteFile(FileModel):
     reuse: bool = Field(
         True, description="Whether states that earlier runs kept are used; false computes all anew."
     )
+    executor: Literal["auto", "local", "spark"] = Field(
+        "auto",
+        description="Who scans: Spark, processes of this machine, or what there is of them.",
+    )
     checkpoint_rows: int = Field(
         CHECKPOINT_ROWS,
         ge=1,

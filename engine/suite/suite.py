@@ -245,6 +245,7 @@ class Suite:
     false_alarms: FalseAlarms = FalseAlarms()
     plugins: tuple[str, ...] = ()
     reuse: bool = True
+    executor: str = "auto"
     checkpoint_rows: int = CHECKPOINT_ROWS
     trust: Trust = ANY_MODEL
     promote: PromoteConfig | None = None

@@ -5,24 +5,20 @@ A process that dies of a fold costs that fold; another takes its place.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Protocol
 
 import cloudpickle  # type: ignore[import-untyped]
 
-from engine.core.signals import exit_signal_text
+from engine.core.child import ChildEndedError, ChildProcess
 from engine.errors import InputError, ModelError
 from engine.training.tasks import FoldScore, FoldTask, FoldWork
-from engine.training.worker import COMMAND, ONE_THREAD, REFUSED
+from engine.training.worker import COMMAND, REFUSED
 
 
 class Workers(Protocol):
@@ -33,11 +29,6 @@ class Workers(Protocol):
 
     def close(self) -> None:
         """Ends them."""
-
-
-def core_count() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LocalWorkers:
@@ -121,22 +112,11 @@ class LocalWorkers:
 
 
 class FoldProcess:
-    """A process that does one task after the other, and the connection to it."""
+    """A process that does one task after the other."""
 
     def __init__(self, file: Path, gpu: str | None) -> None:
-        ours, theirs = Pipe()
-        paths = [path for path in sys.path if path]
         more = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-        self._connection = ours
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, str(theirs.fileno()), str(file)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            env={**os.environ, **ONE_THREAD, **more, "PYTHONPATH": os.pathsep.join(paths)},
-        )
-        theirs.close()
+        self._child = ChildProcess(COMMAND, [str(file)], more)
 
     def ask(self, task: FoldTask) -> FoldScore:
         """Has a task done; a process that ends over it is a result.
@@ -145,10 +125,9 @@ class FoldProcess:
             ModelError: what is wrong with all tasks alike.
         """
         try:
-            self._connection.send(task)
-            kind, answer = self._connection.recv()
-        except (EOFError, OSError):
-            return FoldScore(error=_exit_text(self._process.wait()), lost=True)
+            kind, answer = self._child.ask(task)
+        except ChildEndedError as ended:
+            return FoldScore(error=str(ended), lost=True)
         if kind == REFUSED:
             raise ModelError(answer)
         score: FoldScore = answer
@@ -156,15 +135,7 @@ class FoldProcess:
 
     def close(self) -> None:
         """Ends it, whatever it is at."""
-        self._process.kill()
-        self._process.wait()
-        with contextlib.suppress(OSError):
-            self._connection.close()
-
-
-def _exit_text(code: int) -> str:
-    """How a process ended that should not have."""
-    return f"its process ended with exit code {code}" if code >= 0 else exit_signal_text(-code)
+        self._child.close()
 
 
 def visible_gpus() -> list[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.core.child import core_count
 from engine.errors import ModelError
 from engine.models.log_model import training_run
 from engine.models.mlflow_client import ask
@@ -25,7 +26,7 @@ from engine.training.folds import make_folds
 from engine.training.journal import Journal
 from engine.training.leaderboard import Candidate, Leaderboard, make_leaderboard
 from engine.training.leaderboard_run import log_leaderboard
-from engine.training.local_workers import LocalWorkers, Workers, core_count
+from engine.training.local_workers import LocalWorkers, Workers
 from engine.training.rows import Rows, data_files, read_rows
 from engine.training.scoring import fold_metrics, higher_is_better
 from engine.training.search import Searcher

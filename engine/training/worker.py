@@ -5,35 +5,19 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import threading
-import time
 import warnings
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from engine.core.child import ONE_THREAD, end_with_parent
 from engine.errors import InputError
 from engine.models.flavors.keras import import_tensorflow
 from engine.models.flavors.torch import import_torch
 from engine.training.tasks import FoldWork, run_task
 
-# Read by OpenMP, BLAS and TensorFlow when they are loaded. One thread for a fold: its figures do
-# not depend on how many others there are, and the workers do not take each other's cores.
-ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "BLIS_NUM_THREADS",
-        "TF_NUM_INTRAOP_THREADS",
-        "TF_NUM_INTEROP_THREADS",
-    ),
-    "1",
-)
 COMMAND = "import sys; from engine.training.worker import main; main(int(sys.argv[1]), sys.argv[2])"
-_LOOK_SECONDS = 1.0
 
 REFUSED, DONE = "refused", "done"
 
@@ -63,7 +47,7 @@ def main(descriptor: int, file: str) -> None:
     """
     # Ctrl-C is for who started this; a terminal sends it to all.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     warnings.simplefilter("ignore")
     with Connection(descriptor) as connection:
         work: FoldWork | None = None
@@ -86,9 +70,3 @@ def load_work(file: Path) -> FoldWork:
     limit_threads(work.framework)
     work.prepare()
     return work
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_LOOK_SECONDS)
-    os._exit(1)

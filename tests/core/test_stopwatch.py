@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from engine.core.stopwatch import Stopwatch
+from engine.core.stopwatch import Scan, Stopwatch
 
 
 def test_steps_have_their_times_in_the_order_of_their_ends() -> None:
     clock = Stopwatch()
-    with clock.step("evaluation", evaluation="e"), clock.step("scan", evaluation="e", rows=3):
+    with clock.step("evaluation", evaluation="e"), clock.step("scan", evaluation="e", scan=Scan(3)):
         time.sleep(0.01)
     scan, whole = clock.steps
     assert (scan.kind, scan.rows, whole.kind, whole.rows) == ("scan", 3, "evaluation", None)

@@ -99,8 +99,8 @@ def test_appended_rows_alone_are_looked_at(
     stats = updated_stats(spark, str(tmp_path / "table"), (0, 1), asked, before)
     assert stats is not None and looked == [len(more)]
     found, whole = (
-        make_profile(stats, None, asked),
-        make_profile(aggregate(frame, asked), frame, asked),
+        make_profile(stats, asked),
+        make_profile(aggregate(frame, asked), asked),
     )
     # How many values a column has is an estimate in any case, from which no figure is made.
     assert replace(found, values={}, slices=0) == replace(whole, values={}, slices=0)
@@ -129,7 +129,7 @@ def test_bad_rows_that_came_are_refused_as_in_a_first_look(
     stats = updated_stats(spark, str(tmp_path / "table"), (0, 1), asked, before)
     assert stats is not None and stats["bad_weights"] == 1
     with pytest.raises(Exception, match="1 rows whose weight 'w' is null, NaN, infinite or"):
-        make_profile(stats, None, asked)
+        make_profile(stats, asked)
 
 
 def test_what_is_known_of_parts_adds_up() -> None:

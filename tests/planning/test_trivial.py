@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,14 @@ import pytest
 
 from engine.core.locations import Store
 from engine.core.vocabulary import Columns, DatasetVersion, ModelTest, ModelVersion, TaskKind
+from engine.data.source import pin_table
+from engine.data.table_rows import TableRows
 from engine.errors import DataError, InputError
 from engine.kinds import parameters_text
+from engine.pieces import NotThisWay
 from engine.planning import EvaluationPlan, trivial
 from engine.planning.trivial import trivial_inputs, with_trivial
+from engine.spark.lazy_session import LazySession
 from tests.fixtures.kernel import OVERALL, plan_of
 
 if TYPE_CHECKING:
@@ -71,9 +75,21 @@ def _one_each(test: ModelTest, kinds: tuple[str, ...]) -> Iterator[ModelTest]:
         yield replace(test, name=f"beats {kind}", parameters=parameters_text(asked))
 
 
+@dataclass
+class Given:
+    """Rows that only Spark can read."""
+
+    frame: Callable[[], DataFrame]
+    session: LazySession = field(default_factory=LazySession)
+
+    def rows_here(self) -> TableRows:
+        raise NotThisWay("they are no table")
+
+
 def fit(plan: EvaluationPlan, folder: Path, frame: Any) -> dict[str, ModelVersion]:
     inputs = trivial_inputs(plan, None)
-    fitted = with_trivial(Store(str(folder)), plan, inputs, frame, lambda text: None)
+    rows = Given(frame) if callable(frame) else frame
+    fitted = with_trivial(Store(str(folder)), plan, inputs, rows, lambda text: None)
     return {model.trivial_kind: model for model in fitted.trivial}
 
 
@@ -99,6 +115,16 @@ def test_they_are_fitted_once_on_the_rows_of_the_smallest_hashes(
     models = fit(plan, tmp_path / "one", lambda: frame.repartition(5, "w"))
     again = fit(plan, tmp_path / "two", lambda: frame.orderBy(F.rand()).coalesce(1))
     assert fit(plan, tmp_path / "one", refuse) == models
+    table = str(tmp_path / "table")
+    frame.repartition(3, "id").write.format("delta").save(table)
+    source = pin_table(LazySession(spark), table, "latest")
+    monkeypatch.setattr(type(source), "frame", lambda self: refuse())
+    without_spark = fit(plan, tmp_path / "three", source)
+    for kind in models:
+        ours, theirs = (json.loads(side[kind].content) for side in (models, without_spark))
+        if kind == constant:
+            assert ours.pop("constant") == pytest.approx(theirs.pop("constant"), rel=1e-12)
+        assert ours == theirs, kind
     for kind, model in models.items():
         ours, theirs = (json.loads(side[kind].content) for side in (models, again))
         if kind == constant:

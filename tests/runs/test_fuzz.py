@@ -505,7 +505,8 @@ def check_example(
     from engine.commands.progress import Reporter
     from engine.core.background import BackgroundWriter
     from engine.core.locations import Store
-    from engine.execution.evaluate import Computation, evaluate
+    from engine.execution.computation import Computation
+    from engine.execution.evaluate import evaluate
     from engine.planning.model_finder import ModelFinder
     from engine.planning.planner import prepare
     from engine.planning.suites import read_suite

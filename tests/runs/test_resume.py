@@ -31,10 +31,10 @@ def stop_at(name: str, monkeypatch: pytest.MonkeyPatch, error: BaseException) ->
     """Lets the scan of one evaluation fail hard."""
     scan = distribute.scan
 
-    def failing(plan: Any, parts: Any) -> Any:
+    def failing(spark: Any, plan: Any, parts: Any) -> Any:
         if plan.name == name:
             raise error
-        return scan(plan, parts)
+        return scan(spark, plan, parts)
 
     monkeypatch.setattr(distribute, "scan", failing)
 

@@ -25,7 +25,8 @@ from engine.core.locations import Store
 from engine.core.vocabulary import Cell, EvaluationResult
 from engine.errors import DataError
 from engine.evaluation.measure import measure
-from engine.execution.evaluate import Computation, evaluate
+from engine.execution.computation import Computation
+from engine.execution.evaluate import evaluate
 from engine.execution.incremental import StatePlan, plan_states
 from engine.execution.kernel import scan
 from engine.execution.kernel.merge import merge

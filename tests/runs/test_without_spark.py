@@ -1,4 +1,4 @@
-"""What reads no row starts no JVM: a night with nothing new, and all looks at what is kept."""
+"""No JVM is started by what reads no row, nor by planning: a look at rows needs none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 
-SCRIPT = """
+LOOK = """
 import json, os, sys
 from pathlib import Path
 import engine
@@ -34,6 +34,10 @@ def jvms():
 def told(name, value):
     print(json.dumps({"command": name, "jvms": jvms(), "value": value}), flush=True)
 
+"""
+SCRIPT = (
+    LOOK
+    + """
 told("results", len(engine.results(store=store)))
 told("pyspark", "pyspark" in sys.modules)
 told("mlflow", "mlflow" in sys.modules)
@@ -49,6 +53,43 @@ told("forget", engine.forget(["id=1"], store=store))
 told("maintain", [done.table for done in engine.maintain(store=store)])
 told("results again", len(engine.results(store=store, run=again.run_id)))
 """
+)
+# A version that nobody has looked at, and one to which rows were appended since.
+NEW = (
+    LOOK
+    + """
+import deltalake
+table = str(Path(suite).parent / "claims")
+rows = deltalake.DeltaTable(out).to_pyarrow_table()
+deltalake.write_deltalake(table, rows.slice(0, 300))
+(first,) = engine.plan(suite)
+told("first", [first.plan.dataset.rows, first.rows])
+deltalake.write_deltalake(table, rows.slice(300), mode="append")
+(second,) = engine.plan(suite)
+told("second", [second.plan.dataset.rows, second.rows])
+told("edges", [len(one.dimensions[0].edges) for one in second.plan.slice_sets[1:2]])
+told("trivial", [model.trivial_kind for model in second.plan.trivial])
+"""
+)
+
+
+def told_by(script: str, folder: Path, *arguments: str) -> dict[str, Any]:
+    """What a script tells in a process of its own, in which no JVM may be started."""
+    file = folder / "look.py"
+    file.write_text(script)
+    done = subprocess.run(
+        [sys.executable, str(file), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["command"]: line["jvms"] for line in lines} == {
+        line["command"]: 0 for line in lines
+    }
+    return {line["command"]: line["value"] for line in lines}
 
 
 def test_looks_and_nights_with_nothing_new_start_no_jvm(
@@ -67,21 +108,7 @@ def test_looks_and_nights_with_nothing_new_start_no_jvm(
     )
     first = evaluated(suite, "quiet")
     path = world.write("quiet", suite)
-    script = tmp_path / "look.py"
-    script.write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, str(script), str(path), suite["store"], str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).resolve().parents[2],
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {line["command"]: line["jvms"] for line in lines} == {
-        line["command"]: 0 for line in lines
-    }
-    values = {line["command"]: line["value"] for line in lines}
+    values = told_by(SCRIPT, tmp_path, str(path), suite["store"], str(tmp_path / "out"))
     cells = len(first.outcome.cells)
     assert values["results"] == values["results again"] == cells > 0
     assert values["pyspark"] is values["mlflow"] is False, "the results table needs neither"
@@ -93,6 +120,28 @@ def test_looks_and_nights_with_nothing_new_start_no_jvm(
     assert values["sync"] == ["there", "there"]
     assert values["forget"] == 2
     assert values["maintain"] == ["states", "predictions", "results", "runs", "audit"]
+
+
+def test_a_version_that_is_new_is_planned_without_a_jvm(
+    world: Any, small: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    suite = small(
+        dataset={"delta": str(tmp_path / "claims"), "version": "latest", "weight": "w"},
+        reference={"delta": world.table("few")},
+        store=str(tmp_path / "store"),
+        models=[{"uri": world.model("good")}, {"uri": world.model("other")}],
+        slices=["overall", {"quantiles": {"f0": 3}}, {"by": ["country"]},
+                {"name": "old", "where": "age > 40 AND country IS NOT NULL"}],
+        tests=[{"metric": "accuracy"}, {"drift": "psi", "max": 0.1},
+               {"baseline_models": ["majority", "stump"], "metric": "accuracy", "min_gain": 0}],
+    )  # fmt: skip
+    path = tmp_path / "suite.yml"
+    path.write_text(world.write("new", suite).read_text())
+    values = told_by(NEW, tmp_path, str(path), suite["store"], world.table("few"))
+    assert values["first"] == [300, 700]
+    assert values["second"] == [400, 800]
+    assert values["edges"] == [2]
+    assert values["trivial"] == ["majority", "stump"]
 
 
 def test_kept_profiles_and_pictures_are_found_again_and_may_be_damaged(

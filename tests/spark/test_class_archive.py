@@ -12,6 +12,7 @@ from engine.errors import EvalMatrixError
 from engine.spark import class_archive, session
 from engine.spark.class_archive import ARCHIVE_TO, archive_file, java_options, write_archive
 from engine.spark.internals import delta_jars
+from engine.spark.java import find_java
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def test_a_damaged_archive_costs_time_only(tmp_path: Path) -> None:
     archive = tmp_path / "classes.jsa"
     archive.write_bytes(b"no archive" * 1000)
     done = subprocess.run(
-        [str(session._java()), *java_options(archive), "-version"],
+        [str(find_java()), *java_options(archive), "-version"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "archive" not in done.stdout + done.stderr

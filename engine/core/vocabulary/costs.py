@@ -28,6 +28,7 @@ class StepCost:
         rows: how many rows a scan was to read.
         predictions: how many predictions an evaluation's scans made.
         failure: the type of what it raised; "" where it came to its end.
+        road: how the rows of a scan reached the workers, and why.
     """
 
     kind: str
@@ -47,3 +48,4 @@ class StepCost:
     rows: int | None = None
     predictions: int | None = None
     failure: str = ""
+    road: str = ""

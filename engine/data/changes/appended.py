@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from pyspark.sql import SparkSession
 
-from engine.data.changes.delta_log import File, read_commits
+from engine.data.changes.delta_log import Commit, File, local_commits, read_commits
 from engine.data.changes.files import Layout, layout_of
 
 
@@ -18,7 +21,24 @@ def appended_files(
     """
     old, new = versions
     layout = layout_of(spark, table, new)
-    commits = read_commits(spark, layout.location, (old + 1, new))
+    came = _files_that_came(read_commits(spark, layout.location, (old + 1, new)))
+    return None if came is None else (layout, came)
+
+
+def appended_paths(folder: Path, versions: tuple[int, int]) -> list[str] | None:
+    """The paths of the files that came between two versions of a table on this machine; no Spark.
+
+    None where rows went or were rewritten as well.
+
+    Raises:
+        CannotTell: when the log no longer has one of the commits.
+    """
+    old, new = versions
+    came = _files_that_came(local_commits(folder, (old + 1, new)))
+    return None if came is None else [file.path.removeprefix("file:") for file in came]
+
+
+def _files_that_came(commits: Sequence[Commit]) -> list[File] | None:
     if any(commit.removed or commit.schema or commit.table_id for commit in commits):
         return None
-    return layout, [file for commit in commits for file in commit.added if commit.data]
+    return [file for commit in commits for file in commit.added if commit.data]

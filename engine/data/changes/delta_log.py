@@ -92,8 +92,7 @@ def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) 
     first, last = versions
     if location.startswith("file:") and shares_disk(spark):
         # Delta names a table's place without the encoding of a URI.
-        folder = Path("/" + location.removeprefix("file:").lstrip("/"))
-        return [_local_commit(folder, location, number) for number in range(first, last + 1)]
+        return local_commits(Path("/" + location.removeprefix("file:").lstrip("/")), versions)
     paths = [
         f"{escape_glob(location)}/_delta_log/{version:020d}.json"
         for version in range(first, last + 1)
@@ -125,6 +124,18 @@ def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) 
     for row in rows:
         by_version[row["version"]].append(row)
     return [_commit(number, actions, location) for number, actions in by_version.items()]
+
+
+def local_commits(folder: Path, versions: tuple[int, int]) -> list[Commit]:
+    """The commits of a log on this machine from one version to another, both included; no Spark.
+
+    Raises:
+        CannotTell: when the log no longer has one of them.
+    """
+    first, last = versions
+    # As Delta's own command writes the place.
+    location = f"file:{folder}"
+    return [_local_commit(folder, location, number) for number in range(first, last + 1)]
 
 
 def _local_commit(folder: Path, location: str, version: int) -> Commit:

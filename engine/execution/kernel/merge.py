@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
 
@@ -22,6 +22,7 @@ from engine.states.rows import (
     CHANCE,
     FAILURE,
     IRREVERSIBLE,
+    MERGED_SCHEMA,
     NOTES,
     RESOURCES,
     ROWS,
@@ -54,6 +55,31 @@ def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """
     grouped = groupby(_rows(batches), key=lambda row: row.key)
     return in_batches(_sum_rows(key, rows) for key, rows in grouped)
+
+
+def merge_named(
+    batches: Iterable[pa.RecordBatch],
+    names: Mapping[tuple[int, str, str], str | None],
+    blocks: Mapping[str, int],
+) -> Iterator[pa.RecordBatch]:
+    """The sums of states under the names by which they are kept (`MERGED_SCHEMA`).
+
+    Args:
+        batches: rows sorted by `STATE_KEY`.
+        names: the names of states, by model, slice set and family.
+        blocks: into how many parts the states of a slice set go, where it is more than one.
+    """
+    for batch in merge(batches):
+        sets, models, families = (
+            batch.column(name).to_pylist() for name in ("slice_set", "model", "family")
+        )
+        places = zip(models, sets, families, strict=True)
+        columns = {
+            **{name: batch.column(name) for name in batch.schema.names if name != "sign"},
+            "blocks": pa.array([blocks.get(slice_set, 1) for slice_set in sets], pa.int32()),
+            "state": pa.array([names.get(place) for place in places], pa.string()),
+        }
+        yield pa.RecordBatch.from_pydict({name: columns[name] for name in MERGED_SCHEMA.names})
 
 
 def _sum_rows(key: Key, rows: Iterator[StateBytes]) -> StateBytes:

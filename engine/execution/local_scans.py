@@ -1,0 +1,225 @@
+"""Runs the scans of an evaluation in processes of this machine, without Spark and without Java.
+
+The pieces, the kernel and the merge are those of Spark's workers, and what is written is the same:
+so either executor goes on where the other was stopped.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import pickle
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.core.stopwatch import Scan
+from engine.errors import DataError, StoreError
+from engine.execution import checkpoints
+from engine.execution.checkpoints import Checkpoint
+from engine.execution.computation import Computation
+from engine.execution.distribute import (
+    PIECE_SHARES,
+    SHARE_ROWS,
+    SMALL_ROWS,
+    Part,
+    PieceRows,
+    blocks_of,
+)
+from engine.execution.incremental import StatePlan
+from engine.execution.local_pool import LocalPool
+from engine.execution.local_worker import (
+    LocalTask,
+    MergeShare,
+    ScanShare,
+    ScanWork,
+    predicted_rows,
+    read_batches,
+    write_batches,
+)
+from engine.execution.retry import scan_with_retry
+from engine.models import Guard
+from engine.pieces.pieces import share_pieces
+from engine.pieces.reading import UnreadableError
+from engine.pieces.scanning import PieceReader
+from engine.planning import EvaluationPlan, needs
+from engine.planning.scan_columns import KEY_COLUMN
+from engine.states.rows import STATE_SCHEMA
+from engine.store import predictions
+from engine.store.predictions import chain_rows
+from engine.store.state_writer import Target, write_rows
+
+
+def run_local_scans(
+    computation: Computation, todo: StatePlan, given: PieceRows, *, step: str
+) -> pa.Table:
+    """Computes the states of all rows of an evaluation, and writes them once for the run.
+
+    Returns:
+        The states.
+
+    Raises:
+        DataError: when a worker met data it cannot take.
+        WorkerDiedError: when a model, or something else, has ended a worker.
+        StoreError: when the states cannot be written.
+    """
+    plan = todo.plan
+    if todo.why:
+        computation.tell.say(f"{plan.name}: all rows are predicted: {todo.why}")
+    if plan.keep:
+        _check_keys(given, plan)
+
+    def scan(guard: Guard) -> pa.Table:
+        with LocalPool() as pool:
+            return _scan(computation, replace(todo, guard=guard), given, pool, step)
+
+    try:
+        states = scan_with_retry(plan, scan, computation.tell.say, here=True)
+    except UnreadableError as error:
+        raise StoreError(
+            f"evaluation {plan.name!r}: dataset {plan.dataset.name!r} could not be read: {error}"
+        ) from error
+    assert states is not None, "all states come to the driver"
+    return states
+
+
+def _scan(
+    computation: Computation, todo: StatePlan, given: PieceRows, pool: LocalPool, step: str
+) -> pa.Table:
+    table = computation.tables["predictions"].path
+    target = Target(computation.tables["states"], computation.run_id, dt.datetime.now(dt.UTC), step)
+    planned = checkpoints.plan_checkpoints(
+        todo, given, predictions=table, rows=computation.checkpoint_rows, step=step
+    )
+    # A run's own row is there before any state of it is.
+    if planned:
+        computation.beside.wait()
+        return _scan_with_checkpoints(computation, todo, planned, target, pool)
+    parts = todo.parts(given, predictions=table)
+    files = _scan_part(computation, todo, parts[0], pool, "")
+    states = _merge(pool, todo.plan, parts, files)
+    computation.beside.wait()
+    later = computation.beside.do if not todo.plan.keep else None
+    if later is None:
+        write_rows(states, todo.plan, target)
+        _keep_predictions(computation, todo, files, target)
+    else:
+        later(write_rows, states, todo.plan, target)
+    return states
+
+
+def _scan_part(
+    computation: Computation, todo: StatePlan, part: Part, pool: LocalPool, title: str
+) -> list[str]:
+    """Scans a part of the rows; the files have its states, and predictions to keep."""
+    assert isinstance(part.source, PieceRows), "the workers read all rows themselves"
+    plan = todo.plan
+    shares = share_pieces(part.source.pieces, _share_count(pool.count, part.rows))
+    common = ScanWork(plan, shares, part.source.reader, part.work, str(pool.folder))
+    file = pool.folder / f"{uuid.uuid4().hex}.pkl"
+    file.write_bytes(pickle.dumps(common))
+    sizes = [sum(piece.rows for piece in share) for share in shares]
+    tasks = [ScanShare(str(file), number) for number in range(len(shares))]
+    name = f"{plan.name} ({title})" if title else plan.name
+    known = Scan(part.rows, computation.roads.get(plan.name, ""))
+    files = {}
+    with (
+        computation.clock.step("scan", title, evaluation=plan.name, scan=known),
+        computation.tell.show_local_scan(name, part.rows) as advance,
+    ):
+        for task, answer in pool.run(tasks):
+            assert isinstance(task, ScanShare), "these are scans"
+            files[task.number] = answer
+            advance(sizes[task.number])
+    return [files[number] for number in sorted(files)]
+
+
+def _share_count(workers: int, rows: int) -> int:
+    if rows <= SMALL_ROWS:
+        return 1
+    return max(PIECE_SHARES * workers, math.ceil(rows / SHARE_ROWS))
+
+
+def _merge(
+    pool: LocalPool, plan: EvaluationPlan, parts: Sequence[Part], files: Sequence[str]
+) -> pa.Table:
+    """The sums of the states in files."""
+    names = {need.place: need.state for need in needs(plan)}
+    count, mark = (1 if len(files) == 1 else pool.count), uuid.uuid4().hex
+    tasks: list[LocalTask] = [
+        MergeShare(
+            files, number, count, names, blocks_of(parts), f"{pool.folder}/merged-{mark}-{number}"
+        )
+        for number in range(count)
+    ]
+    merged = sorted(answer for _, answer in pool.run(tasks))
+    # Copied, since the folder of the files goes with the pool.
+    sink = pa.BufferOutputStream()
+    table = pa.concat_tables([read_batches(file) for file in merged])
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
+
+
+def _scan_with_checkpoints(
+    computation: Computation,
+    todo: StatePlan,
+    planned: Sequence[Checkpoint],
+    target: Target,
+    pool: LocalPool,
+) -> pa.Table:
+    """Scans the chunks that are not finished yet, each with its own states, and adds all up."""
+    plan, table = todo.plan, computation.tables["chunks"]
+    run = (computation.run_id, plan.name)
+    done = checkpoints.finished_steps(planned, owner=run, table=table, keeps=bool(todo.chains()))
+    if done:
+        computation.tell.say(
+            f"{plan.name}: {len(done)} of {len(planned)} parts are kept; not scanned again"
+        )
+    for checkpoint in planned:
+        if checkpoint.step in done:
+            continue
+        own = replace(target, table=table, step=checkpoint.step, now=dt.datetime.now(dt.UTC))
+        files = _scan_part(computation, todo, checkpoint.part, pool, checkpoint.title)
+        write_rows(_merge(pool, plan, [checkpoint.part], files), plan, own)
+        if plan.keep:
+            _keep_predictions(computation, todo, files, own)
+    rows = checkpoints.state_rows(planned, owner=run, table=table)
+    every = write_batches(pool.folder / "chunks.arrow", rows.to_batches(), STATE_SCHEMA)
+    states = _merge(pool, plan, [checkpoint.part for checkpoint in planned], [every])
+    write_rows(states, plan, target)
+    if plan.keep:
+        _keep_predictions(computation, todo, [], target)
+    checkpoints.forget(run_id=computation.run_id, table=table)
+    return states
+
+
+def _keep_predictions(
+    computation: Computation, todo: StatePlan, files: Sequence[str], target: Target
+) -> None:
+    """Writes the predictions that a scan has made, and then that they are there."""
+    table = computation.tables["predictions"]
+    if files:
+        predictions.write_rows(predicted_rows(files), todo.plan, target, table=table)
+    chains = todo.chains()
+    if chains:
+        told = chain_rows(todo.plan, chains)
+        write_rows(told, todo.plan, replace(target, step=f"{target.step}kept"))
+
+
+def _check_keys(given: PieceRows, plan: EvaluationPlan) -> None:
+    """Raises DataError when a key of the dataset does not say which row it is."""
+    reader = given.reader
+    derived = {name: column for name, column in reader.derived if name == KEY_COLUMN}
+    read = [column for column in reader.read if column.name in derived[KEY_COLUMN].columns]
+    keys_only = PieceReader((KEY_COLUMN,), tuple(read), tuple(derived.items()))
+    keys = pa.chunked_array(
+        [batch.column(0) for batch in keys_only.batches(given.pieces)], pa.string()
+    )
+    counts = pc.value_counts(keys).field("counts")
+    twice = int(pc.sum(pc.greater(counts, 1)).as_py() or 0)
+    if twice:
+        raise DataError(predictions.keys_text(plan, twice))

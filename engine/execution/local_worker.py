@@ -1,0 +1,155 @@
+"""What a process of the local executor runs: scans of shares of pieces, and merges of states.
+
+States go from one to the other in files of Arrow's, which are read where they lie. Nothing here
+knows Spark.
+"""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.core.child import end_with_parent
+from engine.core.redaction import redacted_message
+from engine.errors import EvalMatrixError, StoreError
+from engine.execution.kernel.merge import merge_named
+from engine.execution.kernel.model_task import Work
+from engine.execution.kernel.scan import scan
+from engine.models.isolation.limits import die_first
+from engine.pieces.pieces import Piece
+from engine.pieces.scanning import PieceReader
+from engine.planning.plan import EvaluationPlan
+from engine.states.rows import MERGED_SCHEMA, STATE_KEY, STATE_SCHEMA
+from engine.store.prediction_rows import PREDICTED
+
+COMMAND = "import sys; from engine.execution.local_worker import main; main(int(sys.argv[1]))"
+MERGED_ROWS = 256
+
+
+class LocalTask(Protocol):
+    """Something to do, which is sent to a process."""
+
+    def run(self) -> str:
+        """Does it, and tells the file in which its states are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanWork:
+    """What the scans of all shares have in common; it is written once for all processes."""
+
+    plan: EvaluationPlan
+    shares: Sequence[Sequence[Piece]]
+    reader: PieceReader
+    work: Work
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanShare:
+    """The scan of one share, by its number, of the work that is pickled in a file."""
+
+    file: str
+    number: int
+
+    def run(self) -> str:
+        common = _read_work(self.file)
+        batches = common.reader.batches(common.shares[self.number])
+        states = scan(batches, common.plan, common.work, self.number)
+        target = Path(common.folder) / f"states-{Path(self.file).stem}-{self.number}.arrow"
+        return write_batches(target, states, STATE_SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class MergeShare:
+    """The sums of the states in some files, of the keys of which the hash is a number."""
+
+    files: Sequence[str]
+    number: int
+    count: int
+    names: Mapping[tuple[int, str, str], str | None]
+    blocks: Mapping[str, int]
+    target: str
+
+    def run(self) -> str:
+        rows = pa.concat_tables([self._own(read_batches(file)) for file in self.files])
+        ordered = rows.sort_by([(name, "ascending") for name in STATE_KEY])
+        batches = ordered.to_batches(max_chunksize=MERGED_ROWS)
+        merged = merge_named(batches, self.names, self.blocks)
+        return write_batches(Path(self.target), merged, MERGED_SCHEMA)
+
+    def _own(self, rows: pa.Table) -> pa.Table:
+        rows = rows.filter(pc.not_equal(rows["family"], PREDICTED))
+        keys = zip(*(rows[name].to_pylist() for name in STATE_KEY), strict=True)
+        places = [n for n, key in enumerate(keys) if _hash(key) % self.count == self.number]
+        return rows.take(pa.array(places, pa.int64()))
+
+
+def _hash(key: tuple[Any, ...]) -> int:
+    return zlib.crc32(repr(key).encode())
+
+
+@lru_cache(maxsize=1)
+def _read_work(file: str) -> ScanWork:
+    work: ScanWork = pickle.loads(Path(file).read_bytes())
+    return work
+
+
+def write_batches(file: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> str:
+    """Writes batches into a file of Arrow's, and gives its path."""
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch.cast(schema))
+    return str(file)
+
+
+def read_batches(file: str) -> pa.Table:
+    """The rows of such a file, which are read where they lie."""
+    return pa.ipc.open_file(pa.memory_map(file)).read_all()
+
+
+def predicted_rows(files: Iterable[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of predictions among those of scans."""
+    for file in files:
+        rows = read_batches(file)
+        yield from rows.filter(pc.equal(rows["family"], PREDICTED)).to_batches()
+
+
+def main(descriptor: int) -> None:
+    """Answers the process that has started this one, until it hangs up or is gone.
+
+    Args:
+        descriptor: of the connection over which tasks come.
+    """
+    # Ctrl-C is for who started this; a terminal sends it to all.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+    die_first()
+    warnings.simplefilter("ignore")
+    with Connection(descriptor) as connection:
+        while True:
+            try:
+                task: LocalTask = connection.recv()
+            except (EOFError, OSError):
+                return
+            connection.send(_answer(task))
+
+
+def _answer(task: LocalTask) -> str | Exception:
+    """The file that a task has written, or what it raised."""
+    try:
+        return task.run()
+    except EvalMatrixError as error:
+        return error
+    except Exception as error:
+        return StoreError(redacted_message(error))

@@ -1,0 +1,98 @@
+"""Which way the rows of an evaluation reach the workers, and why.
+
+The short way: the workers open the table's files themselves, each the pieces that it is handed.
+Where something stands between the files and the rows that only Spark knows, Spark reads them and
+hands them over. Both ways give the same states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from engine.core.paths import is_catalog_name, local_path
+from engine.delta.messages import is_plain
+from engine.errors import InputError
+from engine.execution.distribute import PieceRows
+from engine.execution.incremental import StatePlan
+from engine.pieces import NotThisWay
+from engine.pieces.listing import list_files
+from engine.pieces.pieces import whole_files
+from engine.planning import EvaluationPlan
+from engine.planning.piece_columns import piece_reader
+from engine.planning.projection import predicates
+from engine.planning.questions import distinct_questions
+from engine.spark.lazy_session import LazySession
+
+BY_WORKERS = "the workers read their files themselves"
+BY_PROCESSES = "processes of this machine read their files"
+CHANGES_BY_SPARK = "Spark reads what came and went"
+
+
+def by_spark(reason: Exception) -> str:
+    """Says that Spark reads the rows, and why."""
+    return f"Spark reads them: {reason}"
+
+
+def short_way(session: LazySession, todo: StatePlan) -> PieceRows:
+    """All rows of the version that a plan has pinned, as pieces; no row is read for it.
+
+    Raises:
+        NotThisWay: where Spark must read them.
+    """
+    if todo.usable_predictions:
+        raise NotThisWay("predictions that are kept are joined to them")
+    return _pieces(session, todo.plan)
+
+
+def road_text(session: LazySession, todo: StatePlan) -> str:
+    """How the rows of a plan's scan will reach the workers; "" where none of them is read."""
+    if not todo.rows:
+        return ""
+    if not todo.full:
+        return CHANGES_BY_SPARK
+    try:
+        short_way(session, todo)
+    except NotThisWay as reason:
+        return by_spark(reason)
+    return BY_PROCESSES if session.is_local else BY_WORKERS
+
+
+def check_local(session: LazySession, plans: Iterable[EvaluationPlan]) -> None:
+    """Refuses what takes Spark, where none may be started.
+
+    Raises:
+        InputError: for rows that only Spark reads, and tests that ask it.
+    """
+    if not session.is_local:
+        return
+    for plan in plans:
+        place = f"evaluation {plan.name!r}: without Spark"
+        for question in distinct_questions(plan):
+            raise InputError(
+                f"{place} the test {question.test.name!r} has no answer, which asks beside the "
+                "scan; say executor: spark, or leave it out"
+            )
+        try:
+            _pieces(session, plan)
+        except NotThisWay as reason:
+            raise InputError(
+                f"{place} the rows of {plan.dataset.name!r} cannot be read: {reason}; say "
+                "executor: spark"
+            ) from reason
+
+
+def _pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:
+    dataset = plan.dataset
+    if not session.runs_here or not session.shares_disk:
+        raise NotThisWay("the workers may be on other machines")
+    named = dataset.is_catalog_table or is_catalog_name(dataset.uri)
+    folder = None if named else local_path(dataset.uri)
+    if folder is None or not is_plain(folder):
+        raise NotThisWay("the table is no folder of this machine")
+    if predicates(plan) and session.setting("spark.sql.ansi.enabled", "true").lower() != "true":
+        raise NotThisWay("the session reads predicates without spark.sql.ansi.enabled")
+    listing = list_files(folder, dataset.version)
+    if listing.rows != dataset.rows:
+        raise NotThisWay(f"the table's log counts {listing.rows:,} rows, not {dataset.rows:,}")
+    zone = session.setting("spark.sql.session.timeZone", "UTC")
+    return PieceRows(tuple(whole_files(listing.files)), piece_reader(plan, listing, zone))

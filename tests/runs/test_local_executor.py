@@ -1,0 +1,141 @@
+"""The local executor: the same cells as Spark's, whole after kills, and clear where it cannot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.commands.run_result import RunResult
+from engine.errors import DataError, InputError, StoreError
+from engine.execution import local_scans
+from tests.fixtures.alike import assert_alike, cells, wide
+from tests.fixtures.tables import read_rows, write_rows
+
+Suites = Callable[..., dict[str, Any]]
+Runs = Callable[..., RunResult]
+
+pytestmark = pytest.mark.spark
+
+
+def test_processes_of_this_machine_give_the_cells_of_spark(
+    world: Any, small: Suites, evaluated: Runs
+) -> None:
+    local = evaluated(wide(world, small, "local"), "local")
+    assert_alike(local, evaluated(wide(world, small, "spark"), "by-spark"))
+    assert len(cells(local)) > 100
+
+
+def test_a_run_that_was_stopped_goes_on_behind_its_chunks(
+    world: Any, small: Suites, evaluated: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = small(dataset={"delta": world.table("claims7"), "version": 0}, checkpoint_rows=5000) | {
+        "executor": "local"
+    }
+    world.forget("good")
+    scan, done = local_scans._scan_part, []
+
+    def failing(*arguments: Any) -> Any:
+        if len(done) == 3:
+            raise StoreError("the disk is gone")
+        done.append(1)
+        return scan(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local_scans, "_scan_part", failing)
+        with pytest.raises(StoreError, match="the disk is gone"):
+            evaluated(asked, "chunks", run_id="local-chunks")
+    before = sum(world.journal("good"))
+    # A row without a label is not predicted.
+    labelled = int(world.rows["fraud"].notna().sum())
+    assert 0 < before < labelled
+    resumed = evaluated(asked, "chunks", resume="local-chunks")
+    assert sum(world.journal("good")) == labelled
+    whole = small(dataset={"delta": world.table("claims7"), "version": 0})
+    assert_alike(resumed, evaluated(whole, "whole"))
+
+
+def test_a_worker_that_is_killed_costs_a_second_scan(
+    world: Any, small: Suites, evaluated: Runs, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.forget("good")
+    world.hook("good", "kill -9 $PPID")
+    with caplog.at_level("INFO", "evalmatrix"):
+        killed = evaluated(small() | {"executor": "local"}, "killed")
+    assert "a Python worker died; scanning again with 'good' in a process of its own" in caplog.text
+    assert_alike(killed, evaluated(small(), "calm"))
+
+
+def test_predictions_are_kept_as_spark_keeps_them(
+    world: Any, small: Suites, evaluated: Runs
+) -> None:
+    def kept(executor: str) -> Any:
+        store = world.make_store(world.folder / f"kept-{executor}")
+        asked = small(store=str(store), predictions="keep") | {"executor": executor}
+        evaluated(asked, f"kept-{executor}")
+        rows = read_rows(store / "predictions").sort_values("key", ignore_index=True)
+        return rows[["dataset", "dataset_version", "model_digest", "key", "scores"]]
+
+    ours, theirs = kept("local"), kept("spark")
+    assert ours.drop(columns="scores").equals(theirs.drop(columns="scores")) and len(ours) > 390
+    np.testing.assert_array_equal(np.stack(ours["scores"]), np.stack(theirs["scores"]))
+
+
+def test_a_key_of_two_rows_keeps_nothing(
+    world: Any, small: Suites, evaluated: Runs, tmp_path: Any
+) -> None:
+    rows = world.few.assign(id=world.few["id"] // 2)
+    write_rows(tmp_path / "twice", rows)
+    asked = small(dataset={"delta": str(tmp_path / "twice"), "version": 0}, predictions="keep")
+    with pytest.raises(DataError, match=r"200 values of 'id' stand in more than one row"):
+        evaluated(asked | {"executor": "local"}, "twice")
+
+
+@pytest.mark.parametrize(
+    ("over", "why"),
+    [
+        ({"slices": [{"name": "even", "where": "id % 2 = 0"}]}, "where: 'id % 2 = 0' is read by"),
+        ({"tests": [{"data_quality": {"unique": "id"}}]}, "the test .* has no answer"),
+    ],
+)
+def test_what_takes_spark_is_refused_before_the_scan(
+    world: Any, small: Suites, evaluated: Runs, over: dict[str, Any], why: str
+) -> None:
+    world.forget("good")
+    with pytest.raises(InputError, match=f"evaluation 'few': without Spark .*{why}"):
+        evaluated(small(**over) | {"executor": "local"}, "refused")
+    assert world.journal("good") == []
+
+
+def test_a_machine_without_java_evaluates_a_table_of_its_own(
+    world: Any, small: Suites, evaluated: Runs, tmp_path: Path
+) -> None:
+    store = world.make_store(tmp_path / "store")
+    asked = small(store=str(store), slices=["overall", {"by": ["country"]}])
+    environment = {**os.environ, "JAVA_HOME": "/nonexistent"}
+    command = [sys.executable, "-m", "engine.cli.app", "run", str(world.write("bare", asked))]
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "no Java 17 here: processes of this machine do Spark's work" in ended.stderr
+    there = read_rows(store / "results")
+    here = evaluated(small(slices=["overall", {"by": ["country"]}]), "with-java").to_pandas()
+    columns = ["slice", "test", "n", "value", "verdict"]
+    order = {"by": ["slice", "test"], "ignore_index": True}
+    pd.testing.assert_frame_equal(
+        there[columns].sort_values(**order), here[columns].sort_values(**order)
+    )
+    asked = small(store=str(store), tests=[{"data_quality": {"unique": "id"}}])
+    command[-1] = str(world.write("bare-query", asked))
+    refused = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert refused.returncode == 2 and "without Spark the test" in refused.stderr
