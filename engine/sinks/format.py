@@ -21,6 +21,9 @@ _ACTING = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]+"
 )
 
+# The same but for line breaks and tabs.
+_ACTING_WITHIN = re.compile(_ACTING.pattern.replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+
 # What GitHub takes for a command at the start of a line of a log, and the older form anywhere.
 _COMMAND = re.compile(
     r"::(?=(?:error|warning|notice|debug|group|endgroup|echo|(?:add|remove|set|save|stop)-)\b)|"
@@ -147,6 +150,8 @@ def moment(when: dt.datetime) -> str:
 
 def clean(text: str) -> str:
     """Takes out what acts instead of being shown; line breaks and tabs stay."""
+    if not _ACTING_WITHIN.search(text):
+        return text
     return "\n".join(
         "\t".join(_ACTING.sub(" ", part) for part in line.split("\t"))
         for line in text.replace("\r\n", "\n").split("\n")
@@ -155,7 +160,10 @@ def clean(text: str) -> str:
 
 def one_line(text: str, limit: int | None = None) -> str:
     """Brings a text onto one line without acting characters, cut with an ellipsis at `limit`."""
-    line = " ".join(_ACTING.sub(" ", text).split())
+    line = text
+    # What is printable has no space but the usual one, and nothing that acts.
+    if not text.isprintable() or "  " in text or text != text.strip():
+        line = " ".join(_ACTING.sub(" ", text).split())
     if limit is None or len(line) <= limit:
         return line
     kept = line[: max(limit - 3, 1)]
