@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import datetime as dt
+import gc
 import hashlib
 import pstats
 import resource
@@ -32,6 +33,7 @@ from one_process import LABEL, OVERALL, Asked, Bench, added, scan_table, scanned
 from world import FEATURES, METRICS, make_rows
 
 from engine.commands.outcome import conclude_run, send
+from engine.core.collector import collector_paused
 from engine.core.locations import Store
 from engine.core.vocabulary import Dimension, ModelVersion, RunInfo, SliceSet, TaskKind
 from engine.evaluation.measure import measure
@@ -66,6 +68,11 @@ class Layers:
 
     profile: cProfile.Profile | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    collecting: float = 0.0
+
+    def watch(self, phase: str, about: object) -> None:
+        """Notes what Python's collector takes, as one of its callbacks."""
+        self.collecting += time.process_time() * (-1 if phase == "start" else 1)
 
     def take(self, name: str, work: Callable[[], T]) -> T:
         """Does the work of a layer, and notes what it took."""
@@ -177,11 +184,13 @@ def work_through(plan: EvaluationPlan, states: list[StateRow], folder: Path, lay
     result = layers.take("judge", lambda: measure(plan, states))
     layers.take("results table", lambda: write_results(table, result, info))
     outcome = layers.take("gates", lambda: conclude_run(suite, info, [result], ended))
-    layers.take("report", lambda: report.write(outcome, report_folder))
-    layers.take("JUnit", lambda: junit.write(outcome, report_folder / "junit.xml"))
-    layers.take("summary", lambda: github.write(outcome, report_folder / "summary.md"))
-    parquet = report_folder / "results.parquet"
-    layers.take("Parquet", lambda: write_parquet(outcome.cells, info, parquet))
+    with collector_paused():
+        # As `write_report` does, which writes all of these.
+        layers.take("report", lambda: report.write(outcome, report_folder))
+        layers.take("JUnit", lambda: junit.write(outcome, report_folder / "junit.xml"))
+        layers.take("summary", lambda: github.write(outcome, report_folder / "summary.md"))
+        parquet = report_folder / "results.parquet"
+        layers.take("Parquet", lambda: write_parquet(outcome.cells, info, parquet))
     layers.take("MLflow", lambda: send(outcome, suite, store, store.tracking_uri))
     return len(result.cells)
 
@@ -203,6 +212,7 @@ def main() -> None:
     states = states_of(plan, chosen.rows, folder)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     layers = Layers(cProfile.Profile() if chosen.profile else None)
+    gc.callbacks.append(layers.watch)
     with tempfile.TemporaryDirectory(prefix="cells-", dir=folder) as store:
         cells = work_through(plan, states, Path(store), layers)
         digests = {
@@ -212,6 +222,7 @@ def main() -> None:
         }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{cells:,} cells", *layers.lines(cells), sep="\n")
+    print(f"of it collecting garbage: {layers.collecting:.2f} seconds")
     print(f"peak memory: {peak / 1024:,.0f} MiB, before the layers {before / 1024:,.0f} MiB")
     for name, digest in digests.items():
         print(f"{digest[:16]}  {name}")

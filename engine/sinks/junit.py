@@ -48,7 +48,7 @@ from engine.sinks.subjects import columns_of, reference_label
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NO_TIME = "0.000"
 # What an attribute cannot have as it is, beside what no text can.
-_IN_ATTRIBUTES = {ord('"'): "&quot;", 13: "&#13;", 10: "&#10;", 9: "&#09;"}
+_IN_ATTRIBUTES = {'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#09;"}
 
 
 # The element of a testcase that says how it went, by the word of its cell.
@@ -102,11 +102,12 @@ class _Suite:
             "skipped": str(self.counts["skipped"]),
             "time": _NO_TIME,
         }
-        yield f"  <testsuite{_written(attributes)}>"
+        yield f"  <testsuite{_attributes_text(attributes)}>"
         if self.properties:
             yield "    <properties>"
             for name, value in self.properties:
-                yield f"      <property{_written({'name': name, 'value': _legal(value)})} />"
+                about = {"name": name, "value": _legal(value)}
+                yield f"      <property{_attributes_text(about)} />"
             yield "    </properties>"
         demands = Demands()
         for name, cell in self.cells:
@@ -119,12 +120,12 @@ class _Suite:
         # All cells come out of one scan, so that none has a time of its own.
         about = {"classname": _legal(self.name), "name": _legal(name), "time": _NO_TIME}
         if not nodes:
-            yield f"    <testcase{_written(about)} />"
+            yield f"    <testcase{_attributes_text(about)} />"
             return
-        yield f"    <testcase{_written(about)}>"
+        yield f"    <testcase{_attributes_text(about)}>"
         for tag, attributes, text in nodes:
-            start = f"      <{tag}{_written(attributes)}"
-            yield f"{start}>{_escape(text)}</{tag}>" if text else f"{start} />"
+            start = f"      <{tag}{_attributes_text(attributes)}"
+            yield f"{start}>{_escaped_text(text)}</{tag}>" if text else f"{start} />"
         yield "    </testcase>"
 
 
@@ -139,16 +140,20 @@ class Demands(dict[int, str]):
         return text
 
 
-def _escape(text: str) -> str:
+def _escaped_text(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _written(attributes: Attributes) -> str:
+def _attribute_text(value: str) -> str:
+    text = _escaped_text(value)
+    for mark, reference in _IN_ATTRIBUTES.items():
+        text = text.replace(mark, reference)
+    return text
+
+
+def _attributes_text(attributes: Attributes) -> str:
     """Attributes as XML has them, each behind a space."""
-    return "".join(
-        f' {name}="{_escape(value).translate(_IN_ATTRIBUTES)}"'
-        for name, value in attributes.items()
-    )
+    return "".join(f' {name}="{_attribute_text(value)}"' for name, value in attributes.items())
 
 
 def write(outcome: RunOutcome, path: Path) -> Path:
@@ -171,7 +176,7 @@ def write(outcome: RunOutcome, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write("<?xml version='1.0' encoding='utf-8'?>\n")
-        file.write(f"<testsuites{_written(about)}{'' if suites else ' /'}>\n")
+        file.write(f"<testsuites{_attributes_text(about)}{'' if suites else ' /'}>\n")
         for suite in suites:
             file.writelines(f"{line}\n" for line in suite.lines())
         if suites:
@@ -329,4 +334,5 @@ def _message(text: str) -> str:
 
 
 def _legal(text: str) -> str:
-    return text if text.isprintable() else _ILLEGAL.sub("", text)
+    # What is printable, but for line breaks, is legal.
+    return text if fmt.is_plain(text) else _ILLEGAL.sub("", text)
