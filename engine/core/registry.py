@@ -106,7 +106,10 @@ class Registry(Generic[T]):
         Raises:
             InputError: when nothing has that name; the nearest known one is named.
         """
-        thing = self.find(name)
+        # Most are asked for by the name they were registered under, and for each of many cells.
+        thing = self._things.get(name)
+        if thing is None:
+            thing = self.find(name)
         if thing is None:
             hint = did_you_mean(name, self.names(aliases=True))
             raise InputError(f"no {self.what} is called {name!r}{hint}")

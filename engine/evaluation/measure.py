@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from engine.core.collector import collector_paused
 from engine.core.vocabulary import (
     NO_MODEL,
     Cell,
@@ -83,6 +84,7 @@ class PartialResult:
     thresholds: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
+@collector_paused()
 def measure(
     plan: EvaluationPlan,
     rows: Iterable[StateRow],

@@ -33,13 +33,14 @@ def positive_scores(problem: Problem) -> tuple[Scores]:
 
 
 def steps(view: ScoresView) -> tuple[Floats, Floats]:
-    """The smallest and the largest score counted at each of the view's scores: two of [score].
+    """The smallest and the largest score counted at each of the view's scores: two of [..., score].
 
     They are that score itself while scores are exact.
     """
     if view.exact:
         return view.scores, view.scores
-    bits = score_histogram.FINE_BITS if len(view.positive) == 1 else score_histogram.COARSE_BITS
+    alone = view.positive.shape[-2] == 1
+    bits = score_histogram.FINE_BITS if alone else score_histogram.COARSE_BITS
     upper = view.scores > 0.5
     near = np.ascontiguousarray(np.where(upper, 1.0 - view.scores, view.scores), np.float64)
     # A step begins where its lowest kept bit is one more. The lower half has it from below.

@@ -39,7 +39,7 @@ ABOVE_ALL = float(np.nextafter(1.0, 2.0))
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Weights of positives and negatives at or above a threshold, and of all: [replicate]."""
+    """Weights of positives and negatives at or above a threshold, and of all: [..., replicate]."""
 
     hits: Floats
     false: Floats
@@ -61,15 +61,19 @@ class Taken:
         Best: of the step that holds the threshold all positives are taken and no negatives.
         """
         low, high = steps(view)
+        first = replace(
+            view, positive=view.positive[..., :1, :], negative=view.negative[..., :1, :]
+        )
         least, most = (mask.astype(np.float64) for mask in (low >= threshold, high >= threshold))
-        few, many = cls._of(view, least), cls._of(view, most)
+        few, many = cls._of(first, least), cls._of(first, most)
         return replace(many, false=few.false), replace(few, false=many.false)
 
     @classmethod
     def _of(cls, view: ScoresView, part: Floats) -> Taken:
+        taken = part[..., None, :]
         return cls(
-            (view.positive * part).sum(-1),
-            (view.negative * part).sum(-1),
+            (view.positive * taken).sum(-1),
+            (view.negative * taken).sum(-1),
             view.positive.sum(-1),
             view.negative.sum(-1),
         )
@@ -120,7 +124,7 @@ def _share_at(name: str, taken: Taken) -> Value:
     hits, misses = AT[name].parts(taken)
     value = ratio(hits, hits + misses, AT[name].undefined)
     # What is left of a class can be a rounding below 0.
-    counted = Counted.of_rows(max(float(hits[0]), 0.0), max(float(misses[0]), 0.0))
+    counted = Counted.of_rows(np.maximum(hits[..., 0], 0.0), np.maximum(misses[..., 0], 0.0))
     if name != "f1":
         return replace(value, basis=counted)
     f1 = 2 * value.values / (1 + value.values)
@@ -131,9 +135,9 @@ def _at_threshold(name: str, threshold: float, problem: Problem, view: ScoresVie
     value = _share_at(name, Taken.at(view, threshold))
     if view.exact:
         return value
-    ends = [_share_at(name, taken).values[0] for taken in Taken.corners(view, threshold)]
-    gaps = np.abs(np.array(ends) - value.values[0])
-    return replace(value, bound=float(gaps[np.isfinite(gaps)].max(initial=0.0)))
+    ends = [_share_at(name, taken).values[..., 0] for taken in Taken.corners(view, threshold)]
+    gaps = np.abs(np.array(ends) - value.values[..., 0])
+    return replace(value, bound=np.where(np.isfinite(gaps), gaps, 0.0).max(axis=0))
 
 
 def _for_threshold(name: str, threshold: str) -> Metric:
@@ -145,6 +149,7 @@ def _for_threshold(name: str, threshold: str) -> Metric:
         partial(_at_threshold, name, float(threshold)),
         needs_scores=True,
         bounds=UNIT,
+        many=True,
         summary=f"{AT[name].summary}, where a score of at least {threshold} predicts it.",
     )
 

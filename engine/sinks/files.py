@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from engine.core.collector import collector_paused
 from engine.core.vocabulary import RunOutcome
 from engine.errors import StoreError
 from engine.sinks import github, junit, report
@@ -18,6 +19,7 @@ from engine.store import results
 _NEW = ".new-"
 
 
+@collector_paused()
 def write_report(outcome: RunOutcome, folder: Path) -> None:
     """Writes all the files of a run into a folder.
 

@@ -145,8 +145,15 @@ def moment(when: dt.datetime) -> str:
     return f"{when.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text has only what is shown, and line breaks: nothing acts, nothing is illegal."""
+    return text.replace("\n", "").isprintable()
+
+
 def clean(text: str) -> str:
     """Takes out what acts instead of being shown; line breaks and tabs stay."""
+    if is_plain(text):
+        return text
     return "\n".join(
         "\t".join(_ACTING.sub(" ", part) for part in line.split("\t"))
         for line in text.replace("\r\n", "\n").split("\n")
@@ -155,7 +162,10 @@ def clean(text: str) -> str:
 
 def one_line(text: str, limit: int | None = None) -> str:
     """Brings a text onto one line without acting characters, cut with an ellipsis at `limit`."""
-    line = " ".join(_ACTING.sub(" ", text).split())
+    line = text
+    # What is printable has no space but the usual one, and nothing that acts.
+    if not text.isprintable() or "  " in text or text != text.strip():
+        line = " ".join(_ACTING.sub(" ", text).split())
     if limit is None or len(line) <= limit:
         return line
     kept = line[: max(limit - 3, 1)]

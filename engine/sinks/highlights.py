@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.conditions import needs_baseline, rule
@@ -31,6 +31,8 @@ _RANKS = {
     Verdict.PASS.value: 4,
     Verdict.RECORDED.value: 5,
 }
+# By the verdict itself: an enum's `.value` takes several times as long, and cells are millions.
+_WORDS = {verdict: verdict.value for verdict in Verdict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Spot:
     @property
     def worst(self) -> Cell:
         """The cell whose verdict speaks for the spot."""
-        return min(self.cells, key=rank)
+        return self.cells[0] if len(self.cells) == 1 else min(self.cells, key=rank)
 
     @property
     def value(self) -> float | None:
@@ -87,7 +89,7 @@ def word(cell: Cell) -> str:
     """The verdict in one word, where a FAIL of severity warn reads WARN."""
     if cell.verdict is Verdict.FAIL and cell.test.severity is Severity.WARN:
         return WARN
-    return cell.verdict.value
+    return _WORDS[cell.verdict]
 
 
 def rank(cell: Cell) -> int:
@@ -161,7 +163,9 @@ def findings(cells: Iterable[Cell], words: Sequence[str]) -> list[Finding]:
 
     Within a verdict `overall` comes first, then the slices with the most rows.
     """
-    chosen = sorted((cell for cell in cells if word(cell) in words), key=_order)
+    own = {verdict for verdict, said in _WORDS.items() if said in words or said == "FAIL"}
+    chosen = [cell for cell in cells if cell.verdict in own and word(cell) in words]
+    chosen.sort(key=_order)
     gathered: dict[tuple[object, ...], list[Cell]] = {}
     for place, cell in enumerate(chosen):
         said = word(cell)
@@ -197,26 +201,34 @@ def trend(delta: float | None, better: bool | None) -> str:
 
 def paired_differences(evaluation: EvaluationResult) -> list[PairedDifference]:
     """The differences to the baseline of which something is known, the surest first."""
+    return sorted(_known_differences(evaluation), key=_by_sureness)
+
+
+def _known_differences(evaluation: EvaluationResult) -> Iterator[PairedDifference]:
+    """The differences to the baseline of which something is known, in the order of the cells."""
     if evaluation.baseline is None:
-        return []
-    metrics = dict.fromkeys(cell.test.metric for cell in evaluation.cells)
+        return
+    # A variant is compared with its own model, not with the baseline.
+    compared = [
+        cell
+        for cell in evaluation.cells
+        if cell.variant == "clean" and cell.model.name != evaluation.baseline and _is_compared(cell)
+    ]
+    metrics = dict.fromkeys(cell.test.metric for cell in compared)
     better = {metric: direction(evaluation, metric) for metric in metrics}
-    differences = []
-    for (model, _, label), spot in spots(evaluation.cells).items():
-        # A variant is compared with its own model, not with the baseline.
-        known = [cell for cell in spot.cells if _is_compared(cell) and cell.variant == "clean"]
-        if model == evaluation.baseline or not known:
-            continue
-        # Of several tests of one metric the one that asks for the difference speaks.
-        cell = min(known, key=lambda cell: not _asks_for_difference(cell))
-        differences.append(_paired_difference(cell, label, better[cell.test.metric]))
-    return sorted(differences, key=_by_sureness)
+    for (_, _, label), spot in spots(compared).items():
+        cell = spot.cells[0]
+        if len(spot.cells) > 1:
+            # Of several tests of one metric the one that asks for the difference speaks.
+            cell = min(spot.cells, key=lambda cell: not _asks_for_difference(cell))
+        yield _paired_difference(cell, label, better[cell.test.metric])
 
 
 def _is_compared(cell: Cell) -> bool:
     """Whether a difference has more to it than its number."""
-    known = (cell.p_value, cell.q_value, cell.delta_ci_low)
-    return cell.delta is not None and any(figure is not None for figure in known)
+    return cell.delta is not None and (
+        cell.p_value is not None or cell.q_value is not None or cell.delta_ci_low is not None
+    )
 
 
 def _asks_for_difference(cell: Cell) -> bool:
@@ -249,10 +261,15 @@ def _by_sureness(pair: PairedDifference) -> tuple[object, ...]:
     )
 
 
-def trend_counts(evaluation: EvaluationResult) -> list[tuple[str, dict[str, int]]]:
-    """For each model but the baseline how many differences are better, worse, differs, unsure."""
+def trend_counts(
+    evaluation: EvaluationResult, pairs: Iterable[PairedDifference] | None = None
+) -> list[tuple[str, dict[str, int]]]:
+    """For each model but the baseline how many differences are better, worse, differs, unsure.
+
+    `pairs` are its differences, where they are known already.
+    """
     tally: dict[str, dict[str, int]] = {}
-    for pair in paired_differences(evaluation):
+    for pair in _known_differences(evaluation) if pairs is None else pairs:
         counts = tally.setdefault(pair.cell.model.name, {})
         counts[pair.trend] = counts.get(pair.trend, 0) + 1
     return [(model.name, tally[model.name]) for model in evaluation.models if model.name in tally]

@@ -23,9 +23,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from engine.core.vocabulary import (
     Cell,
     EvaluationResult,
     GateOutcome,
+    ModelTest,
     ModelVersion,
     RunOutcome,
     Verdict,
@@ -47,37 +47,113 @@ from engine.sinks.subjects import columns_of, reference_label
 # The complement of the Char production of XML 1.0.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NO_TIME = "0.000"
+# What an attribute cannot have as it is, beside what no text can.
+_IN_ATTRIBUTES = {'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#09;"}
+
+
+# The element of a testcase that says how it went, by the word of its cell.
+_TAGS = {
+    Verdict.FAIL.value: "failure",
+    Verdict.ERROR.value: "error",
+    Verdict.INCONCLUSIVE.value: "skipped",
+}
+
+Attributes = Mapping[str, str]
+# An element within a testcase: its tag, its attributes, its text.
+Node = tuple[str, Attributes, str]
 
 
 @dataclass(slots=True)
 class _Suite:
-    """A testsuite while it is filled."""
+    """A testsuite before it is written: named cells, and other testcases with what is in them.
+
+    The elements of a cell are made when it is written, so that millions are never held at once.
+    """
 
     name: str
     timestamp: str
     properties: list[tuple[str, str]] = field(default_factory=list)
-    cases: list[ET.Element] = field(default_factory=list)
+    cells: list[tuple[str, Cell]] = field(default_factory=list)
+    others: list[tuple[str, Node]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
-    def count(self, tag: str) -> int:
-        return sum(case.find(tag) is not None for case in self.cases)
+    def add(self, named: Iterable[tuple[str, Cell]]) -> None:
+        """Adds cells with their names."""
+        self.cells += named
+        self.counts.update(_TAGS.get(highlights.word(cell), "") for _, cell in self.cells)
 
-    def element(self) -> ET.Element:
-        node = ET.Element(
-            "testsuite",
-            name=_legal(self.name),
-            timestamp=self.timestamp,
-            tests=str(len(self.cases)),
-            failures=str(self.count("failure")),
-            errors=str(self.count("error")),
-            skipped=str(self.count("skipped")),
-            time=_NO_TIME,
-        )
+    def add_other(self, name: str, node: Node) -> None:
+        """Adds a testcase that is no cell."""
+        self.others.append((name, node))
+        self.counts[node[0]] += 1
+
+    @property
+    def size(self) -> int:
+        return len(self.cells) + len(self.others)
+
+    def lines(self) -> Iterator[str]:
+        """The element, line by line."""
+        attributes = {
+            "name": _legal(self.name),
+            "timestamp": self.timestamp,
+            "tests": str(self.size),
+            "failures": str(self.counts["failure"]),
+            "errors": str(self.counts["error"]),
+            "skipped": str(self.counts["skipped"]),
+            "time": _NO_TIME,
+        }
+        yield f"  <testsuite{_attributes_text(attributes)}>"
         if self.properties:
-            holder = ET.SubElement(node, "properties")
+            yield "    <properties>"
             for name, value in self.properties:
-                ET.SubElement(holder, "property", name=name, value=_legal(value))
-        node.extend(self.cases)
-        return node
+                about = {"name": name, "value": _legal(value)}
+                yield f"      <property{_attributes_text(about)} />"
+            yield "    </properties>"
+        demands = Demands()
+        for name, cell in self.cells:
+            yield from self._case(name, _nodes(cell, demands))
+        for name, node in self.others:
+            yield from self._case(name, [node])
+        yield "  </testsuite>"
+
+    def _case(self, name: str, nodes: Sequence[Node]) -> Iterator[str]:
+        # All cells come out of one scan, so that none has a time of its own.
+        about = {"classname": _legal(self.name), "name": _legal(name), "time": _NO_TIME}
+        if not nodes:
+            yield f"    <testcase{_attributes_text(about)} />"
+            return
+        yield f"    <testcase{_attributes_text(about)}>"
+        for tag, attributes, text in nodes:
+            start = f"      <{tag}{_attributes_text(attributes)}"
+            yield f"{start}>{_escaped_text(text)}</{tag}>" if text else f"{start} />"
+        yield "    </testcase>"
+
+
+class Demands(dict[int, str]):
+    """What tests demand in words, by what they are in memory: many cells share each."""
+
+    def of(self, test: ModelTest) -> str:
+        """The words for a test, "" where it demands nothing."""
+        text = self.get(id(test))
+        if text is None:
+            text = self[id(test)] = demand_text(test) or ""
+        return text
+
+
+def _escaped_text(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _attribute_text(value: str) -> str:
+    text = _escaped_text(value)
+    for mark, reference in _IN_ATTRIBUTES.items():
+        text = text.replace(mark, reference)
+    return text
+
+
+def _attributes_text(attributes: Attributes) -> str:
+    """Attributes as XML has them, each behind a space."""
+    return "".join(f' {name}="{_attribute_text(value)}"' for name, value in attributes.items())
 
 
 def write(outcome: RunOutcome, path: Path) -> Path:
@@ -90,18 +166,21 @@ def write(outcome: RunOutcome, path: Path) -> Path:
     suites = [_suite(outcome, *pair, name) for pair, name in zip(pairs, named, strict=True)]
     if (gate := _gate_suite(outcome, suites)) is not None:
         suites.append(gate)
-    root = ET.Element(
-        "testsuites",
-        name=_legal(fmt.one_line(outcome.info.suite)),
-        time=f"{max(outcome.seconds, 0.0):.3f}",
-        tests=str(sum(len(suite.cases) for suite in suites)),
-        failures=str(sum(suite.count("failure") for suite in suites)),
-        errors=str(sum(suite.count("error") for suite in suites)),
-    )
-    root.extend(suite.element() for suite in suites)
-    ET.indent(root)
+    about = {
+        "name": _legal(fmt.one_line(outcome.info.suite)),
+        "time": f"{max(outcome.seconds, 0.0):.3f}",
+        "tests": str(sum(suite.size for suite in suites)),
+        "failures": str(sum(suite.counts["failure"] for suite in suites)),
+        "errors": str(sum(suite.counts["error"] for suite in suites)),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("<?xml version='1.0' encoding='utf-8'?>\n")
+        file.write(f"<testsuites{_attributes_text(about)}{'' if suites else ' /'}>\n")
+        for suite in suites:
+            file.writelines(f"{line}\n" for line in suite.lines())
+        if suites:
+            file.write("</testsuites>\n")
     return path
 
 
@@ -139,9 +218,9 @@ def _suite(
     own = [cell for cell in evaluation.cells if cell.model.name == model.name]
     tested = [cell for cell in own if cell.verdict is not Verdict.RECORDED]
     named = _distinct([_parts(cell) for cell in tested], "/")
-    suite.cases = [_case(suite.name, *named_cell) for named_cell in zip(named, tested, strict=True)]
+    suite.add(zip(named, tested, strict=True))
     if not tested:
-        suite.cases.append(_untested_case(suite.name, own, evaluation, model))
+        suite.add_other("no tests", _untested_node(own, evaluation, model))
     return suite
 
 
@@ -166,62 +245,49 @@ def _parts(cell: Cell) -> tuple[str, ...]:
     return parts if cell.variant == "clean" else (*parts, cell.variant)
 
 
-def _case(classname: str, name: str, cell: Cell) -> ET.Element:
-    case = _testcase(classname, name)
+def _nodes(cell: Cell, demands: Demands) -> list[Node]:
+    """What stands in the testcase of a cell."""
     said = highlights.word(cell)
+    if said == Verdict.PASS.value:
+        return []
+    told = _legal(_explanation(cell, demands))
     if said == highlights.WARN:
-        ET.SubElement(case, "system-out").text = _legal(f"WARN: {_explanation(cell)}")
-    elif said == Verdict.FAIL.value:
-        _outcome(case, "failure", demand_text(cell.test) or cell.test.metric, cell)
+        return [("system-out", {}, f"WARN: {told}")]
+    about = {"message": _headline(cell)}
+    if said == Verdict.FAIL.value:
+        about["type"] = _message(demands.of(cell.test) or cell.test.metric)
     elif said == Verdict.ERROR.value:
-        _outcome(case, "error", "evaluation", cell)
-    elif said == Verdict.INCONCLUSIVE.value:
+        about["type"] = "evaluation"
+    else:
         # Some readers know no text within <skipped>: the facts are in its message and beside it.
-        ET.SubElement(case, "skipped", message=_headline(cell))
-        ET.SubElement(case, "system-out").text = _legal(_explanation(cell))
-    return case
+        return [("skipped", about, ""), ("system-out", {}, told)]
+    return [(_TAGS[said], about, told)]
 
 
-def _outcome(case: ET.Element, tag: str, kind: str, cell: Cell) -> None:
-    node = ET.SubElement(case, tag, message=_headline(cell), type=_message(kind))
-    node.text = _legal(_explanation(cell))
-
-
-def _untested_case(
-    classname: str, own: list[Cell], evaluation: EvaluationResult, model: ModelVersion
-) -> ET.Element:
-    case = _testcase(classname, "no tests")
+def _untested_node(own: list[Cell], evaluation: EvaluationResult, model: ModelVersion) -> Node:
     if (message := evaluation.model_errors.get(model.name)) is not None:
-        node = ET.SubElement(case, "error", message=_message(message), type="model")
-        node.text = _legal(fmt.clean(message))
-        return case
+        about = {"message": _message(message), "type": "model"}
+        return "error", about, _legal(fmt.clean(message))
     values = fmt.plural(len(own), "value was recorded", "values were recorded")
-    ET.SubElement(case, "skipped", message=f"{values}; no test has a condition")
-    return case
+    return "skipped", {"message": f"{values}; no test has a condition"}, ""
 
 
 def _gate_suite(outcome: RunOutcome, suites: Iterable[_Suite]) -> _Suite | None:
-    red = any(suite.count("failure") or suite.count("error") for suite in suites)
+    red = any(suite.counts["failure"] or suite.counts["error"] for suite in suites)
     if red or outcome.gate.outcome is GateOutcome.PASSED:
         return None
     tag = "failure" if outcome.gate.outcome is GateOutcome.FAILED else "error"
-    name = f"{fmt.one_line(outcome.info.suite)}.gate"
-    case = _testcase(name, "gate")
-    ET.SubElement(case, tag, message=_message(outcome.gate.reason), type="gate")
-    return _Suite(name, _timestamp(outcome.info.started_at), cases=[case])
+    suite = _Suite(f"{fmt.one_line(outcome.info.suite)}.gate", _timestamp(outcome.info.started_at))
+    suite.add_other("gate", (tag, {"message": _message(outcome.gate.reason), "type": "gate"}, ""))
+    return suite
 
 
-def _testcase(classname: str, name: str) -> ET.Element:
-    # All cells come out of one scan, so that none has a time of its own.
-    return ET.Element("testcase", classname=_legal(classname), name=_legal(name), time=_NO_TIME)
-
-
-def _explanation(cell: Cell) -> str:
+def _explanation(cell: Cell, demands: Demands) -> str:
     """The facts of a cell, one a line."""
     lines = [
         cell.reason,
         f"value: {fmt.exact(cell.measured.value, 'undefined')}",
-        f"condition: {demand_text(cell.test) or 'none'}",
+        f"condition: {demands.of(cell.test) or 'none'}",
         f"rows: {cell.counts.n}",
     ]
     measured = cell.measured
@@ -268,4 +334,5 @@ def _message(text: str) -> str:
 
 
 def _legal(text: str) -> str:
-    return _ILLEGAL.sub("", text)
+    # What is printable, but for line breaks, is legal.
+    return text if fmt.is_plain(text) else _ILLEGAL.sub("", text)

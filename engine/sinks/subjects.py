@@ -12,7 +12,9 @@ def model_label(name: str) -> str:
 
 def columns_of(evaluation: EvaluationResult) -> list[str]:
     """The names of all that has cells: the models, then the data."""
-    of_data = any(cell.model.name == NO_MODEL.name for cell in evaluation.cells)
+    # Cells share the few models that there are.
+    models = {id(cell.model): cell.model for cell in evaluation.cells}.values()
+    of_data = any(model.name == NO_MODEL.name for model in models)
     return [*(model.name for model in evaluation.models), *([NO_MODEL.name] if of_data else [])]
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.conditions import demand_text
+from engine.core.collector import collector_paused
 from engine.core.vocabulary import Cell, EvaluationResult, RunInfo
 from engine.store.runs import FEW_STATISTICS
 from engine.store.tables import StoreTable
@@ -70,21 +71,34 @@ _CONSTANT: Mapping[str, Callable[[RunInfo], Any]] = {
     "schema_version": lambda info: RESULTS_VERSION,
 }
 
+# What many cells share, by the field of a cell that has it: read once of each such object.
+_SHARED: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
+    "model": {
+        "model": attrgetter("name"),
+        "model_uri": attrgetter("uri"),
+        "model_version": attrgetter("version"),
+        "model_digest": attrgetter("digest"),
+    },
+    "dataset": {"dataset": attrgetter("name"), "dataset_version": attrgetter("version")},
+    "slice": {
+        "slice": attrgetter("name"),
+        "slice_columns": lambda where: list(where.values),
+        "slice_kind": attrgetter("kind"),
+    },
+    "test": {
+        "test": attrgetter("name"),
+        "metric": attrgetter("metric"),
+        "condition": demand_text,
+        "severity": attrgetter("severity.value"),
+    },
+    "verdict": {"verdict": attrgetter("value")},
+}
+
 _OF_CELL: Mapping[str, Callable[[Cell], Any]] = {
     **{
         name: attrgetter(path)
         for name, path in {
             "evaluation": "evaluation",
-            "model": "model.name",
-            "model_uri": "model.uri",
-            "model_version": "model.version",
-            "model_digest": "model.digest",
-            "dataset": "dataset.name",
-            "dataset_version": "dataset.version",
-            "slice": "slice.name",
-            "slice_kind": "slice.kind",
-            "test": "test.name",
-            "metric": "test.metric",
             "variant": "variant",
             "n": "counts.n",
             "weight_sum": "counts.weight_sum",
@@ -92,9 +106,7 @@ _OF_CELL: Mapping[str, Callable[[Cell], Any]] = {
             "ci_low": "measured.ci_low",
             "ci_high": "measured.ci_high",
             "error_bound": "measured.error_bound",
-            "verdict": "verdict.value",
             "reason": "reason",
-            "severity": "test.severity.value",
             "n_null_label": "counts.null_labels",
             "n_bad_score": "counts.bad_scores",
             "undefined": "measured.reason",
@@ -115,8 +127,6 @@ _OF_CELL: Mapping[str, Callable[[Cell], Any]] = {
             "violation_q_value",
         )
     },
-    "condition": lambda cell: demand_text(cell.test),
-    "slice_columns": lambda cell: list(cell.slice.values),
 }
 
 
@@ -133,8 +143,26 @@ def cells_table(cells: Sequence[Cell], info: RunInfo, *, first: int = 0) -> pa.T
             return repeat(_CONSTANT[name](info), len(cells))
         return map(_OF_CELL[name], cells)
 
-    columns = [pa.array(column(field.name), field.type) for field in RESULTS_SCHEMA]
+    shared = _shared_columns(cells)
+    columns = [
+        shared[field.name] if field.name in shared else pa.array(column(field.name), field.type)
+        for field in RESULTS_SCHEMA
+    ]
     return pa.Table.from_arrays(columns, schema=RESULTS_SCHEMA)
+
+
+def _shared_columns(cells: Sequence[Cell]) -> dict[str, pa.Array]:
+    """The columns of what cells share."""
+    columns = {}
+    for part, readers in _SHARED.items():
+        things = list(map(attrgetter(part), cells))
+        distinct = {id(thing): thing for thing in things}
+        places = {at: place for place, at in enumerate(distinct)}
+        where = pa.array([places[id(thing)] for thing in things], pa.int32())
+        for name, read in readers.items():
+            kind = RESULTS_SCHEMA.field(name).type
+            columns[name] = pa.array(map(read, distinct.values()), kind).take(where)
+    return columns
 
 
 def tables_of(cells: Sequence[Cell], info: RunInfo, *, first: int = 0) -> Iterator[pa.Table]:
@@ -153,6 +181,7 @@ def write_parquet(cells: Sequence[Cell], info: RunInfo, path: Path) -> None:
             writer.write_table(table)
 
 
+@collector_paused()
 def write_results(
     table: StoreTable, result: EvaluationResult, info: RunInfo, *, first: int = 0
 ) -> None:

@@ -10,9 +10,10 @@ import pytest
 import sklearn.metrics as sk
 
 from engine.core.vocabulary import RowCounts
-from engine.metrics import METRICS, Problem, SliceStates
-from engine.metrics.thresholds import ABOVE_ALL
-from engine.states import Scores
+from engine.metrics import METRICS, Problem, RowsOf, Slices, SliceStates
+from engine.metrics.slices import Sampling
+from engine.metrics.thresholds import ABOVE_ALL, AT
+from engine.states import BUCKETS, Scores
 
 
 def value(name: str, problem: Problem, rows: Any) -> float | None:
@@ -75,3 +76,35 @@ def test_other_texts_are_no_threshold(text: str) -> None:
 def test_a_share_is_above_zero_and_at_most_one(text: str) -> None:
     for stem in ("lift_at", "gain_at", "tpr_at_fpr", "precision_at_recall", "roc_auc_max_fpr"):
         assert METRICS.find(f"{stem}_{text}") is None, stem
+
+
+@pytest.mark.parametrize("weights", ["none", "random"])
+@pytest.mark.parametrize("name", sorted(AT))
+def test_many_slices_at_once_have_the_figures_of_each(
+    random_rows: Any, name: str, weights: str
+) -> None:
+    """Of a row and of thousands; the sums of weights may differ in their last digit."""
+    sizes = [1, 2, 30, 400, 1500, 2067]
+    rows = random_rows(3, sum(sizes), classes=(0, 1), decimals=9, weights=weights)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    counts = [RowCounts(n, float(rows.weight[groups == at].sum())) for at, n in enumerate(sizes)]
+    family = Scores(1)
+    states = {family.key: family.of(rows.scored(), groups, len(sizes))}
+    slices = Slices(
+        RowsOf(counts, np.ones((len(sizes), BUCKETS))),
+        states,
+        sampling=Sampling(weights != "none"),
+    )
+    metric = METRICS.get(f"{name}_at_threshold_0.5")
+    at_once = metric.figures(rows.problem, slices)
+    one_by_one = replace(metric, many=False).figures(rows.problem, slices.some(0, len(sizes)))
+    assert at_once.reasons == one_by_one.reasons
+    assert at_once.is_defined.sum() >= 4
+    for figures in ("values", "bounds", "replicates"):
+        ours, theirs = (
+            getattr(figured, figures)[at_once.is_defined] for figured in (at_once, one_by_one)
+        )
+        if weights == "none":
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-15)

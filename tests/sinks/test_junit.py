@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,9 +33,17 @@ def schema() -> etree.XMLSchema:
     return etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "junit.xsd"))
 
 
+def as_a_library_writes(path: Path) -> bytes:
+    """The same document, written by ElementTree."""
+    root = ElementTree.parse(path).getroot()
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
 def read(path: Path, schema: etree.XMLSchema) -> etree._Element:
     root = etree.parse(path).getroot()
     schema.assertValid(root)
+    assert path.read_bytes() == as_a_library_writes(path)
     for suite in root.iter("testsuite"):
         assert int(suite.get("tests")) == len(suite.findall("testcase"))
         for tag, total in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):

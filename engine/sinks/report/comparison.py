@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.conditions import demand_text
@@ -62,23 +63,25 @@ class Comparison:
 
 def compare(evaluation: EvaluationResult) -> Comparison:
     """Sets the models side by side on `overall`; rows in the order of the tests."""
-    palette = colours(evaluation)
+    palette, columns = colours(evaluation), columns_of(evaluation)
     heads = tuple(
         Head(
             fmt.one_line(model_label(name)),
             palette.get(name, "transparent"),
             name == evaluation.baseline,
         )
-        for name in columns_of(evaluation)
+        for name in columns
     )
     rows = tuple(
-        _row(evaluation, label, by_model)
+        _row(evaluation, columns, label, by_model)
         for label, by_model in highlights.overall_spots(evaluation).items()
     )
     return Comparison(heads, rows, evaluation.baseline)
 
 
-def _row(evaluation: EvaluationResult, label: str, by_model: dict[str, Spot]) -> Row:
+def _row(
+    evaluation: EvaluationResult, columns: Sequence[str], label: str, by_model: dict[str, Spot]
+) -> Row:
     cells = [cell for spot in by_model.values() for cell in spot.cells]
     better = highlights.direction(evaluation, cells[0].test.metric)
     demands = dict.fromkeys(text for c in cells if (text := demand_text(c.test)))
@@ -90,7 +93,7 @@ def _row(evaluation: EvaluationResult, label: str, by_model: dict[str, Spot]) ->
         conditions=", ".join(fmt.one_line(text) for text in demands),
         figures=tuple(
             _figure(evaluation, by_model, name, better=better, best=name in best)
-            for name in columns_of(evaluation)
+            for name in columns
         ),
     )
 

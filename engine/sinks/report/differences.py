@@ -125,7 +125,7 @@ def differences(evaluation: EvaluationResult) -> Differences | None:
                 shares=tuple((kind, counts[kind]) for kind in _ORDER if counts.get(kind)),
                 sentence=highlights.tally_words(counts),
             )
-            for name, counts in highlights.trend_counts(evaluation)
+            for name, counts in highlights.trend_counts(evaluation, pairs)
         ),
         groups=tuple(group for group in groups if group.amount or group.kind != "differs"),
     )

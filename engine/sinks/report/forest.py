@@ -111,14 +111,16 @@ class _Axis:
         """Whether the limits are the same on every slice."""
         return not any(condition.relative for condition in self.conditions)
 
-    def room(self, cell: Cell) -> float:
-        """How far a cell is on the good side of its nearest limit, or how good it is without."""
+    def room(self, cell: Cell, shared: Sequence[Limit] | None = None) -> float:
+        """How far a cell is on the good side of its nearest limit, or how good it is without.
+
+        `shared` are the limits, where they are the same on every slice.
+        """
         point = self.figures(cell)[0]
         if point is None:
             return float("inf")
-        sides = [
-            (point - limit.at) * (-1 if limit.below is False else 1) for limit in self.limits(cell)
-        ]
+        limits = self.limits(cell) if shared is None else shared
+        sides = [(point - limit.at) * (-1 if limit.below is False else 1) for limit in limits]
         return min(sides, default=point if self.better is not False else -point)
 
 
@@ -132,21 +134,27 @@ def forests(evaluation: EvaluationResult, anchor: str) -> tuple[Forest, ...]:
     grave = [min(map(highlights.rank, cells)) for cells in by_test.values()]
     # The first test with the gravest verdict is open; the others are one click away.
     first = grave.index(min(grave)) if grave else 0
+    columns = columns_of(evaluation)
     return tuple(
-        _forest(evaluation, f"{anchor}-t{place}", cells, is_open=place == first)
+        _forest(evaluation, columns, f"{anchor}-t{place}", cells, is_open=place == first)
         for place, cells in enumerate(by_test.values())
     )
 
 
 def _forest(
-    evaluation: EvaluationResult, anchor: str, cells: Sequence[Cell], *, is_open: bool
+    evaluation: EvaluationResult,
+    columns: Sequence[str],
+    anchor: str,
+    cells: Sequence[Cell],
+    *,
+    is_open: bool,
 ) -> Forest:
     test = cells[0].test
     axis = _axis(evaluation, cells)
     of_baseline = any(reference_label(cell) == "baseline" for cell in cells)
     hidden = {evaluation.baseline} if axis.of_difference and of_baseline else set()
     tested = {cell.model.name for cell in cells} - hidden
-    models = [name for name in columns_of(evaluation) if name in tested]
+    models = [name for name in columns if name in tested]
     slice_rows = _rank_slices(cells, models, axis)
     scale = _scale(slice_rows[: SHOWN + FOLDED], axis)
     lines = tuple(_line(row, models, axis, scale) for row in slice_rows[: SHOWN + FOLDED])
@@ -178,7 +186,8 @@ def _rank_slices(
     for cell in cells:
         if cell.model.name in models:
             slices.setdefault(cell.slice.name, {})[cell.model.name] = cell
-    return sorted(slices.values(), key=lambda row: _worst_first(row.values(), axis))
+    shared = axis.limits(cells[0]) if axis.is_shared else None
+    return sorted(slices.values(), key=lambda row: _worst_first(row.values(), axis, shared))
 
 
 def _zones(cell: Cell, axis: _Axis, scale: Scale | None) -> tuple[Zone, ...]:
@@ -224,12 +233,14 @@ def _ends(scale: Scale | None) -> str:
     return minus(f"{scale.low:.3g} to {scale.high:.3g}")
 
 
-def _worst_first(cells: Iterable[Cell], axis: _Axis) -> tuple[object, ...]:
+def _worst_first(
+    cells: Iterable[Cell], axis: _Axis, shared: Sequence[Limit] | None
+) -> tuple[object, ...]:
     row = list(cells)
     return (
         not highlights.is_overall(row[0].slice),
         min(map(highlights.rank, row)),
-        min(map(axis.room, row)),
+        min(axis.room(cell, shared) for cell in row),
         -row[0].counts.n,
         row[0].slice.name,
     )

@@ -119,17 +119,15 @@ def _table(
 ) -> HeatTable:
     name, slices = model
     scales = {label: _scale(slices.values(), label, sense) for label, sense in better.items()}
-    ranked = sorted(
-        (_ranked_row(piece, spots, scales) for piece, spots in slices.items()),
-        key=lambda pair: pair[0],
-    )
-    rows = [row for _, row in ranked]
+    ranked = sorted(slices, key=lambda piece: _rank(piece, slices[piece], scales))
+    # What is dropped is not laid out.
+    rows = [_row(piece, slices[piece], scales) for piece in ranked[: max(room, SHOWN)]]
     return HeatTable(
         anchor=anchor,
         model=fmt.one_line(model_label(name)),
         shown=tuple(rows[:SHOWN]),
-        kept=tuple(rows[SHOWN : max(room, SHOWN)]),
-        dropped=max(0, len(rows) - max(room, SHOWN)),
+        kept=tuple(rows[SHOWN:]),
+        dropped=len(ranked) - len(rows),
     )
 
 
@@ -143,29 +141,33 @@ def _scale(slices: Iterable[Mapping[str, Spot]], label: str, better: bool | None
     return _Scale(overall, away[int(0.9 * (len(away) - 1))] if away else 0.0, better)
 
 
-def _ranked_row(
+def _rank(
     piece: str, spots: Mapping[str, Spot], scales: Mapping[str, _Scale]
-) -> tuple[tuple[object, ...], HeatRow]:
-    shades = {label: scales[label].shade(spot.value) for label, spot in spots.items()}
-    cells = tuple(
-        _cell(label, spots[label], scale, shades[label][0]) if label in spots else None
-        for label, scale in scales.items()
-    )
+) -> tuple[object, ...]:
+    """How early a slice is seen."""
     some = next(iter(spots.values())).cells[0]
-    whole = highlights.is_overall(some.slice)
     grave = [highlights.rank(spot.worst) for spot in spots.values()]
-    key = (
-        not whole,
-        min(grave) if min(grave) < 3 else 3,
+    return (
+        not highlights.is_overall(some.slice),
+        min(min(grave), 3),
         -sum(place < 3 for place in grave),
-        -sum(share for _, share in shades.values()),
+        -sum(scales[label].shade(spot.value)[1] for label, spot in spots.items()),
         -some.counts.n,
         piece,
     )
-    return key, HeatRow(fmt.one_line(piece), some.counts.n, fmt.count(some.counts.n), cells, whole)
 
 
-def _cell(label: str, spot: Spot, scale: _Scale, style: str) -> HeatCell:
+def _row(piece: str, spots: Mapping[str, Spot], scales: Mapping[str, _Scale]) -> HeatRow:
+    cells = tuple(
+        _cell(label, spots[label], scale) if label in spots else None
+        for label, scale in scales.items()
+    )
+    some = next(iter(spots.values())).cells[0]
+    n, whole = some.counts.n, highlights.is_overall(some.slice)
+    return HeatRow(fmt.one_line(piece), n, fmt.count(n), cells, whole)
+
+
+def _cell(label: str, spot: Spot, scale: _Scale) -> HeatCell:
     first = spot.cells[0]
     measured, value = first.measured, spot.value
     lines = [f"{label}: {fmt.exact(value, 'undefined')}"]
@@ -187,7 +189,7 @@ def _cell(label: str, spot: Spot, scale: _Scale, style: str) -> HeatCell:
     return HeatCell(
         text=text,
         interval=interval,
-        style=style,
+        style=scale.shade(value)[0],
         word=highlights.word(spot.worst),
         tip="\n".join(lines),
         sort="" if value is None else f"{value:.6g}",
