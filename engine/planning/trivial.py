@@ -192,15 +192,12 @@ class Fitter:
 
     def _constant(self) -> dict[str, Any]:
         """The shares of the classes, or the mean of the targets, over all rows."""
-        columns, problem = self.plan.columns, self.plan.problem
-        weight = self._weight()
+        problem = self.plan.problem
         if not problem.classes:
-            label = F.col(column(columns.label)).cast("double")
-            sums = [F.sum(weight), F.sum(weight * label), F.count(F.lit(1))]
             (whole, total, count) = either_way(
                 self.rows.session,
                 lambda: target_sums(self.rows.rows_here(), self.plan),
-                lambda: self._collect(self._usable_rows().agg(*sums))[0],
+                self._target_sums_by_spark,
             )
             if not count:
                 raise self._no_labels()
@@ -209,14 +206,10 @@ class Fitter:
                 CONSTANT: float(total) / float(whole),
                 "fitted": self._fitted_text(int(count)),
             }
-
-        def by_spark() -> list[Any]:
-            labels = F.col(column(columns.label)).alias("label")
-            counted = self._usable_rows().groupBy(labels).agg(F.sum(weight), F.count(F.lit(1)))
-            return self._collect(counted.limit(_MOST_LABELS))
-
         counts = either_way(
-            self.rows.session, lambda: label_counts(self.rows.rows_here(), self.plan), by_spark
+            self.rows.session,
+            lambda: label_counts(self.rows.rows_here(), self.plan),
+            self._label_counts_by_spark,
         )
         codes, shares, count = label_codes(problem), np.zeros(problem.n_classes), 0
         for label, sum_, n in counts:
@@ -227,6 +220,17 @@ class Fitter:
         self._check_classes(shares > 0)
         shares /= shares.sum()
         return {CONSTANT: shares.tolist(), "fitted": self._fitted_text(count)}
+
+    def _target_sums_by_spark(self) -> tuple[Any, ...]:
+        weight, label = self._weight(), F.col(column(self.plan.columns.label)).cast("double")
+        sums = [F.sum(weight), F.sum(weight * label), F.count(F.lit(1))]
+        return tuple(self._collect(self._usable_rows().agg(*sums))[0])
+
+    def _label_counts_by_spark(self) -> list[Any]:
+        labels = F.col(column(self.plan.columns.label)).alias("label")
+        sums = [F.sum(self._weight()), F.count(F.lit(1))]
+        counted = self._usable_rows().groupBy(labels).agg(*sums)
+        return self._collect(counted.limit(_MOST_LABELS))
 
     def _fit(self, kind: str) -> dict[str, Any]:
         """A model that reads columns, fitted on the sample."""
