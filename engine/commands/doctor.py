@@ -88,7 +88,10 @@ def _python() -> str:
 
 
 def _java() -> str:
-    check_java()
+    try:
+        check_java()
+    except EvalMatrixError as error:
+        raise EvalMatrixError(f"{error}; without it, Delta tables here are evaluated") from error
     return f"Java {java_version()} (at least {MIN_JAVA})"
 
 

@@ -83,6 +83,8 @@ class LocalPool:
 
     def _take(self) -> ChildProcess:
         with self._lock:
+            if self._is_closed:
+                raise ChildEndedError("nobody waits for it any more")
             if self._idle:
                 return self._idle.pop()
             process = ChildProcess(COMMAND)

@@ -72,13 +72,14 @@ def check_local(session: LazySession, plans: Iterable[EvaluationPlan]) -> None:
                 f"{place} the test {question.test.name!r} has no answer, which asks beside the "
                 "scan; say executor: spark, or leave it out"
             )
-        try:
-            _pieces(session, plan)
-        except NotThisWay as reason:
-            raise InputError(
-                f"{place} the rows of {plan.dataset.name!r} cannot be read: {reason}; say "
-                "executor: spark"
-            ) from reason
+        for scanned in filter(None, (plan, plan.reference)):
+            try:
+                _pieces(session, scanned)
+            except NotThisWay as reason:
+                raise InputError(
+                    f"{place} the rows of {scanned.dataset.name!r} cannot be read: {reason}; say "
+                    "executor: spark"
+                ) from reason
 
 
 def _pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:
