@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -28,6 +30,22 @@ _COUNTS = (np.uint8, np.uint16, np.uint32)
 # So much of a plane is tried first.
 _SAMPLE = 4096
 _HEAD = struct.Struct("<4sI")
+
+
+_PACKS: ContextVar[bool] = ContextVar("packs", default=True)
+
+
+@contextmanager
+def unpacked() -> Iterator[None]:
+    """Leaves the planes of states that are encoded in the block as they are.
+
+    Those that are on their way to a sum are read once: what packing them costs, it does not spare.
+    """
+    token = _PACKS.set(False)
+    try:
+        yield
+    finally:
+        _PACKS.reset(token)
 
 
 class CodecError(EvalMatrixError):
@@ -125,6 +143,8 @@ def _compress(plane: bytes) -> bytes:
 
     Whether it is, a sample says: most of the time goes into what does not get shorter.
     """
+    if not _PACKS.get():
+        return plane
     sample = plane[len(plane) // 3 :][:_SAMPLE]
     if len(plane) > _SAMPLE and len(zlib.compress(sample, 1)) > 0.9 * len(sample):
         return plane

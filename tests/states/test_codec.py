@@ -23,7 +23,7 @@ from engine.states import (
     States,
     decode,
 )
-from engine.states.codec import MAGIC, CodecError, encode
+from engine.states.codec import MAGIC, CodecError, encode, unpacked
 from engine.states.distinct_sample import Seen
 
 
@@ -80,6 +80,15 @@ def test_foreign_bytes_are_refused(payload: bytes) -> None:
     for foreign in (payload, MAGIC + payload, _wrapped(payload), _wrapped(payload + b"\n")):
         with pytest.raises(CodecError):
             decode(foreign)
+
+
+def test_a_state_on_its_way_to_a_sum_is_not_packed() -> None:
+    state = Scores(0).zero(300)
+    with unpacked():
+        loose = state.encode()
+    packed = state.encode()
+    assert len(loose) > len(packed)
+    assert decode(loose).encode() == decode(packed).encode() == packed
 
 
 @given(payloads, st.data())

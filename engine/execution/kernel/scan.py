@@ -49,6 +49,7 @@ from engine.states import (
     Scored,
     Sums,
 )
+from engine.states.codec import unpacked
 from engine.states.rows import (
     METER,
     PREDICTIONS,
@@ -375,7 +376,9 @@ class ScanTask:
                 for family, states in task.states(number, len(keys)):
                     part = states if len(groups) == len(keys) else states.select(groups)
                     key = Key(name, block, task.number, family)
-                    yield StateBytes(key, self.work.sign, of_block, part.encode())
+                    with unpacked():
+                        payload = part.encode()
+                    yield StateBytes(key, self.work.sign, of_block, payload)
 
     def _meter(self, task: ModelTask, seconds: float) -> bytes:
         """What the scan cost (`METER_COLUMNS`); what is no model's own is the first one's."""
