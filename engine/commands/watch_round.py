@@ -166,8 +166,8 @@ class Watcher:
         self, suite: Suite, name: str, version: str, pins: dict[str, Pin]
     ) -> VersionVerdict:
         # Who waited for another watcher's evaluation finds its verdict.
-        name = f"watch {_short_digest(self.suite.name)}"
-        with turn(self.store, name, patience=_PATIENCE, doing="evaluates new versions"):
+        own_turn = f"watch {_short_digest(self.suite.name)}"
+        with turn(self.store, own_turn, patience=_PATIENCE, doing="evaluates new versions"):
             plans = self._plans(suite)
             pins.update({plan.name: _pin(plan) for plan in plans})
             own = _model_of(plans, name, version)
