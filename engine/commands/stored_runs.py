@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.core.locations import Store
 from engine.core.paths import is_folder
 from engine.core.vocabulary import RunInfo
-from engine.delta.object_store import check_object_store
+from engine.delta.object_look import check_object_store
 from engine.errors import InputError
 from engine.spark.lazy_session import LazySession
 from engine.store.runs import FINISHED, find_run

@@ -13,13 +13,8 @@ from deltalake import DeltaTable
 
 from engine.core.object_store import in_object_store
 from engine.delta.messages import NeedsSpark, check_path, text_of
-from engine.delta.object_store import (
-    file_facts,
-    object_store_words,
-    open_table,
-    patiently,
-    storage_options,
-)
+from engine.delta.object_look import file_facts, open_table
+from engine.delta.object_store import object_store_words, patiently, storage_options
 from engine.errors import StoreError
 
 Schema = tuple[tuple[str, str], ...]

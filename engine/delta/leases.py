@@ -29,7 +29,8 @@ from deltalake.schema import PrimitiveType
 from pyarrow.fs import FileInfo, FileSelector, PyFileSystem
 
 from engine.delta.messages import unwritten
-from engine.delta.object_store import commit_note, patiently, storage_options
+from engine.delta.object_look import commit_note
+from engine.delta.object_store import patiently, storage_options
 from engine.errors import StoreError
 
 log = logging.getLogger("evalmatrix")

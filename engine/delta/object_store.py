@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
-
-from deltalake import DeltaTable
-from deltalake.fs import DeltaStorageHandler
+from collections.abc import Callable
+from typing import TypeVar
 
 from engine.core.object_store import (
-    check_bucket,
-    check_place,
     endpoint,
     in_object_store,
     region,
 )
-from engine.errors import StoreError
 
 T = TypeVar("T")
 
@@ -27,9 +19,6 @@ PATIENCE_SECONDS = 60.0
 """How long a server may be away in the middle of a run, beside what delta-rs tries by itself."""
 
 _PAUSE_SECONDS = 1.0
-# One short try: before a run begins, who cannot reach the store wants to know it at once.
-_ONCE = {"max_retries": "1", "retry_timeout": "10s", "connect_timeout": "5s", "timeout": "20s"}
-_GLOB = re.compile(r"[*?\[{\\|^#]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"\b([45]\d\d) [A-Z][a-z]")
@@ -62,38 +51,6 @@ def storage_options(place: object) -> dict[str, str] | None:
         options["aws_endpoint_url"] = address
         options["allow_http"] = str(address.lower().startswith("http://")).lower()
     return options
-
-
-def check_object_store(place: str) -> None:
-    """Looks once at an object store, before anything is begun.
-
-    Raises:
-        InputError: for a URI, or an address in the environment, that is none.
-        StoreError: when it is out of reach, refuses the credentials, or has no such bucket.
-    """
-    check_place(place)
-    options = {**(storage_options(place) or {}), **_ONCE}
-    try:
-        # A table that is not there is no error; a bucket that is not there is one.
-        DeltaTable.is_deltatable(place, storage_options=options)
-    except Exception as error:
-        told = object_store_words(error) or first_words(error)
-        raise StoreError(f"the object store of {place!r} {told}; nothing was evaluated") from error
-
-
-def check_data(place: str) -> None:
-    """Looks once at an object store that data are in: a table, or the files of a glob.
-
-    Raises:
-        InputError: for a URI, or an address in the environment, that is none.
-        StoreError: when it is out of reach, refuses the credentials, or has no such bucket.
-    """
-    check_bucket(place)
-    fixed = _GLOB.split(place)[0]
-    folder = place if fixed == place else fixed.rpartition("/")[0]
-    # Which delta-rs would take for another place: of that Spark says what is wrong.
-    if "%" not in folder:
-        check_object_store(folder)
 
 
 def object_store_words(error: BaseException) -> str | None:
@@ -156,34 +113,3 @@ def patiently(action: Callable[[], T]) -> T:
             if not is_away(error) or time.monotonic() > until:
                 raise
         time.sleep(_PAUSE_SECONDS)
-
-
-def file_facts(table: DeltaTable, file: str) -> tuple[int, int]:
-    """When an object of a table was written, in nanoseconds since 1970, and its bytes.
-
-    Raises:
-        FileNotFoundError: where there is none.
-    """
-    (about,) = _files(table).get_file_info([file])
-    if about.mtime_ns is None or about.size is None:
-        raise FileNotFoundError(file)
-    return int(about.mtime_ns), int(about.size)
-
-
-def _files(table: DeltaTable) -> DeltaStorageHandler:
-    """The objects of a table, by their names within it."""
-    return DeltaStorageHandler(table.table_uri, storage_options(table.table_uri))
-
-
-def commit_note(table: DeltaTable) -> dict[str, Any]:
-    """What the commit of the version that is open says of itself, and no other commit."""
-    name = f"_delta_log/{table.version():020d}.json"
-    file = _files(table).open_input_file(name)
-    actions = [json.loads(line) for line in file.read().splitlines() if line.strip()]
-    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-
-
-def open_table(place: str | Path, version: int | None = None) -> DeltaTable:
-    """A table wherever it lies, as delta-rs opens it."""
-    options: Mapping[str, str] | None = storage_options(place)
-    return DeltaTable(str(place), version=version, storage_options=dict(options or {}) or None)

@@ -34,7 +34,7 @@ from engine.data.personal import Look, find_personal
 from engine.data.profile import Profile
 from engine.data.reference_bins import reference_bins
 from engine.data.source import Source, pin_source
-from engine.delta.object_store import check_data
+from engine.delta.object_look import check_data
 from engine.errors import DataError, EvalMatrixError, InputError
 from engine.kinds import (
     Bins,

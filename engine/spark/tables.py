@@ -19,7 +19,6 @@ from engine.core.locks import PATIENCE, sole_writer
 from engine.core.object_store import in_object_store
 from engine.core.paths import is_catalog_name as is_catalog_name
 from engine.core.paths import local_path
-from engine.delta.leases import sole_holder
 from engine.errors import DataError, EvalMatrixError
 from engine.spark.delta_sql import SqlTable, is_table
 from engine.spark.error_messages import first_line
@@ -298,6 +297,9 @@ def _alone(table: str) -> AbstractContextManager[None]:
     In an object store Spark's own commits would not see each other.
     """
     if in_object_store(table):
+        # A worker, which imports this module, has no delta-rs.
+        from engine.delta.leases import sole_holder
+
         root, _, name = table.rstrip("/").rpartition("/")
         return sole_holder(f"{root}/.locks/{name}", patience=PATIENCE, doing=f"writes {table}")
     return sole_writer(folder_of(table))

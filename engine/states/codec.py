@@ -36,7 +36,7 @@ _PACKS: ContextVar[bool] = ContextVar("packs", default=True)
 
 
 @contextmanager
-def unpacked() -> Iterator[None]:
+def loose_planes() -> Iterator[None]:
     """Leaves the planes of states that are encoded in the block as they are.
 
     Those that are on their way to a sum are read once: what packing them costs, it does not spare.
@@ -159,7 +159,7 @@ def _plane(packed: bytes, count: int) -> bytes:
         stream = zlib.decompressobj()
         plane = stream.decompress(packed, count + 1)
     except zlib.error as error:
-        raise CodecError(f"a state has an array that cannot be unpacked: {error}") from error
+        raise CodecError(f"a state has an array that cannot be loose_planes: {error}") from error
     if len(plane) != count or not stream.eof or stream.unused_data:
         raise CodecError(f"a state has an array of other than {count} numbers")
     return plane

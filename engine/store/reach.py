@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.core.locations import Store
-from engine.delta.object_store import check_object_store
+from engine.delta.object_look import check_object_store
 
 
 def check_store(store: Store) -> None:

@@ -17,7 +17,7 @@ from engine.delta import leases, object_store
 from engine.delta.data_files import describe_files
 from engine.delta.head import is_table, read_head
 from engine.delta.leases import Holder, Lease, sole_holder
-from engine.delta.object_store import check_object_store
+from engine.delta.object_look import check_object_store
 from engine.delta.object_table import ObjectTable
 from engine.errors import InputError, StoreError
 from tests.fixtures.object_store import SECRET, ObjectStore

@@ -37,7 +37,15 @@ if TYPE_CHECKING:
 
 FEATURES = ("a", "b", "c")
 # What no model needs, and what one of them may need.
-NEVER = {"IPython", "matplotlib", "mlflow.tracking", "pyspark.sql.connect", "sqlalchemy"}
+NEVER = {
+    "IPython",
+    "deltalake",
+    "matplotlib",
+    "mlflow.tracking",
+    "pyspark.sql.connect",
+    "sqlalchemy",
+    "sqlglot",
+}
 SOME = {"keras", "mlflow", "sklearn", "skops", "tensorflow", "torch"}
 MEBIBYTES = 350
 

@@ -23,7 +23,7 @@ from engine.states import (
     States,
     decode,
 )
-from engine.states.codec import MAGIC, CodecError, encode, unpacked
+from engine.states.codec import MAGIC, CodecError, encode, loose_planes
 from engine.states.distinct_sample import Seen
 
 
@@ -84,7 +84,7 @@ def test_foreign_bytes_are_refused(payload: bytes) -> None:
 
 def test_a_state_on_its_way_to_a_sum_is_not_packed() -> None:
     state = Scores(0).zero(300)
-    with unpacked():
+    with loose_planes():
         loose = state.encode()
     packed = state.encode()
     assert len(loose) > len(packed)
@@ -128,7 +128,7 @@ GRID = [ranking.EXACT_SCORES, ranking.FINE_BITS, ranking.COARSE_BITS]
             _header("moments", {}, [["values", "<f8", [1, 1, 1], 7 * [1]]]) + b"1234567",
             "ends before",
         ),
-        (_header("moments", {}, [["values", "<f8", [2**60], 8 * [2]]]) + 8 * b"xx", "unpacked"),
+        (_header("moments", {}, [["values", "<f8", [2**60], 8 * [2]]]) + 8 * b"xx", "loose_planes"),
         (_header("moments", {}, [["values", "<f8", [0], 8 * [2.0]]]), "shape"),
         (_header("moments", {}, [["values", "<f8", [0, 4], 8 * [0]]]) + b"x", "1 bytes more"),
         (_header("moments", {}, [["values", "<i8", [0, 4], 8 * [0]]]), "found int64"),

@@ -17,7 +17,7 @@ from engine.data.generation.copies import hash_rows
 from engine.data.generation.recipe import Recipe, SourceTable
 from engine.data.source import Source, pin_table
 from engine.delta.local_table import plain_types
-from engine.delta.object_store import open_table
+from engine.delta.object_look import open_table
 from engine.errors import DataError
 from engine.spark.lazy_session import LazySession
 

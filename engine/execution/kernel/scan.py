@@ -49,7 +49,7 @@ from engine.states import (
     Scored,
     Sums,
 )
-from engine.states.codec import unpacked
+from engine.states.codec import loose_planes
 from engine.states.rows import (
     METER,
     PREDICTIONS,
@@ -376,7 +376,7 @@ class ScanTask:
                 for family, states in task.states(number, len(keys)):
                     part = states if len(groups) == len(keys) else states.select(groups)
                     key = Key(name, block, task.number, family)
-                    with unpacked():
+                    with loose_planes():
                         payload = part.encode()
                     yield StateBytes(key, self.work.sign, of_block, payload)
 
