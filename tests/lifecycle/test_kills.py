@@ -192,7 +192,8 @@ def test_the_script_writes_as_often_as_the_tests_kill_it(here: Court, promoters:
             job(here, 0, "claims/2", to_model="prod", first=True),
         )
     )
-    assert (first, back, copy) == ([0, "promoted 5"], [0, "promoted 4"], [0, "promoted 4"])
+    # The last write of each is the audit table's: nothing is left to be done by then.
+    assert (first, back, copy) == ([0, "promoted 6"], [0, "promoted 5"], [0, "promoted 5"])
 
 
 def test_on_a_tracking_server(
