@@ -25,6 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # list, so the longest come first: at the end none of them waits for the other. Of the first two one
 # takes the world of `runs/conftest.py`, which it makes, and one does without.
 SECONDS = {
+    "runs/test_local_executor.py": 110,
+    "runs/test_roads.py": 50,
+    "runs/test_access.py": 60,
+    "pieces/test_reading.py": 40,
     "runs/test_cluster.py": 175,
     "runs/test_canaries.py": 170,
     "runs/test_nightly_line.py": 90,
