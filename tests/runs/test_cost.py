@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.execution import evaluate
+from engine.execution import scans
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -68,7 +68,7 @@ def cost_of(
                 context.setLocalProperty("spark.jobGroup.id", None)
 
         with monkeypatch.context() as patch:
-            patch.setattr(evaluate, "store_states", counted)
+            patch.setattr(scans, "store_states", counted)
             result = evaluated(suite, name)
         tracker = context.statusTracker()
         jobs = tracker.getJobIdsForGroup(name)

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from engine.errors import DataError, InputError, SuiteError
-from engine.execution import evaluate
+from engine.execution import scans
 from engine.kinds import KINDS
 from engine.metrics import METRICS
 from engine.store.state_writer import store_states
@@ -413,7 +413,7 @@ def test_variants_and_probes_that_were_stopped_and_that_grow_have_the_figures_of
         return rows
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "store_states", dying)
+        patch.setattr(scans, "store_states", dying)
         with pytest.raises(Killed):
             desk.run(suite, "mixed", run_id="killed")
     assert written and written[0].startswith("part 1 of")
