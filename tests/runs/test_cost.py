@@ -57,7 +57,7 @@ def cost_of(
         )
         for model in MODELS:
             world.forget(model)
-        original = evaluate.store_states
+        original = scans.store_states
         context = spark.sparkContext
 
         def counted(*args: Any, **more: Any) -> Any:
