@@ -89,14 +89,14 @@ def labelled(world: Any, rows: int) -> int:
 
 
 def die_after(
-    scans: int, monkeypatch: pytest.MonkeyPatch, error: Callable[..., BaseException] = Killed
+    count: int, monkeypatch: pytest.MonkeyPatch, error: Callable[..., BaseException] = Killed
 ) -> list[str]:
     """Lets the write after some fail before it begins; gives the steps that were written."""
     steps: list[str] = []
 
     def dying(write: Callable[..., Any]) -> Callable[..., Any]:
         def call(states: Any, plan: Any, target: Any, **more: Any) -> Any:
-            if len(steps) == scans:
+            if len(steps) == count:
                 steps.append("dead")
                 raise error("gone")
             rows = write(states, plan, target, **more)
