@@ -111,7 +111,8 @@ def pin_plans(context: RunContext) -> list[EvaluationPlan]:
     """
     plans = _resume_plans(context) if context.resumed is not None else _prepare_plans(context)
     spark = context.tables.session.current
-    check_local(context.tables.session, plans)
+    reuse, run_id = context.suite.reuse, context.info.run_id
+    check_local(context.tables, plans, run_id=run_id, reuse=reuse)
     if spark is not None:
         prepare_workers(spark, plans)
     if context.resumed is None:

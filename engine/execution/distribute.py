@@ -90,7 +90,7 @@ def merge_states(
 
 def _scan_part(spark: SparkSession, part: Part, plan: EvaluationPlan) -> DataFrame:
     if isinstance(part.source, PieceRows):
-        shares = share_pieces(part.source.pieces, _pieces_for(spark, part.rows))
+        shares = share_pieces(part.source.pieces, share_count(cores(spark), part.rows))
         reader, work = part.source.reader, part.work
         numbers = spark.range(0, len(shares), 1, len(shares))
         return numbers.mapInArrow(
@@ -131,11 +131,11 @@ def blocks_of(parts: Sequence[Part]) -> dict[str, int]:
     return {name: count for part in parts for name, count in part.work.blocks.items()}
 
 
-def _pieces_for(spark: SparkSession, rows: int) -> int:
-    """Into how many shares pieces go: some for each core, one of few rows."""
+def share_count(workers: int, rows: int) -> int:
+    """Into how many shares pieces go: some for each worker, one of few rows."""
     if rows <= SMALL_ROWS:
         return 1
-    return max(PIECE_SHARES * cores(spark), math.ceil(rows / SHARE_ROWS))
+    return max(PIECE_SHARES * workers, math.ceil(rows / SHARE_ROWS))
 
 
 def _repartition(frame: DataFrame, rows: int, by: str | None) -> DataFrame:

@@ -7,7 +7,6 @@ so either executor goes on where the other was stopped.
 from __future__ import annotations
 
 import datetime as dt
-import math
 import pickle
 import uuid
 from collections.abc import Sequence
@@ -21,14 +20,7 @@ from engine.errors import DataError, StoreError
 from engine.execution import checkpoints
 from engine.execution.checkpoints import Checkpoint
 from engine.execution.computation import Computation
-from engine.execution.distribute import (
-    PIECE_SHARES,
-    SHARE_ROWS,
-    SMALL_ROWS,
-    Part,
-    PieceRows,
-    blocks_of,
-)
+from engine.execution.distribute import Part, PieceRows, blocks_of, share_count
 from engine.execution.incremental import StatePlan
 from engine.execution.local_pool import LocalPool
 from engine.execution.local_worker import (
@@ -102,12 +94,11 @@ def _scan(
     files = _scan_part(computation, todo, parts[0], pool, "")
     states = _merge(pool, todo.plan, parts, files)
     computation.beside.wait()
-    later = computation.beside.do if not todo.plan.keep else None
-    if later is None:
+    if todo.plan.keep:
         write_rows(states, todo.plan, target)
         _keep_predictions(computation, todo, files, target)
     else:
-        later(write_rows, states, todo.plan, target)
+        computation.beside.do(write_rows, states, todo.plan, target)
     return states
 
 
@@ -117,7 +108,7 @@ def _scan_part(
     """Scans a part of the rows; the files have its states, and predictions to keep."""
     assert isinstance(part.source, PieceRows), "the workers read all rows themselves"
     plan = todo.plan
-    shares = share_pieces(part.source.pieces, _share_count(pool.count, part.rows))
+    shares = share_pieces(part.source.pieces, share_count(pool.count, part.rows))
     common = ScanWork(plan, shares, part.source.reader, part.work, str(pool.folder))
     file = pool.folder / f"{uuid.uuid4().hex}.pkl"
     file.write_bytes(pickle.dumps(common))
@@ -135,12 +126,6 @@ def _scan_part(
             files[task.number] = answer
             advance(sizes[task.number])
     return [files[number] for number in sorted(files)]
-
-
-def _share_count(workers: int, rows: int) -> int:
-    if rows <= SMALL_ROWS:
-        return 1
-    return max(PIECE_SHARES * workers, math.ceil(rows / SHARE_ROWS))
 
 
 def _merge(

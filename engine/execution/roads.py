@@ -13,15 +13,16 @@ from engine.core.paths import is_catalog_name, local_path
 from engine.delta.messages import is_plain
 from engine.errors import InputError
 from engine.execution.distribute import PieceRows
-from engine.execution.incremental import StatePlan
+from engine.execution.incremental import StatePlan, plan_states
 from engine.pieces import NotThisWay
 from engine.pieces.listing import list_files
 from engine.pieces.pieces import whole_files
 from engine.planning import EvaluationPlan
 from engine.planning.piece_columns import piece_reader
 from engine.planning.projection import predicates
-from engine.planning.questions import distinct_questions
 from engine.spark.lazy_session import LazySession
+from engine.store.states import find_states
+from engine.store.tables import StoreTables
 
 BY_WORKERS = "the workers read their files themselves"
 BY_PROCESSES = "processes of this machine read their files"
@@ -57,27 +58,35 @@ def road_text(session: LazySession, todo: StatePlan) -> str:
     return BY_PROCESSES if session.is_local else BY_WORKERS
 
 
-def check_local(session: LazySession, plans: Iterable[EvaluationPlan]) -> None:
-    """Refuses what takes Spark, where none may be started.
+def check_local(
+    tables: StoreTables, plans: Iterable[EvaluationPlan], *, run_id: str, reuse: bool
+) -> None:
+    """Refuses what takes Spark, where none may be started; what the store keeps takes none.
 
     Raises:
         InputError: for rows that only Spark reads, and tests that ask it.
     """
+    session = tables.session
     if not session.is_local:
         return
     for plan in plans:
+        catalog = find_states(tables["states"], plan, run_id=run_id)
+        if not reuse:
+            catalog.forget_others()
         place = f"evaluation {plan.name!r}: without Spark"
-        for question in distinct_questions(plan):
+        for question in catalog.open_questions:
             raise InputError(
                 f"{place} the test {question.test.name!r} has no answer, which asks beside the "
                 "scan; say executor: spark, or leave it out"
             )
-        for scanned in filter(None, (plan, plan.reference)):
+        for side in filter(None, (catalog, catalog.reference)):
+            todo = plan_states(session, side)
             try:
-                _pieces(session, scanned)
+                if todo.full:
+                    short_way(session, todo)
             except NotThisWay as reason:
                 raise InputError(
-                    f"{place} the rows of {scanned.dataset.name!r} cannot be read: {reason}; say "
+                    f"{place} the rows of {side.plan.dataset.name!r} cannot be read: {reason}; say "
                     "executor: spark"
                 ) from reason
 

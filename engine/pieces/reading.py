@@ -166,7 +166,8 @@ def _check_calendar(piece: Piece, file: pq.ParquetFile, columns: Sequence[ReadCo
     """Refuses days and times of a file that counts old ones by the Julian calendar."""
     about = file.metadata.metadata or {}
     version = about.get(_VERSION, b"3").decode(errors="replace")
-    old = any(key in about for key in _OLD_CALENDAR) or version < "3"
+    major = version.partition(".")[0]
+    old = any(key in about for key in _OLD_CALENDAR) or (major.isdigit() and int(major) < 3)
     if old and any(pa.types.is_temporal(column.type) for column in columns):
         raise UnreadableError(
             f"the file {piece.file.path} was written by Spark {version} with an older calendar"

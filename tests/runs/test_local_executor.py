@@ -114,6 +114,23 @@ def test_what_takes_spark_is_refused_before_the_scan(
     assert world.journal("good") == []
 
 
+def test_what_spark_has_answered_takes_no_spark_again(
+    world: Any, small: Suites, evaluated: Runs, tmp_path: Path
+) -> None:
+    store = world.make_store(tmp_path / "store")
+    asked = small(
+        store=str(store),
+        reuse=True,
+        slices=[{"name": "even", "where": "id % 2 = 0"}],
+        tests=[{"metric": "accuracy"}, {"data_quality": {"unique": "id"}}],
+    )
+    first = evaluated(asked, "answered")
+    world.forget("good")
+    again = evaluated(asked | {"executor": "local"}, "answered")
+    assert_alike(again, first)
+    assert world.journal("good") == []
+
+
 def test_a_machine_without_java_evaluates_a_table_of_its_own(
     world: Any, small: Suites, evaluated: Runs, tmp_path: Path
 ) -> None:
