@@ -138,7 +138,7 @@ def either_way(session: LazySession, here: Callable[[], T], by_spark: Callable[[
         if session.current is None and session.is_local:
             raise InputError(
                 f"the rows can be looked at by Spark only, which is not started here: {reason}; "
-                "say executor: spark, for which a Java is needed"
+                f"{session.remedy}"
             ) from reason
         log.info("Spark looks at the rows: %s", reason)
         return by_spark()

@@ -77,7 +77,7 @@ def check_local(
         for question in catalog.open_questions:
             raise InputError(
                 f"{place} the test {question.test.name!r} has no answer, which asks beside the "
-                "scan; say executor: spark, or leave it out"
+                f"scan; leave it out, or {session.remedy}"
             )
         for side in filter(None, (catalog, catalog.reference)):
             todo = plan_states(session, side)
@@ -86,8 +86,8 @@ def check_local(
                     short_way(session, todo)
             except NotThisWay as reason:
                 raise InputError(
-                    f"{place} the rows of {side.plan.dataset.name!r} cannot be read: {reason}; say "
-                    "executor: spark"
+                    f"{place} the rows of {side.plan.dataset.name!r} cannot be read: {reason}; "
+                    f"{session.remedy}"
                 ) from reason
 
 

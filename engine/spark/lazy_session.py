@@ -51,6 +51,7 @@ class LazySession:
     ) -> None:
         self._spark = spark
         self._executor = executor
+        self._was_told_local = executor == "local"
         self._log_file = log_file
         self._say = say
         self._lock = threading.Lock()
@@ -75,6 +76,14 @@ class LazySession:
             if lacks_spark:
                 self._say(f"no Java {MIN_JAVA} here: processes of this machine do Spark's work")
         return self._executor == "local"
+
+    @property
+    def remedy(self) -> str:
+        """What to change where a Spark is wanted that may not be started: an end of a message."""
+        need = "" if has_java() else f"install Java {MIN_JAVA} or newer"
+        if not self._was_told_local:
+            return need
+        return " and ".join(filter(None, ("say executor: auto or spark", need)))
 
     def reach(self, *places: str) -> None:
         """Is told of places that Spark may read: a session that is started then can."""
@@ -132,9 +141,7 @@ class LazySession:
         """
         if self.current is None and self.is_local:
             check_java()
-            raise InputError(
-                "executor: local starts no Spark, which this takes; say executor: auto or spark"
-            )
+            raise InputError(f"executor: local starts no Spark, which this takes; {self.remedy}")
         if self.current is None:
             self.begin()
             begun = self._begun

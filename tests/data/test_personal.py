@@ -131,7 +131,11 @@ def table(tmp_path: Path) -> str:
     return path
 
 
-def test_a_version_is_looked_at_once_and_without_spark(tmp_path: Path, table: str) -> None:
+def test_a_version_is_looked_at_once_and_without_spark(
+    tmp_path: Path, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whatever session other tests have left: none is there, and none may be asked for.
+    monkeypatch.setattr("engine.spark.lazy_session.active_session", lambda: None)
     store, session = Store(str(tmp_path / "store")), LazySession()
     source = pin_table(session, table, 0)
     first = find_personal(store, source)

@@ -131,14 +131,25 @@ def test_train_refuses_what_is_no_model(world: Any, command: Command, tmp_path: 
 
 
 def test_a_machine_without_java(root: Path, world: Any, small: Suites) -> None:
-    path = world.write("no-java", small(slices=["overall", {"quantiles": {"f1": 7}}]))
-    process = start(root, "run", path, PATH="", JAVA_HOME="")
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 4 and out == ""
-    *steps, last = err.splitlines()
-    assert last.startswith("evalmatrix: Spark needs Java 17 or newer: no `java` on the PATH"), err
-    # Nothing was begun but what Spark was wanted for: the version is looked at for the first time.
-    assert steps[1:] == ["few: pinning the dataset", "starting Spark"], err
+    """Processes do the work; what takes Spark, or asks for it, says that Java is missing."""
+    suite = small(slices=["overall", {"quantiles": {"f1": 7}}])
+    unique = small(tests=[{"data_quality": {"unique": "id"}}])
+    asked = {"none": suite, "spark": suite | {"executor": "spark"}, "unique": unique}
+    processes = {
+        name: start(root, "run", world.write(f"no-java-{name}", said), PATH="", JAVA_HOME="")
+        for name, said in asked.items()
+    }
+    ends = {name: process.communicate(timeout=300) for name, process in processes.items()}
+    assert {name: process.returncode for name, process in processes.items()} == {
+        "none": 0, "spark": 4, "unique": 2,
+    }, ends  # fmt: skip
+    assert "no Java 17 here: processes of this machine do Spark's work" in ends["none"][1]
+    assert ends["spark"][0] == "" == ends["unique"][0]
+    *steps, last = ends["spark"][1].splitlines()
+    assert last.startswith("evalmatrix: Spark needs Java 17 or newer: no `java` on the PATH"), steps
+    assert "starting Spark" in steps and "scanning" not in ends["spark"][1]
+    last = ends["unique"][1].splitlines()[-1]
+    assert "without Spark" in last and "install Java 17" in last, last
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

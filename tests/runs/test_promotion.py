@@ -59,7 +59,7 @@ def test_a_night_that_evaluates_and_promotes(
     from engine.core.locations import Store
     from engine.spark.lazy_session import LazySession
 
-    first = evaluated(suite, "promoting", run_id="night-1")
+    first = evaluated(suite, "promoting", run_id="promoting-1")
     assert first.exit_code == 0, str(first)
     (promotion,) = first.promotions
     assert (promotion.ending, promotion.reasons, promotion.version) == (
@@ -74,12 +74,12 @@ def test_a_night_that_evaluates_and_promotes(
     summary = Path(first.places["summary"]).read_text()
     assert "claims version 2 is promoted to" in summary
     # The aliases of the suite mean other versions now: the run's own plan says what it was about.
-    again = command("run", path, "--run-id", "night-1")
+    again = command("run", path, "--run-id", "promoting-1")
     assert again.exit_code == 0, again.stderr
     assert "has promoted it before, and does so once" in again.stdout
     done = [row for row in read_promotions(tables["promotions"], "claims")
             if row.step is Step.DONE]  # fmt: skip
-    assert [row.by_run for row in done] == ["night-1"]
+    assert [row.by_run for row in done] == ["promoting-1"]
     back = command("promote", "claims", "--suite", path, "--rollback")
     assert back.exit_code == 0, back.stdout
     assert aliases(client) == {"champion": "1"}

@@ -49,7 +49,7 @@ def test_a_run_is_told_to_all_that_the_suite_names(
         dataset={"sensitive": ["age"]},
     )
     suite |= {"name": "telling", "telemetry": where, "gate": {"on_error": "warn"}}
-    result = evaluated(suite, "telling", run_id="night-1")
+    result = evaluated(suite, "telling", run_id="telling-1")
     assert result.exit_code == 0, str(result)
     bodies = {path: body for _, path, body in receiver.requests}
     message = ExportTraceServiceRequest.FromString(bodies["/v1/traces"])
@@ -85,13 +85,13 @@ def test_a_run_is_told_to_all_that_the_suite_names(
 
     # Asked again, it answers: its lineage is the same, its spans and metrics were those of then.
     before, metrics = len(receiver.requests), path.read_text()
-    evaluated(suite, "telling", run_id="night-1")
+    evaluated(suite, "telling", run_id="telling-1")
     assert [at for _, at, _ in receiver.requests[before:]] == ["/api/v1/lineage"] * 2
     assert path.read_text() == metrics
 
     # A night that fails does not move the time of the last success.
     suite["evaluations"][0]["tests"] = [{"metric": "accuracy", "min": 0.99999}]
-    assert evaluated(suite, "telling", run_id="night-2").exit_code == 1
+    assert evaluated(suite, "telling", run_id="telling-2").exit_code == 1
     later = metric(path, "evalmatrix_last_success_timestamp_seconds")
     assert later == success < metric(path, "evalmatrix_last_run_timestamp_seconds")
 

@@ -179,7 +179,7 @@ def _log_evaluation(log: _Log, result: EvaluationResult) -> str:
     costs = [*cost_numbers(result.timings), *system_numbers(log.outcome.steps, result.name)]
     numbers = [*verdict_numbers(result.cells), *costs, *figures]
     _log_numbers(log, run, numbers)
-    log.client.log_inputs(run.id, [dataset_input(result.dataset)])
+    _log_inputs(log, run, result)
     for name in FILES:
         log.client.log_artifact(run.id, str(log.target.folder / name))
     log.client.log_text(run.id, info.suite_resolved, "suite.yml")
@@ -197,8 +197,6 @@ def _models_complete(log: _Log, result: EvaluationResult) -> bool:
 
 
 def _log_model(log: _Log, result: EvaluationResult, model: ModelVersion, parent: str) -> None:
-    from mlflow.entities import LoggedModelInput
-
     info = log.outcome.info
     version = f"-v{model.version}" if model.version else ""
     name = f"eval-{info.suite}-{model.registered_name or model.name}{version}"
@@ -217,9 +215,29 @@ def _log_model(log: _Log, result: EvaluationResult, model: ModelVersion, parent:
     model_id = known_model(log.client, model)
     cells = [cell for cell in result.cells if cell.model.name == model.name]
     _log_numbers(log, run, model_numbers(cells, log.target.max_slice_metrics), model_id)
-    links = [LoggedModelInput(model_id)] if model_id else None
-    log.client.log_inputs(run.id, [dataset_input(result.dataset)], links)
+    _log_inputs(log, run, result, model_id)
     _close(log, run)
+
+
+def _log_inputs(
+    log: _Log, run: LoggedRun, result: EvaluationResult, model_id: str | None = None
+) -> None:
+    """Links a run to its dataset and its model; MLflow does nothing where it has done so before.
+
+    A dataset is one row of its experiment: of runs that bring it at the same moment a database
+    refuses all but one, which find it there when they ask again.
+    """
+    from mlflow.entities import LoggedModelInput
+    from mlflow.exceptions import MlflowException
+
+    models = [LoggedModelInput(model_id)] if model_id else None
+    for last in (False, False, True):
+        try:
+            log.client.log_inputs(run.id, [dataset_input(result.dataset)], models)
+            return
+        except MlflowException as error:
+            if last or error.error_code != "BAD_REQUEST":
+                raise
 
 
 def _close(log: _Log, run: LoggedRun) -> None:
