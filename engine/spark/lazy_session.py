@@ -30,13 +30,18 @@ _ELSEWHERE = frozenset(
 )
 
 
+_prefers_spark = False
+
+
 class LazySession:
     """A session that is given, that is active already, or that is started on demand.
 
     Args:
         spark: the caller's session.
-        executor: `spark`; `local`, which starts none; or `auto`, which is local where no session
-            is given and none can be started, for want of Java.
+        executor: `spark`; `local`, which starts none; or `auto`: a session that is given, or a
+            master that is named, is used; else it is decided when it is known what there is to
+            do (`settle`), and whoever asks for the session before decides it so. Without Java it
+            is local.
         log_file: where a new JVM's standard output and error go.
         say: is told that a session is being started.
     """
@@ -70,12 +75,23 @@ class LazySession:
     @property
     def is_local(self) -> bool:
         """Whether processes of this machine do the work, and no session is started."""
-        if self._executor == "auto":
-            lacks_spark = self.current is None and _would_be_local() and not has_java()
-            self._executor = "local" if lacks_spark else "spark"
-            if lacks_spark:
-                self._say(f"no Java {MIN_JAVA} here: processes of this machine do Spark's work")
+        if self._executor == "auto" and self._may_be_local() and not has_java():
+            self._executor = "local"
+            self._say(f"no Java {MIN_JAVA} here: processes of this machine do Spark's work")
         return self._executor == "local"
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether Spark or processes of this machine may do the work, and nobody has said which."""
+        return not self.is_local and self._executor == "auto" and self._may_be_local()
+
+    def settle(self, *, local: bool) -> None:
+        """Decides who does the work."""
+        self._executor = "local" if local else "spark"
+
+    def _may_be_local(self) -> bool:
+        named = _prefers_spark or "MASTER" in os.environ
+        return self.current is None and not named and _would_be_local()
 
     @property
     def remedy(self) -> str:
@@ -112,7 +128,7 @@ class LazySession:
 
     def begin(self) -> None:
         """Starts the session in a thread of its own, where there is none; it is asked for later."""
-        if self.is_local:
+        if self.is_local or self.is_undecided:
             return
         with self._lock:
             if self._begun is not None or self.current is not None:
@@ -143,6 +159,7 @@ class LazySession:
             check_java()
             raise InputError(f"executor: local starts no Spark, which this takes; {self.remedy}")
         if self.current is None:
+            self._executor = "spark"
             self.begin()
             begun = self._begun
             assert begun is not None, "there is a session, or one is being started"
@@ -199,6 +216,12 @@ def _active() -> SparkSession | None:
     from pyspark.sql import SparkSession
 
     return SparkSession.getActiveSession()
+
+
+def prefer_spark() -> None:
+    """Has `auto` mean Spark in this process where there is Java, as in jobs for spark-submit."""
+    global _prefers_spark
+    _prefers_spark = has_java()
 
 
 def _would_be_local() -> bool:

@@ -8,6 +8,7 @@ from the files that the two versions do not share.
     net         what is left of a range of commits when additions and removals cancel
     files       the rows of files, of both versions' tables
     cancel      rows that both came and went cancel, and the others are counted
+    by_pieces   the same without Spark, of a table on this machine
 """
 
 from __future__ import annotations
