@@ -46,6 +46,9 @@ from engine.store.predictions import chain_rows
 from engine.store.state_writer import Target, write_rows
 from engine.store.states import kept_rows
 
+# Of so few rows a process more would cost longer to start than it spares.
+SMALL_ROWS = 10_000
+
 
 def run_local_scans(
     computation: Computation, todo: StatePlan, given: PieceRows | None, *, step: str
@@ -118,7 +121,8 @@ def _scan_part(
     """Scans a part of the rows; the files have its states, and predictions to keep."""
     assert isinstance(part.source, PieceRows), "the workers read all rows themselves"
     plan = todo.plan
-    shares = share_pieces(part.source.pieces, share_count(pool.count, part.rows))
+    count = 1 if part.rows <= SMALL_ROWS else share_count(pool.count, part.rows)
+    shares = share_pieces(part.source.pieces, count)
     common = ScanWork(plan, shares, part.source.reader, part.work, str(pool.folder))
     file = pool.folder / f"{uuid.uuid4().hex}.pkl"
     file.write_bytes(pickle.dumps(common))
