@@ -195,3 +195,29 @@ def test_nights_of_new_rows_start_no_spark_until_something_needs_it(
     asked["evaluations"][0]["slices"] = [{"name": "even", "where": "id % 2 = 0"}]
     told, _ = night(asked)
     assert "starting Spark" in told
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("rm {}", "data files of this version are gone, most likely removed by VACUUM"),
+        ("printf XXXXXXXX | dd of={} bs=1 seek=200 conv=notrunc", "a data file is damaged"),
+        ("truncate -s 300 {}", "a data file is damaged"),
+    ],
+)
+def test_a_file_that_is_lost_under_a_run_is_told(
+    world: Any, small: Suites, evaluated: Runs, tmp_path: Path, what: str, told: str
+) -> None:
+    table = tmp_path / "table"
+    write_rows(table, world.few)
+    (file,) = table.glob("*.parquet")
+    one = small(dataset={"version": 1})["evaluations"][0]
+    asked = small(dataset={"delta": str(table), "version": 0}, name="second")
+    asked["evaluations"].insert(0, one)
+    world.forget("good")
+    world.hook("good", what.format(file))
+    with pytest.raises(
+        StoreError, match=r"evaluation 'second': dataset 'table': .*restore"
+    ) as error:
+        evaluated(asked | {"executor": "local"}, "lost")
+    assert told in str(error.value) and file.name in str(error.value)
