@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, StructField, StructType
 
 from engine.core.disk_errors import Kind, disk_error_of
-from engine.core.vocabulary import SliceSet, plain_numbers
+from engine.core.vocabulary import SliceSet
 from engine.errors import EvalMatrixError, InputError
 from engine.execution.contrasts import answer_contrast
 from engine.execution.kernel.probes import (
@@ -33,6 +33,7 @@ from engine.execution.kernel.probes import (
     probe_tasks,
     sample_columns,
 )
+from engine.execution.query_answers import check_size, slice_answer
 from engine.kinds import (
     COUNT,
     MARK,
@@ -319,28 +320,13 @@ def _slices(answer: DataFrame, plan: EvaluationPlan, slice_set: SliceSet, query:
     ]
     matching = answer.where(F.col(f"{SLICE}.matches")).select(*of_slice, *figures)
     table = matching.limit(plan.max_slices + 1).toArrow().combine_chunks()
-    if table.num_rows > plan.max_slices:
-        raise InputError(f"it gave more rows than max_slices ({plan.max_slices:,})")
+    check_size(table.num_rows, plan, slice_set)
     if not table.num_rows:
-        if slice_set.where is None:
-            raise InputError("it gave no row, expected one for each slice")
         return Answer()
     (batch,) = table.to_batches()
     keys = _keys(batch.columns[: len(dimensions)], slice_set, batch.num_rows)
-    if len(set(keys)) < len(keys):
-        raise InputError(
-            f"it gave {len(keys):,} rows for {len(set(keys)):,} slices, expected one for each "
-            f"(GROUP BY {SLICE})"
-        )
     columns = [values.to_pylist() for values in batch.columns[len(dimensions) :]]
-    slices, texts = {}, {}
-    for key, values in zip(keys, zip(*columns, strict=True), strict=True):
-        named = dict(zip(names, values, strict=True))
-        texts[key] = {name: named.pop(name) for name in query.text_columns}
-        slices[key] = plain_numbers(named)
-        if slices[key][COUNT] is None:
-            raise InputError(f"its column {COUNT!r} is null, expected the rows of the slice")
-    return Answer(slices, None, texts if query.text_columns else {})
+    return slice_answer(keys, dict(zip(names, columns, strict=True)), query)
 
 
 def _keys(values: Sequence[pa.Array], slice_set: SliceSet, rows: int) -> list[str]:

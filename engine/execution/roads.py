@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.core.paths import is_catalog_name, local_path
-from engine.delta.messages import is_plain
 from engine.errors import InputError
 from engine.execution.distribute import PieceRows
 from engine.execution.incremental import StatePlan, plan_states
+from engine.execution.local_answers import LocalAnswers
+from engine.execution.table_columns import folder_here
 from engine.pieces import NotThisWay
 from engine.pieces.listing import list_files
 from engine.pieces.pieces import whole_files
@@ -74,11 +74,15 @@ def check_local(
         if not reuse:
             catalog.forget_others()
         place = f"evaluation {plan.name!r}: without Spark"
+        answers = LocalAnswers(session, plan)
         for question in catalog.open_questions:
-            raise InputError(
-                f"{place} the test {question.test.name!r} has no answer, which asks beside the "
-                f"scan; leave it out, or {session.remedy}"
-            )
+            try:
+                answers.check(question)
+            except NotThisWay as reason:
+                raise InputError(
+                    f"{place} the test {question.test.name!r} has no answer, which asks beside "
+                    f"the scan: {reason}; leave it out, or {session.remedy}"
+                ) from reason
         for side in filter(None, (catalog, catalog.reference)):
             todo = plan_states(session, side)
             try:
@@ -93,12 +97,7 @@ def check_local(
 
 def _pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:
     dataset = plan.dataset
-    if not session.runs_here or not session.shares_disk:
-        raise NotThisWay("the workers may be on other machines")
-    named = dataset.is_catalog_table or is_catalog_name(dataset.uri)
-    folder = None if named else local_path(dataset.uri)
-    if folder is None or not is_plain(folder):
-        raise NotThisWay("the table is no folder of this machine")
+    folder = folder_here(session, dataset)
     if predicates(plan) and session.setting("spark.sql.ansi.enabled", "true").lower() != "true":
         raise NotThisWay("the session reads predicates without spark.sql.ansi.enabled")
     listing = list_files(folder, dataset.version)

@@ -102,7 +102,7 @@ def test_a_key_of_two_rows_keeps_nothing(
     ("over", "why"),
     [
         ({"slices": [{"name": "even", "where": "id % 2 = 0"}]}, "where: 'id % 2 = 0' is read by"),
-        ({"tests": [{"data_quality": {"unique": "id"}}]}, "the test .* has no answer"),
+        ({"tests": [{"contract": ["deterministic"]}]}, "the test .* has no answer"),
     ],
 )
 def test_what_takes_spark_is_refused_before_the_scan(
@@ -131,6 +131,27 @@ def test_what_spark_has_answered_takes_no_spark_again(
     assert world.journal("good") == []
 
 
+QUALITY = {
+    "unique": ["id", ["country", "age"]],
+    "no_duplicates": ["country", "age"],
+    "no_conflicts": ["age"],
+    "not_constant": "all",
+    "determined_by": {"country": ["age"]},
+    "row_change": [-0.1, 0.1],
+}
+
+
+def test_what_is_asked_of_rows_is_answered_without_spark(
+    world: Any, small: Suites, evaluated: Runs
+) -> None:
+    tests = [{"data_quality": QUALITY, "show_keys": 3, "slices": ["overall", "country"]}]
+    asked = small(tests=tests, slices=["overall", {"by": ["country"]}])
+    local = evaluated(asked | {"executor": "local"}, "quality-local")
+    assert_alike(local, evaluated(asked, "quality-spark"))
+    details = {cell.measured.detail for cell in local.outcome.cells}
+    assert any("keys " in detail for detail in details if detail)
+
+
 def test_a_machine_without_java_evaluates_a_table_of_its_own(
     world: Any, small: Suites, evaluated: Runs, tmp_path: Path
 ) -> None:
@@ -150,7 +171,7 @@ def test_a_machine_without_java_evaluates_a_table_of_its_own(
     pd.testing.assert_frame_equal(
         there[columns].sort_values(**order), here[columns].sort_values(**order)
     )
-    asked = small(store=str(store), tests=[{"data_quality": {"unique": "id"}}])
+    asked = small(store=str(store), tests=[{"contract": ["deterministic"]}])
     command[-1] = str(world.write("bare-query", asked))
     refused = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=600
