@@ -30,6 +30,7 @@ from engine.execution.kernel.probes import (
     PROBED_DDL,
     ProbeTask,
     probe,
+    probe_jobs,
     probe_tasks,
     sample_columns,
 )
@@ -99,7 +100,7 @@ def answer_questions(
     if not tasks:
         return
     with _sample(frames(plan), plan, tasks) as sample:
-        for together in _jobs(tasks):
+        for together in probe_jobs(tasks):
             names = ", ".join(dict.fromkeys(task.model.name for task in together))
             with job_description(spark, f"{plan.name}: probes of {names}"):
                 answers = _probe_models(sample, plan, together)
@@ -110,16 +111,6 @@ def step_of(answers: AnswerList) -> str:
     """The step of a run under which answers are written."""
     text = json.dumps(sorted(question.place for question, _ in answers))
     return f"answers {hashlib.sha256(text.encode()).hexdigest()[:32]}"
-
-
-def _jobs(tasks: Sequence[ProbeTask]) -> Iterator[list[ProbeTask]]:
-    """The probes of one job: all that need not be alone, then each of the others."""
-    beside = [task for task in tasks if not task.alone]
-    if beside:
-        yield beside
-    for task in tasks:
-        if task.alone:
-            yield [task]
 
 
 @dataclass(frozen=True, slots=True)

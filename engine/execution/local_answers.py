@@ -1,4 +1,4 @@
-"""Answers questions in this process where no Spark is there: by Arrow, what the queries would find.
+"""Answers questions where no Spark is there: queries by Arrow, the rest in processes of our own.
 
 The answers are those of Spark, so that either takes what the other has kept. What only Spark knows
 is left to it, with the reason; where none may be started it is refused before the scan.
@@ -6,20 +6,29 @@ is left to it, with the reason; where none may be started it is refused before t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from engine.core.vocabulary import DatasetVersion
+from engine.data.table_rows import TableRows
 from engine.errors import InputError
+from engine.execution.kernel.probes import probe_tasks
+from engine.execution.local_pool import LocalPool
+from engine.execution.local_tasks import (
+    answer_contrast_here,
+    check_contrast,
+    probe_models_here,
+    probe_sampling,
+)
 from engine.execution.query_answers import check_size, slice_answer
 from engine.execution.table_columns import HeldColumns, RowSlices, folder_here, rows_of_table
-from engine.kinds import COUNT, Figures, Query, SlicedRows
+from engine.kinds import COUNT, Contrast, Figures, Probe, Query, SlicedRows
 from engine.pieces import NotThisWay
 from engine.pieces.reading import UnreadableError
-from engine.planning import EvaluationPlan, Question
+from engine.planning import EvaluationPlan, Question, QuestionPlace
 from engine.planning.slices import Slicer, slice_key
 from engine.spark.lazy_session import LazySession
 from engine.store.answers import Answer
@@ -43,19 +52,49 @@ class LocalAnswers:
         Raises:
             NotThisWay: where only Spark can.
         """
-        query, ours = self._query(question), self._of(self.plan.dataset)
-        slices = RowSlices.of(Slicer([question.slice_set]), ours.rows)
-        ours.types(slices.columns)
-        _run(query, *self._no_rows(query, ours))
+        content, ours = question.content, self._of(self.plan.dataset)
+        if isinstance(content, Contrast):
+            check_contrast(self.plan, content, self._tables())
+        elif isinstance(content, Probe):
+            probe_sampling(self.plan, probe_tasks(self.plan, [question])).check(ours.rows)
+        else:
+            slices = RowSlices.of(Slicer([question.slice_set]), ours.rows)
+            ours.types(slices.columns)
+            _run(content, *self._no_rows(content, ours))
 
-    def answer(self, question: Question) -> Answer:
-        """The answer to a question.
+    def answer(self, question: Question, pool: LocalPool) -> Answer:
+        """The answer to a query or a contrast.
 
         Raises:
             NotThisWay: where only Spark can tell it.
             UnreadableError: for a file that cannot be read here.
         """
-        query, ours = self._query(question), self._of(self.plan.dataset)
+        content = question.content
+        if isinstance(content, Contrast):
+            return answer_contrast_here(self.plan, content, self._tables(), pool)
+        assert isinstance(content, Query), "probes are answered together"
+        return self._answer_query(question, content)
+
+    def probe(
+        self, asked: Sequence[Question], pool: LocalPool
+    ) -> Iterator[list[tuple[QuestionPlace, Answer]]]:
+        """The answers of probes, those of a job together.
+
+        Raises:
+            NotThisWay: where only Spark can take their sample.
+            UnreadableError: for a file that cannot be read here.
+        """
+        tasks = probe_tasks(self.plan, asked)
+        rows = self._of(self.plan.dataset).rows
+        yield from probe_models_here(self.plan, tasks, rows, pool)
+
+    def _tables(self) -> dict[DatasetVersion, TableRows]:
+        """The tables of a contrast."""
+        sides = filter(None, (self.plan, self.plan.reference))
+        return {side.dataset: self._of(side.dataset).rows for side in sides}
+
+    def _answer_query(self, question: Question, query: Query) -> Answer:
+        ours = self._of(self.plan.dataset)
         slices = RowSlices.of(Slicer([question.slice_set]), ours.rows)
         rows, beside = slices.cut(ours, query.columns), dict[str, SlicedRows]()
         if query.reads_reference:
@@ -78,12 +117,6 @@ class LocalAnswers:
             return slice_answer(keys, columns, query)
         except InputError as error:
             return Answer(failure=f"the query failed: {error}")
-
-    def _query(self, question: Question) -> Query:
-        query = question.content
-        if not isinstance(query, Query) or query.here is None:
-            raise NotThisWay("it is asked in Spark's SQL")
-        return query
 
     def _of(self, dataset: DatasetVersion) -> HeldColumns:
         if dataset not in self._held:
@@ -133,7 +166,8 @@ class LocalAnswers:
 
 
 def _run(query: Query, rows: SlicedRows, beside: Mapping[str, SlicedRows]) -> Figures:
-    assert query.here is not None, "it is one that is answered here"
+    if query.here is None:
+        raise NotThisWay("it is asked in Spark's SQL")
     return query.here(rows, beside)
 
 
@@ -148,14 +182,23 @@ def answer_here(
     Returns:
         Those that only Spark can answer, and why.
     """
-    answers, left = LocalAnswers(session, plan), []
-    for question in asked:
+    answers, left = LocalAnswers(session, plan), Left()
+    probes = {question.place: question for question in asked if isinstance(question.content, Probe)}
+    with LocalPool() as pool:
+        for question in asked:
+            if question.place in probes:
+                continue
+            try:
+                answer = answers.answer(question, pool)
+            except (NotThisWay, UnreadableError) as reason:
+                left.append((question, str(reason)))
+            else:
+                keep([(question, answer)])
         try:
-            answer = answers.answer(question)
+            for together in answers.probe(list(probes.values()), pool) if probes else ():
+                keep([(probes.pop(place), answer) for place, answer in together])
         except (NotThisWay, UnreadableError) as reason:
-            left.append((question, str(reason)))
-        else:
-            keep([(question, answer)])
+            left += [(question, str(reason)) for question in probes.values()]
     return left
 
 

@@ -17,7 +17,7 @@ from engine.execution.table_columns import folder_here
 from engine.pieces import NotThisWay
 from engine.pieces.listing import list_files
 from engine.pieces.pieces import whole_files
-from engine.planning import EvaluationPlan
+from engine.planning import EvaluationPlan, Question
 from engine.planning.piece_columns import piece_reader
 from engine.planning.projection import predicates
 from engine.spark.lazy_session import LazySession
@@ -74,15 +74,14 @@ def check_local(
         if not reuse:
             catalog.forget_others()
         place = f"evaluation {plan.name!r}: without Spark"
-        answers = LocalAnswers(session, plan)
-        for question in catalog.open_questions:
-            try:
-                answers.check(question)
-            except NotThisWay as reason:
-                raise InputError(
-                    f"{place} the test {question.test.name!r} has no answer, which asks beside "
-                    f"the scan: {reason}; leave it out, or {session.remedy}"
-                ) from reason
+        left = _reasons_for_spark(LocalAnswers(session, plan), catalog.open_questions)
+        if left:
+            (name, reason), *others = left.items()
+            more = f" (nor have {', '.join(map(repr, dict(others)))})" if others else ""
+            raise InputError(
+                f"{place} the test {name!r} has no answer, which asks beside the scan: {reason}"
+                f"{more}; leave it out, or {session.remedy}"
+            )
         for side in filter(None, (catalog, catalog.reference)):
             todo = plan_states(session, side)
             try:
@@ -93,6 +92,17 @@ def check_local(
                     f"{place} the rows of {side.plan.dataset.name!r} cannot be read: {reason}; "
                     f"{session.remedy}"
                 ) from reason
+
+
+def _reasons_for_spark(answers: LocalAnswers, asked: Iterable[Question]) -> dict[str, str]:
+    """The tests of which only Spark answers a question, by their names, and why."""
+    left: dict[str, str] = {}
+    for question in asked:
+        try:
+            answers.check(question)
+        except NotThisWay as reason:
+            left.setdefault(question.test.name, str(reason))
+    return left
 
 
 def _pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:

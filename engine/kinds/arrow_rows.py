@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.pieces import NotThisWay
+from engine.pieces.numbers import Bools
 from engine.pieces.row_hash import hash_rows, is_hashable
 
 Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from engine.kinds.arrow_rows import (
     BadRows,
-    Bools,
     Figures,
     Ints,
     SlicedRows,
@@ -27,6 +26,7 @@ from engine.kinds.data_quality.sql import LONGEST_KEY
 from engine.kinds.questions import COUNT, Mark
 from engine.pieces import NotThisWay
 from engine.pieces.json_text import has_json, json_list, json_rows
+from engine.pieces.numbers import Bools
 from engine.pieces.row_hash import hash_rows
 
 
@@ -138,8 +138,8 @@ def _key_texts(rows: SlicedRows, key: Sequence[str], places: Ints) -> pa.Array:
         else:
             (column,) = columns.values()
             texts = pc.fill_null(pc.cast(column, pa.string()), "null")
-        texts = pc.utf8_slice_codeunits(texts, 0, LONGEST_KEY)
         texts.validate(full=True)
+        texts = pc.utf8_slice_codeunits(texts, 0, LONGEST_KEY)
     except pa.ArrowException as error:
         raise NotThisWay("keys are texts that Python does not have") from error
     return texts
