@@ -61,6 +61,7 @@ SECONDS = {
     "commands/test_experiment.py": 30,
     "runs/test_experiment.py": 40,
     "execution/test_fold_workers.py": 30,
+    "execution/test_local_answers.py": 90,
     "runs/test_judgement.py": 50,
     "runs/test_kills.py": 50,
     "runs/test_together.py": 60,

@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.data.arrow_numbers import Moments, are_null, doubles
+from engine.data.arrow_numbers import Moments
 from engine.data.arrow_values import ValueCounts
 from engine.data.columns import is_number
 from engine.data.table_rows import TableRows
 from engine.kinds import Bins
 from engine.kinds.drift import PARTS, bins_of_numbers, bins_of_values
 from engine.pieces import NotThisWay
+from engine.pieces.numbers import are_null, doubles
 
 # Of so many rows quantiles are taken, about.
 SAMPLE_ROWS, SEED = 500_000, 20_261_130

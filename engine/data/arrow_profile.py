@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.core.vocabulary import TaskKind
-from engine.data.arrow_numbers import DistinctValues, Moments, are_null, doubles, percentiles
+from engine.data.arrow_numbers import DistinctValues, Moments
 from engine.data.arrow_values import values_here
 from engine.data.columns import is_number
 from engine.data.profile import (
@@ -33,6 +33,7 @@ from engine.data.profile import (
 from engine.data.stored_scores import ScoreColumns, probability_columns
 from engine.data.table_rows import TableRows
 from engine.pieces import NotThisWay
+from engine.pieces.numbers import are_null, doubles, percentiles
 from engine.pieces.row_hash import hash_rows, is_hashable
 from engine.suite import Evaluation
 

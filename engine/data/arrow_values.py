@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from engine.data.arrow_numbers import doubles, percentiles
 from engine.data.column_values import (
     MOST,
     QUANTILES,
@@ -28,7 +27,8 @@ from engine.data.columns import is_number
 from engine.data.table_rows import TableRows
 from engine.kinds import ColumnValues
 from engine.pieces import NotThisWay
-from engine.pieces.row_hash import hash_rows, is_hashable
+from engine.pieces.numbers import doubles, percentiles
+from engine.pieces.row_hash import as_stored, hash_rows, is_hashable
 from engine.suite import Evaluation
 
 # As many different values as are counted of a column, and their bytes.
@@ -95,21 +95,11 @@ def _sample(
         if not plain:
             yield batch
             continue
-        columns = [_as_stored(batch.column(name)) for name in plain]
+        columns = [as_stored(batch.column(name)) for name in plain]
         if not all(is_hashable(column.type) for column in columns):
             raise NotThisWay("the key is of values that have no hash")
         hashes = hash_rows(columns, batch.num_rows)
         yield batch.filter(pa.array(hashes % every == 0))
-
-
-def _as_stored(column: pa.Array) -> pa.Array:
-    """A column as Spark hashes it: numbers of 32 bits as these bits, with one zero and one NaN."""
-    if not pa.types.is_float32(column.type):
-        return column
-    numbers = pc.fill_null(column, 0.0).to_numpy(zero_copy_only=False) + np.float32(0)
-    numbers = np.where(np.isnan(numbers), np.float32(np.nan), numbers)
-    nulls = column.is_null().to_numpy(zero_copy_only=False)
-    return pa.array(numbers.view(np.int32), mask=nulls)
 
 
 def _quantiles(drawn: Sequence[NDArray[np.float64]]) -> Sequence[float]:

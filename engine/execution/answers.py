@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, StructField, StructType
 
 from engine.core.disk_errors import Kind, disk_error_of
-from engine.core.vocabulary import SliceSet, plain_numbers
+from engine.core.vocabulary import SliceSet
 from engine.errors import EvalMatrixError, InputError
 from engine.execution.contrasts import answer_contrast
 from engine.execution.kernel.probes import (
@@ -30,9 +30,11 @@ from engine.execution.kernel.probes import (
     PROBED_DDL,
     ProbeTask,
     probe,
+    probe_jobs,
     probe_tasks,
     sample_columns,
 )
+from engine.execution.query_answers import check_size, slice_answer
 from engine.kinds import (
     COUNT,
     MARK,
@@ -98,7 +100,7 @@ def answer_questions(
     if not tasks:
         return
     with _sample(frames(plan), plan, tasks) as sample:
-        for together in _jobs(tasks):
+        for together in probe_jobs(tasks):
             names = ", ".join(dict.fromkeys(task.model.name for task in together))
             with job_description(spark, f"{plan.name}: probes of {names}"):
                 answers = _probe_models(sample, plan, together)
@@ -109,16 +111,6 @@ def step_of(answers: AnswerList) -> str:
     """The step of a run under which answers are written."""
     text = json.dumps(sorted(question.place for question, _ in answers))
     return f"answers {hashlib.sha256(text.encode()).hexdigest()[:32]}"
-
-
-def _jobs(tasks: Sequence[ProbeTask]) -> Iterator[list[ProbeTask]]:
-    """The probes of one job: all that need not be alone, then each of the others."""
-    beside = [task for task in tasks if not task.alone]
-    if beside:
-        yield beside
-    for task in tasks:
-        if task.alone:
-            yield [task]
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,28 +311,13 @@ def _slices(answer: DataFrame, plan: EvaluationPlan, slice_set: SliceSet, query:
     ]
     matching = answer.where(F.col(f"{SLICE}.matches")).select(*of_slice, *figures)
     table = matching.limit(plan.max_slices + 1).toArrow().combine_chunks()
-    if table.num_rows > plan.max_slices:
-        raise InputError(f"it gave more rows than max_slices ({plan.max_slices:,})")
+    check_size(table.num_rows, plan, slice_set)
     if not table.num_rows:
-        if slice_set.where is None:
-            raise InputError("it gave no row, expected one for each slice")
         return Answer()
     (batch,) = table.to_batches()
     keys = _keys(batch.columns[: len(dimensions)], slice_set, batch.num_rows)
-    if len(set(keys)) < len(keys):
-        raise InputError(
-            f"it gave {len(keys):,} rows for {len(set(keys)):,} slices, expected one for each "
-            f"(GROUP BY {SLICE})"
-        )
     columns = [values.to_pylist() for values in batch.columns[len(dimensions) :]]
-    slices, texts = {}, {}
-    for key, values in zip(keys, zip(*columns, strict=True), strict=True):
-        named = dict(zip(names, values, strict=True))
-        texts[key] = {name: named.pop(name) for name in query.text_columns}
-        slices[key] = plain_numbers(named)
-        if slices[key][COUNT] is None:
-            raise InputError(f"its column {COUNT!r} is null, expected the rows of the slice")
-    return Answer(slices, None, texts if query.text_columns else {})
+    return slice_answer(keys, dict(zip(names, columns, strict=True)), query)
 
 
 def _keys(values: Sequence[pa.Array], slice_set: SliceSet, rows: int) -> list[str]:

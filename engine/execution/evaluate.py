@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 
 from engine.core.vocabulary import EvaluationResult
@@ -12,6 +12,7 @@ from engine.evaluation.stored import budget_of, measure_states
 from engine.execution.answers import AnswerList, answer_questions, step_of
 from engine.execution.computation import Computation
 from engine.execution.incremental import plan_states
+from engine.execution.local_answers import answer_here, without_spark
 from engine.execution.scans import open_frame, prepare_workers, run_scans
 from engine.kinds import Contrast, Probe, Query
 from engine.planning import EvaluationPlan, Question, questions
@@ -65,12 +66,10 @@ def _answer(computation: Computation, catalog: StateCatalog) -> None:
     plan, asked = catalog.plan, catalog.open_questions
     if not asked:
         return
-    spark = computation.spark
+    session = computation.session
     computation.tell.say(f"{plan.name}: {_count_text(asked)}")
     # A run's own row is there before anything that it found is; what measures time is alone.
     computation.beside.wait()
-    if runs_here(spark):
-        prepare_workers(spark, [plan])
 
     def keep(answers: AnswerList) -> None:
         table, step = computation.tables["states"], step_of(answers)
@@ -79,7 +78,26 @@ def _answer(computation: Computation, catalog: StateCatalog) -> None:
         catalog.answers |= {question.place: answer for question, answer in answers}
 
     with computation.clock.step("questions", evaluation=plan.name):
-        answer_questions(spark, plan, asked, partial(open_frame, spark), keep)
+        if session.is_local or session.current is None:
+            left = answer_here(session, plan, asked, keep)
+            if left and session.is_local:
+                keep(without_spark(left, session.remedy))
+                return
+            asked = [question for question, _ in left]
+        if asked:
+            _answer_by_spark(computation, plan, asked, keep)
+
+
+def _answer_by_spark(
+    computation: Computation,
+    plan: EvaluationPlan,
+    asked: Sequence[Question],
+    keep: Callable[[AnswerList], None],
+) -> None:
+    spark = computation.spark
+    if runs_here(spark):
+        prepare_workers(spark, [plan])
+    answer_questions(spark, plan, asked, partial(open_frame, spark), keep)
 
 
 def _count_text(asked: Sequence[Question]) -> str:

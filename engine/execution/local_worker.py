@@ -23,8 +23,10 @@ import pyarrow.compute as pc
 from engine.core.child import end_with_parent
 from engine.core.redaction import redacted_message
 from engine.errors import EvalMatrixError, StoreError
+from engine.execution.kernel.contrasts import CONTRAST_SCHEMA, ContrastTask, contrast
 from engine.execution.kernel.merge import merge_named
 from engine.execution.kernel.model_task import Work
+from engine.execution.kernel.probes import PROBED_SCHEMA, probe
 from engine.execution.kernel.scan import scan
 from engine.models.isolation.limits import die_first
 from engine.pieces.pieces import Piece
@@ -93,6 +95,22 @@ class MergeShare:
         keys = zip(*(rows[name].to_pylist() for name in STATE_KEY), strict=True)
         places = [n for n, key in enumerate(keys) if _hash(key) % self.count == self.number]
         return rows.take(pa.array(places, pa.int64()))
+
+
+@dataclass(frozen=True, slots=True)
+class AskShare:
+    """A contrast, or the probes of a model, that are pickled in a file beside their sample."""
+
+    file: str
+    sample: str
+    target: str
+
+    def run(self) -> str:
+        task = pickle.loads(Path(self.file).read_bytes())
+        batches = read_batches(self.sample).to_batches()
+        if isinstance(task, ContrastTask):
+            return write_batches(Path(self.target), contrast(batches, task), CONTRAST_SCHEMA)
+        return write_batches(Path(self.target), probe(batches, task), PROBED_SCHEMA)
 
 
 def _hash(key: tuple[Any, ...]) -> int:

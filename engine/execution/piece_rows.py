@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
-from engine.core.paths import is_catalog_name, local_path
 from engine.data.changes.by_pieces import changed_pieces
-from engine.delta.messages import is_plain
 from engine.execution.distribute import PieceRows
+from engine.execution.table_columns import folder_here
 from engine.pieces import NotThisWay
 from engine.pieces.difference import MovedPieces
 from engine.pieces.listing import Listing, list_files
@@ -27,7 +25,7 @@ def all_pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:
         NotThisWay: where Spark must read them.
     """
     dataset = plan.dataset
-    listing = list_files(_folder(session, plan), dataset.version)
+    listing = list_files(folder_here(session, plan.dataset), dataset.version)
     if listing.rows != dataset.rows:
         raise NotThisWay(f"the table's log counts {listing.rows:,} rows, not {dataset.rows:,}")
     return PieceRows(tuple(whole_files(listing.files)), _reader(session, plan, listing))
@@ -42,19 +40,9 @@ def pieces_since(
         NotThisWay: where Spark must find them.
     """
     versions = (base, plan.dataset.version)
-    return changed_pieces(_folder(session, plan), versions, partial(_reader, session, plan))
-
-
-def _folder(session: LazySession, plan: EvaluationPlan) -> Path:
-    """Where the table lies on this machine."""
-    dataset = plan.dataset
-    if not session.runs_here or not session.shares_disk:
-        raise NotThisWay("the workers may be on other machines")
-    named = dataset.is_catalog_table or is_catalog_name(dataset.uri)
-    folder = None if named else local_path(dataset.uri)
-    if folder is None or not is_plain(folder):
-        raise NotThisWay("the table is no folder of this machine")
-    return folder
+    return changed_pieces(
+        folder_here(session, plan.dataset), versions, partial(_reader, session, plan)
+    )
 
 
 def _reader(session: LazySession, plan: EvaluationPlan, listing: Listing) -> PieceReader:

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 from engine.errors import InputError
 from engine.execution.distribute import PieceRows
 from engine.execution.incremental import StatePlan, plan_states
+from engine.execution.local_answers import LocalAnswers
 from engine.execution.piece_rows import all_pieces
 from engine.pieces import NotThisWay
-from engine.planning import EvaluationPlan
+from engine.planning import EvaluationPlan, Question
 from engine.spark.lazy_session import LazySession
 from engine.store.states import StateCatalog, find_states
 from engine.store.tables import StoreTables
@@ -81,8 +82,9 @@ def settle_executor(
 
 def _needs_spark(session: LazySession, catalog: StateCatalog) -> str:
     """Why an evaluation is better done by Spark; "" where this machine's processes do it all."""
-    for question in catalog.open_questions:
-        return f"the test {question.test.name!r} asks beside the scan"
+    answers = LocalAnswers(session, catalog.plan)
+    for name, reason in _reasons_for_spark(answers, catalog.open_questions).items():
+        return f"the test {name!r} asks beside the scan: {reason}"
     for side in filter(None, (catalog, catalog.reference)):
         todo = plan_states(session, side)
         if todo.nothing_to_do:
@@ -124,10 +126,13 @@ def check_local(
     for plan in plans:
         catalog = _catalog(tables, plan, run_id, reuse=reuse)
         place = f"evaluation {plan.name!r}: without Spark"
-        for question in catalog.open_questions:
+        left = _reasons_for_spark(LocalAnswers(session, plan), catalog.open_questions)
+        if left:
+            (name, reason), *others = left.items()
+            more = f" (nor have {', '.join(map(repr, dict(others)))})" if others else ""
             raise InputError(
-                f"{place} the test {question.test.name!r} has no answer, which asks beside the "
-                f"scan; leave it out, or {session.remedy}"
+                f"{place} the test {name!r} has no answer, which asks beside the scan: {reason}"
+                f"{more}; leave it out, or {session.remedy}"
             )
         for side in filter(None, (catalog, catalog.reference)):
             todo = plan_states(session, side)
@@ -139,3 +144,14 @@ def check_local(
                     f"{place} the rows of {side.plan.dataset.name!r} cannot be read: {reason}; "
                     f"{session.remedy}"
                 ) from reason
+
+
+def _reasons_for_spark(answers: LocalAnswers, asked: Iterable[Question]) -> dict[str, str]:
+    """The tests of which only Spark answers a question, by their names, and why."""
+    left: dict[str, str] = {}
+    for question in asked:
+        try:
+            answers.check(question)
+        except NotThisWay as reason:
+            left.setdefault(question.test.name, str(reason))
+    return left

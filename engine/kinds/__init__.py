@@ -22,6 +22,7 @@ from engine.kinds import (  # noqa: F401
     robustness,
     speed,
 )
+from engine.kinds.arrow_rows import Figures, SlicedRows
 from engine.kinds.base import (
     CLEAN,
     KINDS,
@@ -113,6 +114,7 @@ __all__ = [
     "Difference",
     "Distribution",
     "Distributions",
+    "Figures",
     "Find",
     "Intervals",
     "Kind",
@@ -138,6 +140,7 @@ __all__ = [
     "Sketch",
     "SliceEstimate",
     "SliceEstimates",
+    "SlicedRows",
     "asks_beside",
     "column_sql",
     "contrast_of",

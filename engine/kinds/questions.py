@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from engine.core.vocabulary import ModelVersion, Numbers, TaskKind
 from engine.errors import InputError
+from engine.kinds.arrow_rows import Here
 from engine.metrics import Metric
 
 # The column by which a query is grouped, the one that has the rows of each slice, and the one in
@@ -112,6 +113,8 @@ class Query:
     `sketch` it may read `{sketched}` and `{sketched_reference}`, what that made of the rows.
     What is among `text_columns` is a text of the answer and no number, for `on.texts`; it is kept
     in the store, so nothing sensitive stands in it.
+    `here` gives the same of rows in Arrow, where no Spark is there to read the text: by name a
+    number or a text for each slice. It raises `NotThisWay` for what only Spark knows.
     """
 
     text: str
@@ -119,6 +122,7 @@ class Query:
     mark: Mark | None = None
     text_columns: tuple[str, ...] = ()
     sketch: Sketch | None = None
+    here: Here | None = field(default=None, compare=False, repr=False)
 
     @property
     def fields(self) -> frozenset[str]:

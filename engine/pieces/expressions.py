@@ -6,7 +6,7 @@ and of which types, is settled where it is parsed (`predicates.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,16 @@ class Expression:
     type: pa.DataType
     operands: tuple[Expression, ...] = ()
     value: Any = None
+
+
+def columns_of(expression: Expression | None) -> Iterator[str]:
+    """The columns that an expression reads; none where there is no expression."""
+    waiting = [] if expression is None else [expression]
+    while waiting:
+        one = waiting.pop()
+        if one.operation == "column":
+            yield str(one.value)
+        waiting += one.operands
 
 
 def evaluate(expression: Expression, batch: pa.RecordBatch) -> pa.Array | pa.Scalar:

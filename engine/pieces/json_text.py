@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,6 +37,11 @@ def json_rows(columns: Mapping[str, pa.Array], rows: int) -> pa.Array:
         text = pc.binary_join_element_wise(text, entry, "")
     inside = pc.utf8_slice_codeunits(text, 1)
     return pc.binary_join_element_wise(pa.scalar("{"), inside, pa.scalar("}"), "")
+
+
+def json_list(texts: Iterable[str]) -> str:
+    """Texts as a JSON array."""
+    return f"[{','.join(map(_quote, texts))}]"
 
 
 def _values(column: pa.Array) -> pa.Array:

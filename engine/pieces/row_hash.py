@@ -69,6 +69,16 @@ def hash_rows(columns: Iterable[pa.Array], rows: int) -> NDArray[np.int64]:
     return hashes.view(np.int64)
 
 
+def as_stored(column: pa.Array) -> pa.Array:
+    """A column as Spark hashes it: numbers of 32 bits as these bits, with one zero and one NaN."""
+    if not pa.types.is_float32(column.type):
+        return column
+    numbers = pc.fill_null(column, 0.0).to_numpy(zero_copy_only=False) + np.float32(0)
+    numbers = np.where(np.isnan(numbers), np.float32(np.nan), numbers)
+    nulls = column.is_null().to_numpy(zero_copy_only=False)
+    return pa.array(numbers.view(np.int32), mask=nulls)
+
+
 def _hash_column(column: pa.Array, seeds: Hashes) -> Hashes:
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):

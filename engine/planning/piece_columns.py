@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 
 from engine.pieces import NotThisWay
+from engine.pieces.expressions import Expression, columns_of
 from engine.pieces.json_text import has_json
 from engine.pieces.listing import Listing
 from engine.pieces.reading import ReadColumn
@@ -39,15 +40,11 @@ def piece_reader(plan: EvaluationPlan, listing: Listing, zone: str) -> PieceRead
     if plan.variants:
         derived[ROW_COLUMN] = Derived("row", plan.row_columns)
     types = listing.plain_types(zone)
-    if wheres:
-        # The parser takes a fifth of a second to import, and most suites have no predicate.
-        from engine.pieces.predicates import parse_predicate
-
-        for name, where in wheres.items():
-            derived[name] = Derived("predicate", predicate=parse_predicate(where, types))
+    for name, where in wheres.items():
+        derived[name] = Derived("predicate", predicate=read_predicate(where, types))
     own = [name for name in names if name not in derived]
     made_of = [name for column in derived.values() for name in column.columns]
-    conditions = [name for column in derived.values() for name in _columns_of(column)]
+    conditions = [name for column in derived.values() for name in columns_of(column.predicate)]
     read = dict.fromkeys([*own, *made_of, *conditions])
     columns = tuple(
         ReadColumn(name, listing.name_in_files(name), listing.arrow_type(name, zone))
@@ -57,14 +54,16 @@ def piece_reader(plan: EvaluationPlan, listing: Listing, zone: str) -> PieceRead
     return PieceReader(names, columns, tuple(derived.items()))
 
 
-def _columns_of(derived: Derived) -> Iterable[str]:
-    """The columns that a predicate reads."""
-    waiting = [] if derived.predicate is None else [derived.predicate]
-    while waiting:
-        expression = waiting.pop()
-        if expression.operation == "column":
-            yield str(expression.value)
-        waiting += expression.operands
+def read_predicate(where: str, types: Mapping[str, pa.DataType]) -> Expression:
+    """A predicate over columns of these types.
+
+    Raises:
+        NotThisWay: for what only Spark reads.
+    """
+    # The parser takes a fifth of a second to import, and most suites have no predicate.
+    from engine.pieces.predicates import parse_predicate
+
+    return parse_predicate(where, types)
 
 
 def _check_derived(derived: Iterable[Derived], types: Mapping[str, pa.DataType]) -> None:

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from engine.data.arrow_numbers import are_null, doubles
 from engine.data.table_rows import TableRows
 from engine.models.trivial.encoding import TEXT_CHARACTERS
 from engine.pieces import NotThisWay
+from engine.pieces.numbers import are_null, doubles
 from engine.pieces.row_hash import hash_rows, is_hashable
 from engine.planning.plan import EvaluationPlan
 

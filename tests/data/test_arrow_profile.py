@@ -18,13 +18,14 @@ from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from engine.data import arrow_numbers, arrow_values, column_values, looks, profile, table_rows
-from engine.data.arrow_numbers import DistinctValues, doubles
+from engine.data.arrow_numbers import DistinctValues
 from engine.data.arrow_profile import aggregate_here, torn_queries_here
 from engine.data.profile import MOMENTS, aggregate, make_profile, torn_queries
 from engine.data.profile_updates import updated_here, updated_stats
 from engine.data.source import Source, pin_table
 from engine.errors import DataError, InputError
 from engine.pieces import NotThisWay
+from engine.pieces.numbers import doubles
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
 from engine.suite import Evaluation
@@ -334,7 +335,7 @@ def test_where_no_spark_is_started_it_is_told_what_takes_it() -> None:
 
     told = "by Spark only, which is not started here: the column 's' is struct<a:bigint>; say"
     # A session that is active already would be taken.
-    session = SimpleNamespace(current=None, is_local=True)
+    session = SimpleNamespace(current=None, is_local=True, remedy="say so")
     with pytest.raises(InputError, match=told):
         table_rows.either_way(session, refuse, lambda: 1)  # type: ignore[arg-type]
     session = SimpleNamespace(current=None, is_local=False)

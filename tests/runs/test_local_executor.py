@@ -102,12 +102,17 @@ def test_a_key_of_two_rows_keeps_nothing(
     ("over", "why"),
     [
         ({"slices": [{"name": "even", "where": "id % 2 = 0"}]}, "where: 'id % 2 = 0' is read by"),
-        ({"tests": [{"data_quality": {"unique": "id"}}]}, "the test .* has no answer"),
+        (
+            {"tests": [{"leakage": "rows", "near": 0.8}], "reference": {"delta": "few"}},
+            "the test .* has no answer, which asks beside the scan: it is asked in Spark's SQL",
+        ),
     ],
 )
 def test_what_takes_spark_is_refused_before_the_scan(
     world: Any, small: Suites, evaluated: Runs, over: dict[str, Any], why: str
 ) -> None:
+    if "reference" in over:
+        over = over | {"reference": {"delta": world.table("few")}}
     world.forget("good")
     with pytest.raises(InputError, match=f"evaluation 'few': without Spark .*{why}"):
         evaluated(small(**over) | {"executor": "local"}, "refused")
@@ -131,6 +136,49 @@ def test_what_spark_has_answered_takes_no_spark_again(
     assert world.journal("good") == []
 
 
+QUALITY = {
+    "unique": ["id", ["country", "age"]],
+    "no_duplicates": ["country", "age"],
+    "no_conflicts": ["age"],
+    "not_constant": "all",
+    "determined_by": {"country": ["age"]},
+    "row_change": [-0.1, 0.1],
+}
+
+
+def test_what_is_asked_of_rows_is_answered_without_spark(
+    world: Any, small: Suites, evaluated: Runs
+) -> None:
+    tests = [{"data_quality": QUALITY, "show_keys": 3, "slices": ["overall", "country"]}]
+    asked = small(tests=tests, slices=["overall", {"by": ["country"]}])
+    local = evaluated(asked | {"executor": "local"}, "quality-local")
+    assert_alike(local, evaluated(asked, "quality-spark"))
+    details = {cell.measured.detail for cell in local.outcome.cells}
+    assert any("keys " in detail for detail in details if detail)
+
+
+def test_probes_contrasts_and_leaks_are_answered_without_spark(
+    world: Any, small: Suites, evaluated: Runs
+) -> None:
+    asked = small(
+        reference={"delta": world.table("claims7"), "version": 0},
+        models=[{"uri": world.model("good")}, {"uri": world.model("other")}],
+        baseline="good",
+        tests=[
+            {"contract": ["deterministic", "batch_equals_row", "nulls"]},
+            {"drift": "domain_classifier", "columns": ["f0", "f1", "age", "device"], "max": 0.6},
+            {"leakage": "rows", "max_rows": 0},
+            {"leakage": "keys", "max_rows": 0},
+            {"leakage": "target", "max": 1},
+        ],
+    )
+    local = evaluated(asked | {"executor": "local"}, "asked-local")
+    assert_alike(local, evaluated(asked, "asked-spark"))
+    reasons = {cell.test.kind: cell.reason for cell in local.outcome.cells}
+    assert reasons.keys() == {"contract", "drift", "leakage"}
+    assert not any(cell.verdict.value == "ERROR" for cell in local.outcome.cells), reasons
+
+
 def test_a_machine_without_java_evaluates_a_table_of_its_own(
     world: Any, small: Suites, evaluated: Runs, tmp_path: Path
 ) -> None:
@@ -150,7 +198,8 @@ def test_a_machine_without_java_evaluates_a_table_of_its_own(
     pd.testing.assert_frame_equal(
         there[columns].sort_values(**order), here[columns].sort_values(**order)
     )
-    asked = small(store=str(store), tests=[{"data_quality": {"unique": "id"}}])
+    reference = {"delta": world.table("few")}
+    asked = small(store=str(store), tests=[{"leakage": "rows", "near": 0.8}], reference=reference)
     command[-1] = str(world.write("bare-query", asked))
     refused = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=600

@@ -71,6 +71,13 @@ told("edges", [len(one.dimensions[0].edges) for one in second.plan.slice_sets[1:
 told("trivial", [model.trivial_kind for model in second.plan.trivial])
 """
 )
+ASK = (
+    LOOK
+    + """
+asked = engine.run(suite)
+told("asked", [asked.exit_code, sorted(cell.test.name for cell in asked.outcome.cells)])
+"""
+)
 
 
 def told_by(script: str, folder: Path, *arguments: str) -> dict[str, Any]:
@@ -142,6 +149,21 @@ def test_a_version_that_is_new_is_planned_without_a_jvm(
     assert values["second"] == [400, 800]
     assert values["edges"] == [2]
     assert values["trivial"] == ["majority", "stump"]
+
+
+def test_new_questions_of_a_version_that_is_known_start_no_jvm(
+    world: Any,
+    small: Callable[..., dict[str, Any]],
+    evaluated: Callable[..., RunResult],
+    tmp_path: Path,
+) -> None:
+    tests: list[dict[str, Any]] = [{"metric": "accuracy"}]
+    suite = small(reuse=True, store=str(tmp_path / "store"), tests=tests)
+    evaluated(suite, "known")
+    suite["evaluations"][0]["tests"] = [*tests, {"data_quality": {"unique": "id"}}]
+    path = world.write("asks", suite)
+    values = told_by(ASK, tmp_path, str(path), suite["store"], str(tmp_path / "out"))
+    assert values["asked"] == [0, ["accuracy", "data_quality unique(id)"]]
 
 
 def test_kept_profiles_and_pictures_are_found_again_and_may_be_damaged(

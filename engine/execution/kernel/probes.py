@@ -70,6 +70,16 @@ def probe_tasks(plan: EvaluationPlan, asked: Sequence[Question]) -> list[ProbeTa
     ]
 
 
+def probe_jobs(tasks: Sequence[ProbeTask]) -> Iterator[list[ProbeTask]]:
+    """Those that are under way together: all that need not be alone, then each of the others."""
+    beside = [task for task in tasks if not task.alone]
+    if beside:
+        yield beside
+    for task in tasks:
+        if task.alone:
+            yield [task]
+
+
 def sample_columns(tasks: Iterable[ProbeTask]) -> list[str]:
     """The columns that models of these probes read."""
     names: dict[str, None] = {}

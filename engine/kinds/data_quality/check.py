@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.core.registry import did_you_mean
 from engine.core.vocabulary import Condition, MetricValue
+from engine.kinds.arrow_rows import Finder
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.questions import Query, figure
 from engine.kinds.setting import Context, Setting
@@ -91,6 +92,10 @@ class Check(ABC):
 
     def query(self, asked: Asked, setting: Setting) -> Query | None:
         """What it asks of the rows, where no sums of batches can tell."""
+        return None
+
+    def finder(self, asked: Asked, setting: Setting) -> Finder | None:
+        """What finds its bad rows among rows in Arrow; None where it does not find single rows."""
         return None
 
     def bad_rows(self, asked: Asked, setting: Setting) -> Query | None:

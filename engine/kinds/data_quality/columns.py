@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from engine.core.vocabulary import Condition, MetricValue, TaskKind
+from engine.kinds.arrow_rows import Finder
 from engine.kinds.data_quality import fields, sql, values
+from engine.kinds.data_quality.arrow_checks import marks
 from engine.kinds.data_quality.check import (
     ALL,
     Asked,
@@ -50,6 +53,11 @@ class ColumnCheck(Check):
         key = setting.columns.key
         mark = Mark(family.column, family.name, family.function)
         return Query(sql.bad_marked(key), tuple(dict.fromkeys([*key, family.column])), mark)
+
+    def finder(self, asked: Asked, setting: Setting) -> Finder:
+        (family,) = self.families(asked)
+        assert isinstance(family, ColumnMean), "it counts rows"
+        return partial(marks, mark=Mark(family.column, family.name, family.function))
 
     def metric(self, asked: Asked) -> Metric:
         return Metric(

@@ -7,14 +7,16 @@ rows is told, and no key that the suite calls sensitive.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
 
 from engine.core.vocabulary import MetricValue
+from engine.kinds.arrow_rows import Figures, SlicedRows
 from engine.kinds.data_quality import sql
+from engine.kinds.data_quality.arrow_checks import show_keys
 from engine.kinds.data_quality.check import BAD, Asked, Check, complex_columns
 from engine.kinds.estimates import SliceEstimates
 from engine.kinds.questions import Query, figure
@@ -39,8 +41,15 @@ def keys_query(check: Check, asked: Asked, setting: Setting) -> Query | None:
     query = check.bad_rows(asked, setting) if setting.columns.key else None
     if query is None:
         return None
-    text = sql.bad_rows(query.text, asked.facts[SHOW_KEYS])
-    return replace(query, text=text, text_columns=(_TEXT,))
+    most, key = asked.facts[SHOW_KEYS], setting.columns.key
+    find = check.finder(asked, setting)
+    assert find is not None, "it finds single rows"
+
+    def here(rows: SlicedRows, beside: Mapping[str, SlicedRows]) -> Figures:
+        return show_keys(rows, find(rows), key, most)
+
+    text = sql.bad_rows(query.text, most)
+    return replace(query, text=text, text_columns=(_TEXT,), here=here)
 
 
 def keys_metric(check: Check, asked: Asked) -> Metric:

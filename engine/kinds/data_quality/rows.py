@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from engine.core.vocabulary import Condition, MetricValue
+from engine.kinds.arrow_rows import Finder, Here
 from engine.kinds.data_quality import fields, sql
+from engine.kinds.data_quality.arrow_checks import (
+    conflicts,
+    constants,
+    count_bad,
+    counts_before,
+    exceptions,
+    newest,
+    repeats,
+)
 from engine.kinds.data_quality.check import (
     ALL,
     FEATURES,
@@ -44,7 +56,12 @@ class RowCheck(Check):
 
     def query(self, asked: Asked, setting: Setting) -> Query:
         columns = tuple(dict.fromkeys(self.columns(asked, setting)))
-        return Query(self.text(asked, setting), columns)
+        return Query(self.text(asked, setting), columns, here=self.here(asked, setting))
+
+    def here(self, asked: Asked, setting: Setting) -> Here | None:
+        """What its query finds, of rows in Arrow."""
+        find = self.finder(asked, setting)
+        return None if find is None else lambda rows, beside: count_bad(rows, find(rows))
 
     def bad_text(self, asked: Asked, setting: Setting) -> str | None:
         """The part of a query that gives its bad rows by their keys."""
@@ -88,6 +105,9 @@ class Unique(RowCheck):
     def bad_text(self, asked: Asked, setting: Setting) -> str:
         key = setting.columns.key
         return sql.bad_repeats(self.columns(asked, setting), setting.types, key, nulls=False)
+
+    def finder(self, asked: Asked, setting: Setting) -> Finder:
+        return partial(repeats, columns=self.columns(asked, setting), nulls=False)
 
 
 class ManyColumns(RowCheck):
@@ -135,6 +155,9 @@ class NoDuplicates(ManyColumns):
         key = setting.columns.key
         return sql.bad_repeats(self.columns(asked, setting), setting.types, key, nulls=True)
 
+    def finder(self, asked: Asked, setting: Setting) -> Finder:
+        return partial(repeats, columns=self.columns(asked, setting), nulls=True)
+
 
 class NoConflicts(ManyColumns):
     """Rows that are equal to others in some columns and have another label."""
@@ -156,9 +179,13 @@ class NoConflicts(ManyColumns):
         columns, about = self.columns(asked, setting), setting.columns
         return sql.bad_conflicts(columns, setting.types, about.key, about.label)
 
+    def finder(self, asked: Asked, setting: Setting) -> Finder:
+        columns = self.columns(asked, setting)
+        return partial(conflicts, columns=columns, label=setting.columns.label)
+
     def query(self, asked: Asked, setting: Setting) -> Query:
         query = super().query(asked, setting)
-        return Query(query.text, (*query.columns, setting.columns.label))
+        return replace(query, columns=(*query.columns, setting.columns.label))
 
     def misfits(self, asked: Asked, setting: Setting) -> Iterator[str]:
         yield from super().misfits(asked, setting)
@@ -190,6 +217,10 @@ class NotConstant(RowCheck):
 
     def text(self, asked: Asked, setting: Setting) -> str:
         return sql.constants(self.columns(asked, setting), setting.types)
+
+    def here(self, asked: Asked, setting: Setting) -> Here:
+        columns = self.columns(asked, setting)
+        return lambda rows, beside: constants(rows, columns)
 
     def misfits(self, asked: Asked, setting: Setting) -> Iterator[str]:
         yield from complex_columns(asked.value, setting, f"{self.key} reads")
@@ -236,6 +267,10 @@ class DeterminedBy(RowCheck):
         ((column, sources),) = asked.value.items()
         return sql.bad_exceptions(sources, column, setting.types, setting.columns.key)
 
+    def finder(self, asked: Asked, setting: Setting) -> Finder:
+        ((column, sources),) = asked.value.items()
+        return partial(exceptions, sources=sources, column=column)
+
     def misfits(self, asked: Asked, setting: Setting) -> Iterator[str]:
         yield from super().misfits(asked, setting)
         for column, sources in asked.value.items():
@@ -265,6 +300,10 @@ class Freshness(RowCheck):
     def text(self, asked: Asked, setting: Setting) -> str:
         (column,) = asked.value
         return sql.newest(column, setting.types)
+
+    def here(self, asked: Asked, setting: Setting) -> Here:
+        (column,) = asked.value
+        return lambda rows, beside: newest(rows, column)
 
     def conditions(self, asked: Asked) -> tuple[Condition, ...]:
         (age,) = asked.value.values()
@@ -319,6 +358,9 @@ class RowChange(RowCheck):
 
     def text(self, asked: Asked, setting: Setting) -> str:
         return sql.counts_before()
+
+    def here(self, asked: Asked, setting: Setting) -> Here:
+        return counts_before
 
     def conditions(self, asked: Asked) -> tuple[Condition, ...]:
         return limit_conditions(*asked.value)

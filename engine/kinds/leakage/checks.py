@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from engine.core.vocabulary import TaskKind
+from engine.kinds.arrow_rows import Figures, Here, SlicedRows
+from engine.kinds.leakage.arrow_checks import count_leaks, rows_in_both, rows_not_younger
+from engine.kinds.leakage.arrow_target import Cutting, target_powers
 from engine.kinds.questions import COUNT, SLICE, Query, column_sql
 from engine.kinds.setting import Setting
 
@@ -86,7 +90,11 @@ class LeakageCheck(ABC):
         """The query: a row for each slice with `n`, and what was found of it."""
 
     def query(self, asked: Asked) -> Query:
-        return Query(self.text(asked), tuple(self.columns(asked)))
+        return Query(self.text(asked), tuple(self.columns(asked)), here=self.here(asked))
+
+    def here(self, asked: Asked) -> Here | None:
+        """What its query finds, of rows in Arrow; None where only Spark can tell it."""
+        return None
 
 
 def _lacks_inputs(asked: Asked) -> Iterator[str]:
@@ -113,6 +121,15 @@ class _InBoth(LeakageCheck):
             ) t ON {same}
             GROUP BY r.{SLICE}
         """
+
+    def here(self, asked: Asked) -> Here | None:
+        columns, nulls = self.columns(asked), self.takes_nulls
+
+        def count(rows: SlicedRows, beside: Mapping[str, SlicedRows]) -> Figures:
+            places = rows_in_both(rows, beside, columns, nulls=nulls)
+            return count_leaks(rows, places, LEAKED)
+
+        return count
 
 
 class Rows(_InBoth):
@@ -186,6 +203,14 @@ class Dates(LeakageCheck):
             GROUP BY r.{SLICE}
         """
 
+    def here(self, asked: Asked) -> Here:
+        column = str(asked.column)
+
+        def count(rows: SlicedRows, beside: Mapping[str, SlicedRows]) -> Figures:
+            return count_leaks(rows, rows_not_younger(rows, beside, column), LEAKED)
+
+        return count
+
 
 class Target(LeakageCheck):
     """What a single column says of the label, learned on the reference and asked of the rows.
@@ -220,7 +245,7 @@ class Target(LeakageCheck):
         parts = [_part_sql(name, n, asked) for n, name in enumerate(asked.inputs)]
         array = f"array({', '.join(parts)})"
         numbers = [n for n, name in enumerate(asked.inputs) if asked.are_numbers(name)]
-        cuts = [_cuts_sql(asked.inputs[n], n) for n in numbers] or ["1 AS none"]
+        cuts = [_cuts_sql(asked.inputs[n], n) for n in numbers] or ["count(*) AS none"]
         hashed = ", ".join(column_sql(name) for name in asked.inputs)
         powers = ", ".join(
             f"max(CASE WHEN place = {n} THEN power END) AS {POWER}{n}" for n in places
@@ -262,6 +287,17 @@ class Target(LeakageCheck):
             SELECT c.{SLICE}, max(c.{COUNT}) AS {COUNT}, max(labelled) AS labelled, {powers}
             FROM counts c LEFT JOIN judged j ON c.{SLICE} <=> j.{SLICE} GROUP BY c.{SLICE}
         """
+
+    def here(self, asked: Asked) -> Here:
+        # As they stand in the text.
+        shares = [float(f"{share:.4f}") for share in CUTS]
+        are_classes = asked.setting.problem.task is not TaskKind.REGRESSION
+        return partial(
+            target_powers,
+            columns=asked.inputs,
+            label=(asked.setting.columns.label, are_classes),
+            cutting=Cutting(shares, CUT_ROWS, FEW),
+        )
 
 
 _POWER_OF_CLASSES = """

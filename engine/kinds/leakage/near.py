@@ -49,6 +49,9 @@ class NearRows(Rows):
         # A copy with another label is one as well.
         return asked.inputs
 
+    def here(self, asked: Asked) -> None:
+        return None
+
     def query(self, asked: Asked) -> Query:
         names = [column_sql(name) for name in asked.inputs]
         hashes = _set_sql(asked, names, _hash_sql)
