@@ -133,22 +133,22 @@ def test_train_refuses_what_is_no_model(world: Any, command: Command, tmp_path: 
 def test_a_machine_without_java(root: Path, world: Any, small: Suites) -> None:
     """Processes do the work; what takes Spark, or asks for it, says that Java is missing."""
     suite = small(slices=["overall", {"quantiles": {"f1": 7}}])
-    unique = small(tests=[{"data_quality": {"unique": "id"}}])
-    asked = {"none": suite, "spark": suite | {"executor": "spark"}, "unique": unique}
+    own = small(slices=[{"name": "even", "where": "id % 2 = 0"}])
+    asked = {"none": suite, "spark": suite | {"executor": "spark"}, "own": own}
     processes = {
         name: start(root, "run", world.write(f"no-java-{name}", said), PATH="", JAVA_HOME="")
         for name, said in asked.items()
     }
     ends = {name: process.communicate(timeout=300) for name, process in processes.items()}
     assert {name: process.returncode for name, process in processes.items()} == {
-        "none": 0, "spark": 4, "unique": 2,
+        "none": 0, "spark": 4, "own": 2,
     }, ends  # fmt: skip
     assert "no Java 17 here: processes of this machine do Spark's work" in ends["none"][1]
-    assert ends["spark"][0] == "" == ends["unique"][0]
+    assert ends["spark"][0] == "" == ends["own"][0]
     *steps, last = ends["spark"][1].splitlines()
     assert last.startswith("evalmatrix: Spark needs Java 17 or newer: no `java` on the PATH"), steps
     assert "starting Spark" in steps and "scanning" not in ends["spark"][1]
-    last = ends["unique"][1].splitlines()[-1]
+    last = ends["own"][1].splitlines()[-1]
     assert "without Spark" in last and "install Java 17" in last, last
 
 
