@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from engine.commands.notebook_models import Entry, Known, entries_of
 from engine.commands.progress import Reporter
@@ -34,13 +32,14 @@ from engine.delta.head import Schema
 from engine.errors import InputError, ModelError
 from engine.models.fitted import Data, Given, Log, Rows, framework_of, log_fitted
 from engine.planning.suites import read_suite
+from engine.spark.api import F, is_frame
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column
 from engine.store.reach import check_store
 from engine.suite import Evaluation, argument_keys, dump_mapping
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 NAME = "notebook"
 # What stands in the place of a table and of a model that are not there yet.
@@ -82,7 +81,7 @@ def run_asked(asked: Asked, *, store: Any, spark: SparkSession | None) -> RunRes
         if isinstance(value, str | Mapping):
             raise InputError(f"{name} is of the type {type(value).__name__}; expected a list")
     given = _read_data(asked)
-    if isinstance(given, DataFrame):
+    if is_frame(given):
         spark = given.sparkSession
     session = LazySession(spark, log_file=place.log_file, say=tell.say)
     data = _look_at(asked, given, session, place) if isinstance(given, dict) else given
@@ -160,7 +159,7 @@ def _read_data(asked: Asked) -> Frame | DataFrame | dict[str, Any]:
         raise InputError(
             f"evaluate was given {odd[0]} with a frame; expected it with a path or a dataset"
         )
-    return data if isinstance(data, DataFrame) else frame_of(data)
+    return data if is_frame(data) else frame_of(data)
 
 
 def _dataset(data: Frame | DataFrame | _Pinned) -> dict[str, Any]:

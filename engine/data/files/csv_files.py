@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
-
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from typing import TYPE_CHECKING
 
 from engine.core.paths import is_folder
 from engine.data.files.facts import Facts
@@ -21,8 +19,13 @@ from engine.data.files.listing import File, is_packed, place
 from engine.data.files.reading import Reading
 from engine.data.files.values import class_of
 from engine.errors import DataError, EvalMatrixError
+from engine.spark.api import F, sql
 from engine.spark.error_messages import first_line
 from engine.spark.tables import column, escape_glob
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
 
 OPTIONS = {"header": "true", "mode": "FAILFAST", "multiLine": "true", "escape": '"'}
 UNREADABLE = re.compile(r"MALFORMED_RECORD|MALFORMED_CSV|CANNOT_READ_FILE|FAILED_READ_FILE")
@@ -179,7 +182,7 @@ def rows_of(
             if name in places
         ]
         frames.append(rows.select(*fields, decode_path(F.col(column(PATH))).alias(PATH)))
-    return reduce(DataFrame.unionByName, frames)
+    return reduce(sql.DataFrame.unionByName, frames)
 
 
 def as_type(text: Column, kind: str, name: str) -> Column:

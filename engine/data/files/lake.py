@@ -14,8 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from engine.core.paths import local_path
 from engine.data.files import csv_files, parquet
@@ -29,6 +28,10 @@ from engine.errors import DataError
 from engine.spark import tables
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 log = logging.getLogger(__name__)
 

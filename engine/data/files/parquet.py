@@ -13,20 +13,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from engine.data.files.csv_files import PATH, decode_path, encoded_path, file_path, unreadable
 from engine.data.files.facts import Facts
 from engine.data.files.listing import File, place
 from engine.errors import DataError
+from engine.spark.api import F, sql
 from engine.spark.error_messages import first_line
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column, escape_glob
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
 
 _EXACT = 2**53
 _SPARK_ROWS = b"org.apache.spark.sql.parquet.row.metadata"
@@ -335,7 +339,7 @@ def rows_of(
         frames.append(
             frame.select(*fields, _original(decode_path(encoded_path(frame)), paths).alias(PATH))
         )
-    return reduce(DataFrame.unionByName, frames)
+    return reduce(sql.DataFrame.unionByName, frames)
 
 
 def _as_type(frame: DataFrame, name: str, own: str, kind: str) -> Column:

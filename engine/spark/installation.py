@@ -1,0 +1,39 @@
+"""Whether PySpark and delta-spark are installed, which evalmatrix's extra `spark` brings."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+from engine.errors import InputError
+
+# By what each is imported, and the distribution that brings it.
+_PACKAGES = {"pyspark": "pyspark", "delta": "delta-spark"}
+INSTALL = "pip install 'evalmatrix[spark]'"
+
+
+def missing_packages() -> tuple[str, ...]:
+    """The distributions that Spark takes and this Python lacks."""
+    return tuple(name for module, name in _PACKAGES.items() if not _is_there(module))
+
+
+def check_installation() -> None:
+    """Checks that PySpark can be imported here.
+
+    Raises:
+        InputError: when it, or delta-spark, is not installed.
+    """
+    missing = missing_packages()
+    if missing:
+        raise InputError(
+            f"this takes Spark, and {sys.executable} has no {' and no '.join(missing)}; {INSTALL}"
+        )
+
+
+def _is_there(module: str) -> bool:
+    if module in sys.modules:
+        return True
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
