@@ -51,7 +51,7 @@ class Library:
     def __getattr__(self, name: str) -> Any:
         module = sys.modules.get(self._name)
         if module is None:
-            check_installation()
+            check_installation(self._name)
             module = import_module(self._name)
         return getattr(module, name)
 

@@ -13,20 +13,20 @@ INSTALL = "pip install 'evalmatrix[spark]'"
 
 
 def missing_packages() -> tuple[str, ...]:
-    """The distributions that Spark takes and this Python lacks."""
+    """The distributions that Spark with Delta takes and this Python lacks."""
     return tuple(name for module, name in _PACKAGES.items() if not _is_there(module))
 
 
-def check_installation() -> None:
-    """Checks that PySpark can be imported here.
+def check_installation(module: str) -> None:
+    """Checks that PySpark, or delta-spark, can be imported here.
 
     Raises:
-        InputError: when it, or delta-spark, is not installed.
+        InputError: when it is not installed.
     """
-    missing = missing_packages()
-    if missing:
+    package = module.partition(".")[0]
+    if not _is_there(package):
         raise InputError(
-            f"this takes Spark, and {sys.executable} has no {' and no '.join(missing)}; {INSTALL}"
+            f"this takes Spark, and {sys.executable} has no {_PACKAGES[package]}; {INSTALL}"
         )
 
 
@@ -35,5 +35,5 @@ def _is_there(module: str) -> bool:
         return True
     try:
         return find_spec(module) is not None
-    except (ImportError, ValueError):
+    except ImportError:
         return False
