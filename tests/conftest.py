@@ -83,6 +83,7 @@ SECONDS = {
     "kinds/test_domain_classifier.py": 30,
     "runs/test_drift.py": 70,
     "data/test_reference_bins.py": 25,
+    "data/files/test_local_files.py": 70,
     "data/test_arrow_profile.py": 60,
     "statistics/test_distances.py": 20,
     "statistics/test_histogram_distances.py": 20,

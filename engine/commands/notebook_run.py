@@ -29,6 +29,7 @@ from engine.data.frame_tables import write_frame
 from engine.data.frames import Frame, frame_of
 from engine.data.source import Source, pin_source
 from engine.delta.head import Schema
+from engine.delta.local_table import LocalTable
 from engine.errors import InputError, ModelError
 from engine.models.fitted import Data, Given, Log, Rows, framework_of, log_fitted
 from engine.planning.suites import read_suite
@@ -83,7 +84,8 @@ def run_asked(asked: Asked, *, store: Any, spark: SparkSession | None) -> RunRes
     given = _read_data(asked)
     if is_frame(given):
         spark = given.sparkSession
-    session = LazySession(spark, log_file=place.log_file, say=tell.say)
+    executor = str(asked.more.get("executor", "auto"))
+    session = LazySession(spark, executor=executor, log_file=place.log_file, say=tell.say)
     data = _look_at(asked, given, session, place) if isinstance(given, dict) else given
     schema = _schema(data)
     entries = entries_of(asked.models, Known(dict(schema), str(asked.columns["task"])))
@@ -240,9 +242,13 @@ def _data_for_models(
 
 
 def _head_of(data: DataFrame | _Pinned) -> Rows:
-    """The first rows by Spark."""
+    """The first rows by Spark, where there is one."""
 
     def head(rows: int, columns: Sequence[str]) -> pd.DataFrame:
+        if isinstance(data, _Pinned) and data.source.session.is_local:
+            table = LocalTable(data.source.folder_here())
+            first: pd.DataFrame = table.head(columns, rows, data.source.version).to_pandas()
+            return first
         frame = data.source.frame() if isinstance(data, _Pinned) else data
         chosen = [F.col(column(name)) for name in columns]
         return frame.select(*chosen).limit(rows).toPandas()

@@ -72,7 +72,17 @@ def header(spark: SparkSession, file: File) -> tuple[str, ...]:
     Raises:
         DataError: when there are none, or two that differ by capitals only.
     """
-    names = _spark_header(spark, file) if _must_ask(file.path) else _first_record(file.path)
+    if _must_ask(file.path):
+        return _checked_header(file, _spark_header(spark, file))
+    return local_header(file)
+
+
+def local_header(file: File) -> tuple[str, ...]:
+    """The names of the columns of a file of this machine, as `header`."""
+    return _checked_header(file, _first_record(file.path))
+
+
+def _checked_header(file: File, names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise DataError(f"{file.path!r} has no columns; expected a line with their names")
     names = [name or f"_c{place}" for place, name in enumerate(names)]
@@ -214,18 +224,28 @@ def unreadable(error: Exception, files: Sequence[File]) -> EvalMatrixError:
             "of the two only"
         )
     if match:
-        return DataError(
-            f"{where}: the column {match[1]!r} has a value that does not fit {match[2]}; give it "
-            f"another type in `columns`, such as {match[1]}: string"
-        )
+        return misfit(where, match[1], match[2])
     if UNREADABLE.search(text):
-        return DataError(
-            f"{where} has a record that does not fit its first line, or cannot be read at all; "
-            "expected in every record as many fields as the first line has names"
-        )
+        return malformed(where)
     if isinstance(error, EvalMatrixError):
         return error
     return DataError(f"{where} could not be read: {first_line(error)}")
+
+
+def misfit(where: str, name: str, kind: str) -> DataError:
+    """A column has a value that does not fit its type; `where` is its file, or words for it."""
+    return DataError(
+        f"{where}: the column {name!r} has a value that does not fit {kind}; give it another type "
+        f"in `columns`, such as {name}: string"
+    )
+
+
+def malformed(where: str) -> DataError:
+    """A file has a record of another number of fields than its first line."""
+    return DataError(
+        f"{where} has a record that does not fit its first line, or cannot be read at all; "
+        "expected in every record as many fields as the first line has names"
+    )
 
 
 def _is_named(text: str, file: File) -> bool:
