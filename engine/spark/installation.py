@@ -1,4 +1,4 @@
-"""Whether PySpark and delta-spark are installed, which evalmatrix's extra `spark` brings."""
+"""What Spark takes of this machine: PySpark and delta-spark, by the extra `spark`, and Java."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import sys
 from importlib.util import find_spec
 
 from engine.errors import InputError
+from engine.spark.java import MIN_JAVA, has_java
 
 # By what each is imported, and the distribution that brings it.
 _PACKAGES = {"pyspark": "pyspark", "delta": "delta-spark"}
 INSTALL = "pip install 'evalmatrix[spark]'"
 
 
-def missing_packages() -> tuple[str, ...]:
-    """The distributions that Spark with Delta takes and this Python lacks."""
-    return tuple(name for module, name in _PACKAGES.items() if not _is_there(module))
+def lack() -> str:
+    """What is missing for a Spark of this machine, in words; "" where nothing is."""
+    packages = [f"no {name}" for module, name in _PACKAGES.items() if not _is_there(module)]
+    return " and ".join([*packages, *([] if has_java() else [f"no Java {MIN_JAVA}"])])
+
+
+def need() -> str:
+    """What to do about what is missing, the end of a message; "" where nothing is."""
+    packages = [] if all(map(_is_there, _PACKAGES)) else [INSTALL]
+    return " and ".join([*packages, *([] if has_java() else [f"install Java {MIN_JAVA} or newer"])])
 
 
 def check_installation(module: str) -> None:
