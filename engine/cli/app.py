@@ -26,6 +26,7 @@ from engine.cli import (
 )
 from engine.cli.declaration import make_command, read_declaration, summary
 from engine.cli.reporting import LogFormatOption, configure_logging
+from engine.spark.lazy_session import prefer_spark
 
 # What prints the result of each command, and its exit code. The order is that of the help.
 COMMANDS: dict[str, Callable[..., int]] = {
@@ -101,6 +102,7 @@ def run_job(name: str, **before: Callable[[Path | None], None]) -> None:
     `before` are further options that take a file, and what is done with it first.
     """
     configure_logging()
+    prefer_spark()
     make_command(read_declaration(name), COMMANDS[name], before)()
 
 

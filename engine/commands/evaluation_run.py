@@ -22,7 +22,7 @@ from engine.errors import StoreError, TrackingError
 from engine.execution import checkpoints
 from engine.execution.computation import Computation
 from engine.execution.evaluate import evaluate
-from engine.execution.roads import check_local
+from engine.execution.roads import check_local, settle_executor
 from engine.execution.scans import prepare_workers
 from engine.planning import EvaluationPlan, dump_plans, load_plans
 from engine.planning.planner import prepare
@@ -110,8 +110,9 @@ def pin_plans(context: RunContext) -> list[EvaluationPlan]:
     A cluster's workers are looked at, and given the models, before any of them is needed.
     """
     plans = _resume_plans(context) if context.resumed is not None else _prepare_plans(context)
-    spark = context.tables.session.current
     reuse, run_id = context.suite.reuse, context.info.run_id
+    settle_executor(context.tables, plans, run_id=run_id, reuse=reuse)
+    spark = context.tables.session.current
     check_local(context.tables, plans, run_id=run_id, reuse=reuse)
     if spark is not None:
         prepare_workers(spark, plans)

@@ -12,7 +12,7 @@ from engine.commands.redacted import redacted
 from engine.core.locations import Store
 from engine.data.personal import Look
 from engine.execution.incremental import StatePlan, base_note, plan_states
-from engine.execution.roads import road_text
+from engine.execution.roads import road_text, settle_executor
 from engine.kinds import kind_of
 from engine.planning import EvaluationPlan, questions
 from engine.planning.model_finder import ModelFinder, short_waits
@@ -115,6 +115,7 @@ def plan(
         prepared = prepare(tables.session, loaded, finder=finder, scans=False)
     finally:
         finder.stop()
+    settle_executor(tables, [item.plan for item in prepared], run_id="", reuse=loaded.reuse)
     planned = [_plan_evaluation(tables, item, reuse=loaded.reuse) for item in prepared]
     rows = sum(evaluation.rows for evaluation in planned)
     note_act(tables, Act("plan", loaded.name, about={"rows_to_read": rows}))

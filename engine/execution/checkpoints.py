@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.data.changes.delta_log import File
 from engine.data.changes.files import Layout, layout_of, rows_by_file, rows_of_files
@@ -51,7 +52,7 @@ class Checkpoint:
 
 
 def plan_checkpoints(
-    todo: StatePlan, given: DataFrame | PieceRows, *, predictions: str, rows: int, step: str
+    todo: StatePlan, given: DataFrame | PieceRows | None, *, predictions: str, rows: int, step: str
 ) -> list[Checkpoint]:
     """The chunks of a scan, of about so many rows each; none where one scan does.
 
@@ -61,6 +62,7 @@ def plan_checkpoints(
         return []
     shares = list(_changed_shares(todo, rows))
     if todo.full:
+        assert given is not None, "all rows are scanned"
         shares = [*_whole_shares(todo, given, predictions, rows), *shares]
     about = _about(todo)
     checkpoints = []
@@ -150,7 +152,23 @@ def _changed_shares(todo: StatePlan, rows: int) -> Iterator[Share]:
     """The shares of the rows that came, and of those that went."""
     for part in todo.change_parts():
         kind = "came" if part.work.sign > 0 else "gone"
-        yield from _hash_shares(todo.plan, part, kind, max(math.ceil(part.rows / rows), 1))
+        count = max(math.ceil(part.rows / rows), 1)
+        if isinstance(part.source, PieceRows):
+            yield from _piece_shares(part.source, part, kind, count)
+        else:
+            yield from _hash_shares(todo.plan, part, kind, count)
+
+
+def _piece_shares(source: PieceRows, part: Part, kind: str, count: int) -> Iterator[Share]:
+    """Shares of the rows that the workers read of some pieces."""
+    if count == 1:
+        yield [kind], part
+        return
+    for pieces in share_pieces(source.pieces, count):
+        some = replace(source, pieces=tuple(pieces))
+        rows = sum(piece.rows for piece in pieces)
+        about: list[object] = [kind, "pieces", [piece.name for piece in pieces]]
+        yield about, replace(part, source=some, rows=rows)
 
 
 def _hash_shares(plan: EvaluationPlan, part: Part, kind: str, count: int) -> Iterator[Share]:
@@ -206,9 +224,13 @@ def states_of(
 def state_rows(
     checkpoints: Sequence[Checkpoint], *, owner: tuple[str, str], table: StoreTable
 ) -> pa.Table:
-    """The states of all chunks of rows that came, as a scan gives them (`STATE_SCHEMA`)."""
-    rows = table.rows([*_ROW], _of_chunks(checkpoints, owner), spares=True)
-    signs = pa.repeat(pa.scalar(1, pa.int8()), rows.num_rows)
+    """The states of all chunks, as a scan gives them (`STATE_SCHEMA`), with their signs."""
+    gone = [checkpoint.step for checkpoint in checkpoints if checkpoint.part.work.sign < 0]
+    rows = table.rows([*_ROW, "step"], _of_chunks(checkpoints, owner), spares=True)
+    less = pc.and_(
+        pc.not_equal(rows["slice_set"], ""), pc.is_in(rows["step"], pa.array(gone, pa.string()))
+    )
+    signs = pc.if_else(less, pa.scalar(-1, pa.int8()), pa.scalar(1, pa.int8()))
     return rows.append_column("sign", signs).select(STATE_SCHEMA.names).cast(STATE_SCHEMA)
 
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -57,6 +58,11 @@ class PieceRows:
 
     pieces: tuple[Piece, ...]
     reader: PieceReader
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """How large their files are."""
+        return sum(Path(piece.file.path).stat().st_size for piece in self.pieces)
 
 
 ScanRows = FrameRows | PieceRows

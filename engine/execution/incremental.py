@@ -8,21 +8,23 @@ are predicted. The rest is computed from all rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame, SparkSession
-
-from engine.data.changes import CannotTell, Changes, changes
+from engine.data.changes import CannotTell
 from engine.execution.distribute import FrameRows, Part, PieceRows
 from engine.execution.kernel.model_task import Work
+from engine.execution.moved import Moved, find_by_spark, find_moved
 from engine.models import UNWATCHED, Guard
 from engine.planning import EvaluationPlan, Need, needs
-from engine.planning.projection import projected_column, select_columns
-from engine.spark import tables
+from engine.planning.projection import select_columns
 from engine.spark.lazy_session import LazySession
 from engine.states.rows import PREDICTIONS
 from engine.store.predictions import join_kept
 from engine.store.states import Kept, Place, StateCatalog, Writer, blocks_of, missing_needs
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,11 @@ class StatePlan:
         updated: the kept states of another version that are brought up to date.
         full: what is computed from all rows.
         base: the other version; None without one.
-        changes: the rows that came and went since; None without a base.
+        moved: the rows that came and went since; None without a base.
         why: why nothing, or not all, could be reused; "" where there is nothing to say.
         scored: models of which predictions are kept, so that all rows need no inference.
         stale: the rows that came since those predictions; None where they are of this version.
+        lost: what Spark would spare that processes of this machine do anew; "" for nothing.
         guard: how the scans are watched.
     """
 
@@ -46,18 +49,17 @@ class StatePlan:
     updated: Mapping[Place, Kept] = field(default_factory=dict)
     full: tuple[Need, ...] = ()
     base: int | None = None
-    changes: Changes | None = None
+    moved: Moved | None = None
     why: str = ""
     scored: Mapping[int, Kept] = field(default_factory=dict)
-    stale: Changes | None = None
+    stale: Moved | None = None
+    lost: str = ""
     guard: Guard = UNWATCHED
 
     @property
     def predictions(self) -> int:
         """How many rows will be predicted, by all models together."""
-        moved = 0
-        if self.changes is not None:
-            moved = self.changes.rows_came + self.changes.rows_gone
+        moved = 0 if self.moved is None else self.moved.rows
         updated = [need for need in needs(self.plan) if need.place in self.updated]
         full = _predicting_models(self.plan, self.full)
         rows = self.plan.dataset.rows * self._calls(full - self.scored.keys())
@@ -80,7 +82,7 @@ class StatePlan:
     @property
     def rows(self) -> int:
         """How many rows will be read for it."""
-        moved = 0 if self.changes is None else self.changes.rows_came + self.changes.rows_gone
+        moved = 0 if self.moved is None else self.moved.rows
         return moved + (self.plan.dataset.rows if self.full else 0)
 
     @property
@@ -100,15 +102,16 @@ class StatePlan:
         places = [*self.updated, *(need.place for need in self.full)]
         return {place: blocks.get(place[1], 1) for place in places}
 
-    def parts(self, given: DataFrame | PieceRows, *, predictions: str) -> list[Part]:
+    def parts(self, given: DataFrame | PieceRows | None, *, predictions: str) -> list[Part]:
         """The scans that this takes.
 
         Args:
-            given: all the rows of the pinned version.
+            given: all the rows of the pinned version; None where none of them is scanned.
             predictions: the table in which predictions are kept.
         """
         whole = []
         if self.full:
+            assert given is not None, "all rows are scanned"
             whole = [self.whole(given, self.plan.dataset.rows, predictions=predictions)]
         return whole + self.change_parts()
 
@@ -126,7 +129,7 @@ class StatePlan:
         scan_frame, spared = select_columns(given, self.plan), self.usable_predictions
         extra: tuple[str, ...] = ()
         if spared:
-            stale = None if self.stale is None else self.stale.came
+            stale = None if self.stale is None else _frame_of(self.stale.came)
             scan_frame, extra = join_kept(
                 scan_frame, self.plan, spared, table=predictions, stale=stale
             )
@@ -134,23 +137,23 @@ class StatePlan:
 
     def change_parts(self) -> list[Part]:
         """The scans of the rows that came and of those that went."""
-        if self.changes is None:
+        if self.moved is None:
             return []
         parts = []
-        wanted, blocks, moved = frozenset(self.updated), self.blocks, self.changes
+        wanted, blocks, moved = frozenset(self.updated), self.blocks, self.moved
         if moved.came is not None:
             work = Work(wanted, blocks, guard=self.guard)
-            parts.append(Part(FrameRows(moved.came), moved.rows_came, work))
+            parts.append(Part(moved.came, moved.rows_came, work))
         if moved.gone is not None:
             work = Work(wanted, blocks, -1, self.guard)
-            parts.append(Part(FrameRows(moved.gone), moved.rows_gone, work))
+            parts.append(Part(moved.gone, moved.rows_gone, work))
         return parts
 
     def release(self) -> None:
         """Lets go of what was held to find the changes."""
-        for row_changes in (self.changes, self.stale):
-            if row_changes is not None:
-                row_changes.release()
+        for moved in (self.moved, self.stale):
+            if moved is not None:
+                moved.release()
 
     def chains(self) -> dict[int, tuple[int, ...]]:
         """The versions at which the predictions were made that are kept anew, by model."""
@@ -169,8 +172,8 @@ def base_note(todo: StatePlan) -> str:
     """Where what is reused comes from, or why nothing is, to go behind a number."""
     if todo.why:
         return f": {todo.why}"
-    if todo.changes is not None:
-        came, gone = todo.changes.rows_came, todo.changes.rows_gone
+    if todo.moved is not None:
+        came, gone = todo.moved.rows_came, todo.moved.rows_gone
         return f", from version {todo.base}; since then {came:,} rows came and {gone:,} went"
     return ", from the same version" if todo.reused else ""
 
@@ -199,31 +202,61 @@ def plan_states(
     scored = _predictions_in(usable)
     base, updated = _nearest(catalog, lacking, without, set(anew))
     base_predictions = {} if base is None else _predictions_in(catalog.usable(base, without))
-    if base is None or not (updated or base_predictions.keys() - scored.keys()):
-        scored = {} if session.is_local else scored
-        return StatePlan(plan, usable, full=tuple(lacking), scored=scored)
+    lost = ""
     if session.is_local:
-        why = f"what came and went since version {base} is compared by Spark"
-        return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why)
+        # To join them to the rows is Spark's work.
+        if _predicting_models(plan, lacking) & (scored.keys() | base_predictions.keys()):
+            lost = "predictions that are kept are joined to the rows"
+        scored, base_predictions = {}, {}
+    if base is None or not (updated or base_predictions.keys() - scored.keys()):
+        return StatePlan(plan, usable, full=tuple(lacking), scored=scored, lost=lost)
     try:
-        moved = _changes(session.get(), plan, base)
+        moved = find_moved(session, plan, base)
     except CannotTell as reason:
         why = str(reason)
-        return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
-    if moved.rows_came + moved.rows_gone >= plan.dataset.rows:
+        lost = lost or (why if session.is_local else "")
+        whole = StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
+        return replace(whole, lost=lost)
+    if moved.rows >= plan.dataset.rows:
         moved.release()
         why = (
             f"{moved.rows_came:,} rows came and {moved.rows_gone:,} went since version {base}: "
             "to compute all is less work"
         )
-        return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
+        whole = StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
+        return replace(whole, lost=lost)
     full = tuple(need for need in lacking if need.place not in updated)
     changed = moved if updated else None
+    simple = StatePlan(plan, usable, updated, full, base, changed, scored=scored, lost=lost)
     if not full or scored or not base_predictions:
-        return StatePlan(plan, usable, updated, full, base, changed, scored=scored)
-    return StatePlan(
-        plan, usable, updated, full, base, changed, scored=base_predictions, stale=moved
-    )
+        return simple
+    if moved.by_pieces:
+        try:
+            # The rows that predictions are joined to are Spark's.
+            moved = find_by_spark(session.get(), plan, base)
+        except CannotTell:
+            return simple
+    return replace(simple, moved=moved if updated else None, scored=base_predictions, stale=moved)
+
+
+def read_by_spark(spark: SparkSession, todo: StatePlan) -> StatePlan:
+    """The same plan, in which Spark finds the rows that came and went, and reads them."""
+    if todo.moved is None or not todo.moved.by_pieces:
+        return todo
+    assert todo.base is not None, "rows moved since a version"
+    try:
+        return replace(todo, moved=find_by_spark(spark, todo.plan, todo.base))
+    except CannotTell as reason:
+        anew = [need for need in needs(todo.plan) if need.place in todo.updated]
+        return replace(todo, updated={}, full=(*todo.full, *anew), moved=None, why=str(reason))
+
+
+def _frame_of(rows: PieceRows | FrameRows | None) -> DataFrame | None:
+    """The rows of a side that Spark reads."""
+    if rows is None:
+        return None
+    assert isinstance(rows, FrameRows), "what is joined is read by Spark"
+    return rows.frame
 
 
 def _predictions_in(kept: Mapping[Place, Kept]) -> dict[int, Kept]:
@@ -277,35 +310,3 @@ def _predicting_models(plan: EvaluationPlan, needed: Iterable[Need]) -> set[int]
         if need.paired and subject.reference is not None:
             models.add(subject.reference)
     return models
-
-
-def _changes(spark: SparkSession, plan: EvaluationPlan, base: int) -> Changes:
-    """The rows that came and went since another version, as the scan reads them."""
-    table, pinned = plan.dataset.uri, plan.dataset.version
-
-    def project(frame: DataFrame) -> DataFrame:
-        return select_columns(frame, plan)
-
-    row_changes = changes(spark, table, base, pinned, project)
-    query = plan.columns.query
-    if query is None or (row_changes.came is None and row_changes.gone is None):
-        return row_changes
-    return _whole_queries(spark, plan, base, row_changes)
-
-
-def _whole_queries(
-    spark: SparkSession, plan: EvaluationPlan, base: int, row_changes: Changes
-) -> Changes:
-    """The same changes with all rows of the queries of which any row came or went."""
-    query = projected_column(plan, str(plan.columns.query))
-    moved = [
-        frame.select(query) for frame in (row_changes.came, row_changes.gone) if frame is not None
-    ]
-    touched = (moved[0] if len(moved) == 1 else moved[0].union(moved[1])).distinct()
-
-    def touched_rows(version: int) -> DataFrame:
-        rows = select_columns(tables.read(spark, plan.dataset.uri, version), plan)
-        return rows.join(touched, query, "left_semi").select(*rows.columns)
-
-    came, gone = touched_rows(plan.dataset.version), touched_rows(base)
-    return Changes(came, gone, came.count(), gone.count(), row_changes.how)

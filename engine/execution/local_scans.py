@@ -21,7 +21,7 @@ from engine.execution import checkpoints
 from engine.execution.checkpoints import Checkpoint
 from engine.execution.computation import Computation
 from engine.execution.distribute import Part, PieceRows, blocks_of, share_count
-from engine.execution.incremental import StatePlan
+from engine.execution.incremental import StatePlan, base_note
 from engine.execution.local_pool import LocalPool
 from engine.execution.local_worker import (
     LocalTask,
@@ -32,6 +32,7 @@ from engine.execution.local_worker import (
     read_batches,
     write_batches,
 )
+from engine.execution.piece_rows import all_pieces
 from engine.execution.retry import scan_with_retry
 from engine.models import Guard
 from engine.pieces.pieces import share_pieces
@@ -43,12 +44,19 @@ from engine.states.rows import STATE_SCHEMA
 from engine.store import predictions
 from engine.store.predictions import chain_rows
 from engine.store.state_writer import Target, write_rows
+from engine.store.states import kept_rows
 
 
 def run_local_scans(
-    computation: Computation, todo: StatePlan, given: PieceRows, *, step: str
+    computation: Computation, todo: StatePlan, given: PieceRows | None, *, step: str
 ) -> pa.Table:
-    """Computes the states of all rows of an evaluation, and writes them once for the run.
+    """Computes the states of an evaluation's step, and writes them once for the run.
+
+    Args:
+        computation: the run.
+        todo: what there is to compute.
+        given: all rows; None where only those are scanned that came and went.
+        step: the step.
 
     Returns:
         The states.
@@ -59,10 +67,12 @@ def run_local_scans(
         StoreError: when the states cannot be written.
     """
     plan = todo.plan
-    if todo.why:
-        computation.tell.say(f"{plan.name}: all rows are predicted: {todo.why}")
+    if todo.reused or todo.why:
+        computation.tell.say(
+            f"{plan.name}: {todo.reused:,} predictions are reused{base_note(todo)}"
+        )
     if plan.keep:
-        _check_keys(given, plan)
+        _check_keys(given or all_pieces(computation.session, plan), plan)
 
     def scan(guard: Guard) -> pa.Table:
         with LocalPool() as pool:
@@ -79,7 +89,7 @@ def run_local_scans(
 
 
 def _scan(
-    computation: Computation, todo: StatePlan, given: PieceRows, pool: LocalPool, step: str
+    computation: Computation, todo: StatePlan, given: PieceRows | None, pool: LocalPool, step: str
 ) -> pa.Table:
     table = computation.tables["predictions"].path
     target = Target(computation.tables["states"], computation.run_id, dt.datetime.now(dt.UTC), step)
@@ -91,8 +101,8 @@ def _scan(
         computation.beside.wait()
         return _scan_with_checkpoints(computation, todo, planned, target, pool)
     parts = todo.parts(given, predictions=table)
-    files = _scan_part(computation, todo, parts[0], pool, "")
-    states = _merge(pool, todo.plan, parts, files)
+    files = [file for part in parts for file in _scan_part(computation, todo, part, pool, "")]
+    states = _merge(pool, todo.plan, parts, [*files, *_states_to_update(computation, todo, pool)])
     computation.beside.wait()
     if todo.plan.keep:
         write_rows(states, todo.plan, target)
@@ -174,12 +184,23 @@ def _scan_with_checkpoints(
             _keep_predictions(computation, todo, files, own)
     rows = checkpoints.state_rows(planned, owner=run, table=table)
     every = write_batches(pool.folder / "chunks.arrow", rows.to_batches(), STATE_SCHEMA)
-    states = _merge(pool, plan, [checkpoint.part for checkpoint in planned], [every])
+    files = [every, *_states_to_update(computation, todo, pool)]
+    states = _merge(pool, plan, [checkpoint.part for checkpoint in planned], files)
     write_rows(states, plan, target)
     if plan.keep:
         _keep_predictions(computation, todo, [], target)
     checkpoints.forget(run_id=computation.run_id, table=table)
     return states
+
+
+def _states_to_update(computation: Computation, todo: StatePlan, pool: LocalPool) -> list[str]:
+    """The file of the kept states that the scans bring up to date."""
+    if not todo.updated:
+        return []
+    rows = kept_rows(computation.tables["states"], todo.updated)
+    signs = pa.repeat(pa.scalar(1, pa.int8()), rows.num_rows)
+    states = rows.append_column("sign", signs).select(STATE_SCHEMA.names).cast(STATE_SCHEMA)
+    return [write_batches(pool.folder / "updated.arrow", states.to_batches(), STATE_SCHEMA)]
 
 
 def _keep_predictions(

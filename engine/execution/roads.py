@@ -7,26 +7,22 @@ hands them over. Both ways give the same states.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from engine.core.paths import is_catalog_name, local_path
-from engine.delta.messages import is_plain
 from engine.errors import InputError
 from engine.execution.distribute import PieceRows
 from engine.execution.incremental import StatePlan, plan_states
+from engine.execution.piece_rows import all_pieces
 from engine.pieces import NotThisWay
-from engine.pieces.listing import list_files
-from engine.pieces.pieces import whole_files
 from engine.planning import EvaluationPlan
-from engine.planning.piece_columns import piece_reader
-from engine.planning.projection import predicates
 from engine.spark.lazy_session import LazySession
-from engine.store.states import find_states
+from engine.store.states import StateCatalog, find_states
 from engine.store.tables import StoreTables
 
 BY_WORKERS = "the workers read their files themselves"
 BY_PROCESSES = "processes of this machine read their files"
-CHANGES_BY_SPARK = "Spark reads what came and went"
+# Beyond this a scan is long enough for a cluster.
+MOST_LOCAL_BYTES = 16 << 30
 
 
 def by_spark(reason: Exception) -> str:
@@ -34,28 +30,84 @@ def by_spark(reason: Exception) -> str:
     return f"Spark reads them: {reason}"
 
 
-def short_way(session: LazySession, todo: StatePlan) -> PieceRows:
+def short_way(session: LazySession, todo: StatePlan) -> PieceRows | None:
     """All rows of the version that a plan has pinned, as pieces; no row is read for it.
 
+    Returns:
+        None where only rows that came and went are scanned, as pieces as well.
+
     Raises:
-        NotThisWay: where Spark must read them.
+        NotThisWay: where Spark must read the rows.
     """
+    if todo.moved is not None and not todo.moved.by_pieces:
+        raise NotThisWay("it has found what came and went")
+    if not todo.full:
+        return None
     if todo.usable_predictions:
         raise NotThisWay("predictions that are kept are joined to them")
-    return _pieces(session, todo.plan)
+    return all_pieces(session, todo.plan)
 
 
 def road_text(session: LazySession, todo: StatePlan) -> str:
     """How the rows of a plan's scan will reach the workers; "" where none of them is read."""
     if not todo.rows:
         return ""
-    if not todo.full:
-        return CHANGES_BY_SPARK
     try:
         short_way(session, todo)
     except NotThisWay as reason:
         return by_spark(reason)
     return BY_PROCESSES if session.is_local else BY_WORKERS
+
+
+def settle_executor(
+    tables: StoreTables, plans: Sequence[EvaluationPlan], *, run_id: str, reuse: bool
+) -> str:
+    """Decides, where nobody has, whether Spark does the work or processes of this machine.
+
+    Returns:
+        Why Spark does it; "" where it does not, or that was said before.
+    """
+    session = tables.session
+    if not session.is_undecided:
+        return ""
+    session.settle(local=True)
+    for plan in plans:
+        reason = _needs_spark(session, _catalog(tables, plan, run_id, reuse=reuse))
+        if reason:
+            session.settle(local=False)
+            return f"{plan.name}: {reason}"
+    return ""
+
+
+def _needs_spark(session: LazySession, catalog: StateCatalog) -> str:
+    """Why an evaluation is better done by Spark; "" where this machine's processes do it all."""
+    for question in catalog.open_questions:
+        return f"the test {question.test.name!r} asks beside the scan"
+    for side in filter(None, (catalog, catalog.reference)):
+        todo = plan_states(session, side)
+        if todo.nothing_to_do:
+            continue
+        if todo.lost:
+            return todo.lost
+        if max(todo.blocks.values(), default=1) > 1:
+            return "its states are large"
+        try:
+            rows = short_way(session, todo)
+        except NotThisWay as reason:
+            return by_spark(reason)
+        size = 0 if rows is None else rows.bytes_on_disk
+        if size > MOST_LOCAL_BYTES:
+            return f"its files have {size / 2**30:,.0f} GiB, more than {MOST_LOCAL_BYTES >> 30}"
+    return ""
+
+
+def _catalog(
+    tables: StoreTables, plan: EvaluationPlan, run_id: str, *, reuse: bool
+) -> StateCatalog:
+    catalog = find_states(tables["states"], plan, run_id=run_id)
+    if not reuse:
+        catalog.forget_others()
+    return catalog
 
 
 def check_local(
@@ -70,9 +122,7 @@ def check_local(
     if not session.is_local:
         return
     for plan in plans:
-        catalog = find_states(tables["states"], plan, run_id=run_id)
-        if not reuse:
-            catalog.forget_others()
+        catalog = _catalog(tables, plan, run_id, reuse=reuse)
         place = f"evaluation {plan.name!r}: without Spark"
         for question in catalog.open_questions:
             raise InputError(
@@ -82,27 +132,10 @@ def check_local(
         for side in filter(None, (catalog, catalog.reference)):
             todo = plan_states(session, side)
             try:
-                if todo.full:
+                if todo.rows:
                     short_way(session, todo)
             except NotThisWay as reason:
                 raise InputError(
                     f"{place} the rows of {side.plan.dataset.name!r} cannot be read: {reason}; "
                     f"{session.remedy}"
                 ) from reason
-
-
-def _pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:
-    dataset = plan.dataset
-    if not session.runs_here or not session.shares_disk:
-        raise NotThisWay("the workers may be on other machines")
-    named = dataset.is_catalog_table or is_catalog_name(dataset.uri)
-    folder = None if named else local_path(dataset.uri)
-    if folder is None or not is_plain(folder):
-        raise NotThisWay("the table is no folder of this machine")
-    if predicates(plan) and session.setting("spark.sql.ansi.enabled", "true").lower() != "true":
-        raise NotThisWay("the session reads predicates without spark.sql.ansi.enabled")
-    listing = list_files(folder, dataset.version)
-    if listing.rows != dataset.rows:
-        raise NotThisWay(f"the table's log counts {listing.rows:,} rows, not {dataset.rows:,}")
-    zone = session.setting("spark.sql.session.timeZone", "UTC")
-    return PieceRows(tuple(whole_files(listing.files)), piece_reader(plan, listing, zone))

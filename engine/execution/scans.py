@@ -16,13 +16,12 @@ from engine.execution import checkpoints, distribute
 from engine.execution.checkpoints import Checkpoint
 from engine.execution.computation import Computation
 from engine.execution.distribute import PieceRows
-from engine.execution.incremental import StatePlan, base_note
+from engine.execution.incremental import StatePlan, base_note, read_by_spark
 from engine.execution.local_scans import run_local_scans
 from engine.execution.retry import scan_with_retry
 from engine.execution.roads import (
     BY_PROCESSES,
     BY_WORKERS,
-    CHANGES_BY_SPARK,
     by_spark,
     short_way,
 )
@@ -63,32 +62,26 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
         # It may have been started just now; those of a cluster were looked at with all plans.
         prepare_workers(spark, [plan])
 
-    def scan(given: DataFrame | PieceRows, guard: Guard) -> pa.Table | None:
+    def scan(todo: StatePlan, given: DataFrame | PieceRows | None, guard: Guard) -> pa.Table | None:
         return _scan(computation, replace(todo, guard=guard), given, step=step)
 
-    pieces = _short_way(computation, todo)
-    if pieces is not None:
-        try:
-            return scan_with_retry(plan, partial(scan, pieces), say, here=here)
-        except UnreadableError as reason:
-            computation.roads[plan.name] = by_spark(reason)
-            say(f"{plan.name}: Spark reads the rows: {reason}")
+    try:
+        pieces = _short_way(computation, todo)
+        return scan_with_retry(plan, partial(scan, todo, pieces), say, here=here)
+    except NotThisWay as reason:
+        computation.roads[plan.name] = by_spark(reason)
+    except UnreadableError as reason:
+        computation.roads[plan.name] = by_spark(reason)
+        say(f"{plan.name}: Spark reads the rows: {reason}")
+    todo = read_by_spark(spark, todo)
     frame = open_frame(spark, plan)
-    return scan_with_retry(plan, partial(scan, frame), say, here=here)
+    return scan_with_retry(plan, partial(scan, todo, frame), say, here=here)
 
 
 def _short_way(computation: Computation, todo: StatePlan) -> PieceRows | None:
-    """All rows as pieces; None where Spark reads them, or only those that came and went."""
-    name = todo.plan.name
-    if not todo.full:
-        computation.roads[name] = CHANGES_BY_SPARK
-        return None
-    try:
-        pieces = short_way(computation.session, todo)
-    except NotThisWay as reason:
-        computation.roads[name] = by_spark(reason)
-        return None
-    computation.roads[name] = BY_WORKERS
+    """What the workers read themselves: see `short_way`."""
+    pieces = short_way(computation.session, todo)
+    computation.roads[todo.plan.name] = BY_WORKERS
     return pieces
 
 
@@ -113,7 +106,7 @@ def open_frame(spark: SparkSession, plan: EvaluationPlan) -> DataFrame:
 
 
 def _scan(
-    computation: Computation, todo: StatePlan, given: DataFrame | PieceRows, *, step: str
+    computation: Computation, todo: StatePlan, given: DataFrame | PieceRows | None, *, step: str
 ) -> pa.Table | None:
     """Runs the scans of an evaluation's steps, in chunks where they are long, and writes states."""
     plan = todo.plan
@@ -122,7 +115,7 @@ def _scan(
             f"{plan.name}: {todo.reused:,} predictions are reused{base_note(todo)}"
         )
     if plan.keep:
-        frame = open_frame(computation.spark, plan) if isinstance(given, PieceRows) else given
+        frame = given if isinstance(given, DataFrame) else open_frame(computation.spark, plan)
         predictions.check_keys(select_columns(frame, plan), plan)
     table = computation.tables["predictions"].path
     target = Target(computation.tables["states"], computation.run_id, dt.datetime.now(dt.UTC), step)

@@ -47,10 +47,14 @@ class TableColumn:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The files of a version, sorted by their paths, and the table's columns by their names."""
+    """The files of a version, sorted by their paths, and the table's columns by their names.
+
+    `table_id` is another one where the table was replaced.
+    """
 
     files: tuple[DataFile, ...]
     columns: Mapping[str, TableColumn]
+    table_id: str = ""
 
     @property
     def rows(self) -> int:
@@ -120,7 +124,7 @@ def list_files(table: Path, version: int) -> Listing:
         one = {name: actions[f"partition.{name}"].slice(place, 1) for name in names}
         partition = {name: pa.concat_arrays(column.chunks) for name, column in one.items()}
         files.append(_file(path, rows, partition, masks.get(path)))
-    return Listing(tuple(sorted(files, key=lambda file: file.path)), columns)
+    return Listing(tuple(sorted(files, key=lambda file: file.path)), columns, str(metadata.id))
 
 
 def _column(field: Mapping[str, Any]) -> TableColumn:

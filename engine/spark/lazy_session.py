@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from engine.core.object_store import in_object_store
 from engine.core.paths import is_catalog_name, local_path
 from engine.errors import InputError
-from engine.spark.java import MIN_JAVA, check_java, has_java
+from engine.spark.installation import check_installation, lack, need
+from engine.spark.java import check_java
 from engine.spark.query_loggers import silence_query_loggers
 
 if TYPE_CHECKING:
@@ -30,13 +31,18 @@ _ELSEWHERE = frozenset(
 )
 
 
+_prefers_spark = False
+
+
 class LazySession:
     """A session that is given, that is active already, or that is started on demand.
 
     Args:
         spark: the caller's session.
-        executor: `spark`; `local`, which starts none; or `auto`, which is local where no session
-            is given and none can be started, for want of Java.
+        executor: `spark`; `local`, which starts none; or `auto`: a session that is given, or a
+            master that is named, is used; else it is decided when it is known what there is to
+            do (`settle`), and whoever asks for the session before decides it so. Without PySpark
+            or Java it is local.
         log_file: where a new JVM's standard output and error go.
         say: is told that a session is being started.
     """
@@ -70,20 +76,30 @@ class LazySession:
     @property
     def is_local(self) -> bool:
         """Whether processes of this machine do the work, and no session is started."""
-        if self._executor == "auto":
-            lacks_spark = self.current is None and _would_be_local() and not has_java()
-            self._executor = "local" if lacks_spark else "spark"
-            if lacks_spark:
-                self._say(f"no Java {MIN_JAVA} here: processes of this machine do Spark's work")
+        if self._executor == "auto" and self._may_be_local() and (lacking := lack()):
+            self._executor = "local"
+            self._say(f"{lacking} here: processes of this machine do Spark's work")
         return self._executor == "local"
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether Spark or processes of this machine may do the work, and nobody has said which."""
+        return not self.is_local and self._executor == "auto" and self._may_be_local()
+
+    def settle(self, *, local: bool) -> None:
+        """Decides who does the work."""
+        self._executor = "local" if local else "spark"
+
+    def _may_be_local(self) -> bool:
+        named = _prefers_spark or "MASTER" in os.environ
+        return self.current is None and not named and _would_be_local()
 
     @property
     def remedy(self) -> str:
         """What to change where a Spark is wanted that may not be started: an end of a message."""
-        need = "" if has_java() else f"install Java {MIN_JAVA} or newer"
         if not self._was_told_local:
-            return need
-        return " and ".join(filter(None, ("say executor: auto or spark", need)))
+            return need()
+        return " and ".join(filter(None, ("say executor: auto or spark", need())))
 
     def reach(self, *places: str) -> None:
         """Is told of places that Spark may read: a session that is started then can."""
@@ -112,7 +128,7 @@ class LazySession:
 
     def begin(self) -> None:
         """Starts the session in a thread of its own, where there is none; it is asked for later."""
-        if self.is_local:
+        if self.is_local or self.is_undecided:
             return
         with self._lock:
             if self._begun is not None or self.current is not None:
@@ -135,14 +151,17 @@ class LazySession:
 
         Raises:
             EvalMatrixError: when Java is missing.
-            InputError: when none may be started.
+            InputError: when PySpark is not installed, or no session may be started.
             StoreError: when Spark does not start.
             InputError: when it has no way to an object store that it must read.
         """
         if self.current is None and self.is_local:
+            for package in ("pyspark", "delta"):
+                check_installation(package)
             check_java()
             raise InputError(f"executor: local starts no Spark, which this takes; {self.remedy}")
         if self.current is None:
+            self._executor = "spark"
             self.begin()
             begun = self._begun
             assert begun is not None, "there is a session, or one is being started"
@@ -199,6 +218,12 @@ def _active() -> SparkSession | None:
     from pyspark.sql import SparkSession
 
     return SparkSession.getActiveSession()
+
+
+def prefer_spark() -> None:
+    """Has `auto` mean Spark in this process where there is one, as in jobs for spark-submit."""
+    global _prefers_spark
+    _prefers_spark = not lack()
 
 
 def _would_be_local() -> bool:

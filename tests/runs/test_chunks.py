@@ -13,6 +13,7 @@ from engine.errors import WorkerDiedError
 from engine.execution import checkpoints, scans
 from engine.store.state_writer import store_states, write_rows
 from tests.fixtures import tables
+from tests.fixtures.alike import no_pieces
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -125,7 +126,7 @@ def test_a_killed_scan_goes_on_after_its_last_chunk(
 ) -> None:
     if way != "pieces":
         # Where only Spark can read the rows, it reads files, or those of a hash.
-        monkeypatch.setattr(scans, "_short_way", lambda *_: None)
+        monkeypatch.setattr(scans, "_short_way", no_pieces)
     table = parts(*sizes)
     last = len(sizes) - 1
     whole = evaluated(suite(table, last), "whole")

@@ -24,6 +24,7 @@ from engine.execution import scans
 from engine.kinds import KINDS
 from engine.metrics import METRICS
 from engine.store.state_writer import store_states
+from tests.fixtures.alike import no_pieces
 from tests.fixtures.desk import Desk, check_same
 from tests.fixtures.desk import cells_of as cells_by
 from tests.fixtures.tables import delete_rows, read_rows
@@ -338,7 +339,7 @@ def test_values_of_columns_are_pinned_and_variants_kept(
     from engine import judge
 
     # What is counted is a scan by Spark's way: one by pieces may begin, and be Spark's after all.
-    monkeypatch.setattr(scans, "_short_way", lambda *_: None)
+    monkeypatch.setattr(scans, "_short_way", no_pieces)
     suite = desk.suite(store=str(desk.folder / "shuffled"))
     (evaluation,) = suite["evaluations"]
     evaluation["tests"] = [
@@ -397,7 +398,7 @@ def test_variants_and_probes_that_were_stopped_and_that_grow_have_the_figures_of
 ) -> None:
     table = str(desk.folder / "mixed")
     # By files there are two parts, by pieces four.
-    monkeypatch.setattr(scans, "_short_way", lambda *_: None)
+    monkeypatch.setattr(scans, "_short_way", no_pieces)
 
     def append(first: int, end: int) -> int:
         rows = desk.world.rows[first:end]

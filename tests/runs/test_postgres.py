@@ -314,7 +314,7 @@ def test_the_shipped_nightly_with_tracking_and_registry_there(
             run = runs[row["evaluation"], row["model"]]
             assert run.data.metrics[metric.mlflow_key] == row["value"], row
             compared += 1
-    assert compared >= 60
+    assert compared >= 50
     for model in client.search_registered_models():
         for version in client.search_model_versions(f"name = '{model.name}'"):
             if model.name.startswith(("breast", "digits", "diabetes")):

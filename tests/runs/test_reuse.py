@@ -79,6 +79,7 @@ class Shop:
     evaluation: dict[str, Any]
     runs: Iterator[int] = field(default_factory=itertools.count)
     reporter: Silent = field(default_factory=Silent)
+    executor: str = "spark"
 
     @property
     def table(self) -> str:
@@ -101,7 +102,7 @@ class Shop:
         store = Store(suite.store)
         store.check_writable()
         self.world.know_scripts(store.files)
-        tables = StoreTables(store, LazySession(self.spark))
+        tables = StoreTables(store, LazySession(self.spark, executor=self.executor))
         (made,) = prepare(tables.session, suite, finder=ModelFinder(suite))
         return made.plan, tables
 
@@ -245,8 +246,12 @@ def labelled(rows: pd.DataFrame) -> int:
     return int(rows["fraud"].notna().sum())
 
 
-def test_only_rows_that_came_are_predicted(run_shop: Shop, rows: pd.DataFrame) -> None:
+@pytest.mark.parametrize("executor", ["spark", "local"])
+def test_only_rows_that_came_are_predicted(
+    run_shop: Shop, rows: pd.DataFrame, executor: str
+) -> None:
     shop = run_shop
+    shop.executor = executor
     shop.append(rows[1_000:1_010])
     todo = shop.steps()
     assert (todo.base, todo.rows, todo.predictions, todo.full) == (0, 10, 20, ())
@@ -362,12 +367,15 @@ def test_any_sequence_of_changes_gives_the_figures_of_a_full_run(
 def test_each_change_gives_the_figures_of_a_full_run(
     run_shop: Shop, rows: pd.DataFrame, no_retention: None
 ) -> None:
+    """By Spark's workers and by processes of this machine in turn: each goes on from the other."""
     shop = run_shop
     version = 0
-    for way in WAYS:
+    for number, way in enumerate(WAYS):
+        shop.executor = ("local", "spark")[number % 2]
         change(shop, way, rows, seed=3)
         todo = shop.steps()
         assert todo.base == version and not todo.full, (way, todo.why)
+        assert todo.moved is None or todo.moved.by_pieces, way
         found = shop.run()
         if way in ("optimize", "vacuum"):
             assert shop.predicted() == 0

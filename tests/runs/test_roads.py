@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from engine.commands.run_result import RunResult
 from engine.execution import distribute, scans
 from engine.execution.roads import BY_WORKERS
-from tests.fixtures.alike import assert_alike, wide
+from tests.fixtures.alike import assert_alike, no_pieces, wide
 
 Suites = Callable[..., dict[str, Any]]
 Runs = Callable[..., RunResult]
@@ -42,7 +42,7 @@ def test_both_ways_give_the_same_cells(
     short = evaluated(wide(world, small, "spark"), "short")
     assert set(ways) == {"PieceRows"}
     ways.clear()
-    monkeypatch.setattr(scans, "_short_way", lambda *_: None)
+    monkeypatch.setattr(scans, "_short_way", no_pieces)
     by_spark = evaluated(wide(world, small, "spark"), "by-spark")
     assert set(ways) == {"FrameRows"}
     assert_alike(short, by_spark)

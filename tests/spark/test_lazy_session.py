@@ -44,6 +44,39 @@ def test_a_session_is_started_once_and_told(starts: list[object]) -> None:
     assert session.current is starts[0] and told == ["starting Spark"]
 
 
+def test_who_does_the_work_is_left_open_until_somebody_says(
+    starts: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lazy_session, "lack", lambda: "")
+    session = LazySession(executor="auto")
+    # Nothing is started beside other work, as long as it may do without.
+    session.begin()
+    assert session.is_undecided and not session.is_local and not starts
+    session.settle(local=True)
+    assert session.is_local and not session.is_undecided
+    other = LazySession(executor="auto")
+    assert other.get() is starts[0] and not other.is_undecided and not other.is_local
+    # Without Java there is nothing to decide, and with a master that is named neither.
+    monkeypatch.setattr(lazy_session, "lack", lambda: "no Java 17")
+    assert LazySession(executor="auto").is_local
+    monkeypatch.setattr(lazy_session, "lack", lambda: "")
+    monkeypatch.setenv("MASTER", "local[2]")
+    named = LazySession(executor="auto")
+    assert not named.is_undecided and not named.is_local
+
+
+def test_jobs_for_spark_submit_take_spark(
+    starts: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lazy_session, "_prefers_spark", False)
+    for there in (False, True):
+        lacking = "" if there else "no pyspark"
+        monkeypatch.setattr(lazy_session, "lack", lambda lacking=lacking: lacking)
+        lazy_session.prefer_spark()
+        session = LazySession(executor="auto")
+        assert (session.is_local, session.is_undecided) == (not there, False)
+
+
 def test_why_spark_does_not_start_is_told_to_each_who_asks(
     starts: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,12 @@ def bag(frame: DataFrame | None) -> Counter[str]:
     return Counter() if frame is None else Counter(repr(plain(row)) for row in frame.collect())
 
 
+def rows_of(parts: list[Any]) -> Counter[str]:
+    """The rows of Arrow's batches or tables with how often each occurs."""
+    rows = [row for part in parts for row in part.to_pylist()]
+    return Counter(repr([plain(value) for value in row.values()]) for row in rows)
+
+
 def plain(value: Any) -> Any:
     if isinstance(value, float):
         return "NaN" if math.isnan(value) else value + 0.0
@@ -52,6 +58,9 @@ class Table:
     def __init__(self, spark: SparkSession, path: Path | str) -> None:
         self.spark, self.path = spark, str(path)
         self._bags: dict[tuple[int, Project], Counter[str]] = {}
+        # Of which versions pieces have told the same, and why of others they did not.
+        self.told: list[tuple[int, int]] = []
+        self.refusals: list[str] = []
 
     def sql(self, statement: str) -> None:
         escaped = self.path.replace("`", "``")
@@ -110,13 +119,49 @@ class Table:
         assert (found.came is None) == (found.rows_came == 0)
         assert (found.gone is None) == (found.rows_gone == 0)
         found.release()
+        if project is everything:
+            self.check_pieces(old, new)
         return found
+
+    def check_pieces(self, old: int, new: int) -> None:
+        """The same law of the pieces that workers would read, where this process can tell them."""
+        from engine.data.changes.by_pieces import changed_pieces
+        from engine.pieces import NotThisWay
+        from engine.pieces.listing import Listing
+        from engine.pieces.reading import ReadColumn
+        from engine.pieces.scanning import PieceReader
+
+        def reader_of(listing: Listing) -> PieceReader:
+            # Columns that are mapped have other names in the files; all are read under their own.
+            names = tuple(listing.columns)
+            columns = [
+                ReadColumn(name, listing.name_in_files(name), listing.arrow_type(name, "UTC"))
+                for name in names
+            ]
+            return PieceReader(names, tuple(columns), ())
+
+        try:
+            moved, reader = changed_pieces(Path(self.path), (old, new), reader_of)
+        except NotThisWay as reason:
+            self.refusals.append(str(reason))
+            return
+        sides = [rows_of(list(reader.batches(pieces))) for pieces in (moved.came, moved.gone)]
+        assert [side.total() for side in sides] == [moved.rows_came, moved.rows_gone]
+        before, after = (rows_of([self.read(version).toArrow()]) for version in (old, new))
+        self.told.append((old, new))
+        assert sides == [after - before, before - after]
 
 
 @pytest.fixture
 def table(spark: SparkSession, tmp_path: Path) -> Table:
     """A table that does not exist yet, under a path that needs encoding."""
     return Table(spark, tmp_path / "a b%20+'ü[1]{x}")
+
+
+@pytest.fixture
+def plain_table(spark: SparkSession, tmp_path: Path) -> Table:
+    """One under a path that delta-rs opens as well: the pieces of its files are looked at."""
+    return Table(spark, tmp_path / "plain")
 
 
 @pytest.fixture
@@ -161,7 +206,8 @@ def test_an_older_version_swaps_the_roles(table: Table) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("properties", [{}, VECTORS], ids=["copied", "vectors"])
-def test_delete_update_merge_and_restore(table: Table, properties: dict[str, str]) -> None:
+def test_delete_update_merge_and_restore(plain_table: Table, properties: dict[str, str]) -> None:
+    table = plain_table
     table.append(0, 30, **properties)
     table.sql("DELETE FROM TABLE_ WHERE id IN (3, 4)")
     assert counts(table.check(0, 1)) == ("files", 0, 2)
@@ -174,6 +220,7 @@ def test_delete_update_merge_and_restore(table: Table, properties: dict[str, str
     table.delta.restoreToVersion(0)
     assert counts(table.check(3, 4)) == ("files", 7, 8)
     assert counts(table.check(0, 4)) in [("nothing", 0, 0), ("files", 0, 0)]
+    assert len(table.told) == 5 and not table.refusals
 
 
 def test_columns_that_are_not_read_make_no_change(table: Table) -> None:
@@ -184,8 +231,9 @@ def test_columns_that_are_not_read_make_no_change(table: Table) -> None:
 
 
 def test_an_append_before_and_after_optimize_does_not_read_what_was_rewritten(
-    table: Table,
+    plain_table: Table,
 ) -> None:
+    table = plain_table
     table.append(0, 10).append(10, 12)
     table.delta.optimize().executeCompaction()
     table.append(12, 13)
@@ -193,6 +241,7 @@ def test_an_append_before_and_after_optimize_does_not_read_what_was_rewritten(
     found = table.check(0, table.version)
     assert counts(found) == ("files", 3, 0)
     assert found.kept is None
+    assert table.told and not table.refusals
 
 
 def test_vacuum_before_and_after_what_is_asked(table: Table, spark: SparkSession) -> None:
@@ -236,7 +285,8 @@ def test_overwriting(table: Table) -> None:
 
 
 @pytest.mark.slow
-def test_partitions(table: Table) -> None:
+def test_partitions(plain_table: Table) -> None:
+    table = plain_table
     kept = "CASE WHEN id % 4 = 0 THEN NULL WHEN id % 4 = 1 THEN '%20/ü' ELSE p END AS p"
     about = [kept, "x", "cast(id as int) % 2 = 0 AS even", "id"]
     times = "timestamp_micros(1700000000123456 + id % 2) AS t"
@@ -252,6 +302,7 @@ def test_partitions(table: Table) -> None:
     replaced = table.rows(50, 54).selectExpr("'p 0%' AS p", *about[1:], times)
     table.write(replaced, "overwrite", replaceWhere="p = 'p 0%'")
     table.check(0, 4)
+    assert len(table.told) == 4 and not table.refusals
 
 
 def test_a_new_column_is_fine_and_a_renamed_one_is_not(table: Table) -> None:
@@ -448,6 +499,7 @@ def test_any_sequence_of_operations_keeps_the_law(
     last = table.version
     for old, new in [(0, last), *pairs]:
         table.check(old % (last + 1), new % (last + 1))
+    assert len(table.told) == 3 and not table.refusals
 
 
 def do(table: Table, step: str, number: int) -> None:
