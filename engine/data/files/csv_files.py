@@ -73,16 +73,16 @@ def header(spark: SparkSession, file: File) -> tuple[str, ...]:
         DataError: when there are none, or two that differ by capitals only.
     """
     if _must_ask(file.path):
-        return _checked_header(file, _spark_header(spark, file))
+        return _named_columns(file, _spark_header(spark, file))
     return local_header(file)
 
 
 def local_header(file: File) -> tuple[str, ...]:
     """The names of the columns of a file of this machine, as `header`."""
-    return _checked_header(file, _first_record(file.path))
+    return _named_columns(file, _first_record(file.path))
 
 
-def _checked_header(file: File, names: Sequence[str]) -> tuple[str, ...]:
+def _named_columns(file: File, names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise DataError(f"{file.path!r} has no columns; expected a line with their names")
     names = [name or f"_c{place}" for place, name in enumerate(names)]
@@ -224,15 +224,15 @@ def unreadable(error: Exception, files: Sequence[File]) -> EvalMatrixError:
             "of the two only"
         )
     if match:
-        return misfit(where, match[1], match[2])
+        return misfit_error(where, match[1], match[2])
     if UNREADABLE.search(text):
-        return malformed(where)
+        return record_error(where)
     if isinstance(error, EvalMatrixError):
         return error
     return DataError(f"{where} could not be read: {first_line(error)}")
 
 
-def misfit(where: str, name: str, kind: str) -> DataError:
+def misfit_error(where: str, name: str, kind: str) -> DataError:
     """A column has a value that does not fit its type; `where` is its file, or words for it."""
     return DataError(
         f"{where}: the column {name!r} has a value that does not fit {kind}; give it another type "
@@ -240,7 +240,7 @@ def misfit(where: str, name: str, kind: str) -> DataError:
     )
 
 
-def malformed(where: str) -> DataError:
+def record_error(where: str) -> DataError:
     """A file has a record of another number of fields than its first line."""
     return DataError(
         f"{where} has a record that does not fit its first line, or cannot be read at all; "

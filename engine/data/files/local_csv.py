@@ -18,7 +18,7 @@ from engine.data.files import csv_files
 from engine.data.files.decision import Schema
 from engine.data.files.facts import Facts
 from engine.data.files.listing import File, is_packed
-from engine.data.files.local_texts import Misfit, seen_in, values_of
+from engine.data.files.local_texts import Misfit, classes_of, values_of
 from engine.data.files.reading import Reading
 from engine.errors import DataError
 from engine.pieces import NotThisWay
@@ -47,7 +47,7 @@ def _look_at(file: File, reading: Reading) -> Facts:
     if not rows.num_rows:
         return Facts(0, tuple((name, 0) for name in rows.column_names))
     seen = zip(rows.column_names, rows.columns, strict=True)
-    return Facts(rows.num_rows, tuple((name, int(seen_in(column))) for name, column in seen))
+    return Facts(rows.num_rows, tuple((name, int(classes_of(column))) for name, column in seen))
 
 
 def rows_of(file: File, facts: Facts, schema: Schema, reading: Reading) -> pa.Table:
@@ -62,7 +62,7 @@ def rows_of(file: File, facts: Facts, schema: Schema, reading: Reading) -> pa.Ta
         try:
             columns[name] = values_of(rows[name], kind)
         except Misfit as error:
-            raise csv_files.misfit(repr(file.path), name, kind) from error
+            raise csv_files.misfit_error(repr(file.path), name, kind) from error
     return pa.table(columns)
 
 
@@ -84,7 +84,7 @@ def texts(file: File, names: Sequence[str], reading: Reading) -> pa.Table:
             ),
         )
     except pa.ArrowInvalid as error:
-        raise csv_files.malformed(repr(file.path)) from error
+        raise csv_files.record_error(repr(file.path)) from error
     columns = {name: _without_nulls(rows[name], reading.nulls_of(name)) for name in names}
     return pa.table(columns)
 

@@ -52,7 +52,7 @@ def arrow_type(kind: str) -> pa.DataType:
     return ARROW[kind]
 
 
-def seen_in(texts: pa.ChunkedArray) -> Seen:
+def classes_of(texts: pa.ChunkedArray) -> Seen:
     """The classes of a column's texts, as `values.class_of` finds them by Spark.
 
     Raises:
