@@ -34,7 +34,7 @@ from engine.planning import EvaluationPlan
 from engine.planning.projection import select_columns
 from engine.spark import table_errors
 from engine.spark import tables as spark_tables
-from engine.spark.api import F
+from engine.spark.api import F, is_frame
 from engine.spark.internals import runs_here
 from engine.store import predictions
 from engine.store.prediction_rows import PREDICTED
@@ -115,7 +115,7 @@ def _scan(
             f"{plan.name}: {todo.reused:,} predictions are reused{base_note(todo)}"
         )
     if plan.keep:
-        frame = given if isinstance(given, DataFrame) else open_frame(computation.spark, plan)
+        frame = given if is_frame(given) else open_frame(computation.spark, plan)
         predictions.check_keys(select_columns(frame, plan), plan)
     table = computation.tables["predictions"].path
     target = Target(computation.tables["states"], computation.run_id, dt.datetime.now(dt.UTC), step)
