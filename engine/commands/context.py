@@ -22,6 +22,7 @@ from engine.core.locations import Store
 from engine.core.stopwatch import Stopwatch
 from engine.core.vocabulary import RunInfo
 from engine.errors import InputError
+from engine.execution.local_pool import begin_worker
 from engine.models.mlflow_client import real_uri
 from engine.planning.model_finder import ModelFinder, short_waits
 from engine.sinks import mlflow
@@ -108,7 +109,14 @@ def open_run(
     store = Store(suite.store)
     check_store(store)
     tables = StoreTables(
-        store, LazySession(spark, executor=suite.executor, log_file=store.log_file, say=tell.say)
+        store,
+        LazySession(
+            spark,
+            executor=suite.executor,
+            log_file=store.log_file,
+            say=tell.say,
+            begin_local=begin_worker,
+        ),
     )
     if resume == NEWEST:
         name = resume = _newest(tables)

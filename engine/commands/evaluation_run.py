@@ -22,6 +22,7 @@ from engine.errors import StoreError, TrackingError
 from engine.execution import checkpoints
 from engine.execution.computation import Computation
 from engine.execution.evaluate import evaluate
+from engine.execution.local_pool import drop_worker
 from engine.execution.roads import check_local, settle_executor
 from engine.execution.scans import prepare_workers
 from engine.planning import EvaluationPlan, dump_plans, load_plans
@@ -46,6 +47,8 @@ def complete_run(context: RunContext) -> RunResult:
         except BaseException as error:
             note_run(context, type(error).__name__)
             raise
+        finally:
+            drop_worker()
         note_run(context, result.gate.outcome.value, result)
         return result
 
@@ -112,6 +115,8 @@ def pin_plans(context: RunContext) -> list[EvaluationPlan]:
     plans = _resume_plans(context) if context.resumed is not None else _prepare_plans(context)
     reuse, run_id = context.suite.reuse, context.info.run_id
     settle_executor(context.tables, plans, run_id=run_id, reuse=reuse)
+    if not context.tables.session.is_local:
+        drop_worker()
     spark = context.tables.session.current
     check_local(context.tables, plans, run_id=run_id, reuse=reuse)
     if spark is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import queue
 import tempfile
 import threading
@@ -13,6 +14,23 @@ from typing import Any, Self
 from engine.core.child import ChildEndedError, ChildProcess, core_count
 from engine.errors import WorkerDiedError
 from engine.execution.local_worker import COMMAND, LocalTask
+
+_spare: list[ChildProcess] = []
+
+
+def begin_worker() -> None:
+    """Starts a process early, beside other work: it imports what a scan takes; a pool takes it."""
+    if not _spare:
+        _spare.append(ChildProcess(COMMAND))
+
+
+def drop_worker() -> None:
+    """Ends a process that was started early, and is not wanted after all."""
+    while _spare:
+        _spare.pop().close()
+
+
+atexit.register(drop_worker)
 
 
 class LocalPool:
@@ -87,7 +105,7 @@ class LocalPool:
                 raise ChildEndedError("nobody waits for it any more")
             if self._idle:
                 return self._idle.pop()
-            process = ChildProcess(COMMAND)
+            process = _spare.pop() if _spare else ChildProcess(COMMAND)
             self._all.add(process)
             return process
 

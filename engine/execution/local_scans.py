@@ -11,6 +11,7 @@ import pickle
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +37,7 @@ from engine.execution.piece_rows import all_pieces
 from engine.execution.retry import scan_with_retry
 from engine.models import Guard
 from engine.pieces.pieces import share_pieces
-from engine.pieces.reading import UnreadableError
+from engine.pieces.reading import DamagedFileError, UnreadableError
 from engine.pieces.scanning import PieceReader
 from engine.planning import EvaluationPlan, needs
 from engine.planning.scan_columns import KEY_COLUMN
@@ -45,6 +46,9 @@ from engine.store import predictions
 from engine.store.predictions import chain_rows
 from engine.store.state_writer import Target, write_rows
 from engine.store.states import kept_rows
+
+# Of so few rows a process more would cost longer to start than it spares.
+SMALL_ROWS = 10_000
 
 
 def run_local_scans(
@@ -81,11 +85,34 @@ def run_local_scans(
     try:
         states = scan_with_retry(plan, scan, computation.tell.say, here=True)
     except UnreadableError as error:
-        raise StoreError(
-            f"evaluation {plan.name!r}: dataset {plan.dataset.name!r} could not be read: {error}"
-        ) from error
+        remedy = computation.session.remedy
+        raise StoreError(f"{_place(plan)}: {_trouble_text(todo, given, error, remedy)}") from error
     assert states is not None, "all states come to the driver"
     return states
+
+
+def _place(plan: EvaluationPlan) -> str:
+    return f"evaluation {plan.name!r}: dataset {plan.dataset.name!r}"
+
+
+def _trouble_text(
+    todo: StatePlan, given: PieceRows | None, error: UnreadableError, remedy: str
+) -> str:
+    """What became of the files of a version while the run went on, and what to do."""
+    moved = (todo.moved.came, todo.moved.gone) if todo.moved is not None else ()
+    sources = [source for source in (given, *moved) if isinstance(source, PieceRows)]
+    for path in (piece.file.path for source in sources for piece in source.pieces):
+        if not Path(path).exists():
+            return (
+                "data files of this version are gone, most likely removed by VACUUM while the run "
+                f"went on ({path}); restore them, or evaluate a newer version in another run"
+            )
+    if isinstance(error, DamagedFileError):
+        return (
+            f"a data file is damaged ({error}); restore it, or evaluate a version of the dataset "
+            "without it"
+        )
+    return f"its rows cannot be read: {error}; {remedy}"
 
 
 def _scan(
@@ -118,7 +145,8 @@ def _scan_part(
     """Scans a part of the rows; the files have its states, and predictions to keep."""
     assert isinstance(part.source, PieceRows), "the workers read all rows themselves"
     plan = todo.plan
-    shares = share_pieces(part.source.pieces, share_count(pool.count, part.rows))
+    count = 1 if part.rows <= SMALL_ROWS else share_count(pool.count, part.rows)
+    shares = share_pieces(part.source.pieces, count)
     common = ScanWork(plan, shares, part.source.reader, part.work, str(pool.folder))
     file = pool.folder / f"{uuid.uuid4().hex}.pkl"
     file.write_bytes(pickle.dumps(common))

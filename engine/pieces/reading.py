@@ -21,6 +21,10 @@ class UnreadableError(EvalMatrixError):
     """A worker cannot read a file, or not as Spark would: the rows are Spark's to read."""
 
 
+class DamagedFileError(UnreadableError):
+    """A file is gone, or is not what was written."""
+
+
 # By these Spark marks files in which old days are counted by another calendar.
 _OLD_CALENDAR = (b"org.apache.spark.legacyDateTime", b"org.apache.spark.legacyINT96")
 _VERSION = b"org.apache.spark.version"
@@ -41,7 +45,8 @@ def read_pieces(pieces: Iterable[Piece], columns: Sequence[ReadColumn]) -> Itera
     A column that a file lacks is null, as one that was added to the table later.
 
     Raises:
-        UnreadableError: for a file that is gone, damaged, or has another type than the table says.
+        DamagedFileError: for a file that is gone or damaged.
+        UnreadableError: for one that has another type than the table says.
     """
     for piece in pieces:
         try:
@@ -50,7 +55,7 @@ def read_pieces(pieces: Iterable[Piece], columns: Sequence[ReadColumn]) -> Itera
             raise
         except (OSError, pa.ArrowException) as error:
             told = (str(error).splitlines() or [type(error).__name__])[0]
-            raise UnreadableError(f"the file {piece.file.path}: {told}") from error
+            raise DamagedFileError(f"the file {piece.file.path}: {told}") from error
 
 
 def _read(piece: Piece, columns: Sequence[ReadColumn]) -> Iterator[pa.RecordBatch]:
@@ -85,7 +90,7 @@ def _row_groups(metadata: pq.FileMetaData, piece: Piece) -> tuple[list[int], int
     ends = np.cumsum(sizes)
     if not len(ends) or ends[-1] != piece.file.rows:
         there = int(ends[-1]) if len(ends) else 0
-        raise UnreadableError(
+        raise DamagedFileError(
             f"the file {piece.file.path} has {there:,} rows, the table's log says "
             f"{piece.file.rows:,}: it is not the file that was written"
         )

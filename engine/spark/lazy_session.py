@@ -45,6 +45,7 @@ class LazySession:
             or Java it is local.
         log_file: where a new JVM's standard output and error go.
         say: is told that a session is being started.
+        begin_local: begins the work of this machine's processes, where they may do it.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class LazySession:
         executor: str = "spark",
         log_file: Path | None = None,
         say: Callable[[str], None] = lambda text: None,
+        begin_local: Callable[[], None] = lambda: None,
     ) -> None:
         self._spark = spark
         self._executor = executor
         self._was_told_local = executor == "local"
         self._log_file = log_file
         self._say = say
+        self._begin_local = begin_local
         self._lock = threading.Lock()
         self._begun: Future[SparkSession] | None = None
         self._shares_disk: bool | None = None
@@ -127,8 +130,12 @@ class LazySession:
         return path if path is not None and self.shares_disk else None
 
     def begin(self) -> None:
-        """Starts the session in a thread of its own, where there is none; it is asked for later."""
+        """Starts the session in a thread of its own, where there is none; it is asked for later.
+
+        Where processes of this machine may do the work, one of them is started instead.
+        """
         if self.is_local or self.is_undecided:
+            self._begin_local()
             return
         with self._lock:
             if self._begun is not None or self.current is not None:

@@ -156,3 +156,68 @@ def test_a_machine_without_java_evaluates_a_table_of_its_own(
         command, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert refused.returncode == 2 and "without Spark the test" in refused.stderr
+
+
+def test_nights_of_new_rows_start_no_spark_until_something_needs_it(
+    world: Any, small: Suites, evaluated: Runs, tmp_path: Path
+) -> None:
+    """What a user gets who says nothing: `executor: auto`, on a machine with Java."""
+    table, store = tmp_path / "table", world.make_store(tmp_path / "store")
+    write_rows(table, world.few[:300])
+    asked = small(
+        store=str(store),
+        reuse=True,
+        dataset={"delta": str(table), "version": "latest"},
+        slices=["overall", {"by": ["country"]}],
+    )
+
+    def night(suite: dict[str, Any]) -> tuple[str, Any]:
+        command = [sys.executable, "-m", "engine.cli.app", "run", str(world.write("auto", suite))]
+        ended = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=600,
+            env={k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK"))},
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        rows = read_rows(store / "results")
+        return ended.stderr, rows[rows["started_at"] == rows["started_at"].max()]
+
+    told, _ = night(asked)
+    assert "starting Spark" not in told and "300 rows scanned" in told
+    write_rows(table, world.few[300:])
+    told, there = night(asked)
+    assert "starting Spark" not in told and "since then 100 rows came and 0 went" in told
+    whole = evaluated(asked | {"reuse": False}, "auto-by-spark").to_pandas()
+    columns = ["slice", "test", "n", "verdict"]
+    order = {"by": ["slice", "test"], "ignore_index": True}
+    ours, theirs = there.sort_values(**order), whole.sort_values(**order)
+    pd.testing.assert_frame_equal(ours[columns], theirs[columns])
+    np.testing.assert_allclose(ours["value"], theirs["value"], rtol=1e-12)
+    asked["evaluations"][0]["slices"] = [{"name": "even", "where": "id % 2 = 0"}]
+    told, _ = night(asked)
+    assert "starting Spark" in told
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("rm {}", "data files of this version are gone, most likely removed by VACUUM"),
+        ("printf XXXXXXXX | dd of={} bs=1 seek=200 conv=notrunc", "a data file is damaged"),
+        ("truncate -s 300 {}", "a data file is damaged"),
+    ],
+)
+def test_a_file_that_is_lost_under_a_run_is_told(
+    world: Any, small: Suites, evaluated: Runs, tmp_path: Path, what: str, told: str
+) -> None:
+    table = tmp_path / "table"
+    write_rows(table, world.few)
+    (file,) = table.glob("*.parquet")
+    one = small(dataset={"version": 1})["evaluations"][0]
+    asked = small(dataset={"delta": str(table), "version": 0}, name="second")
+    asked["evaluations"].insert(0, one)
+    world.forget("good")
+    world.hook("good", what.format(file))
+    with pytest.raises(
+        StoreError, match=r"evaluation 'second': dataset 'table': .*restore"
+    ) as error:
+        evaluated(asked | {"executor": "local"}, "lost")
+    assert told in str(error.value) and file.name in str(error.value)

@@ -23,12 +23,16 @@ COMMAND = Path(sys.executable).with_name("evalmatrix")
 TESTS = [{"metric": "accuracy", "min": 0.1}, {"metric": "f1"}]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("count", "executor"),
+    [(2, "spark"), (3, "auto"), pytest.param(10, "spark", marks=pytest.mark.soak)],
+)
 def test_runs_that_start_together_all_land(
     world: Any,
     small: Callable[..., dict[str, Any]],
     tmp_path: Path,
     count: int,
+    executor: str,
 ) -> None:
     shutil.copytree(world.folder / "models" / "good", tmp_path / "model")
     store = tmp_path / "store"
@@ -38,7 +42,7 @@ def test_runs_that_start_together_all_land(
         slices=["overall", {"by": ["country"]}],
         tests=TESTS,
     )
-    path = world.write("together", suite)
+    path = world.write("together", suite | {"executor": executor})
     # A colleague starts the first one too.
     ids = [f"r{number}" for number in range(count)] + ["r0"]
     runs = [
@@ -56,7 +60,7 @@ def test_runs_that_start_together_all_land(
     assert "the run 'r0' is going on in the process" in refused, refused
     for out, err in said:
         check_quiet(out, err)
-    assert (store / "logs" / "spark.log").exists()
+    assert (store / "logs" / "spark.log").exists() is (executor == "spark")
 
     results = read_rows(store / "results")
     cells = results.groupby("run_id").size().to_dict()
