@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # takes the world of `runs/conftest.py`, which it makes, and one does without.
 SECONDS = {
     "runs/test_local_executor.py": 110,
+    "runs/test_no_pyspark.py": 70,
     "runs/test_roads.py": 50,
     "runs/test_access.py": 60,
     "pieces/test_reading.py": 40,
