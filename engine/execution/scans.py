@@ -52,6 +52,7 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
     Returns:
         The states, where they are few enough to have come to the driver.
     """
+    computation.ahead()
     if computation.session.is_local:
         given = short_way(computation.session, todo)
         computation.roads[todo.plan.name] = BY_PROCESSES
