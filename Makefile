@@ -25,7 +25,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: nightly
-nightly: java setup warm ## the main job: data, models, the whole matrix, results, report
+nightly: setup warm-or-local ## the main job: data, models, the whole matrix, results, report
 	@$(PY) jobs/nightly.py conf/nightly.yml --prepare conf/prepare.yml
 
 .PHONY: test
@@ -118,6 +118,11 @@ warm: java .venv/.warm
 .venv/.warm: .venv/.packages | .venv/.project
 	@$(BIN)/evalmatrix warmup >/dev/null || true
 	@touch $@
+
+# Without Java there is nothing to keep, and the job says that it runs without Spark.
+.PHONY: warm-or-local
+warm-or-local: .venv/.project
+	@if infrastructure/prerequisites java 2>/dev/null; then $(MAKE) --no-print-directory warm; fi
 
 .PHONY: java
 java:

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # takes the world of `runs/conftest.py`, which it makes, and one does without.
 SECONDS = {
     "runs/test_local_executor.py": 110,
+    "runs/test_no_pyspark.py": 70,
     "runs/test_roads.py": 50,
     "runs/test_access.py": 60,
     "pieces/test_reading.py": 40,
@@ -84,6 +85,7 @@ SECONDS = {
     "kinds/test_domain_classifier.py": 30,
     "runs/test_drift.py": 70,
     "data/test_reference_bins.py": 25,
+    "data/files/test_local_files.py": 70,
     "data/test_arrow_profile.py": 60,
     "statistics/test_distances.py": 20,
     "statistics/test_histogram_distances.py": 20,

@@ -118,9 +118,12 @@ LAZY: dict[str, frozenset[str]] = {
     "cli": frozenset({"engine", "pyspark"}),
 }
 
-# Who may import by a name that they are given: users' modules, and the lazy namespace. The look at
-# a worker names its modules in strings, since it is shipped by its code.
-BY_NAME = frozenset({"engine", "engine.core.registry", "engine.execution.workers"})
+# Who may import by a name that they are given: users' modules, the lazy namespace, and PySpark's
+# modules on first use. The look at a worker names its modules in strings, since it is shipped by
+# its code.
+BY_NAME = frozenset(
+    {"engine", "engine.core.registry", "engine.execution.workers", "engine.spark.api"}
+)
 
 # The JVM and the RDD are out of reach on Spark Connect: one module may try them, with a fallback.
 SPARK_INTERNALS = frozenset(
@@ -314,6 +317,17 @@ def test_imports_inside_functions_are_of_what_not_every_user_has() -> None:
             for found in imports(module)
             if not found.at_top and top(found.target) not in allowed
         ]
+    check_none(problems)
+
+
+def test_spark_is_imported_at_no_modules_top() -> None:
+    problems = [
+        f"{place(module, found.line)}: {module.name!r} imports {found.target!r}; name it through "
+        "engine.spark.api, or under TYPE_CHECKING"
+        for module in modules().values()
+        for found in imports(module)
+        if found.at_top and not found.types_only and top(found.target) in SPARK
+    ]
     check_none(problems)
 
 

@@ -231,8 +231,9 @@ def test_python_that_fits_is_found_behind_an_old_one(tmp_path: Path) -> None:
 # --- the commands ----------------------------------------------------------------------------
 
 
-def make(*args: str) -> str:
+def make(*args: str, **variables: str) -> str:
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    env |= variables
     done = subprocess.run(
         ["make", "--no-print-directory", *args],
         cwd=ROOT,
@@ -254,10 +255,14 @@ def test_help_lists_the_commands() -> None:
     assert named <= targets()
 
 
-def test_the_two_commands_check_java_first() -> None:
-    for target in ("nightly", "test"):
-        first = make("--dry-run", target).splitlines()[0]
-        assert first == "infrastructure/prerequisites java"
+def test_the_tests_check_java_first() -> None:
+    assert make("--dry-run", "test").splitlines()[0] == "infrastructure/prerequisites java"
+
+
+def test_the_nightly_job_runs_without_java() -> None:
+    steps = make("--dry-run", "nightly", JAVA_HOME="/nonexistent").splitlines()
+    assert "jobs/nightly.py conf/nightly.yml" in steps[-1]
+    assert not [step for step in steps if "warmup" in step]
 
 
 def test_scripts_are_executable_bash() -> None:

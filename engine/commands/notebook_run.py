@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from engine.commands.notebook_models import Entry, Known, entries_of
 from engine.commands.progress import Reporter
@@ -31,16 +29,18 @@ from engine.data.frame_tables import write_frame
 from engine.data.frames import Frame, frame_of
 from engine.data.source import Source, pin_source
 from engine.delta.head import Schema
+from engine.delta.local_table import LocalTable
 from engine.errors import InputError, ModelError
 from engine.models.fitted import Data, Given, Log, Rows, framework_of, log_fitted
 from engine.planning.suites import read_suite
+from engine.spark.api import F, is_frame
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column
 from engine.store.reach import check_store
 from engine.suite import Evaluation, argument_keys, dump_mapping
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 NAME = "notebook"
 # What stands in the place of a table and of a model that are not there yet.
@@ -82,9 +82,10 @@ def run_asked(asked: Asked, *, store: Any, spark: SparkSession | None) -> RunRes
         if isinstance(value, str | Mapping):
             raise InputError(f"{name} is of the type {type(value).__name__}; expected a list")
     given = _read_data(asked)
-    if isinstance(given, DataFrame):
+    if is_frame(given):
         spark = given.sparkSession
-    session = LazySession(spark, log_file=place.log_file, say=tell.say)
+    executor = str(asked.more.get("executor", "auto"))
+    session = LazySession(spark, executor=executor, log_file=place.log_file, say=tell.say)
     data = _look_at(asked, given, session, place) if isinstance(given, dict) else given
     schema = _schema(data)
     entries = entries_of(asked.models, Known(dict(schema), str(asked.columns["task"])))
@@ -160,7 +161,7 @@ def _read_data(asked: Asked) -> Frame | DataFrame | dict[str, Any]:
         raise InputError(
             f"evaluate was given {odd[0]} with a frame; expected it with a path or a dataset"
         )
-    return data if isinstance(data, DataFrame) else frame_of(data)
+    return data if is_frame(data) else frame_of(data)
 
 
 def _dataset(data: Frame | DataFrame | _Pinned) -> dict[str, Any]:
@@ -241,9 +242,13 @@ def _data_for_models(
 
 
 def _head_of(data: DataFrame | _Pinned) -> Rows:
-    """The first rows by Spark."""
+    """The first rows by Spark, where there is one."""
 
     def head(rows: int, columns: Sequence[str]) -> pd.DataFrame:
+        if isinstance(data, _Pinned) and data.source.session.is_local:
+            table = LocalTable(data.source.folder_here())
+            first: pd.DataFrame = table.head(columns, rows, data.source.version).to_pandas()
+            return first
         frame = data.source.frame() if isinstance(data, _Pinned) else data
         chosen = [F.col(column(name)) for name in columns]
         return frame.select(*chosen).limit(rows).toPandas()

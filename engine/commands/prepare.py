@@ -55,7 +55,8 @@ def prepare(path: str | Path | None) -> None:
         path: a YAML file with `tables` to fill and `models` to train first.
 
     Raises:
-        InputError: when the file, or what it names, is wrong.
+        InputError: when the file, or what it names, is wrong, or its files take Spark and there
+            is no Java to start one.
         StoreError: when the store cannot be written, or Spark does not start.
     """
     if path is None:
@@ -63,7 +64,7 @@ def prepare(path: str | Path | None) -> None:
     tell, wanted = Reporter(), read_provision(path)
     store = Store(wanted.store)
     check_store(store)
-    session = LazySession(log_file=store.log_file, say=tell.say)
+    session = LazySession(executor="auto", log_file=store.log_file, say=tell.say)
     provide_tables(session, wanted, tell)
     provide_models(wanted, tell)
 

@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,6 +23,10 @@ from rich.progress import (
 from engine.core.json_log import is_json
 from engine.sinks import format as fmt
 from engine.spark.internals import job_description, task_progress
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 log = logging.getLogger("evalmatrix")
 

@@ -11,23 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    AtomicType,
-    BooleanType,
-    DataType,
-    FractionalType,
-    IntegralType,
-    StringType,
-    VariantType,
-)
+from typing import TYPE_CHECKING, Any
 
 from engine.kinds import ALL_COLUMNS, ColumnValues, kind_of
+from engine.spark.api import F, T, sql
 from engine.spark.tables import column
 from engine.suite import Evaluation
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType
+
 
 VALUES = "values of "
 
@@ -62,14 +56,16 @@ def collect_values(
     if not names:
         return {}
     listed = [name for name in names if _is_listed(types.get(name))]
-    numbers = [name for name in names if isinstance(types.get(name), IntegralType | FractionalType)]
+    numbers = [
+        name for name in names if isinstance(types.get(name), T.IntegralType | T.FractionalType)
+    ]
     if rows >= 2 * SAMPLE_ROWS:
         frame = _sample(frame, [*evaluation.dataset.key, *listed, *numbers], rows)
     frequent = frequent_values(frame, listed)
     quantiles = _quantiles(frame, numbers)
     chosen: dict[str, ColumnValues] = {}
     for name in dict.fromkeys([*listed, *numbers]):
-        whole = isinstance(types[name], IntegralType)
+        whole = isinstance(types[name], T.IntegralType)
         values = choose_values(frequent.get(name, []), quantiles.get(name, ()), whole=whole)
         chosen[f"{VALUES}{name}"] = [
             [_read(value, types[name]), weight] for value, weight in values
@@ -83,7 +79,7 @@ def _sample(frame: DataFrame, names: Sequence[str], rows: int) -> DataFrame:
     hashed = [
         F.col(column(name))
         for name in dict.fromkeys(names)
-        if isinstance(types.get(name), AtomicType) and not isinstance(types[name], VariantType)
+        if isinstance(types.get(name), T.AtomicType) and not isinstance(types[name], T.VariantType)
     ]
     every = F.lit(rows // SAMPLE_ROWS)
     return frame.where(F.pmod(F.xxhash64(*hashed), every) == 0) if hashed else frame
@@ -101,14 +97,14 @@ def asked_columns(evaluation: Evaluation, every: Sequence[str]) -> list[str]:
 
 
 def _is_listed(kind: DataType | None) -> bool:
-    return isinstance(kind, StringType | BooleanType | IntegralType)
+    return isinstance(kind, T.StringType | T.BooleanType | T.IntegralType)
 
 
 def _read(value: Any, kind: DataType) -> Any:
     """A value that was cast to text, of the column's type."""
-    if isinstance(kind, IntegralType):
+    if isinstance(kind, T.IntegralType):
         return int(value)
-    return value == "true" if isinstance(kind, BooleanType) else value
+    return value == "true" if isinstance(kind, T.BooleanType) else value
 
 
 def frequent_values(frame: DataFrame, names: Sequence[str]) -> dict[str, Frequent]:
@@ -121,7 +117,7 @@ def frequent_values(frame: DataFrame, names: Sequence[str]) -> dict[str, Frequen
     ]
     long = frame.select(F.explode(F.array(*cells)).alias("cell")).select("cell.c", "cell.v")
     counted = long.where(F.col("v").isNotNull()).groupBy("c", "v").agg(F.count("*").alias("n"))
-    of_column = Window.partitionBy("c")
+    of_column = sql.Window.partitionBy("c")
     ranked = counted.select(
         "c", "v", "n",
         F.sum("n").over(of_column).alias("all"),

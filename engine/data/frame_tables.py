@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from typing import TYPE_CHECKING
 
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
@@ -18,8 +16,13 @@ from engine.delta.local_table import LocalTable
 from engine.delta.messages import NeedsSpark
 from engine.errors import EvalMatrixError
 from engine.spark import tables
+from engine.spark.api import F
 from engine.spark.lazy_session import LazySession
 from engine.spark.table_errors import unwritten
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 
 _KEPT = 50
 # All of a time, and nulls told from what is not there.

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from pyspark.sql import DataFrame, SparkSession
+from typing import TYPE_CHECKING
 
 from engine.core.paths import local_path
 from engine.data.files import csv_files, parquet
@@ -37,6 +36,10 @@ from engine.errors import DataError, StoreError
 from engine.spark import tables
 from engine.spark.internals import committed_tokens
 from engine.spark.lazy_session import LazySession, lazy
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from pyspark.errors import PySparkException
-from pyspark.sql import functions as F
-
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
 from engine.core.vocabulary import PredictionsTable
@@ -22,6 +19,7 @@ from engine.data.changes.files import rows_of_files
 from engine.data.kept_profiles import digest_of, kept_file
 from engine.data.source import Source
 from engine.spark import tables
+from engine.spark.api import F, spark_errors
 from engine.spark.tables import column
 
 
@@ -102,7 +100,7 @@ def _old_rows_keep_theirs(
         came = rows_of_files(layout, files, there.version).select(*names)
         old = tables.read(spark, dataset.table, before.dataset_version).select(*names)
         return not old.join(came, came.columns, "left_semi").limit(1).count()
-    except (CannotTell, PySparkException):
+    except spark_errors(CannotTell):
         return False
 
 
@@ -113,5 +111,5 @@ def _only_grew(source: Source, since: int) -> bool:
     try:
         versions = (since, source.version)
         return appended_files(source.session.get(), source.table, versions) is not None
-    except (CannotTell, PySparkException):
+    except spark_errors(CannotTell):
         return False

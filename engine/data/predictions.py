@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, replace
 from itertools import chain
-
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+from typing import TYPE_CHECKING
 
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
@@ -23,9 +21,14 @@ from engine.data.stored_scores import ScoreColumns, probabilities_of
 from engine.delta.head import Schema
 from engine.errors import DataError, EvalMatrixError
 from engine.spark import table_errors, tables
+from engine.spark.api import F
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column
 from engine.suite import Evaluation, ModelSource, PredictionsSource
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
 
 _INTEGERS = frozenset({"tinyint", "smallint", "int", "bigint"})
 _ROWS, _MISSING, _DOUBLED = "rows", "missing", "doubled"

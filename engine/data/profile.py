@@ -10,21 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, NumericType, StructType
+from typing import TYPE_CHECKING, Any
 
 from engine.core.vocabulary import Label, SliceSet, TaskKind
 from engine.data.column_values import collect_values, known_values
 from engine.data.stored_scores import probability_columns
 from engine.errors import DataError, InputError
 from engine.kinds import ColumnValues, Ranges, kind_of
+from engine.spark.api import F, T, spark_errors
 from engine.spark.error_messages import first_line
 from engine.spark.tables import column
 from engine.suite import Evaluation, SliceRule
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructType
+
 
 MAX_LABELS = 10_000
 MOMENTS = "moments of "
@@ -68,13 +69,13 @@ def check_predicates(frame: DataFrame, evaluation: Evaluation) -> None:
         try:
             predicate = F.expr(rule.where)
             kind = _analyze(frame.select(predicate.alias("found")))["found"].dataType
-            if not isinstance(kind, BooleanType):
+            if not isinstance(kind, T.BooleanType):
                 raise InputError(
                     f"{place}, which is {kind.simpleString()}; expected a predicate, true or false"
                 )
             # What is no question to a single row, such as count(*) > 1, is refused by this only.
             _analyze(frame.where(predicate))
-        except PySparkException as error:
+        except spark_errors() as error:
             raise InputError(f"{place}, which Spark cannot read: {first_line(error)}") from error
 
 
@@ -145,7 +146,7 @@ def asked_ranges(evaluation: Evaluation) -> list[str]:
 def _number_columns(frame: DataFrame, names: Sequence[str]) -> list[str]:
     """Those that are numbers; what others there are is told when the tests are looked at."""
     kinds = {field.name: field.dataType for field in frame.schema.fields} if names else {}
-    return [name for name in names if isinstance(kinds.get(name), NumericType)]
+    return [name for name in names if isinstance(kinds.get(name), T.NumericType)]
 
 
 def _moments(value: Column) -> Column:

@@ -8,10 +8,7 @@ is looked at as a whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING, Any
 
 from engine.data.arrow_profile import aggregate_here
 from engine.data.changes.appended import appended_files, appended_paths
@@ -21,7 +18,12 @@ from engine.data.column_values import asked_values
 from engine.data.profile import MOMENTS, RANGE, Stats, aggregate, quantile_cuts
 from engine.data.source import Source
 from engine.data.stored_scores import OUTSIDE, UNEVEN
+from engine.spark.api import spark_errors
 from engine.suite import Evaluation
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 _SUMS = ("rows", "labelled", "bad_weights", "odd")
 _LEAST = ("shortest",)
@@ -48,7 +50,7 @@ def updated_stats(
         if not came:
             return before
         return add_stats(before, aggregate(rows_of_files(layout, came, versions[1]), evaluation))
-    except (CannotTell, PySparkException):
+    except spark_errors(CannotTell):
         return None
 
 

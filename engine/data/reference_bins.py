@@ -9,19 +9,7 @@ in the plan; what is counted over them is exact.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    BooleanType,
-    DataType,
-    DateType,
-    NumericType,
-    StringType,
-    TimestampNTZType,
-    TimestampType,
-)
+from typing import TYPE_CHECKING, Any
 
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
@@ -33,7 +21,13 @@ from engine.data.table_rows import either_way
 from engine.kinds import Bins
 from engine.kinds.drift import PARTS, bins_of_numbers, bins_of_values
 from engine.spark import table_errors
+from engine.spark.api import F, T
 from engine.spark.tables import column
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType
+
 
 # Goes up when the same rows are given other bins.
 BINS_VERSION = 1
@@ -73,12 +67,12 @@ def reference_bins(
 def collect_bins(frame: DataFrame, names: Sequence[str]) -> dict[str, Bins]:
     """The bins of columns of a frame; nothing of one that has none."""
     types = {field.name: field.dataType for field in frame.schema.fields}
-    listed = [name for name in names if isinstance(types.get(name), StringType | BooleanType)]
+    listed = [name for name in names if isinstance(types.get(name), T.StringType | T.BooleanType)]
     frequent = frequent_values(frame, listed)
     bins: dict[str, Bins] = {name: {} for name in names}
     for name in listed:
         values: list[tuple[Any, int, int]] = list(frequent.get(name, []))
-        if isinstance(types[name], BooleanType):
+        if isinstance(types[name], T.BooleanType):
             values = [(text == "true", rows, every) for text, rows, every in values]
         if values or _is_null(frame, name):
             bins[name] = bins_of_values(values)
@@ -130,10 +124,10 @@ def _collect(
 
 def _number(value: Column, kind: DataType | None) -> Column | None:
     """A column as the numbers that states make of it: days of dates, microseconds of times."""
-    if isinstance(kind, NumericType):
+    if isinstance(kind, T.NumericType):
         return value.cast("double")
-    if isinstance(kind, DateType):
+    if isinstance(kind, T.DateType):
         return F.unix_date(value).cast("double")
-    if isinstance(kind, TimestampType | TimestampNTZType):
+    if isinstance(kind, T.TimestampType | T.TimestampNTZType):
         return F.unix_micros(value.cast("timestamp")).cast("double")
     return None

@@ -9,8 +9,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from pyspark.sql import DataFrame
+from typing import TYPE_CHECKING
 
 from engine.core.locations import Store
 from engine.core.object_store import in_object_store
@@ -28,6 +27,9 @@ from engine.pieces import NotThisWay
 from engine.spark import table_errors, tables
 from engine.spark.lazy_session import LazySession
 from engine.suite import DatasetSource, Evaluation
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 @dataclass(frozen=True, slots=True)

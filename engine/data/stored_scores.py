@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add, or_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.sql import Column
-from pyspark.sql import functions as F
 
 from engine.core.probabilities import CLIP_TOLERANCE, SUM_TOLERANCE
 from engine.core.vocabulary import Output, TaskKind
 from engine.errors import DataError
+from engine.spark.api import F
 from engine.suite import Evaluation, ModelSource
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
 
 OUTSIDE, UNEVEN = "outside", "uneven"
 Floats = NDArray[np.float64]

@@ -7,26 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    AtomicType,
-    BooleanType,
-    DataType,
-    DateType,
-    FractionalType,
-    IntegralType,
-    NumericType,
-    StringType,
-    TimestampNTZType,
-    TimestampType,
-    VariantType,
-)
+from typing import TYPE_CHECKING, Any
 
 from engine.data.source import Source
+from engine.spark.api import F, T
 from engine.spark.tables import column
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType
+
 
 MOST_VALUES = 40
 """Of columns with more values than so many the values are not listed."""
@@ -112,18 +102,18 @@ def spread_of(source: Source, name: str) -> Spread:
 def _clean(name: str, kind: DataType) -> Column:
     """A column in which NaN is null."""
     value = F.col(column(name))
-    return F.when(~F.isnan(value), value) if isinstance(kind, FractionalType) else value
+    return F.when(~F.isnan(value), value) if isinstance(kind, T.FractionalType) else value
 
 
 def _is_plain(kind: DataType) -> bool:
-    return isinstance(kind, AtomicType) and not isinstance(kind, VariantType)
+    return isinstance(kind, T.AtomicType) and not isinstance(kind, T.VariantType)
 
 
 def _sums(value: Column, kind: DataType, place: int) -> list[Column]:
     sums = [F.count(value).alias(f"there_{place}")]
     if _is_plain(kind):
         sums.append(F.approx_count_distinct(value).alias(f"distinct_{place}"))
-    if isinstance(kind, NumericType):
+    if isinstance(kind, T.NumericType):
         number = value.cast("double")
         finite = F.when(F.abs(number) < float("inf"), number)
         sums += [F.min(finite).alias(f"least_{place}"), F.max(finite).alias(f"greatest_{place}")]
@@ -146,15 +136,17 @@ def _profile(name: str, kind: DataType, stats: Mapping[str, Any], place: int) ->
 
 
 def _kind_word(kind: DataType) -> str:
-    if isinstance(kind, IntegralType):
+    if isinstance(kind, T.IntegralType):
         return "whole"
-    if isinstance(kind, NumericType):
+    if isinstance(kind, T.NumericType):
         return "number"
-    if isinstance(kind, StringType):
+    if isinstance(kind, T.StringType):
         return "text"
-    if isinstance(kind, BooleanType):
+    if isinstance(kind, T.BooleanType):
         return "boolean"
-    return "time" if isinstance(kind, DateType | TimestampType | TimestampNTZType) else "other"
+    return (
+        "time" if isinstance(kind, T.DateType | T.TimestampType | T.TimestampNTZType) else "other"
+    )
 
 
 def _with_values(

@@ -177,6 +177,41 @@ class LocalTable:
 
         return self._commit(overwrite)
 
+    def write_parts(
+        self,
+        rows: pa.RecordBatchReader,
+        part: str,
+        *,
+        gone: Sequence[str] | None,
+        note: str | None = None,
+    ) -> None:
+        """Writes rows to a table that is cut by a column, in one commit.
+
+        The caller is the table's sole writer (`engine.core.locks`).
+
+        Args:
+            rows: the rows, with that column.
+            part: the column.
+            gone: values of it whose rows go, and all that `rows` have, where any go; None makes
+                the table anew, with the rows' columns.
+            note: what the commit says of itself.
+        """
+        if self.exists():
+            self._open(WRITABLE)
+        said = None if note is None else CommitProperties(custom_metadata={_NOTE: note})
+        if gone is not None and not gone:
+            write_deltalake(self.place, rows, mode="append", commit_properties=said)
+            return
+        write_deltalake(
+            self.place,
+            rows,
+            mode="overwrite",
+            partition_by=[part],
+            schema_mode="overwrite" if gone is None else None,
+            predicate=None if gone is None else to_sql([(part, "in", list(gone))]),
+            commit_properties=said,
+        )
+
     def update(self, where: Sequence[Filter], values: Mapping[str, Any]) -> None:
         """Sets columns of the rows that pass to one value each, but not those that choose them."""
         if chosen := {name for name, _, _ in where} & values.keys():

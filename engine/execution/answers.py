@@ -12,14 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, StructField, StructType
 
 from engine.core.disk_errors import Kind, disk_error_of
 from engine.core.vocabulary import SliceSet
@@ -51,14 +47,18 @@ from engine.planning import EvaluationPlan, Question, QuestionPlace
 from engine.planning.projection import sample_rows, slice_column
 from engine.planning.slices import Slicer, slice_key, where_column
 from engine.spark import table_errors
+from engine.spark.api import F, T, spark_errors, sql
 from engine.spark.error_messages import first_line
 from engine.spark.internals import job_description
 from engine.spark.tables import column
 from engine.store.answers import Answer
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
 AnswerList = Sequence[tuple[Question, Answer]]
 
-_MARK = StructField(MARK, BooleanType())
 _ROWS_ALONE = f"SELECT {SLICE}, count(*) AS {COUNT} FROM {{rows}} GROUP BY {SLICE}"
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "boolean", "decimal")
 # How Spark says that a job was cancelled: that is no fault of the query.
@@ -146,7 +146,7 @@ def _probe_models(
         rows.mapInArrow(partial(_probe, task=t, names=sample.names), PROBED_DDL) for t in tasks
     ]
     try:
-        answers = reduce(DataFrame.unionByName, parts).toArrow()
+        answers = reduce(sql.DataFrame.unionByName, parts).toArrow()
     except Exception as error:
         raise _read_error(error, plan) from error
     places = (tuple(json.loads(text)) for text in answers["place"].to_pylist())
@@ -188,7 +188,7 @@ def _answer_query(
         return _slices(answer, plan, slice_set, query)
     except InputError as error:
         return Answer(failure=f"the query failed: {error}")
-    except PySparkException as error:
+    except spark_errors() as error:
         fault = disk_error_of(error)
         if fault is not None and fault.kind is Kind.GONE and "before" in given:
             # Files that only the version before had are gone.
@@ -214,7 +214,7 @@ def _rows_before(
         rows = _rows(frame, query, question.slice_set)
         # A client of Spark Connect asks the server only now.
         rows.schema  # noqa: B018
-    except (EvalMatrixError, PySparkException, KeyError):
+    except spark_errors(EvalMatrixError, KeyError):
         return None
     return rows
 
@@ -235,7 +235,8 @@ def _rows(frame: DataFrame, query: Query, slice_set: SliceSet) -> DataFrame:
     plain = rows.toDF(*[f"c{place}" for place in range(len(names))])
     place = names.index(query.mark.column)
     mark_rows = partial(_mark_rows, place=place, function=query.mark.function)
-    marked = plain.mapInArrow(mark_rows, StructType([*plain.schema.fields, _MARK]))
+    fields = [*plain.schema.fields, T.StructField(MARK, T.BooleanType())]
+    marked = plain.mapInArrow(mark_rows, T.StructType(fields))
     return marked.toDF(*names, MARK)
 
 

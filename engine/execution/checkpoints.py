@@ -12,13 +12,10 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
 
 from engine.data.changes.delta_log import File
 from engine.data.changes.files import Layout, layout_of, rows_by_file, rows_of_files
@@ -28,11 +25,15 @@ from engine.execution.incremental import StatePlan
 from engine.pieces.pieces import share_pieces
 from engine.planning import EvaluationPlan, needs
 from engine.planning.projection import column_names, hashable, projected_column
+from engine.spark.api import F, T, spark_errors
 from engine.states.rows import STATE_SCHEMA, STATES_VERSION
 from engine.store.state_frames import frame_of
 from engine.store.tables import StoreTable
 
-_NESTED = (ArrayType, MapType, StructType, VariantType)
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
 _ROW = ("slice_set", "block", "model", "family", "slice_keys", "payload")
 KEPT = "kept"
 
@@ -126,7 +127,7 @@ def _files(todo: StatePlan, frame: DataFrame, count: int) -> tuple[Layout, list[
     try:
         layout = layout_of(frame.sparkSession, dataset.uri, dataset.version)
         files = rows_by_file(layout, dataset.version)
-    except PySparkException:  # a view, or a table whose rows have no files
+    except spark_errors():  # a view, or a table whose rows have no files
         return None
     share = dataset.rows / count
     if sum(file.rows or 0 for file in files) != dataset.rows:
@@ -182,7 +183,8 @@ def _hash_shares(plan: EvaluationPlan, part: Part, kind: str, count: int) -> Ite
     assert isinstance(part.source, FrameRows), "pieces are not told apart by what is in them"
     frame = part.source.frame
     fields = [frame.schema[name] for name in names]
-    flat = [hashable(field) for field in fields if not isinstance(field.dataType, _NESTED)]
+    nested = (T.ArrayType, T.MapType, T.StructType, T.VariantType)
+    flat = [hashable(field) for field in fields if not isinstance(field.dataType, nested)]
     place = F.pmod(F.xxhash64(*flat), F.lit(count))
     for number in range(count):
         rows = replace(part.source, frame=frame.where(place == number))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from engine.core.background import BackgroundWriter
 from engine.core.progress import Progress
@@ -13,6 +12,9 @@ from engine.core.stopwatch import Stopwatch
 from engine.spark.lazy_session import LazySession
 from engine.store.tables import StoreTables
 from engine.suite import CHECKPOINT_ROWS
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField
 
 from engine.execution.kernel.contrasts import CONTRAST_DDL, ContrastTask, contrast
 from engine.kinds import MOST_CHARACTERS, Contrast
 from engine.planning import EvaluationPlan, Question
 from engine.planning.projection import sample_rows, unit_hash
+from engine.spark.api import F, T
 from engine.spark.tables import column
 from engine.store.answers import Answer
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructField
 
 
 def answer_contrast(
@@ -52,7 +55,7 @@ def _sample(frame: DataFrame, plan: EvaluationPlan, content: Contrast) -> DataFr
 def _shorten(field: StructField, content: Contrast) -> Column:
     """A column, of its texts so many characters as a contrast reads."""
     value = F.col(column(field.name))
-    if field.name in content.columns and isinstance(field.dataType, StringType):
+    if field.name in content.columns and isinstance(field.dataType, T.StringType):
         return F.substring(value, 1, MOST_CHARACTERS).alias(field.name)
     return value
 

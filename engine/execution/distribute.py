@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark import TaskContext
-from pyspark.sql import DataFrame, SparkSession
 
 from engine.execution.kernel.merge import merge_named
 from engine.execution.kernel.model_task import Work
@@ -25,8 +24,13 @@ from engine.pieces.pieces import Piece, share_pieces
 from engine.pieces.scanning import PieceReader
 from engine.planning import EvaluationPlan, needs
 from engine.planning.projection import column_names, projected_column
+from engine.spark.api import pyspark, sql
 from engine.spark.internals import cores
 from engine.states.rows import MERGED_DDL, STATE_KEY
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
 
 SMALL_ROWS = 2_000
 PARTITION_ROWS = 131_072
@@ -75,7 +79,7 @@ class Part:
 
 def scan(spark: SparkSession, plan: EvaluationPlan, parts: Sequence[Part]) -> DataFrame:
     """What the scans of the parts give: states that are not merged yet, and predictions to keep."""
-    return reduce(DataFrame.unionByName, [_scan_part(spark, part, plan) for part in parts])
+    return reduce(sql.DataFrame.unionByName, [_scan_part(spark, part, plan) for part in parts])
 
 
 def merge_states(
@@ -85,7 +89,7 @@ def merge_states(
 
     `states` are those of scans, and those that are kept of another version of the dataset.
     """
-    every = reduce(DataFrame.unionByName, states)
+    every = reduce(sql.DataFrame.unionByName, states)
     ordered = every.repartition(cores(spark), *STATE_KEY).sortWithinPartitions(*STATE_KEY)
     # By name, since a worker that only merges has not loaded the metrics of users' own.
     names = {need.place: need.state for need in needs(plan)}
@@ -126,7 +130,7 @@ def _scan_pieces(
 def _scan(
     batches: Iterable[pa.RecordBatch], plan: EvaluationPlan, names: Sequence[str], work: Work
 ) -> Iterator[pa.RecordBatch]:
-    context = TaskContext.get()
+    context = pyspark.TaskContext.get()
     partition = 0 if context is None else context.partitionId()
     renamed = (batch.rename_columns(list(names)) for batch in batches)
     return scan_partition(renamed, plan, work, partition)

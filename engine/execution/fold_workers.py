@@ -14,19 +14,22 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle  # type: ignore[import-untyped]
 import pandas as pd
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 
 from engine.errors import ModelError, StoreError
 from engine.execution.shipping import pack_folder
+from engine.spark.api import spark_errors
 from engine.spark.error_messages import first_line
 from engine.spark.internals import runs_here
 from engine.training.spread import WORK_FILE, answer_task
 from engine.training.tasks import FoldScore, FoldTask, FoldWork
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 # What is finished is kept job by job: so many of them share the tasks.
 _JOBS = 64
@@ -52,7 +55,7 @@ class SparkWorkers:
             archive = pack_folder(place, self._folder / f"{self._name}.zip")
             try:
                 spark.addArtifacts(f"{archive}#{self._name}", archive=True)
-            except (PySparkException, OSError) as error:
+            except spark_errors(OSError) as error:
                 raise StoreError(
                     f"the training data could not be shipped to the workers: {first_line(error)}"
                 ) from error

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-from pyspark.sql import DataFrame, SparkSession
+from typing import TYPE_CHECKING
 
 from engine.data.changes import CannotTell
 from engine.execution.distribute import FrameRows, Part, PieceRows
@@ -23,6 +22,9 @@ from engine.spark.lazy_session import LazySession
 from engine.states.rows import PREDICTIONS
 from engine.store.predictions import join_kept
 from engine.store.states import Kept, Place, StateCatalog, Writer, blocks_of, missing_needs
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 
 @dataclass(frozen=True, slots=True)

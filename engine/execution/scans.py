@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from engine.core.stopwatch import Scan
 from engine.execution import checkpoints, distribute
@@ -35,12 +34,16 @@ from engine.planning import EvaluationPlan
 from engine.planning.projection import select_columns
 from engine.spark import table_errors
 from engine.spark import tables as spark_tables
+from engine.spark.api import F, is_frame
 from engine.spark.internals import runs_here
 from engine.store import predictions
 from engine.store.prediction_rows import PREDICTED
 from engine.store.predictions import chain_rows
 from engine.store.state_frames import kept_frame
 from engine.store.state_writer import Later, Target, now, store_states, write_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 
 def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Table | None:
@@ -113,7 +116,7 @@ def _scan(
             f"{plan.name}: {todo.reused:,} predictions are reused{base_note(todo)}"
         )
     if plan.keep:
-        frame = given if isinstance(given, DataFrame) else open_frame(computation.spark, plan)
+        frame = given if is_frame(given) else open_frame(computation.spark, plan)
         predictions.check_keys(select_columns(frame, plan), plan)
     table = computation.tables["predictions"].path
     target = Target(computation.tables["states"], computation.run_id, dt.datetime.now(dt.UTC), step)

@@ -12,15 +12,18 @@ import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, finalize
-
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 
 from engine.core.vocabulary import ModelVersion
 from engine.errors import StoreError
 from engine.models import shipped_name
+from engine.spark.api import spark_errors
 from engine.spark.internals import runs_here
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 # What each session has been given, by digest.
 _SHIPPED: WeakKeyDictionary[SparkSession, set[str]] = WeakKeyDictionary()
@@ -46,7 +49,7 @@ def ship(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
         archive = pack_folder(Path(model.path), folder / f"{name}.zip")
         try:
             spark.addArtifacts(f"{archive}#{name}", archive=True)
-        except (PySparkException, OSError) as error:
+        except spark_errors(OSError) as error:
             raise StoreError(
                 f"the model {model.name!r} could not be shipped to the workers: "
                 f"{str(error).splitlines()[0]}"

@@ -13,9 +13,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql import Row, SparkSession
 
 from engine._version import __version__
 from engine.core.vocabulary import ModelVersion
@@ -23,6 +23,10 @@ from engine.errors import InputError, StoreError
 from engine.models import model_requirements
 from engine.spark.internals import cores, runs_here, submitted_master
 from engine.spark.preflight import check_delta, check_versions
+
+if TYPE_CHECKING:
+    from pyspark.sql import Row, SparkSession
+
 
 log = logging.getLogger("evalmatrix")
 PATIENCE_SECONDS = 20.0

@@ -12,7 +12,6 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
-from pyspark.errors import PySparkException
 
 from engine.core.json_cache import keep, read_kept
 from engine.core.locations import Store
@@ -22,6 +21,7 @@ from engine.data.table_rows import either_way
 from engine.kinds import kind_of
 from engine.models import Child, Limits
 from engine.spark import table_errors
+from engine.spark.api import spark_errors
 from engine.spark.tables import column
 from engine.suite import Evaluation
 
@@ -68,7 +68,7 @@ def _look(model: ModelVersion, source: Source, evaluation: Evaluation) -> bool |
         rows = either_way(
             source.session, lambda: source.rows_here().head(names, LOOKED_ROWS), by_spark
         )
-    except PySparkException as error:
+    except spark_errors() as error:
         raise table_errors.read_error(error, f"dataset {evaluation.dataset.name!r}") from error
     batches = rows.combine_chunks().to_batches()
     if not batches:

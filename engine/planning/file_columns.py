@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from pyspark.sql import functions as F
-
 from engine.core.vocabulary import ColumnSpec, ModelVersion
 from engine.data.files.decision import mark_columns, zero_columns
 from engine.data.files.values import MARKS
@@ -18,6 +16,7 @@ from engine.data.source import Source
 from engine.errors import DataError
 from engine.kinds import kind_of
 from engine.metrics import METRICS
+from engine.spark.api import F
 from engine.spark.tables import column
 from engine.suite import Evaluation
 

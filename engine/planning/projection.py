@@ -3,19 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    DataType,
-    DoubleType,
-    FloatType,
-    MapType,
-    StructField,
-    StructType,
-    VariantType,
-)
+from typing import TYPE_CHECKING
 
 from engine.core.vocabulary import PredictionsTable, SliceSet
 from engine.kinds import kind_of, loss_columns
@@ -24,8 +12,13 @@ from engine.planning import EvaluationPlan
 from engine.planning.scan_columns import BUCKET_COLUMN, KEY_COLUMN, ROW_COLUMN
 from engine.planning.slices import where_column
 from engine.spark import tables
+from engine.spark.api import F, T
 from engine.spark.tables import column
 from engine.states import BUCKETS
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType, StructField
 
 
 def column_names(plan: EvaluationPlan) -> list[str]:
@@ -192,15 +185,15 @@ def hashable(field: StructField) -> Column:
     What Spark has no hash for stands as its JSON.
     """
     value = F.col(column(field.name))
-    if isinstance(field.dataType, (DoubleType, FloatType)):
+    if isinstance(field.dataType, (T.DoubleType, T.FloatType)):
         return F.when(F.isnan(value), F.lit(float("nan"))).otherwise(value + F.lit(0.0))
     return F.to_json(F.struct(value)) if _needs_json(field.dataType) else value
 
 
 def _needs_json(kind: DataType) -> bool:
     """Whether a type is a map or a variant, or has such a part."""
-    if isinstance(kind, StructType):
+    if isinstance(kind, T.StructType):
         return any(_needs_json(part.dataType) for part in kind.fields)
-    if isinstance(kind, ArrayType):
+    if isinstance(kind, T.ArrayType):
         return _needs_json(kind.elementType)
-    return isinstance(kind, (MapType, VariantType))
+    return isinstance(kind, (T.MapType, T.VariantType))

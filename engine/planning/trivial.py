@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
 from engine.core.json_cache import keep, read_kept
 from engine.core.labels import same_label
@@ -35,8 +33,13 @@ from engine.planning.projection import sample_rows
 from engine.planning.slices import python_values
 from engine.planning.trivial_rows import label_counts, sample_here, target_sums
 from engine.spark import table_errors
+from engine.spark.api import F
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
 
 # Goes up when trivial models are fitted otherwise.
 TRIVIAL_VERSION = 1

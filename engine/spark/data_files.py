@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from engine.delta.data_files import DataFile, describe_files
 from engine.delta.object_table import ObjectTable
 from engine.spark.table_errors import unwritten
 from engine.spark.tables import set_conf
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 def write_files(

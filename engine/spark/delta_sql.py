@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from engine.spark.api import F, errors
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 
 def is_table(spark: SparkSession, path: str) -> bool:
@@ -20,7 +22,7 @@ def is_table(spark: SparkSession, path: str) -> bool:
     try:
         # A client finds out what is wrong with a frame only when it asks for its columns.
         return bool(spark.read.format("delta").load(path).columns)
-    except AnalysisException:
+    except errors.AnalysisException:
         return False
 
 

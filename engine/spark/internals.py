@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from pyspark import SparkConf, SparkContext
-from pyspark.java_gateway import launch_gateway
-from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql import functions as F
+from engine.spark.api import F, java_gateway, pyspark
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row, SparkSession
+
 
 _CORES: WeakKeyDictionary[SparkSession, int] = WeakKeyDictionary()
 
@@ -71,7 +72,7 @@ def submitted_master() -> str | None:
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return None
     try:
-        return SparkConf().get("spark.master")
+        return pyspark.SparkConf().get("spark.master")
     except Exception:  # the JVM is told by spark-submit, and by it alone
         return None
 
@@ -174,17 +175,17 @@ def launch_jvm(settings: Mapping[str, str], log_file: Path | None) -> None:
 
     Spark's own way gives it those of this process, which others of its threads may write to.
     """
-    is_there = SparkContext._gateway is not None or "PYSPARK_GATEWAY_PORT" in os.environ
+    is_there = pyspark.SparkContext._gateway is not None or "PYSPARK_GATEWAY_PORT" in os.environ
     if log_file is None or is_there:
         return
-    conf = SparkConf(loadDefaults=False)
+    conf = pyspark.SparkConf(loadDefaults=False)
     for key, value in settings.items():
         conf.set(key, value)
     with log_file.open("ab") as log:
-        gateway = launch_gateway(  # type: ignore[no-untyped-call]
+        gateway = java_gateway.launch_gateway(  # type: ignore[no-untyped-call]
             conf, {"stdout": log, "stderr": log}
         )
-    SparkContext._ensure_initialized(gateway=gateway)
+    pyspark.SparkContext._ensure_initialized(gateway=gateway)
 
 
 def make_active(spark: SparkSession) -> None:

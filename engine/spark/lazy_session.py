@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from engine.core.object_store import in_object_store
 from engine.core.paths import is_catalog_name, local_path
 from engine.errors import InputError
-from engine.spark.java import MIN_JAVA, check_java, has_java
+from engine.spark.installation import check_installation, lack, need
+from engine.spark.java import check_java
 from engine.spark.query_loggers import silence_query_loggers
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class LazySession:
         spark: the caller's session.
         executor: `spark`; `local`, which starts none; or `auto`: a session that is given, or a
             master that is named, is used; else it is decided when it is known what there is to
-            do (`settle`), and whoever asks for the session before decides it so. Without Java it
-            is local.
+            do (`settle`), and whoever asks for the session before decides it so. Without PySpark
+            or Java it is local.
         log_file: where a new JVM's standard output and error go.
         say: is told that a session is being started.
         begin_local: begins the work of this machine's processes, where they may do it.
@@ -78,9 +79,9 @@ class LazySession:
     @property
     def is_local(self) -> bool:
         """Whether processes of this machine do the work, and no session is started."""
-        if self._executor == "auto" and self._may_be_local() and not has_java():
+        if self._executor == "auto" and self._may_be_local() and (lacking := lack()):
             self._executor = "local"
-            self._say(f"no Java {MIN_JAVA} here: processes of this machine do Spark's work")
+            self._say(f"{lacking} here: processes of this machine do Spark's work")
         return self._executor == "local"
 
     @property
@@ -99,10 +100,9 @@ class LazySession:
     @property
     def remedy(self) -> str:
         """What to change where a Spark is wanted that may not be started: an end of a message."""
-        need = "" if has_java() else f"install Java {MIN_JAVA} or newer"
         if not self._was_told_local:
-            return need
-        return " and ".join(filter(None, ("say executor: auto or spark", need)))
+            return need()
+        return " and ".join(filter(None, ("say executor: auto or spark", need())))
 
     def reach(self, *places: str) -> None:
         """Is told of places that Spark may read: a session that is started then can."""
@@ -158,11 +158,13 @@ class LazySession:
 
         Raises:
             EvalMatrixError: when Java is missing.
-            InputError: when none may be started.
+            InputError: when PySpark is not installed, or no session may be started.
             StoreError: when Spark does not start.
             InputError: when it has no way to an object store that it must read.
         """
         if self.current is None and self.is_local:
+            for package in ("pyspark", "delta"):
+                check_installation(package)
             check_java()
             raise InputError(f"executor: local starts no Spark, which this takes; {self.remedy}")
         if self.current is None:
@@ -226,9 +228,9 @@ def _active() -> SparkSession | None:
 
 
 def prefer_spark() -> None:
-    """Has `auto` mean Spark in this process where there is Java, as in jobs for spark-submit."""
+    """Has `auto` mean Spark in this process where there is one, as in jobs for spark-submit."""
     global _prefers_spark
-    _prefers_spark = has_java()
+    _prefers_spark = not lack()
 
 
 def _would_be_local() -> bool:

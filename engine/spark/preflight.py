@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import re
 import socket
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-import pyspark
-from pyspark.sql import SparkSession
 
 from engine.errors import InputError, StoreError
 from engine.spark import s3a
+from engine.spark.api import pyspark
 from engine.spark.internals import is_connect, lacks_file_system, spark_home
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 PROBE_SECONDS = 5.0
 

@@ -15,15 +15,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from delta import configure_spark_with_delta_pip
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from engine.core.signals import keep_handlers
 from engine.core.temporary import scratch_folder
 from engine.errors import InputError, StoreError
 from engine.spark import s3a
+from engine.spark.api import delta, spark_errors, sql
 from engine.spark.class_archive import archive_file, java_options
 from engine.spark.internals import (
     delta_jars,
@@ -35,6 +33,10 @@ from engine.spark.internals import (
 )
 from engine.spark.java import check_java, find_java, release_line
 from engine.spark.preflight import check_reachable
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 log = logging.getLogger("evalmatrix")
 
@@ -99,7 +101,7 @@ def get_session(
         StoreError: when Spark does not start, which has the end of its log in the message, or
             when nothing listens at the address of the master or server.
     """
-    active = SparkSession.getActiveSession()
+    active = sql.SparkSession.getActiveSession()
     if active is not None:
         return active
     remote = os.environ.get("SPARK_REMOTE")
@@ -127,7 +129,7 @@ def get_session(
         settings = _with_scratch(settings, folder)
         # Python workers have the environment of the JVM.
         environment["TMPDIR"] = str(folder)
-    builder = SparkSession.builder.appName(app_name)
+    builder = sql.SparkSession.builder.appName(app_name)
     for key, value in settings.items():
         builder = builder.config(key, value)
     if jars is None:
@@ -153,9 +155,9 @@ def _with_packages(builder: SparkSession.Builder, object_store: bool) -> SparkSe
     if object_store:
         named, without = s3a.packages(spark_home())
         builder = builder.config("spark.jars.excludes", ",".join(without))
-        whole = configure_spark_with_delta_pip(builder, named)
+        whole = delta.configure_spark_with_delta_pip(builder, named)
     else:
-        whole = configure_spark_with_delta_pip(builder)
+        whole = delta.configure_spark_with_delta_pip(builder)
     return whole
 
 
@@ -198,12 +200,12 @@ def _connect(remote: str, app_name: str) -> SparkSession:
     """A session on a Spark Connect server."""
     check_reachable(remote)
     try:
-        spark = SparkSession.builder.remote(remote).appName(app_name).getOrCreate()
+        spark = sql.SparkSession.builder.remote(remote).appName(app_name).getOrCreate()
         # A client that is made is not connected yet.
         spark.version  # noqa: B018
         for key, value in NEEDED.items():
             # What belongs to the server alone is the server's to say.
-            with suppress(PySparkException):
+            with suppress(*spark_errors()):
                 spark.conf.set(key, value)
     except ImportError as error:
         raise InputError(

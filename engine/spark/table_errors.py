@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyspark.errors import PySparkException
-
 from engine.core.disk_errors import DiskError, Kind, disk_error_of
 from engine.delta.messages import advice
 from engine.errors import DataError, EvalMatrixError, StoreError
+from engine.spark.api import spark_errors
 from engine.spark.error_messages import first_line, quotes_data, without_values
 
 _UNCOMPUTABLE = re.compile(
@@ -120,7 +119,7 @@ def reads_data(error: BaseException | None, table: str) -> bool:
     """Whether an error met while a table was written is of the rows that were read for it."""
     fault = disk_error_of(error)
     if fault is None:
-        return isinstance(error, PySparkException)
+        return isinstance(error, spark_errors())
     if fault.kind in (Kind.NO_ROOM, Kind.READ_ONLY):
         return False
     return fault.file is None or not fault.file.startswith(table.rstrip("/") + "/")

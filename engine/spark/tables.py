@@ -10,20 +10,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import Column, DataFrame, DataFrameWriter, Row, SparkSession
+from typing import TYPE_CHECKING, TypeVar
 
 from engine.core.locks import PATIENCE, sole_writer
 from engine.core.object_store import in_object_store
 from engine.core.paths import is_catalog_name as is_catalog_name
 from engine.core.paths import local_path
 from engine.errors import DataError, EvalMatrixError
+from engine.spark.api import spark_errors
 from engine.spark.delta_sql import SqlTable, is_table
 from engine.spark.error_messages import first_line
 from engine.spark.internals import table_head
 from engine.spark.table_errors import unwritten
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, DataFrameWriter, Row, SparkSession
+
 
 T = TypeVar("T")
 
@@ -48,7 +50,7 @@ def delta_table(spark: SparkSession, table: str) -> SqlTable:
     """
     try:
         return SqlTable(spark, table, catalog=is_catalog_name(table))
-    except (AnalysisException, PySparkException) as error:
+    except spark_errors() as error:
         raise DataError(
             f"no Delta table at {table!r}; expected a path, a URI or a catalog table of one "
             f"({first_line(error)})"

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from engine.errors import DataError
 from engine.planning import EvaluationPlan, Need, needs
 from engine.planning.projection import projected_column
 from engine.planning.scan_columns import KEY_COLUMN, kept_column
 from engine.spark import tables
+from engine.spark.api import F
 from engine.states.rows import MERGED_SCHEMA, PREDICTIONS
 from engine.store.prediction_rows import PREDICTED, unpack
 from engine.store.state_writer import Target
 from engine.store.states import Kept
 from engine.store.tables import StoreTable
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
 
 PREDICTIONS_VERSION = 1
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from typing import TYPE_CHECKING
 
 from engine.delta.filters import Filter
 from engine.spark import table_errors
+from engine.spark.api import F
 from engine.spark.internals import rows_by_partition
 from engine.spark.spark_table import condition
 from engine.states.rows import STATES_VERSION, StateRow
@@ -24,6 +23,10 @@ from engine.store.states import (
     writer_key,
 )
 from engine.store.tables import StoreTable
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 
 _MAPPING = (
     "state string, run_id string, evaluation string, step string, model int, slice_set string, "

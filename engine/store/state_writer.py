@@ -10,18 +10,21 @@ import datetime as dt
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from engine.errors import StoreError, WorkerDiedError
 from engine.pieces.reading import UnreadableError
 from engine.planning import EvaluationPlan
 from engine.spark import table_errors
+from engine.spark.api import F, pyspark
 from engine.states.rows import MERGED_SCHEMA, STATES_VERSION
 from engine.store.tables import StoreTable
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
 
 SMALL_BYTES = 128 * 2**20
 """As many bytes of states as the driver takes at once."""
@@ -77,7 +80,7 @@ def store_states(
         except StoreError as error:
             raise _scan_error(error, plan, target) from error.__cause__
         return None
-    kept = states.persist(StorageLevel.DISK_ONLY)
+    kept = states.persist(pyspark.StorageLevel.DISK_ONLY)
     try:
         rows = _collect(kept) if target.table.is_direct else None
         if rows is not None:

@@ -47,7 +47,7 @@ def test_a_session_is_started_once_and_told(starts: list[object]) -> None:
 def test_who_does_the_work_is_left_open_until_somebody_says(
     starts: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lazy_session, "has_java", lambda: True)
+    monkeypatch.setattr(lazy_session, "lack", lambda: "")
     session = LazySession(executor="auto")
     # Nothing is started beside other work, as long as it may do without.
     session.begin()
@@ -57,9 +57,9 @@ def test_who_does_the_work_is_left_open_until_somebody_says(
     other = LazySession(executor="auto")
     assert other.get() is starts[0] and not other.is_undecided and not other.is_local
     # Without Java there is nothing to decide, and with a master that is named neither.
-    monkeypatch.setattr(lazy_session, "has_java", lambda: False)
+    monkeypatch.setattr(lazy_session, "lack", lambda: "no Java 17")
     assert LazySession(executor="auto").is_local
-    monkeypatch.setattr(lazy_session, "has_java", lambda: True)
+    monkeypatch.setattr(lazy_session, "lack", lambda: "")
     monkeypatch.setenv("MASTER", "local[2]")
     named = LazySession(executor="auto")
     assert not named.is_undecided and not named.is_local
@@ -70,7 +70,8 @@ def test_jobs_for_spark_submit_take_spark(
 ) -> None:
     monkeypatch.setattr(lazy_session, "_prefers_spark", False)
     for there in (False, True):
-        monkeypatch.setattr(lazy_session, "has_java", lambda there=there: there)
+        lacking = "" if there else "no pyspark"
+        monkeypatch.setattr(lazy_session, "lack", lambda lacking=lacking: lacking)
         lazy_session.prefer_spark()
         session = LazySession(executor="auto")
         assert (session.is_local, session.is_undecided) == (not there, False)

@@ -66,9 +66,10 @@ def test_the_first_session_of_a_machine_says_that_it_fetches_and_no_more(
     monkeypatch.setattr(session, "check_java", lambda: None)
     monkeypatch.setattr(session, "launch_jvm", launch)
     monkeypatch.setattr(session, "scratch_folder", lambda: tmp_path)
-    monkeypatch.setattr(session, "configure_spark_with_delta_pip", lambda builder: builder)
+    fetching = SimpleNamespace(configure_spark_with_delta_pip=lambda builder: builder)
+    monkeypatch.setattr(session, "delta", fetching)
     stand_in = SimpleNamespace(getActiveSession=lambda: None, builder=Builder())
-    monkeypatch.setattr(session, "SparkSession", stand_in)
+    monkeypatch.setattr(session, "sql", SimpleNamespace(SparkSession=stand_in))
     with caplog.at_level("INFO", "evalmatrix"), pytest.raises(StoreError, match="unresolved"):
         session.get_session()
     assert caplog.messages == ["fetching Spark's Delta jars (once, about a minute)"]

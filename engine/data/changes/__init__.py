@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-
-from pyspark.sql import DataFrame, SparkSession
+from typing import TYPE_CHECKING
 
 from engine.data.changes.cancel import Raw, count
 from engine.data.changes.delta_log import CannotTell, Commit, read_commits
@@ -24,9 +23,13 @@ from engine.data.changes.files import Layout, both_sides, feed, layout_of
 from engine.data.changes.net import net
 from engine.spark import table_errors, tables
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
 __all__ = ["CannotTell", "Changes", "changes"]
 
-Project = Callable[[DataFrame], DataFrame]
+Project = Callable[["DataFrame"], "DataFrame"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from engine.data.changes.delta_log import Commit, File, local_commits, read_commits
 from engine.data.changes.files import Layout, layout_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def appended_files(

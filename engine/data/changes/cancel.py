@@ -6,11 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from typing import TYPE_CHECKING
 
 from engine.errors import DataError
+from engine.spark.api import F, sql
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
 
 # Values that Spark cannot group by, or that it takes for equal when they are not the same.
 _UNGROUPED = re.compile(
@@ -71,7 +74,7 @@ def _existing_rows(frames: Sequence[DataFrame]) -> DataFrame:
 
 
 def _union(frames: Sequence[DataFrame]) -> DataFrame:
-    return reduce(DataFrame.unionAll, frames)
+    return reduce(sql.DataFrame.unionAll, frames)
 
 
 def _cancel_rows(raw: Raw) -> Counted:

@@ -7,17 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from pyspark.errors import PySparkException
-from pyspark.sql import Column, Row, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
-
 from engine.errors import EvalMatrixError
+from engine.spark.api import F, T, spark_errors
 from engine.spark.internals import shares_disk
 from engine.spark.tables import escape_glob
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, Row, SparkSession
+    from pyspark.sql.types import StructType
+
 
 _FILE = (
     "path string, dataChange boolean, partitionValues map<string, string>, stats string, "
@@ -116,7 +117,7 @@ def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) 
             )
             .collect()
         )
-    except PySparkException as error:
+    except spark_errors() as error:
         if "PATH_NOT_FOUND" not in str(error):
             raise
         raise CannotTell.of(first - 1, last, _REMOVED) from error
@@ -189,7 +190,7 @@ def _commit(version: int, rows: Sequence[Mapping[str, Any] | Row], location: str
         data=any(action["dataChange"] is not False for action in (*added, *removed)),
         feed=any(row["feed"] for row in rows),
         table_id=tables[-1]["id"] if tables else None,
-        schema=StructType.fromJson(schemas[-1]) if schemas else None,
+        schema=T.StructType.fromJson(schemas[-1]) if schemas else None,
     )
 
 

@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, MapType, NullType, StructType, VariantType
+from typing import TYPE_CHECKING
 
 from engine.core.object_store import in_object_store
 from engine.core.paths import local_path
@@ -23,8 +20,14 @@ from engine.data.changes.net import Part, total
 from engine.delta.head import read_head
 from engine.delta.messages import NeedsSpark
 from engine.spark import tables
+from engine.spark.api import F, T, sql
 from engine.spark.internals import shares_disk
 from engine.spark.tables import column, escape_glob
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import DataType, StructType
+
 
 # Features under which a file holds the table's own columns and types. One that is not named here,
 # or is not known yet, only costs the longer way.
@@ -48,7 +51,7 @@ PLAIN_FEATURES = frozenset(
 )
 _FILE, _ROW, _VALUES = "evalmatrix file", "evalmatrix row", "evalmatrix partition"
 
-Project = Callable[[DataFrame], DataFrame]
+Project = Callable[["DataFrame"], "DataFrame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +125,19 @@ def _description(spark: SparkSession, table: str) -> _About:
 
 
 def _plain(kind: DataType) -> bool:
-    if isinstance(kind, StructType):
+    if isinstance(kind, T.StructType):
         return all(_plain(field.dataType) for field in kind.fields)
-    if isinstance(kind, ArrayType):
+    if isinstance(kind, T.ArrayType):
         return _plain(kind.elementType)
-    if isinstance(kind, MapType):
+    if isinstance(kind, T.MapType):
         return _plain(kind.keyType) and _plain(kind.valueType)
-    return not isinstance(kind, (NullType, VariantType))
+    return not isinstance(kind, (T.NullType, T.VariantType))
 
 
 def rows_of_files(layout: Layout, files: Sequence[File], version: int) -> DataFrame:
     """The rows of some files of a version, with the columns of the table."""
     frames = _by_path(layout, files) + _by_table(layout, files, version)
-    return reduce(DataFrame.unionByName, frames)
+    return reduce(sql.DataFrame.unionByName, frames)
 
 
 def rows_by_file(layout: Layout, version: int) -> list[File]:
@@ -212,7 +215,7 @@ def _by_path(layout: Layout, files: Iterable[File]) -> list[DataFrame]:
     if not readable_files:
         return []
     stored = [field for field in layout.schema.fields if field.name not in layout.partitions]
-    frame = layout.spark.read.schema(StructType(stored)).parquet(
+    frame = layout.spark.read.schema(T.StructType(stored)).parquet(
         *[escape_glob(file.path) for file in readable_files]
     )
     if layout.partitions:

@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
-
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from typing import TYPE_CHECKING
 
 from engine.core.paths import is_folder
 from engine.data.files.facts import Facts
@@ -21,8 +19,13 @@ from engine.data.files.listing import File, is_packed, place
 from engine.data.files.reading import Reading
 from engine.data.files.values import class_of
 from engine.errors import DataError, EvalMatrixError
+from engine.spark.api import F, sql
 from engine.spark.error_messages import first_line
 from engine.spark.tables import column, escape_glob
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
 
 OPTIONS = {"header": "true", "mode": "FAILFAST", "multiLine": "true", "escape": '"'}
 UNREADABLE = re.compile(r"MALFORMED_RECORD|MALFORMED_CSV|CANNOT_READ_FILE|FAILED_READ_FILE")
@@ -69,7 +72,17 @@ def header(spark: SparkSession, file: File) -> tuple[str, ...]:
     Raises:
         DataError: when there are none, or two that differ by capitals only.
     """
-    names = _spark_header(spark, file) if _must_ask(file.path) else _first_record(file.path)
+    if _must_ask(file.path):
+        return _named_columns(file, _spark_header(spark, file))
+    return local_header(file)
+
+
+def local_header(file: File) -> tuple[str, ...]:
+    """The names of the columns of a file of this machine, as `header`."""
+    return _named_columns(file, _first_record(file.path))
+
+
+def _named_columns(file: File, names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise DataError(f"{file.path!r} has no columns; expected a line with their names")
     names = [name or f"_c{place}" for place, name in enumerate(names)]
@@ -179,7 +192,7 @@ def rows_of(
             if name in places
         ]
         frames.append(rows.select(*fields, decode_path(F.col(column(PATH))).alias(PATH)))
-    return reduce(DataFrame.unionByName, frames)
+    return reduce(sql.DataFrame.unionByName, frames)
 
 
 def as_type(text: Column, kind: str, name: str) -> Column:
@@ -211,18 +224,28 @@ def unreadable(error: Exception, files: Sequence[File]) -> EvalMatrixError:
             "of the two only"
         )
     if match:
-        return DataError(
-            f"{where}: the column {match[1]!r} has a value that does not fit {match[2]}; give it "
-            f"another type in `columns`, such as {match[1]}: string"
-        )
+        return misfit_error(where, match[1], match[2])
     if UNREADABLE.search(text):
-        return DataError(
-            f"{where} has a record that does not fit its first line, or cannot be read at all; "
-            "expected in every record as many fields as the first line has names"
-        )
+        return record_error(where)
     if isinstance(error, EvalMatrixError):
         return error
     return DataError(f"{where} could not be read: {first_line(error)}")
+
+
+def misfit_error(where: str, name: str, kind: str) -> DataError:
+    """A column has a value that does not fit its type; `where` is its file, or words for it."""
+    return DataError(
+        f"{where}: the column {name!r} has a value that does not fit {kind}; give it another type "
+        f"in `columns`, such as {name}: string"
+    )
+
+
+def record_error(where: str) -> DataError:
+    """A file has a record of another number of fields than its first line."""
+    return DataError(
+        f"{where} has a record that does not fit its first line, or cannot be read at all; "
+        "expected in every record as many fields as the first line has names"
+    )
 
 
 def _is_named(text: str, file: File) -> bool:

@@ -8,32 +8,34 @@ changed there is no version, no Spark, and no row is read.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from engine.core.paths import local_path
-from engine.data.files import csv_files, parquet
+from engine.data.files import csv_files, local_csv, local_lake, local_parquet, parquet
+from engine.data.files.change import ODD, Change, change_to, same_columns
 from engine.data.files.decision import Schema, decide
 from engine.data.files.facts import Facts, known_facts
 from engine.data.files.listing import File, check_file, files_text, find_files, name_of, shown_name
 from engine.data.files.reading import PLAIN, Reading
 from engine.data.files.rows import own_rows, with_folders
 from engine.data.files.table_state import FILE_COLUMN, State, state_of
-from engine.errors import DataError
+from engine.errors import DataError, InputError
+from engine.pieces import NotThisWay
 from engine.spark import tables
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
-# In a column's name Delta takes these only where it stores the column under another one.
-ODD = re.compile(r"[ ,;{}()\n\t=]")
+
+log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
@@ -79,6 +81,7 @@ def take(session: LazySession, asked: Question, *, say: Say = lambda text: None)
 
     Raises:
         DataError: when no file matches, or the files do not make one table.
+        InputError: where it takes Spark, and none may be started.
         StoreError: when the table cannot be written.
     """
     files = find_files(session, asked.pattern, asked.fmt)
@@ -99,13 +102,15 @@ def take(session: LazySession, asked: Question, *, say: Say = lambda text: None)
         if done is not None:
             return done
         _tell(now, wanted, schema, asked, say)
-        _write(session.get(), now, wanted, (schema, known), asked)
+        _write(session, now, change_to(now, wanted, schema), known, asked)
         after = state_of(session, asked.table)
         assert after is not None, "a table that was written exists"
         if _answer(after, wanted, schema, asked, known) is None:
             raise _Raced("ConcurrentWriteException: another writer came between")
         had = now.marks if now is not None and now.ours else frozenset()
-        stay = had & wanted.keys() if now is not None and _same(now.schema, schema) else set()
+        stay = (
+            had & wanted.keys() if now is not None and same_columns(now.schema, schema) else set()
+        )
         return Taken(
             asked.table,
             after.version,
@@ -124,6 +129,18 @@ class _Raced(Exception):
     """Another writer's rows came between, where no lock keeps writers apart."""
 
 
+@contextmanager
+def _without_spark(session: LazySession, asked: Question) -> Iterator[None]:
+    """Puts into words what only Spark could read, where it may not be started."""
+    try:
+        yield
+    except NotThisWay as reason:
+        raise InputError(
+            f"without Spark the files {asked.pattern!r} cannot be taken into a table: {reason}; "
+            f"{session.remedy}"
+        ) from reason
+
+
 def look_at_files(
     session: LazySession, files: Sequence[File], asked: Question
 ) -> dict[File, Facts]:
@@ -132,11 +149,15 @@ def look_at_files(
     def look(new: Sequence[File]) -> Sequence[Facts]:
         for file in new:
             check_file(file, asked.fmt)
+        if session.is_local:
+            is_csv = asked.fmt == "csv"
+            return local_csv.look_at(new, asked.reading) if is_csv else local_parquet.look_at(new)
         if asked.fmt == "csv":
             return csv_files.look_at(session.get(), new, asked.reading)
         return parquet.look_at(session, new)
 
-    facts = known_facts(asked.facts, files, f"{asked.fmt} {asked.reading.key}", look)
+    with _without_spark(session, asked):
+        facts = known_facts(asked.facts, files, f"{asked.fmt} {asked.reading.key}", look)
     return {file: facts[file] for file in files}
 
 
@@ -163,14 +184,14 @@ def _answer(
     known: dict[File, Facts],
 ) -> Taken | None:
     """The table where it has what is wanted already."""
-    if now is None or not now.ours or now.marks != wanted.keys() or not _same(now.schema, schema):
+    if (
+        now is None
+        or not now.ours
+        or now.marks != wanted.keys()
+        or not same_columns(now.schema, schema)
+    ):
         return None
     return Taken(asked.table, now.version, schema, known)
-
-
-def _same(one: Schema, other: Schema) -> bool:
-    """Whether two tables have the same columns, in whatever order."""
-    return sorted(one) == sorted(other)
 
 
 def _tell(
@@ -186,7 +207,7 @@ def _tell(
             "match now"
         )
         return
-    if not _same(now.schema, schema):
+    if not same_columns(now.schema, schema):
         before = dict(now.schema)
         changed = [
             f"{name!r} is {kind}, was {before[name]}" if name in before else f"{name!r} is new"
@@ -211,21 +232,30 @@ def _tell(
 
 
 def _write(
-    spark: SparkSession,
+    session: LazySession,
     now: State | None,
-    wanted: dict[str, File],
-    what: tuple[Schema, dict[File, Facts]],
+    change: Change,
+    known: dict[File, Facts],
     asked: Question,
 ) -> None:
-    schema, known = what
-    anew = now is None or not now.ours or not _same(now.schema, schema)
-    marks = sorted(wanted.keys() - (frozenset() if now is None or anew else now.marks))
-    gone = [] if now is None or anew else sorted(m for m in now.marks - wanted.keys() if m)
-    strangers = now is not None and not anew and None in now.marks
-    order = schema if now is None or anew else now.schema
-    come = {wanted[mark]: mark for mark in marks}
-    about = {"files": {"came": len(marks), "gone": len(gone), "all": len(wanted)}}
-    options = {"userMetadata": json.dumps(about)}
+    folder = None if tables.is_catalog_name(asked.table) else local_path(asked.table)
+    if session.is_local and folder is not None:
+        with _without_spark(session, asked):
+            how = asked.reading if asked.fmt == "csv" else None
+            local_lake.write(folder, change, known, how)
+        return
+    _write_by_spark(session.get(), now, change, known, asked)
+
+
+def _write_by_spark(
+    spark: SparkSession,
+    now: State | None,
+    change: Change,
+    known: dict[File, Facts],
+    asked: Question,
+) -> None:
+    order, come = change.schema, change.come
+    options = {"userMetadata": change.note}
     folder = None if tables.is_catalog_name(asked.table) else local_path(asked.table)
     how = asked.reading if asked.fmt == "csv" else None
     anew_files = list(come) if asked.fmt == "parquet" else []
@@ -233,17 +263,18 @@ def _write(
         if come:
             files = {file: known[file] for file in come}
             frame = with_folders(spark, own_rows(spark, files, order, how, places), come, order)
-        elif now is not None and not anew:
+        elif now is not None and not change.anew:
             frame = tables.read(spark, asked.table, now.version).limit(0)
         else:
             fields = [f"{column(name)} {kind}" for name, kind in order]
             frame = spark.createDataFrame([], ", ".join([*fields, f"{FILE_COLUMN} string"]))
         try:
-            if anew:
+            if change.anew:
                 options |= _mapping(spark, now, order, asked.table)
                 tables.overwrite(frame, asked.table, partition=FILE_COLUMN, options=options)
-            elif gone or strangers:
-                where = _predicate([*gone, *marks], strangers=strangers)
+            elif change.gone or change.strangers:
+                parts = [*change.gone, *come.values()]
+                where = _predicate(parts, strangers=change.strangers)
                 tables.overwrite(frame, asked.table, where=where, options=options)
             else:
                 tables.append(frame, asked.table, options=options)

@@ -10,17 +10,19 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
-
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from engine.core.paths import is_folder, is_there
 from engine.errors import DataError
+from engine.spark.api import F, spark_errors
 from engine.spark.error_messages import first_line
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import escape_glob
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 FORMATS = ("csv", "parquet")
 _PACKED = (".gz", ".bz2", ".deflate", ".snappy", ".lz4", ".zst", ".xz")
@@ -136,7 +138,7 @@ def _remote(spark: SparkSession, pattern: str) -> list[tuple[str, str]]:
             .orderBy("path")
             .collect()
         )
-    except PySparkException as error:
+    except spark_errors() as error:
         raise DataError(f"no file matches {pattern!r} ({first_line(error)})") from error
     if not rows:
         raise DataError(f"no file matches {pattern!r}")

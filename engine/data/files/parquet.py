@@ -13,23 +13,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from engine.data.files.csv_files import PATH, decode_path, encoded_path, file_path, unreadable
 from engine.data.files.facts import Facts
 from engine.data.files.listing import File, place
 from engine.errors import DataError
+from engine.spark.api import F, sql
 from engine.spark.error_messages import first_line
 from engine.spark.lazy_session import LazySession
 from engine.spark.tables import column, escape_glob
 
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+
 _EXACT = 2**53
-_SPARK_ROWS = b"org.apache.spark.sql.parquet.row.metadata"
+SPARK_ROWS = b"org.apache.spark.sql.parquet.row.metadata"
 _NO_DELTA = re.compile(r"\binterval [a-z ]+|\btime\(\d\)")
 _BATCH_ROWS = 65_536
 
@@ -46,11 +50,11 @@ def look_at(session: LazySession, files: Sequence[File]) -> list[Facts]:
 def _look_at(session: LazySession, file: File) -> Facts:
     facts = None if "://" in file.path else _local_facts(file)
     facts = _spark_facts(session.get(), file) if facts is None else facts
-    _check_names(file, facts.columns)
+    check_names(file, facts.columns)
     return facts
 
 
-def _check_names(file: File, names: Sequence[str]) -> None:
+def check_names(file: File, names: Sequence[str]) -> None:
     if not names:
         raise DataError(f"{file.path!r} has no columns; expected some")
     folded: dict[str, str] = {}
@@ -66,17 +70,37 @@ def _check_names(file: File, names: Sequence[str]) -> None:
 
 def _local_facts(file: File) -> Facts | None:
     """What the file's end tells; None where Spark knows types that Arrow does not."""
+    about = read_end(file)
+    if SPARK_ROWS in (about.metadata or {}):
+        # Vectors, variants and intervals are known to Spark only.
+        return None
+    return arrow_facts(file, about)
+
+
+def read_end(file: File) -> pq.FileMetaData:
+    """What the end of a file of this machine tells.
+
+    Raises:
+        DataError: when it is no Parquet.
+    """
     try:
         about = pq.read_metadata(file.path)
-        schema = about.schema.to_arrow_schema()
+        about.schema.to_arrow_schema()
     except Exception as error:  # Arrow's own, and those of the disk
         raise DataError(
             f"{file.path!r} could not be read: it is no Parquet file, or is damaged"
         ) from error
-    if _SPARK_ROWS in (about.metadata or {}):
-        # Vectors, variants and intervals are known to Spark only.
-        return None
-    int96 = _int96(about.schema)
+    return about
+
+
+def arrow_facts(file: File, about: pq.FileMetaData) -> Facts:
+    """The types of a file's columns by Arrow's, and how many rows it has.
+
+    Raises:
+        DataError: for a column that nothing here reads.
+    """
+    schema = about.schema.to_arrow_schema()
+    int96 = int96_columns(about.schema)
     types = []
     for field in schema:
         kind = spark_type(field.type, in_int96=field.name in int96)
@@ -98,7 +122,7 @@ def _remedy(field: pa.Field) -> str:
     )
 
 
-def _int96(schema: pq.ParquetSchema) -> set[str]:
+def int96_columns(schema: pq.ParquetSchema) -> set[str]:
     """The columns of times in Spark's old form, which it reads though they are nanoseconds."""
     columns = [schema.column(place) for place in range(len(schema.names))]
     return {leaf.path.split(".")[0] for leaf in columns if leaf.physical_type == "INT96"}
@@ -232,9 +256,9 @@ def _odd_fields(file: File) -> list[str]:
     if "://" in file.path:
         return []
     about = pq.read_metadata(file.path)
-    if _SPARK_ROWS in (about.metadata or {}):
+    if SPARK_ROWS in (about.metadata or {}):
         return []
-    int96 = _int96(about.schema)
+    int96 = int96_columns(about.schema)
     schema = about.schema.to_arrow_schema()
     return [f.name for f in schema if f.name not in int96 and _read_as(f.type) != f.type]
 
@@ -282,7 +306,7 @@ def _write_anew(file: File, target: Path) -> None:
             with pq.ParquetWriter(begun, schema, store_schema=False) as writer:
                 for batch in source.iter_batches(_BATCH_ROWS):
                     columns = [
-                        _plain_values(batch.column(place), field, file)
+                        plain_values(batch.column(place), field, file)
                         for place, field in enumerate(schema)
                     ]
                     writer.write_batch(pa.record_batch(columns, schema=schema))
@@ -291,7 +315,7 @@ def _write_anew(file: File, target: Path) -> None:
             begun.unlink(missing_ok=True)
 
 
-def _plain_values(values: pa.Array, field: pa.Field, file: File) -> pa.Array:
+def plain_values(values: pa.Array, field: pa.Field, file: File) -> pa.Array:
     if values.type == field.type:
         return values
     try:
@@ -335,7 +359,7 @@ def rows_of(
         frames.append(
             frame.select(*fields, _original(decode_path(encoded_path(frame)), paths).alias(PATH))
         )
-    return reduce(DataFrame.unionByName, frames)
+    return reduce(sql.DataFrame.unionByName, frames)
 
 
 def _as_type(frame: DataFrame, name: str, own: str, kind: str) -> Column:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from typing import TYPE_CHECKING
 
 from engine.data.files import csv_files, parquet
 from engine.data.files.decision import Schema
@@ -13,7 +11,11 @@ from engine.data.files.facts import Facts
 from engine.data.files.listing import File
 from engine.data.files.reading import Reading
 from engine.data.files.table_state import FILE_COLUMN
+from engine.spark.api import F
 from engine.spark.tables import column
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 
 def own_rows(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-
-from pyspark.sql import SparkSession
+from typing import TYPE_CHECKING
 
 from engine.data.files.decision import Schema
 from engine.data.files.listing import name_of
@@ -14,6 +13,10 @@ from engine.delta.head import is_table, read_head
 from engine.delta.messages import NeedsSpark
 from engine.spark import tables
 from engine.spark.lazy_session import LazySession
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 FILE_COLUMN = "__evalmatrix_file__"
 """Marks the rows of a file; no column of a dataset."""

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from enum import IntFlag
+from typing import TYPE_CHECKING
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+from engine.spark.api import F
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
 
 
 class Seen(IntFlag):

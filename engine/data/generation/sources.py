@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from pyspark.sql import functions as F
 
 from engine.core.locations import Store
 from engine.data.columns import near_column
@@ -19,6 +18,7 @@ from engine.data.source import Source, pin_table
 from engine.delta.local_table import plain_types
 from engine.delta.object_look import open_table
 from engine.errors import DataError
+from engine.spark.api import F
 from engine.spark.lazy_session import LazySession
 
 

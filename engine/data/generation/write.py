@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
 
 from engine.core.paths import is_there, local_path
 from engine.data.files.lake import mapping_options
@@ -26,6 +26,10 @@ from engine.errors import DataError
 from engine.spark import tables
 from engine.spark.lazy_session import LazySession
 from engine.spark.table_errors import unwritten
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 
 # What commits of made rows say of themselves: they may be made anew.
 MADE = "made by evalmatrix generate"
