@@ -129,12 +129,24 @@ class _Raced(Exception):
     """Another writer's rows came between, where no lock keeps writers apart."""
 
 
+def _tries_here(session: LazySession) -> bool:
+    """Whether files are taken without Spark, as far as they can."""
+    return session.is_local or session.is_undecided
+
+
 @contextmanager
-def _without_spark(session: LazySession, asked: Question) -> Iterator[None]:
-    """Puts into words what only Spark could read, where it may not be started."""
+def _leave_to_spark(session: LazySession, asked: Question) -> Iterator[None]:
+    """Goes on behind the block with what only Spark can read.
+
+    Raises:
+        InputError: where it may not be started.
+    """
     try:
         yield
     except NotThisWay as reason:
+        if not session.is_local:
+            log.info("Spark takes the files %r: %s", asked.pattern, reason)
+            return
         raise InputError(
             f"without Spark the files {asked.pattern!r} cannot be taken into a table: {reason}; "
             f"{session.remedy}"
@@ -149,15 +161,17 @@ def look_at_files(
     def look(new: Sequence[File]) -> Sequence[Facts]:
         for file in new:
             check_file(file, asked.fmt)
-        if session.is_local:
+        if _tries_here(session):
             is_csv = asked.fmt == "csv"
-            return local_csv.look_at(new, asked.reading) if is_csv else local_parquet.look_at(new)
+            with _leave_to_spark(session, asked):
+                return (
+                    local_csv.look_at(new, asked.reading) if is_csv else local_parquet.look_at(new)
+                )
         if asked.fmt == "csv":
             return csv_files.look_at(session.get(), new, asked.reading)
         return parquet.look_at(session, new)
 
-    with _without_spark(session, asked):
-        facts = known_facts(asked.facts, files, f"{asked.fmt} {asked.reading.key}", look)
+    facts = known_facts(asked.facts, files, f"{asked.fmt} {asked.reading.key}", look)
     return {file: facts[file] for file in files}
 
 
@@ -239,11 +253,11 @@ def _write(
     asked: Question,
 ) -> None:
     folder = None if tables.is_catalog_name(asked.table) else local_path(asked.table)
-    if session.is_local and folder is not None:
-        with _without_spark(session, asked):
+    if _tries_here(session) and folder is not None:
+        with _leave_to_spark(session, asked):
             how = asked.reading if asked.fmt == "csv" else None
             local_lake.write(folder, change, known, how)
-        return
+            return
     _write_by_spark(session.get(), now, change, known, asked)
 
 
