@@ -275,3 +275,28 @@ def test_a_file_that_spark_wrote_is_taken_where_its_types_are_plain(
     frame.selectExpr("timestamp'2024-01-02' AS at").write.parquet(str(tmp_path / "times"))
     write_files(tmp_path, "parquet", [next((tmp_path / "times").glob("*.parquet")).read_bytes()])
     assert both_ways(spark, tmp_path, "parquet") is None
+
+
+def test_who_says_nothing_gets_spark_only_for_what_it_takes(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`executor: auto`, where no session is there yet."""
+    asked: list[bool] = []
+
+    def started(session: LazySession) -> SparkSession:
+        asked.append(True)
+        return spark
+
+    monkeypatch.setattr("engine.spark.lazy_session.active_session", lambda: None)
+    monkeypatch.setattr(LazySession, "get", started)
+    (tmp_path / "a.csv").write_text("x,y\n1,a\n2,b\n")
+    plain = Question(str(tmp_path / "a.csv"), "csv", str(tmp_path / "plain"))
+    session = LazySession(executor="auto")
+    assert take(session, plain).version == 0 and session.is_undecided and not asked
+    folder = tmp_path / "parts" / "country=DE"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("x\n1\n")
+    parted = Question(str(tmp_path / "parts"), "csv", str(tmp_path / "parted"))
+    take(LazySession(executor="auto"), parted)
+    assert asked
+    assert read_rows(tmp_path / "parted")[["x", "country"]].to_numpy().tolist() == [[1, "DE"]]
