@@ -30,7 +30,7 @@ SMALL_BYTES = 128 * 2**20
 """As many bytes of states as the driver takes at once."""
 
 # How Spark says that the process is gone in which the kernel ran.
-_UNREADABLE = re.compile(r"UnreadableError: ([^\n]+)")
+_UNREADABLE = re.compile(r"(?:UnreadableError|DamagedFileError): ([^\n]+)")
 _DIED = re.compile("Python worker exited unexpectedly|ExecutorLostFailure")
 
 # Of the columns by which states are looked up; each commit of a table lists those of its files.

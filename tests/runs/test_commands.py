@@ -149,7 +149,7 @@ def test_a_machine_without_java(root: Path, world: Any, small: Suites) -> None:
     assert last.startswith("evalmatrix: Spark needs Java 17 or newer: no `java` on the PATH"), steps
     assert "starting Spark" in steps and "scanning" not in ends["spark"][1]
     last = ends["own"][1].splitlines()[-1]
-    assert "without Spark" in last and "install Java 17" in last, last
+    assert "by Spark only" in last and "install Java 17" in last, last
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
