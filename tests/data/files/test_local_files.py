@@ -296,7 +296,7 @@ def test_who_says_nothing_gets_spark_only_for_what_it_takes(
     folder = tmp_path / "parts" / "country=DE"
     folder.mkdir(parents=True)
     (folder / "a.csv").write_text("x\n1\n")
-    parted = Question(str(tmp_path / "parts"), "csv", str(tmp_path / "parted"))
+    parted = Question(str(tmp_path / "parts" / "*" / "*.csv"), "csv", str(tmp_path / "parted"))
     take(LazySession(executor="auto"), parted)
     assert asked
     assert read_rows(tmp_path / "parted")[["x", "country"]].to_numpy().tolist() == [[1, "DE"]]
