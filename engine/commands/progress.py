@@ -74,9 +74,14 @@ class Reporter:
     @contextmanager
     def show_local_scan(self, text: str, rows: int) -> Iterator[Callable[[int], None]]:
         """Shows a scan by processes of this machine, which tell how many rows are done."""
+        text = fmt.log_line(text)
         started = time.monotonic()
-        with self.show_rows(f"{text}: scanning", rows) as advance:
-            yield advance
+        if self.is_live:
+            with self.show_rows(f"{text}: scanning", rows) as advance:
+                yield advance
+        else:
+            log.info("%s: scanning %s rows", text, f"{rows:,}")
+            yield lambda more: None
         self.say(f"{text}: {rows:,} rows scanned in {time.monotonic() - started:.1f} s")
 
     @contextmanager
