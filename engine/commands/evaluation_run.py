@@ -115,11 +115,12 @@ def pin_plans(context: RunContext) -> list[EvaluationPlan]:
     """
     plans = _resume_plans(context) if context.resumed is not None else _prepare_plans(context)
     reuse, run_id = context.suite.reuse, context.info.run_id
-    settle_executor(context.tables, plans, run_id=run_id, reuse=reuse)
-    if not context.tables.session.is_local:
+    session = context.tables.session
+    check = settle_executor if session.is_undecided else check_local
+    check(context.tables, plans, run_id=run_id, reuse=reuse)
+    if not session.is_local:
         drop_worker()
-    spark = context.tables.session.current
-    check_local(context.tables, plans, run_id=run_id, reuse=reuse)
+    spark = session.current
     if spark is not None:
         prepare_workers(spark, plans)
     if context.resumed is None:

@@ -115,7 +115,8 @@ def plan(
         prepared = prepare(tables.session, loaded, finder=finder, scans=False)
     finally:
         finder.stop()
-    settle_executor(tables, [item.plan for item in prepared], run_id="", reuse=loaded.reuse)
+    if tables.session.is_undecided:
+        settle_executor(tables, [item.plan for item in prepared], run_id="", reuse=loaded.reuse)
     planned = [_plan_evaluation(tables, item, reuse=loaded.reuse) for item in prepared]
     rows = sum(evaluation.rows for evaluation in planned)
     note_act(tables, Act("plan", loaded.name, about={"rows_to_read": rows}))

@@ -61,8 +61,9 @@ class PieceRows:
 
     @property
     def bytes_on_disk(self) -> int:
-        """How large their files are."""
-        return sum(Path(piece.file.path).stat().st_size for piece in self.pieces)
+        """How large their files are; of those that are gone the scan tells."""
+        paths = (Path(piece.file.path) for piece in self.pieces)
+        return sum(path.stat().st_size for path in paths if path.exists())
 
 
 ScanRows = FrameRows | PieceRows

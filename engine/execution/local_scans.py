@@ -75,14 +75,14 @@ def run_local_scans(
         computation.tell.say(
             f"{plan.name}: {todo.reused:,} predictions are reused{base_note(todo)}"
         )
-    if plan.keep:
-        _check_keys(given or all_pieces(computation.session, plan), plan)
 
     def scan(guard: Guard) -> pa.Table:
         with LocalPool() as pool:
             return _scan(computation, replace(todo, guard=guard), given, pool, step)
 
     try:
+        if plan.keep:
+            _check_keys(given or all_pieces(computation.session, plan), plan)
         states = scan_with_retry(plan, scan, computation.tell.say, here=True)
     except UnreadableError as error:
         remedy = computation.session.remedy

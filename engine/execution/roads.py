@@ -7,6 +7,7 @@ hands them over. Both ways give the same states.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 
 from engine.errors import InputError
@@ -24,6 +25,8 @@ BY_WORKERS = "the workers read their files themselves"
 BY_PROCESSES = "processes of this machine read their files"
 # Beyond this a scan is long enough for a cluster.
 MOST_LOCAL_BYTES = 16 << 30
+
+log = logging.getLogger(__name__)
 
 
 def by_spark(reason: Exception) -> str:
@@ -62,22 +65,16 @@ def road_text(session: LazySession, todo: StatePlan) -> str:
 
 def settle_executor(
     tables: StoreTables, plans: Sequence[EvaluationPlan], *, run_id: str, reuse: bool
-) -> str:
-    """Decides, where nobody has, whether Spark does the work or processes of this machine.
-
-    Returns:
-        Why Spark does it; "" where it does not, or that was said before.
-    """
+) -> None:
+    """Decides whether Spark does the work or processes of this machine: these where they can."""
     session = tables.session
-    if not session.is_undecided:
-        return ""
     session.settle(local=True)
     for plan in plans:
         reason = _needs_spark(session, _catalog(tables, plan, run_id, reuse=reuse))
         if reason:
+            log.debug("%s takes Spark: %s", plan.name, reason)
             session.settle(local=False)
-            return f"{plan.name}: {reason}"
-    return ""
+            return
 
 
 def _needs_spark(session: LazySession, catalog: StateCatalog) -> str:
