@@ -104,8 +104,7 @@ def run_job(name: str, **before: Callable[[Path | None], None]) -> None:
     `before` are further options that take a file, and what is done with it first.
     """
     configure_logging()
-    prefer_spark()
-    with _quick_end():
+    with prefer_spark(), _quick_end():
         make_command(read_declaration(name), COMMANDS[name], before)()
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,10 +228,15 @@ def _active() -> SparkSession | None:
     return SparkSession.getActiveSession()
 
 
-def prefer_spark() -> None:
-    """Has `auto` mean Spark in this process where there is one, as in jobs for spark-submit."""
+@contextmanager
+def prefer_spark() -> Iterator[None]:
+    """Has `auto` mean Spark meanwhile where there is one, as in jobs for spark-submit."""
     global _prefers_spark
-    _prefers_spark = not lack()
+    before, _prefers_spark = _prefers_spark, not lack()
+    try:
+        yield
+    finally:
+        _prefers_spark = before
 
 
 def _would_be_local() -> bool:

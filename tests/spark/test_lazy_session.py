@@ -68,13 +68,14 @@ def test_who_does_the_work_is_left_open_until_somebody_says(
 def test_jobs_for_spark_submit_take_spark(
     starts: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lazy_session, "_prefers_spark", False)
     for there in (False, True):
         lacking = "" if there else "no pyspark"
         monkeypatch.setattr(lazy_session, "lack", lambda lacking=lacking: lacking)
-        lazy_session.prefer_spark()
-        session = LazySession(executor="auto")
-        assert (session.is_local, session.is_undecided) == (not there, False)
+        with lazy_session.prefer_spark():
+            session = LazySession(executor="auto")
+            assert (session.is_local, session.is_undecided) == (not there, False)
+        # What comes after the job in its process is as it was before.
+        assert LazySession(executor="auto").is_undecided is there
 
 
 def test_why_spark_does_not_start_is_told_to_each_who_asks(
