@@ -15,6 +15,8 @@ PYTEST_PROCESSES ?= 2
 
 # Everything runs in .venv: another Spark or another Python of the machine must not get in.
 unexport SPARK_HOME PYTHONPATH PYTHONHOME
+# Many images set it. Each process would compile all packages again: half of what a start takes.
+unexport PYTHONDONTWRITEBYTECODE
 export PYSPARK_PYTHON := $(CURDIR)/$(PY)
 export PYSPARK_DRIVER_PYTHON := $(CURDIR)/$(PY)
 export VIRTUAL_ENV := $(CURDIR)/.venv
