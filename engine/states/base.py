@@ -188,6 +188,25 @@ class States(ABC):
         source[numbers] = np.arange(self.n_groups)
         return self.select(source)
 
+    def regroup(self, numbers: Ints, n_groups: int) -> Self:
+        """The sums of groups: those of group g go into group `numbers[g]` of `n_groups`.
+
+        Groups that no number names are zero.
+        """
+        order = np.argsort(numbers, kind="stable")
+        states, targets = self.select(order), numbers[order]
+        # Neighbours are added two by two: no sum of many has more than a few steps.
+        while (again := targets[1:] == targets[:-1]).any():
+            starts = np.flatnonzero(np.r_[True, ~again])
+            place = np.arange(len(targets)) - np.repeat(
+                starts, np.diff(starts, append=len(targets))
+            )
+            left = np.flatnonzero(place % 2 == 0)
+            paired = np.append(place, 0)[left + 1] % 2 == 1
+            right = np.where(paired, left + 1, len(targets))
+            states, targets = states.select(left).merge(states.select(right)), targets[left]
+        return states.renumber(targets, n_groups)
+
     @abstractmethod
     def encode(self) -> bytes:
         """The bytes of the states; `engine.states.decode` is the inverse."""
@@ -285,10 +304,10 @@ def sum_by_key(keys: Ints, weights: Floats | None) -> tuple[Ints, Floats]:
         return keys, np.zeros(0)
     span = int(keys.max()) + 1
     if is_dense(span, len(keys)):
-        sums = sums_by_cell(keys, weights, span)
+        sums = np.bincount(keys, weights, span)
         # Marks are searched many times faster than numbers.
         nonzero = np.flatnonzero(sums != 0)
-        return nonzero, sums[nonzero]
+        return nonzero, sums[nonzero].astype(np.float64, copy=False)
     if weights is None:
         unique, counts = np.unique(keys, return_counts=True)
         return unique, counts.astype(np.float64)

@@ -157,6 +157,15 @@ class Seen:
         bound: Bools = counts > np.minimum(cap, mean + 8 * np.sqrt(mean) + 8)
         return bound
 
+    def move(self, numbers: Ints, n_groups: int) -> Seen:
+        """The same under the numbers of other groups, several under one: to be added by `merge`."""
+        levels, doubts = np.zeros((2, n_groups), np.int64)
+        np.maximum.at(levels, numbers, self.levels)
+        np.add.at(doubts, numbers, self.doubts)
+        group, hashes = np.divmod(self.weights.keys, HASHES)
+        keys = numbers[group] * HASHES + hashes
+        return Seen(HashTally(HASHES, n_groups, keys, self.weights.weights), levels, doubts)
+
     def select(self, groups: Ints) -> Seen:
         at = np.minimum(groups, self.n_groups)
         levels, doubts = (np.append(values, 0)[at] for values in (self.levels, self.doubts))

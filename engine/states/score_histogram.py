@@ -10,7 +10,7 @@ It is fine for the value itself and coarse for the buckets, from which only a sp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,7 +26,7 @@ from engine.states.base import (
     States,
 )
 from engine.states.distinct_sample import Seen, hashes_of
-from engine.states.histogram_build import Ranked, histogram_of
+from engine.states.histogram_build import Ranked, histogram_of, sum_planes
 from engine.states.histogram_entries import (
     CELLS,
     NOTHING,
@@ -69,6 +69,9 @@ class ScoreHistogram(States):
     entries: Entries
     gridded: Bools
     seen: Seen
+    _rows: list[tuple[list[Ranked], Ranked | None]] = field(
+        default_factory=list, init=False, repr=False
+    )
 
     @classmethod
     def rule(cls) -> Rule:
@@ -166,6 +169,33 @@ class ScoreHistogram(States):
     def select(self, groups: Ints) -> Self:
         marks = np.append(self.gridded, False)[np.minimum(groups, self.n_groups)]
         return type(self)(self.entries.select(groups), marks, self.seen.select(groups))
+
+    def regroup(self, numbers: Ints, n_groups: int) -> Self:
+        planes, gridded = self._as_rows()
+        group = self.entries.group
+        on = np.zeros(n_groups, bool)
+        on[numbers[self.gridded]] = True
+        entries, on, seen = sum_planes(planes, self.rule(), numbers[group], on)
+        if gridded is not None:
+            theirs = gridded.entries(numbers[group[gridded.order]])
+            exact = ~on[entries.group]
+            entries = concat(entries.where(exact), total(entries.where(~exact), theirs))
+            seen = seen.merge(self.seen.move(numbers, n_groups), cap=EXACT_SCORES)
+        return type(self)(entries, on, seen)
+
+    def _as_rows(self) -> tuple[list[Ranked], Ranked | None]:
+        """The exact entries as rows, in one plane or by their labels, and those on the grid."""
+        if not self._rows:
+            entries = self.entries
+            exact = ~self.gridded[entries.group]
+            own = [exact]
+            if self.squares:
+                excess = (entries.place & 1) == 1
+                own = [exact & ~excess, exact & excess]
+            planes = [Ranked.of_entries(entries, rows) for rows in own]
+            gridded = None if exact.all() else Ranked.of_entries(entries, ~exact)
+            self._rows.append((planes, gridded))
+        return self._rows[0]
 
     def encode(self) -> bytes:
         entries = self.entries.drop_unused()

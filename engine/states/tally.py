@@ -80,6 +80,11 @@ class Tally(States):
         moved = np.repeat((np.arange(len(groups)) - groups) * self.width, high - low)
         return type(self)(self.width, len(groups), self.keys[at] + moved, self.weights[at])
 
+    def regroup(self, numbers: Ints, n_groups: int) -> Self:
+        group, cell = np.divmod(self.keys, self.width)
+        keys, weights = sum_by_key(numbers[group] * self.width + cell, self.weights)
+        return type(self)(self.width, n_groups, keys, weights)
+
     def encode(self) -> bytes:
         arrays = {"steps": codec.steps(self.keys), "weights": codec.small(self.weights)}
         return codec.encode(self.kind, {"width": self.width, "groups": self.groups}, arrays)

@@ -520,6 +520,20 @@ def test_placed_groups_are_added_by_their_numbers(
         identical(total.take(number), parts_of[0].merge(parts_of[1]))
 
 
+@few
+@given(batches(), st.lists(st.integers(0, 3), min_size=6, max_size=6))
+def test_groups_are_added_into_others(law: Law, made: Any, numbers: list[int]) -> None:
+    """The states of slices from those of the groups that lie in them."""
+    states = law.of(*made)
+    targets = np.array(numbers[: states.n_groups], np.int64)
+    sums = states.regroup(targets, 5)
+    assert sums.n_groups == 5
+    for number in range(5):
+        parts_of = [states.take(group) for group in np.flatnonzero(targets == number)]
+        same(sums.take(number), law.zero(1).merge(*parts_of), levels=False)
+    identical(decode(sums.encode()), sums)
+
+
 def test_a_numbering_without_a_number_for_each_group_is_refused() -> None:
     states = CONFUSION.zero(3)
     for numbers in ([0, 1], [0, 1, 1], [0, 1, 2, 3]):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from engine.core.redaction import redacted_message
 from engine.core.vocabulary import ModelVersion
+from engine.execution.kernel.joint_groups import JointGroups
 from engine.execution.kernel.parsing import Predicted, Truth
 from engine.models import UNWATCHED, Guard, Load, Prediction
 from engine.planning import AnyFamily, Subject
@@ -21,6 +24,7 @@ from engine.states import (
     NO_COLUMNS,
     ROW_COLUMNS,
     Bools,
+    ColumnBatch,
     Floats,
     Ints,
     Pair,
@@ -34,6 +38,11 @@ from engine.states import (
 )
 from engine.states.rows import ROWS
 from engine.store.prediction_rows import known_rows, pack, together, unpack_prediction
+
+F = TypeVar("F", bound=AnyFamily | PairFamily)
+
+# Where the sums of joint groups stand, beside those of the slice sets by their numbers.
+JOINT = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +142,96 @@ class ModelTask:
             self.kept.append(pack(batch.column(KEY_COLUMN), prediction))
         return prediction
 
-    def states(self, set_number: int, n_groups: int) -> Iterator[tuple[str, States]]:
+    @property
+    def shares_families(self) -> bool:
+        """Whether a family is wanted on more than one slice set."""
+        return bool(_find_repeated(self.families) or _find_repeated(self.pairs))
+
+    def sum_rows(
+        self,
+        families: Sequence[Sequence[AnyFamily | PairFamily]],
+        scored: tuple[Ints, Scored | Pair | ColumnBatch],
+        every: Rows,
+    ) -> None:
+        """Adds the states of rows, and of what is known of them, to those of all slice sets.
+
+        What several sets want is added up once, by the joint groups where there are such.
+        """
+        rows, known = scored
+        placed = every.placed
+        whole = len(rows) == len(every.weight)
+        shared: dict[str, AnyFamily | PairFamily] = {}
+        if placed.joint is not None:
+            shared = _find_repeated(families)
+            groups = placed.joint if whole else placed.joint[rows]
+            self._sum(JOINT, shared.values(), known, (groups, placed.n_joint))
+        place = np.full(len(every.weight), -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        for number, (of_set, size) in enumerate(zip(placed.sets, placed.sizes, strict=True)):
+            own = [family for family in families[number] if family.key not in shared]
+            if not own:
+                continue
+            batch, groups = known, of_set.groups
+            if of_set.rows is not None:
+                at = place[of_set.rows]
+                batch, groups = known.at(at[at >= 0]), groups[at >= 0]
+            elif not whole:
+                groups = groups[rows]
+            self._sum(number, own, batch, (groups, size))
+
+    def _sum(
+        self,
+        number: int,
+        families: Iterable[AnyFamily | PairFamily],
+        batch: Scored | Pair | ColumnBatch,
+        groups: tuple[Ints, int],
+    ) -> None:
+        """Adds the states of a batch whose rows have groups, and how many groups there are."""
+        for family in families:
+            if family.key in self.failures:
+                continue
+            try:
+                # A family of pairs gets a pair: both come from one call.
+                self.add(number, family.key, family.of(batch, *groups))  # type: ignore[arg-type]
+            except (Exception, SystemExit) as error:  # a user's loss costs its own metrics
+                self.failures[family.key] = redacted_message(error)
+
+    def spread(self, joint: JointGroups, sizes: Sequence[int]) -> None:
+        """Gives the states of joint groups to the slices of all sets, once and for all."""
+        for number, (own, beside) in enumerate(zip(self.families, self.pairs, strict=True)):
+            for family in (*own, *beside):
+                held = self.sums.get((JOINT, family.key))
+                if held is not None:
+                    self.add(number, family.key, joint.sum_slices(held, number, sizes[number]))
+        for key in [key for key in self.sums if key[0] == JOINT]:
+            del self.sums[key]
+
+    def states(
+        self, set_number: int, n_groups: int, joint: JointGroups | None
+    ) -> Iterator[tuple[str, States]]:
         """The states of all slices of a set by family, of nothing that failed."""
         if self.counted[set_number]:
             zero = Sums(np.zeros((n_groups, BUCKETS, len(ROW_COLUMNS))))
-            yield ROWS, self._pad(set_number, ROWS, zero)
+            yield ROWS, _pad(self.sums.get((set_number, ROWS)), zero)
         families: list[AnyFamily | PairFamily] = list(self.families[set_number])
         for family in [*families, *self.pairs[set_number]]:
             if not self.failures.keys() & {"", family.key}:
-                zeros = family.zero(n_groups)
-                yield family.key, self._pad(set_number, family.key, zeros)
+                held = self.sums.get((set_number, family.key))
+                of_all = self.sums.get((JOINT, family.key))
+                if of_all is not None and joint is not None:
+                    held = joint.sum_slices(of_all, set_number, n_groups)
+                yield family.key, _pad(held, family.zero(n_groups))
 
-    def _pad(self, set_number: int, family: str, zero: States) -> States:
-        """The sums of a family, zero for slices that it has not met."""
-        held = self.sums.get((set_number, family))
-        return (
-            zero if held is None else held if held.n_groups == zero.n_groups else held.merge(zero)
-        )
+
+def _find_repeated(families: Sequence[Sequence[F]]) -> dict[str, F]:
+    """The families that more than one set wants, by their keys."""
+    times = Counter(family.key for of_set in families for family in of_set)
+    return {family.key: family for of_set in families for family in of_set if times[family.key] > 1}
+
+
+def _pad(held: States | None, zero: States) -> States:
+    """The sums of a family, zero for slices that it has not met."""
+    return zero if held is None else held if held.n_groups == zero.n_groups else held.merge(zero)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +257,23 @@ class Usable:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedRows:
+    """Where the rows of a batch lie.
+
+    Attributes:
+        sets: the rows in each slice set, and their slices.
+        sizes: how many slices each set has so far.
+        joint: int64 [row], the joint group of each row; None where there are none.
+        n_joint: how many joint groups there are so far.
+    """
+
+    sets: Sequence[Placed]
+    sizes: Sequence[int]
+    joint: Ints | None
+    n_joint: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """What is the same for every model: the rows of a batch, and where they lie."""
 
@@ -182,7 +281,7 @@ class Rows:
     weight: Floats
     bucket: Ints
     labelled: Bools
-    placed: list[Placed]
+    placed: PlacedRows
     unweighted: bool
     query: Ints | None = None
     columns: RowColumns = NO_COLUMNS

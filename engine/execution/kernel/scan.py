@@ -21,8 +21,9 @@ from engine.core.redaction import redacted_message
 from engine.core.resources import cpu_seconds, forget_peak, peak_bytes
 from engine.core.vocabulary import SliceSet, Variant
 from engine.execution.kernel.batches import chunks, query_codes, whole_queries
+from engine.execution.kernel.joint_groups import JointGroups
 from engine.execution.kernel.merge import slices_by_block
-from engine.execution.kernel.model_task import ModelTask, Rows, Usable, Work
+from engine.execution.kernel.model_task import ModelTask, PlacedRows, Rows, Usable, Work
 from engine.execution.kernel.parsing import (
     Predicted,
     read_column,
@@ -43,10 +44,8 @@ from engine.states import (
     ColumnBatch,
     ColumnFamily,
     Ints,
-    Pair,
     PairFamily,
     RowColumns,
-    Scored,
     Sums,
 )
 from engine.states.codec import loose_planes
@@ -134,6 +133,9 @@ class ScanTask:
         self.data = [task for task in tasks if not task.subject.model and task.makes_states]
         self.compared = compared
         self.read_names = _loss_columns(self.models)
+        # Of a query's rows those in two groups are no sum of the two.
+        shared = any(task.shares_families for task in self.tasks)
+        self.joint = JointGroups() if shared and plan.columns.query is None else None
         self.rows = self.batches = 0
         self.loads = loaded_count()
 
@@ -215,12 +217,12 @@ class ScanTask:
             if task.reads_changes and task.subject.variant is not None:
                 changed = changes_of(task.subject.variant, usable, variants, worst)[predicted.good]
             ours = Usable(rows, every.scored_rows(rows, predicted), changed)
-            self._sum(task, task.families, (ours.rows, ours.scored), every)
+            task.sum_rows(task.families, (ours.rows, ours.scored), every)
             if task.number in self.compared:
                 references[task.number] = ours
             reference = task.subject.reference
             if reference in references:
-                self._sum(task, task.pairs, ours.beside(references[reference]), every)
+                task.sum_rows(task.pairs, ours.beside(references[reference]), every)
 
     def _add_columns(self, batch: pa.RecordBatch, every: Rows) -> None:
         """Sums the states of columns, of all rows whether they have a label or not."""
@@ -231,12 +233,12 @@ class ScanTask:
             columns = ColumnBatch(batch.select(sorted(read)), every.bucket)
             rows = np.arange(batch.num_rows)
             for number, (placed, index) in enumerate(
-                zip(every.placed, self.slicer.indices, strict=True)
+                zip(every.placed.sets, self.slicer.indices, strict=True)
             ):
                 if task.counted[number]:
                     here = columns if placed.rows is None else columns.at(placed.rows)
                     task.add(number, ROWS, here.count(placed.groups, len(index.keys)))
-            self._sum(task, task.families, (rows, columns), every)
+            task.sum_rows(task.families, (rows, columns), every)
 
     def new_predictions(self) -> Iterator[StateBytes]:
         """The predictions to keep of what was eaten last."""
@@ -250,18 +252,32 @@ class ScanTask:
         truth = read_truth(batch.column(columns.label), self.plan.problem)
         weight = read_weight(batch, columns.weight)
         bucket = batch.column(BUCKET_COLUMN).to_numpy(zero_copy_only=False).astype(np.int64)
-        placed = self.slicer.place(batch)
-        for index in self.slicer.indices:
-            refuse_many(self.plan, index.slice_set.name, len(index.keys))
+        placed = self._place(batch)
         labelled = ~(truth.null | truth.unknown)
         query = None if columns.query is None else query_codes(batch.column(columns.query))
         others = RowColumns(self.read_names, lambda name: read_column(batch.column(name)))
         return Rows(truth, weight, bucket, labelled, placed, columns.weight is None, query, others)
 
+    def _place(self, batch: pa.RecordBatch) -> PlacedRows:
+        """Where the rows of a batch lie in each set, and in all of them together."""
+        placed = self.slicer.place(batch)
+        sizes = [len(index.keys) for index in self.slicer.indices]
+        for index, size in zip(self.slicer.indices, sizes, strict=True):
+            refuse_many(self.plan, index.slice_set.name, size)
+        joint = None
+        if self.joint is not None:
+            joint = self.joint.place(placed, sizes, batch.num_rows)
+            if joint is None:
+                for task in self.tasks:
+                    task.spread(self.joint, sizes)
+                self.joint = None
+        count = 0 if self.joint is None else self.joint.n_groups
+        return PlacedRows(placed, sizes, joint, count)
+
     def _counts(self, every: Rows, bad: Bools) -> list[Sums]:
         return [
             every.counts(placed, bad, len(index.keys))
-            for placed, index in zip(every.placed, self.slicer.indices, strict=True)
+            for placed, index in zip(every.placed.sets, self.slicer.indices, strict=True)
         ]
 
     def _predict(
@@ -316,38 +332,6 @@ class ScanTask:
             variants[variant] = perturb(batch, rows.astype(np.int64, copy=False), variant)
         return variants[variant]
 
-    def _sum(
-        self,
-        task: ModelTask,
-        families: Sequence[Sequence[AnyFamily | PairFamily]],
-        scored: tuple[Ints, Scored | Pair | ColumnBatch],
-        every: Rows,
-    ) -> None:
-        """Adds the states of rows, and of what is known of them, to those of all slice sets."""
-        rows, known = scored
-        whole = len(rows) == len(every.weight)
-        place = np.full(len(every.weight), -1, np.int64)
-        place[rows] = np.arange(len(rows))
-        for number, placed in enumerate(every.placed):
-            if not families[number]:
-                continue
-            n_groups = len(self.slicer.indices[number].keys)
-            batch, groups = known, placed.groups
-            if placed.rows is not None:
-                at = place[placed.rows]
-                batch, groups = known.at(at[at >= 0]), groups[at >= 0]
-            elif not whole:
-                groups = groups[rows]
-            for family in families[number]:
-                if family.key in task.failures:
-                    continue
-                try:
-                    # A family of pairs gets a pair: both come from one call.
-                    states = family.of(batch, groups, n_groups)  # type: ignore[arg-type]
-                    task.add(number, family.key, states)
-                except (Exception, SystemExit) as error:  # a user's loss costs its own metrics
-                    task.failures[family.key] = redacted_message(error)
-
     def emit(self, seconds: float, took: Mapping[str, float]) -> Iterator[StateBytes]:
         """The sums of the partition, as bytes by their key.
 
@@ -373,7 +357,7 @@ class ScanTask:
         for block, groups in slices_by_block(index, self.work.blocks.get(name, 1)):
             of_block = [keys[group] for group in groups]
             for task in self.tasks:
-                for family, states in task.states(number, len(keys)):
+                for family, states in task.states(number, len(keys), self.joint):
                     part = states if len(groups) == len(keys) else states.select(groups)
                     key = Key(name, block, task.number, family)
                     with loose_planes():
