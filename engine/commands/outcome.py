@@ -14,6 +14,7 @@ from engine.core.vocabulary import EvaluationResult, RunInfo, RunOutcome
 from engine.errors import InputError, StoreError
 from engine.evaluation.stored import budget_of, measure_states
 from engine.evaluation.verdicts import counts_for_model, gate
+from engine.execution.spread_judging import spread_judging
 from engine.planning import load_plans
 from engine.sinks import mlflow
 from engine.store.nights import with_nights
@@ -99,7 +100,8 @@ def rebuild_outcome(tables: StoreTables, suite: Suite, row: dict[str, object]) -
     budget = budget_of(tables, str(row["suite"]))
     results: list[EvaluationResult] = []
     for catalog in catalogs:
-        results.append(measure_states(budget, tables, catalog, results))
+        with spread_judging() as spread:
+            results.append(measure_states(budget, tables, catalog, results, spread))
     results = with_timings(results, row)
     finished = row["finished_at"] or row["started_at"]
     outcome = conclude_run(suite, run_info(row, tables.store), results, utc(finished))

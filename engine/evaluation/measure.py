@@ -29,6 +29,7 @@ from engine.evaluation.blocks import Block, References
 from engine.evaluation.cells import Judge
 from engine.evaluation.groups import GroupedSlice
 from engine.evaluation.order import Order, with_unique_names
+from engine.evaluation.shares import Sharing, Spread, slice_keys
 from engine.evaluation.verdicts import Correction, correct_verdicts
 from engine.kinds import DISCOVERED, SliceEstimate, kind_of
 from engine.metrics import METRICS, Metric, Problem, Slices, confusion, curves
@@ -62,11 +63,12 @@ class Beside:
     """What an evaluation is measured from beside its states.
 
     `reference` are the sorted states of the reference dataset, where the plan has one, `answers`
-    what is known of the plan's questions.
+    what is known of the plan's questions; `spread` judges in other processes what is a lot.
     """
 
     reference: Iterable[StateRow] = ()
     answers: Answers = field(default_factory=dict)
+    spread: Spread | None = None
 
 
 @dataclass(slots=True)
@@ -113,19 +115,24 @@ def measure(
     sets = plan.sets_by_name
     beside = beside or Beside()
     references = References.of(plan, beside.reference)
+    sharing = Sharing(judge, beside.spread)
     chosen: dict[Slice, dict[int, RowCounts]] = {}
     slices: Counter[str] = Counter()
     for (set_name, _), in_block in groupby(rows, key=lambda row: (row.slice_set, row.block)):
         if set_name == "":
             _read_meta(result, in_block)
             continue
-        block = Block.of(in_block)
         if set_name in groups:
-            result.cells += _compared_groups(judge, groups[set_name], block)
+            result.cells += _compared_groups(judge, groups[set_name], Block.of(in_block))
             continue
-        keys = block.slice_keys()
+        of_block = list(in_block)
+        keys = slice_keys(of_block)
         slices[set_name] += len(keys)
         refuse_many(plan, set_name, slices[set_name])
+        if sharing.takes(of_block):
+            sharing.hand_over(of_block)
+            continue
+        block = Block.of(of_block)
         places = [from_key(sets, set_name, key) for key in keys]
         states = block.slices(plan, keys)
         references.lay_beside(states, set_name, keys)
@@ -137,6 +144,8 @@ def measure(
                 alone = {n: on.slices[at] for n, on in states.items() if n < len(plan.models)}
                 _draw(result, where, alone)
                 result.thresholds.update(_best_thresholds(result, alone))
+    for cells in sharing.cells():
+        result.cells += cells
     result.cells += list(_unmatched_groups(judge, result.cells, chosen)) if chosen else []
     result.cells += (
         list(answered_cells(judge, beside.answers, result.cells)) if judge.questions else []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from engine.core.vocabulary import EvaluationResult
 from engine.evaluation.measure import Beside, measure
+from engine.evaluation.shares import Spread
 from engine.kinds import load_extensions
 from engine.states.rows import StateRow
 from engine.store.error_budget import Budget, judged_digest
@@ -19,16 +21,19 @@ def measure_states(
     tables: StoreTables,
     catalog: StateCatalog,
     earlier: Sequence[EvaluationResult],
+    spread: Spread | None = None,
 ) -> EvaluationResult:
     """The cells of an evaluation from the states that are kept.
 
-    `earlier` are the evaluations of the run that came before this one.
+    `earlier` are the evaluations of the run that came before this one; `spread` judges in other
+    processes what is a lot.
     """
     plan = catalog.plan
     load_extensions(plan.plugins)
     alpha = budget.level(plan, judged_digest(plan, earlier))
     rows = state_rows(tables["states"], catalog)
-    return measure(plan, rows, alpha=alpha, earlier=earlier, beside=beside(tables, catalog))
+    known = replace(beside(tables, catalog), spread=spread)
+    return measure(plan, rows, alpha=alpha, earlier=earlier, beside=known)
 
 
 def beside(tables: StoreTables, catalog: StateCatalog) -> Beside:

@@ -14,6 +14,7 @@ from engine.execution.computation import Computation
 from engine.execution.incremental import plan_states
 from engine.execution.local_answers import answer_here, without_spark
 from engine.execution.scans import open_frame, prepare_workers, run_scans
+from engine.execution.spread_judging import spread_judging
 from engine.kinds import Contrast, Probe, Query
 from engine.planning import EvaluationPlan, Question, questions
 from engine.spark.internals import runs_here
@@ -127,7 +128,8 @@ def _judge(
     """The cells of an evaluation from its states, and what they cost of the error budget."""
     plan = catalog.plan
     with budget.turn(plan), computation.clock.step("judge", evaluation=plan.name):
-        result = measure_states(budget, computation.tables, catalog, earlier)
+        with spread_judging() as spread:
+            result = measure_states(budget, computation.tables, catalog, earlier, spread)
         _check_rows(result, questions(plan))
         budget.spend(plan, result, (computation.run_id, judged_digest(plan, earlier)))
     for name, why in result.not_deterministic.items():

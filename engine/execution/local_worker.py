@@ -1,4 +1,4 @@
-"""What a process of the local executor runs: scans of shares of pieces, and merges of states.
+"""What a process of this machine runs: scans of shares of pieces, merges of states, verdicts.
 
 States go from one to the other in files of Arrow's, which are read where they lie. Nothing here
 knows Spark.
@@ -23,16 +23,19 @@ import pyarrow.compute as pc
 from engine.core.child import end_with_parent
 from engine.core.redaction import redacted_message
 from engine.errors import EvalMatrixError, StoreError
+from engine.evaluation.cells import Judge
+from engine.evaluation.shares import CellCodec, SharedBlock
 from engine.execution.kernel.contrasts import CONTRAST_SCHEMA, ContrastTask, contrast
 from engine.execution.kernel.merge import merge_named
 from engine.execution.kernel.model_task import Work
 from engine.execution.kernel.probes import PROBED_SCHEMA, probe
 from engine.execution.kernel.scan import scan
+from engine.kinds import load_extensions
 from engine.models.isolation.limits import die_first
 from engine.pieces.pieces import Piece
 from engine.pieces.scanning import PieceReader
 from engine.planning.plan import EvaluationPlan
-from engine.states.rows import MERGED_SCHEMA, STATE_KEY, STATE_SCHEMA
+from engine.states.rows import MERGED_SCHEMA, STATE_KEY, STATE_SCHEMA, StateRow
 from engine.store.prediction_rows import PREDICTED
 
 COMMAND = "import sys; from engine.execution.local_worker import main; main(int(sys.argv[1]))"
@@ -111,6 +114,44 @@ class AskShare:
         if isinstance(task, ContrastTask):
             return write_batches(Path(self.target), contrast(batches, task), CONTRAST_SCHEMA)
         return write_batches(Path(self.target), probe(batches, task), PROBED_SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeFiles:
+    """Where the judge and the states of a block are pickled, and where their cells go."""
+
+    judge: str
+    block: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeShare:
+    """The cells of the slices of a block from `first` to before `last`."""
+
+    files: JudgeFiles
+    first: int
+    last: int
+
+    def run(self) -> str:
+        block, set_name = _read_block(self.files.judge, self.files.block)
+        cells = block.cells(set_name, self.first, self.last)
+        Path(self.files.target).write_bytes(CellCodec(block.judge.plan).encode(cells))
+        return self.files.target
+
+
+@lru_cache(maxsize=1)
+def _read_judge(file: str) -> Judge:
+    judge: Judge = pickle.loads(Path(file).read_bytes())
+    load_extensions(judge.plan.plugins)
+    return judge
+
+
+@lru_cache(maxsize=1)
+def _read_block(judge: str, file: str) -> tuple[SharedBlock, str]:
+    """The states of a block, and the name of its slice set."""
+    rows: list[StateRow] = pickle.loads(Path(file).read_bytes())
+    return SharedBlock.of(_read_judge(judge), rows), rows[0].slice_set
 
 
 def _hash(key: tuple[Any, ...]) -> int:
