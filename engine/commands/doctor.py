@@ -84,7 +84,19 @@ def _python() -> str:
         raise EvalMatrixError(
             f"{python_version}; evalmatrix needs {'.'.join(map(str, MIN_PYTHON))}+"
         )
-    return f"{python_version} ({sys.executable})"
+    return f"{python_version} ({sys.executable}){_bytecode()}"
+
+
+def _bytecode(package: str = "pandas") -> str:
+    """What is to be said of a Python that compiles its packages again in each process."""
+    spec = importlib.util.find_spec(package)
+    if not sys.dont_write_bytecode or spec is None or Path(spec.cached or "").is_file():
+        return ""
+    return (
+        "; each process compiles all packages again, which takes half of its start: unset "
+        "PYTHONDONTWRITEBYTECODE, or once: python -m compileall -q "
+        f"{Path(spec.origin or '').parents[1]}"
+    )
 
 
 def _java() -> str:
