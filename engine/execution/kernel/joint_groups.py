@@ -14,9 +14,11 @@ import numpy as np
 from engine.planning.slices import Placed
 from engine.states import Ints, States
 
-# With more joint groups for each slice, one sum for each set takes less.
+# With more joint groups for each slice, or more than so many of rows that are not many, one sum for
+# each set takes less, of memory at least.
 MOST_PER_SLICE = 2
-_FEW = 64
+MOST = 16_384
+MOST_ROWS = 1_000_000
 
 
 class JointGroups:
@@ -26,6 +28,7 @@ class JointGroups:
         # For each group its slice in each set, [set]; -1 where it lies in none.
         self._slices: list[tuple[int, ...]] = []
         self._numbers: dict[tuple[int, ...], int] = {}
+        self._rows = 0
 
     @property
     def n_groups(self) -> int:
@@ -42,7 +45,10 @@ class JointGroups:
         """
         slices = [_slice_of_row(place, rows) for place in placed]
         codes, first = _number_rows(slices, sizes)
-        most = MOST_PER_SLICE * sum(sizes) + _FEW
+        self._rows += rows
+        most = MOST_PER_SLICE * sum(sizes)
+        if self._rows <= MOST_ROWS:
+            most = max(most, MOST)
         if len(first) > most:
             return None
         met = np.stack([of_row[first] for of_row in slices], axis=1).tolist()

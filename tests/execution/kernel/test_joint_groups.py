@@ -18,7 +18,7 @@ from engine.states import decode, score_histogram
 from engine.states.dense import Moments
 from tests.fixtures.kernel import FEATURES, SETS, Models, evaluated, plan_of, rows_of, scanned
 
-NEVER, ALWAYS = -(10**6), 10**6
+NEVER, ALWAYS = 0, 10**6
 BINARY = ("accuracy", "f1", "roc_auc", "log_loss", "average_precision")
 REGRESSION = ("mean_absolute_error", "median_absolute_error", "max_error", "r2", "spearman")
 
@@ -54,6 +54,7 @@ def test_the_states_are_those_of_each_set_by_itself(
     """Also where joint groups become too many in the middle of a scan."""
     monkeypatch.setattr(score_histogram, "EXACT_SCORES", cap)
     monkeypatch.setattr(batches, "CHUNK_ROWS", 400)
+    monkeypatch.setattr(joint_groups, "MOST", 0)
     columns = Columns("label", None, ("key",))
     plan = plan_of(task, [model_of(models, task)], metrics, columns=columns)
     table = rows_of(task)
@@ -66,12 +67,12 @@ def test_the_states_are_those_of_each_set_by_itself(
 
     monkeypatch.setattr(ModelTask, "spread", note)
     found = {}
-    # At 4 a slice, the first of the batches is within the bound.
-    for most in (NEVER, 4, ALWAYS):
+    # At 6 a slice, the first of the batches is within the bound.
+    for most in (NEVER, 6, ALWAYS):
         monkeypatch.setattr(joint_groups, "MOST_PER_SLICE", most)
         found[most] = bytes_of(scanned(plan, table))
     assert len(spread) == 2 and spread[0] == 0 and spread[1] > 0
-    for most in (4, ALWAYS):
+    for most in (6, ALWAYS):
         for ours, theirs in zip(found[most], found[NEVER], strict=True):
             assert ours[:-1] == theirs[:-1]
             if ours[-1] != theirs[-1]:
@@ -103,7 +104,8 @@ def test_sets_of_the_same_columns_are_added_up_once(
     plan = plan_of(TaskKind.BINARY, [model], BINARY, slice_sets=sets)
     joint = evaluated(plan, rows_of(TaskKind.BINARY))
     assert len(calls) == 1
-    monkeypatch.setattr(joint_groups, "MOST_PER_SLICE", NEVER)
+    monkeypatch.setattr(joint_groups, "MOST", 0)
+    monkeypatch.setattr(joint_groups, "MOST_PER_SLICE", 0)
     apart = evaluated(plan, rows_of(TaskKind.BINARY))
     assert len(calls) == 1 + len(sets)
     for ours, theirs in zip(joint.cells, apart.cells, strict=True):
@@ -127,6 +129,16 @@ def test_many_wide_sets_are_numbered_without_overflow() -> None:
     # Another batch keeps the numbers.
     again = joint.place(placed, [size] * 6, rows)
     assert again is not None and (again == groups).all()
+
+
+def test_many_groups_of_many_rows_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What few rows have in more groups than slices, many rows have in each set by itself."""
+    rng = np.random.default_rng(0)
+    placed = [Placed(None, rng.integers(0, 30, 10_000)) for _ in range(2)]
+    monkeypatch.setattr(joint_groups, "MOST_ROWS", 25_000)
+    joint = JointGroups()
+    taken = [joint.place(placed, [30, 30], 10_000) is not None for _ in range(3)]
+    assert taken == [True, True, False] and joint.n_groups == 900
 
 
 def test_a_batch_without_rows_is_in_no_group() -> None:
