@@ -202,19 +202,13 @@ def plan_states(
     scored = _predictions_in(usable)
     base, updated = _nearest(catalog, lacking, without, set(anew))
     base_predictions = {} if base is None else _predictions_in(catalog.usable(base, without))
-    lost = ""
-    if session.is_local:
-        # To join them to the rows is Spark's work.
-        if _predicting_models(plan, lacking) & (scored.keys() | base_predictions.keys()):
-            lost = "predictions that are kept are joined to the rows"
-        scored, base_predictions = {}, {}
     if base is None or not (updated or base_predictions.keys() - scored.keys()):
-        return StatePlan(plan, usable, full=tuple(lacking), scored=scored, lost=lost)
+        return StatePlan(plan, usable, full=tuple(lacking), scored=scored)
     try:
         moved = find_moved(session, plan, base)
     except CannotTell as reason:
         why = str(reason)
-        lost = lost or (why if session.is_local else "")
+        lost = why if session.is_local else ""
         whole = StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
         return replace(whole, lost=lost)
     if moved.rows >= plan.dataset.rows:
@@ -223,14 +217,13 @@ def plan_states(
             f"{moved.rows_came:,} rows came and {moved.rows_gone:,} went since version {base}: "
             "to compute all is less work"
         )
-        whole = StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
-        return replace(whole, lost=lost)
+        return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
     full = tuple(need for need in lacking if need.place not in updated)
     changed = moved if updated else None
-    simple = StatePlan(plan, usable, updated, full, base, changed, scored=scored, lost=lost)
+    simple = StatePlan(plan, usable, updated, full, base, changed, scored=scored)
     if not full or scored or not base_predictions:
         return simple
-    if moved.by_pieces:
+    if moved.by_pieces and not session.is_local:
         try:
             # The rows that predictions are joined to are Spark's.
             moved = find_by_spark(session.get(), plan, base)

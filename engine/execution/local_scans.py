@@ -23,6 +23,7 @@ from engine.execution.checkpoints import Checkpoint
 from engine.execution.computation import Computation
 from engine.execution.distribute import Part, PieceRows, blocks_of, share_count
 from engine.execution.incremental import StatePlan, base_note
+from engine.execution.local_kept import join_kept_here, key_batches
 from engine.execution.local_pool import LocalPool
 from engine.execution.local_worker import (
     LocalTask,
@@ -38,9 +39,7 @@ from engine.execution.retry import scan_with_retry
 from engine.models import Guard
 from engine.pieces.pieces import share_pieces
 from engine.pieces.reading import DamagedFileError, UnreadableError
-from engine.pieces.scanning import PieceReader
 from engine.planning import EvaluationPlan, needs
-from engine.planning.scan_columns import KEY_COLUMN
 from engine.states.rows import STATE_SCHEMA
 from engine.store import predictions
 from engine.store.predictions import chain_rows
@@ -78,7 +77,8 @@ def run_local_scans(
 
     def scan(guard: Guard) -> pa.Table:
         with LocalPool() as pool:
-            return _scan(computation, replace(todo, guard=guard), given, pool, step)
+            rows = join_kept_here(computation.tables, todo, given, pool.folder)
+            return _scan(computation, replace(todo, guard=guard), rows, pool, step)
 
     try:
         if plan.keep:
@@ -147,7 +147,8 @@ def _scan_part(
     plan = todo.plan
     count = 1 if part.rows <= SMALL_ROWS else share_count(pool.count, part.rows)
     shares = share_pieces(part.source.pieces, count)
-    common = ScanWork(plan, shares, part.source.reader, part.work, str(pool.folder))
+    source = part.source
+    common = ScanWork(plan, shares, source.reader, part.work, str(pool.folder), source.kept)
     file = pool.folder / f"{uuid.uuid4().hex}.pkl"
     file.write_bytes(pickle.dumps(common))
     sizes = [sum(piece.rows for piece in share) for share in shares]
@@ -246,14 +247,7 @@ def _keep_predictions(
 
 def _check_keys(given: PieceRows, plan: EvaluationPlan) -> None:
     """Raises DataError when a key of the dataset does not say which row it is."""
-    reader = given.reader
-    derived = {name: column for name, column in reader.derived if name == KEY_COLUMN}
-    read = [column for column in reader.read if column.name in derived[KEY_COLUMN].columns]
-    keys_only = PieceReader((KEY_COLUMN,), tuple(read), tuple(derived.items()))
-    keys = pa.chunked_array(
-        [batch.column(0) for batch in keys_only.batches(given.pieces)], pa.string()
-    )
-    counts = pc.value_counts(keys).field("counts")
+    counts = pc.value_counts(pa.chunked_array(key_batches(given), pa.string())).field("counts")
     twice = int(pc.sum(pc.greater(counts, 1)).as_py() or 0)
     if twice:
         raise DataError(predictions.keys_text(plan, twice))

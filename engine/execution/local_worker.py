@@ -36,6 +36,7 @@ from engine.pieces.pieces import Piece
 from engine.pieces.scanning import PieceReader
 from engine.planning.plan import EvaluationPlan
 from engine.states.rows import MERGED_SCHEMA, STATE_KEY, STATE_SCHEMA, StateRow
+from engine.store.kept_index import KeptScores
 from engine.store.prediction_rows import PREDICTED
 
 COMMAND = "import sys; from engine.execution.local_worker import main; main(int(sys.argv[1]))"
@@ -51,13 +52,17 @@ class LocalTask(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScanWork:
-    """What the scans of all shares have in common; it is written once for all processes."""
+    """What the scans of all shares have in common; it is written once for all processes.
+
+    `kept` are predictions that the rows are given.
+    """
 
     plan: EvaluationPlan
     shares: Sequence[Sequence[Piece]]
     reader: PieceReader
     work: Work
     folder: str
+    kept: KeptScores | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,8 @@ class ScanShare:
     def run(self) -> str:
         common = _read_work(self.file)
         batches = common.reader.batches(common.shares[self.number])
+        if common.kept is not None:
+            batches = common.kept.join(batches)
         states = scan(batches, common.plan, common.work, self.number)
         target = Path(common.folder) / f"states-{Path(self.file).stem}-{self.number}.arrow"
         return write_batches(target, states, STATE_SCHEMA)
