@@ -234,14 +234,21 @@ def plan_states(
 
 def read_by_spark(spark: SparkSession, todo: StatePlan) -> StatePlan:
     """The same plan, in which Spark finds the rows that came and went, and reads them."""
-    if todo.moved is None or not todo.moved.by_pieces:
+    if not any(side is not None and side.by_pieces for side in (todo.moved, todo.stale)):
         return todo
     assert todo.base is not None, "rows moved since a version"
     try:
-        return replace(todo, moved=find_by_spark(spark, todo.plan, todo.base))
+        moved = find_by_spark(spark, todo.plan, todo.base)
     except CannotTell as reason:
         anew = [need for need in needs(todo.plan) if need.place in todo.updated]
-        return replace(todo, updated={}, full=(*todo.full, *anew), moved=None, why=str(reason))
+        scored = todo.scored if todo.stale is None else {}
+        todo = replace(todo, updated={}, full=(*todo.full, *anew), moved=None, why=str(reason))
+        return replace(todo, scored=scored, stale=None)
+    return replace(
+        todo,
+        moved=None if todo.moved is None else moved,
+        stale=None if todo.stale is None else moved,
+    )
 
 
 def _frame_of(rows: PieceRows | FrameRows | None) -> DataFrame | None:

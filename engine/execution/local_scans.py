@@ -68,6 +68,7 @@ def run_local_scans(
         DataError: when a worker met data it cannot take.
         WorkerDiedError: when a model, or something else, has ended a worker.
         StoreError: when the states cannot be written.
+        UnreadableError: for values that Spark reads, where it may be started for them.
     """
     plan = todo.plan
     if todo.reused or todo.why:
@@ -85,8 +86,11 @@ def run_local_scans(
             _check_keys(given or all_pieces(computation.session, plan), plan)
         states = scan_with_retry(plan, scan, computation.tell.say, here=True)
     except UnreadableError as error:
-        remedy = computation.session.remedy
-        raise StoreError(f"{_place(plan)}: {_trouble_text(todo, given, error, remedy)}") from error
+        trouble = _file_trouble(todo, given, error)
+        if not trouble and computation.session.may_turn:
+            raise
+        trouble = trouble or f"its rows cannot be read: {error}; {computation.session.remedy}"
+        raise StoreError(f"{_place(plan)}: {trouble}") from error
     assert states is not None, "all states come to the driver"
     return states
 
@@ -95,10 +99,8 @@ def _place(plan: EvaluationPlan) -> str:
     return f"evaluation {plan.name!r}: dataset {plan.dataset.name!r}"
 
 
-def _trouble_text(
-    todo: StatePlan, given: PieceRows | None, error: UnreadableError, remedy: str
-) -> str:
-    """What became of the files of a version while the run went on, and what to do."""
+def _file_trouble(todo: StatePlan, given: PieceRows | None, error: UnreadableError) -> str:
+    """What became of the files of a version while the run went on, and what to do; else ""."""
     moved = (todo.moved.came, todo.moved.gone) if todo.moved is not None else ()
     sources = [source for source in (given, *moved) if isinstance(source, PieceRows)]
     for path in (piece.file.path for source in sources for piece in source.pieces):
@@ -112,7 +114,7 @@ def _trouble_text(
             f"a data file is damaged ({error}); restore it, or evaluate a version of the dataset "
             "without it"
         )
-    return f"its rows cannot be read: {error}; {remedy}"
+    return ""
 
 
 def _scan(
