@@ -57,12 +57,14 @@ class FrameRows:
 class PieceRows:
     """Rows that the workers read, of pieces of the table's files.
 
-    `kept` are predictions that are joined to them; Spark joins them to rows that it reads.
+    `kept` are predictions that are joined to them; Spark joins them to rows that it reads. Of a
+    ranking `chunk` says which chunk of the queries is meant, and of how many.
     """
 
     pieces: tuple[Piece, ...]
     reader: PieceReader
     kept: KeptScores | None = None
+    chunk: tuple[int, int] = (0, 1)
 
     @property
     def bytes_on_disk(self) -> int:

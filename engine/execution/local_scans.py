@@ -28,13 +28,16 @@ from engine.execution.local_pool import LocalPool
 from engine.execution.local_worker import (
     LocalTask,
     MergeShare,
+    ScanQueries,
     ScanShare,
     ScanWork,
+    SpreadShare,
     predicted_rows,
     read_batches,
     write_batches,
 )
 from engine.execution.piece_rows import all_pieces
+from engine.execution.query_shares import QueryShares
 from engine.execution.retry import scan_with_retry
 from engine.models import Guard
 from engine.pieces.pieces import share_pieces
@@ -149,12 +152,13 @@ def _scan_part(
     plan = todo.plan
     count = 1 if part.rows <= SMALL_ROWS else share_count(pool.count, part.rows)
     shares = share_pieces(part.source.pieces, count)
-    source = part.source
-    common = ScanWork(plan, shares, source.reader, part.work, str(pool.folder), source.kept)
+    source, query = part.source, plan.columns.query
+    queries = None if query is None else QueryShares(query, count, source.chunk)
+    common = ScanWork(
+        plan, shares, source.reader, part.work, str(pool.folder), source.kept, queries
+    )
     file = pool.folder / f"{uuid.uuid4().hex}.pkl"
     file.write_bytes(pickle.dumps(common))
-    sizes = [sum(piece.rows for piece in share) for share in shares]
-    tasks = [ScanShare(str(file), number) for number in range(len(shares))]
     name = f"{plan.name} ({title})" if title else plan.name
     known = Scan(part.rows, computation.roads.get(plan.name, ""))
     files = {}
@@ -162,11 +166,26 @@ def _scan_part(
         computation.clock.step("scan", title, evaluation=plan.name, scan=known),
         computation.tell.show_local_scan(name, part.rows) as advance,
     ):
+        tasks, sizes = _scan_tasks(pool, str(file), common, part.rows)
         for task, answer in pool.run(tasks):
-            assert isinstance(task, ScanShare), "these are scans"
+            assert isinstance(task, ScanShare | ScanQueries), "these are scans"
             files[task.number] = answer
             advance(sizes[task.number])
     return [files[number] for number in sorted(files)]
+
+
+def _scan_tasks(
+    pool: LocalPool, file: str, common: ScanWork, rows: int
+) -> tuple[list[LocalTask], list[int]]:
+    """The scans of a part, and about how many rows each has; those of a query are together."""
+    shares = common.shares
+    if common.queries is None:
+        sizes = [sum(piece.rows for piece in share) for share in shares]
+        return [ScanShare(file, number) for number in range(len(shares))], sizes
+    spread: list[LocalTask] = [SpreadShare(file, number) for number in range(len(shares))]
+    folders = sorted(answer for _, answer in pool.run(spread))
+    count = common.queries.count
+    return [ScanQueries(file, number, folders) for number in range(count)], [rows // count] * count
 
 
 def _merge(

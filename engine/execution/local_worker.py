@@ -30,6 +30,7 @@ from engine.execution.kernel.merge import merge_named
 from engine.execution.kernel.model_task import Work
 from engine.execution.kernel.probes import PROBED_SCHEMA, probe
 from engine.execution.kernel.scan import scan
+from engine.execution.query_shares import QueryShares
 from engine.kinds import load_extensions
 from engine.models.isolation.limits import die_first
 from engine.pieces.pieces import Piece
@@ -54,7 +55,7 @@ class LocalTask(Protocol):
 class ScanWork:
     """What the scans of all shares have in common; it is written once for all processes.
 
-    `kept` are predictions that the rows are given.
+    `kept` are predictions that the rows are given. With `queries` shares are of these.
     """
 
     plan: EvaluationPlan
@@ -63,6 +64,15 @@ class ScanWork:
     work: Work
     folder: str
     kept: KeptScores | None = None
+    queries: QueryShares | None = None
+
+    def scan(self, batches: Iterable[pa.RecordBatch], file: str, number: int) -> str:
+        """Writes the states of a share's rows."""
+        if self.kept is not None:
+            batches = self.kept.join(batches)
+        states = scan(batches, self.plan, self.work, number)
+        target = Path(self.folder) / f"states-{Path(file).stem}-{number}.arrow"
+        return write_batches(target, states, STATE_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +85,37 @@ class ScanShare:
     def run(self) -> str:
         common = _read_work(self.file)
         batches = common.reader.batches(common.shares[self.number])
-        if common.kept is not None:
-            batches = common.kept.join(batches)
-        states = scan(batches, common.plan, common.work, self.number)
-        target = Path(common.folder) / f"states-{Path(self.file).stem}-{self.number}.arrow"
-        return write_batches(target, states, STATE_SCHEMA)
+        return common.scan(batches, self.file, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadShare:
+    """Puts the rows of one share of pieces into files by their queries; answers with the folder."""
+
+    file: str
+    number: int
+
+    def run(self) -> str:
+        common = _read_work(self.file)
+        assert common.queries is not None, "the rows of a query come together"
+        folder = Path(common.folder) / f"queries-{Path(self.file).stem}-{self.number}"
+        common.queries.spread(common.reader.batches(common.shares[self.number]), folder)
+        return str(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanQueries:
+    """The scan of one share of the queries, of rows that were put into folders."""
+
+    file: str
+    number: int
+    folders: Sequence[str]
+
+    def run(self) -> str:
+        common = _read_work(self.file)
+        assert common.queries is not None, "the rows of a query come together"
+        rows = common.queries.read(self.folders, self.number)
+        return common.scan(rows, self.file, self.number)
 
 
 @dataclass(frozen=True, slots=True)
