@@ -19,7 +19,6 @@ from engine.data.personal import look_at_table
 from engine.errors import InputError
 from engine.fields.column_types import column_type, type_names
 from engine.spark.lazy_session import LazySession
-from engine.spark.session import get_session
 
 
 @handle_errors
@@ -38,14 +37,14 @@ def main(
     """Append new files to a Delta table, one commit for each; nothing is replaced or taken out."""
     configure_logging()
     reading = Reading(dict(map(_type_of, column or ())), tuple(null or ()))
-    spark = get_session(app_name="evalmatrix-ingest")
-    done = ingest(spark, files, table=table, fmt=format_, reading=reading)
+    session = LazySession(executor="auto", say=lambda text: tell(f"evalmatrix: {text}"))
+    done = ingest(session, files, table=table, fmt=format_, reading=reading)
     typer.echo(
         f"{done.table} version {done.version}: {len(done.added)} files added, "
         f"{len(done.known)} known (files are appended; nothing is replaced)"
     )
     if done.added:
-        for look in look_at_table(LazySession(spark), done.table, done.version).columns:
+        for look in look_at_table(session, done.table, done.version).columns:
             tell(f"evalmatrix: {look} in the dataset of a suite", logging.WARNING)
     return 0
 

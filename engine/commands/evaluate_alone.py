@@ -12,6 +12,8 @@ from engine.core.locations import Store
 from engine.core.vocabulary import EvaluationResult
 from engine.execution.computation import Computation
 from engine.execution.evaluate import evaluate
+from engine.execution.local_pool import drop_worker
+from engine.execution.roads import check_local, settle_executor
 from engine.execution.scans import prepare_workers
 from engine.planning.model_finder import ModelFinder
 from engine.planning.planner import prepare
@@ -34,9 +36,14 @@ def evaluate_alone(suite: Suite, session: LazySession, tell: Reporter) -> Evalua
     finally:
         finder.stop()
     plan = replace(prepared.plan, started_at=dt.datetime.now(dt.UTC))
-    if session.current is not None:
-        prepare_workers(session.current, [plan])
     run_id = f"alone-{secrets.token_hex(6)}"
-    with BackgroundWriter() as beside:
-        computation = Computation(tables, suite.name, run_id, tell, beside, reuse=False)
-        return evaluate(computation, plan, [])
+    decide = settle_executor if session.is_undecided else check_local
+    try:
+        decide(tables, [plan], run_id=run_id, reuse=False)
+        if session.current is not None:
+            prepare_workers(session.current, [plan])
+        with BackgroundWriter() as beside:
+            computation = Computation(tables, suite.name, run_id, tell, beside, reuse=False)
+            return evaluate(computation, plan, [])
+    finally:
+        drop_worker()

@@ -22,6 +22,7 @@ from engine.core.locations import Store
 from engine.core.signals import cut_waits
 from engine.core.vocabulary import EvaluationResult
 from engine.errors import InputError, StoreError
+from engine.execution.local_pool import begin_worker
 from engine.planning.model_finder import short_waits
 from engine.planning.suites import read_suite
 from engine.spark.lazy_session import LazySession
@@ -60,7 +61,13 @@ def draft_suite(wanted: Wanted, *, spark: SparkSession | None) -> Drafted:
     tell, store = Reporter(), Store(wanted.store)
     check_store(store)
     short_waits()
-    session = LazySession(spark, log_file=store.log_file, say=tell.say)
+    session = LazySession(
+        spark,
+        executor="auto",
+        log_file=store.log_file,
+        say=tell.say,
+        begin_local=begin_worker,
+    )
     with cut_waits():
         situation = look(wanted, session, tell)
         for line in situation.roles.told:

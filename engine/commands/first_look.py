@@ -13,8 +13,9 @@ from engine.commands.progress import Reporter
 from engine.core.locations import Store
 from engine.core.paths import data_format
 from engine.core.vocabulary import TaskKind
+from engine.data.looks import profile_table, spread_of
 from engine.data.source import Source, pin_source
-from engine.data.table_profile import TableProfile, profile_table, spread_of
+from engine.data.table_profile import TableProfile
 from engine.errors import DataError, InputError
 from engine.models.look import ModelLook, look_at_model
 from engine.planning.suites import read_suite

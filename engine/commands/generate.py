@@ -75,7 +75,7 @@ def generate(
     from engine.store.audit import Act
 
     tell = Reporter()
-    session = LazySession(spark, log_file=_log_file(chosen.store), say=tell.say)
+    session = LazySession(spark, executor="auto", log_file=_log_file(chosen.store), say=tell.say)
     generated = make(session, chosen, tell.show_rows)
     about = {"source": generated.source, "rows": generated.rows, "table": generated.table}
     note_at(chosen.store, Act("generate", about=about))

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.core.paths import local_path
-from engine.data.files import csv_files, parquet
+from engine.data.files import csv_files, local_lake, parquet
 from engine.data.files.decision import Schema, common_type, decide
 from engine.data.files.facts import Facts
 from engine.data.files.lake import (
     Question,
     check_table_path,
+    leave_to_spark,
     look_at_files,
     mapping_options,
+    tries_here,
 )
 from engine.data.files.listing import File, find_files
 from engine.data.files.reading import PLAIN, Reading
@@ -64,10 +66,13 @@ def ingest(
 ) -> Ingested:
     """Appends the files of a glob that the table does not have yet, in the order of their names.
 
-    On this machine no Spark is needed to find that there are none.
+    On this machine no Spark is needed to find that there are none, nor, where none is there yet, to
+    append files that this process can read.
 
     Raises:
         DataError: when no file matches, or a file does not have the table's columns and types.
+        InputError: where it takes Spark, and none may be started.
+        StoreError: when the table cannot be written.
     """
     session = lazy(session)
     files = find_files(session, pattern, fmt)
@@ -83,7 +88,7 @@ def ingest(
     schema = _schema(session, asked, facts) if new else ()
     for file in new:
         before = version
-        _append(session.get(), asked, (file, facts[file]), schema, (tokens[file], before is None))
+        _append(session, asked, (file, facts[file]), schema, (tokens[file], before is None))
         version = _newest_version(session, table)
         (known if version == before else added).append(file.path)
     assert version is not None, "a table that was appended to exists"
@@ -116,10 +121,9 @@ def _schema(session: LazySession, asked: Question, facts: Mapping[File, Facts]) 
         DataError: with the file, the column and both types.
     """
     decided = decide(facts, asked.fmt, asked.reading)
-    if _newest_version(session, asked.table) is None:
+    schema = _table_schema(session, asked.table)
+    if schema is None:
         return decided
-    fields = tables.read(session.get(), asked.table).schema.fields
-    schema = tuple((field.name, field.dataType.simpleString()) for field in fields)
     if without_mark(schema) != schema:
         raise DataError(
             f"the table {asked.table!r} is a dataset of files: it has the rows of the files that a "
@@ -128,6 +132,18 @@ def _schema(session: LazySession, asked: Question, facts: Mapping[File, Facts]) 
     for file, of_file in facts.items():
         _check_file_fits(file, of_file, schema, asked)
     return schema
+
+
+def _table_schema(session: LazySession, table: str) -> Schema | None:
+    """The columns of a table; None where there is none."""
+    path = session.direct_place(table)
+    with suppress(NeedsSpark):
+        if path is not None:
+            return read_head(path).schema if is_table(path) else None
+    if tables.newest_version(session.get(), table) is None:
+        return None
+    fields = tables.read(session.get(), table).schema.fields
+    return tuple((field.name, field.dataType.simpleString()) for field in fields)
 
 
 def _check_file_fits(file: File, facts: Facts, schema: Schema, asked: Question) -> None:
@@ -163,6 +179,22 @@ def _fits(own: str, kind: str, facts: Facts, name: str, fmt: str) -> bool:
 
 
 def _append(
+    session: LazySession,
+    asked: Question,
+    what: tuple[File, Facts],
+    schema: Schema,
+    commit: tuple[str, bool],
+) -> None:
+    folder = None if tables.is_catalog_name(asked.table) else local_path(asked.table)
+    if tries_here(session) and folder is not None:
+        with leave_to_spark(session, asked):
+            how = asked.reading if asked.fmt == "csv" else None
+            local_lake.append_once(folder, what, schema, how, commit[0])
+            return
+    _append_by_spark(session.get(), asked, what, schema, commit)
+
+
+def _append_by_spark(
     spark: SparkSession,
     asked: Question,
     what: tuple[File, Facts],

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from engine.data import profile
 from engine.data.arrow_profile import aggregate_here, torn_queries_here
+from engine.data.arrow_table_profile import profile_here, spread_here
 from engine.data.profile import Profile, Stats, make_profile
 from engine.data.profile_updates import updated_here, updated_stats
 from engine.data.source import Source
+from engine.data.table_profile import Spread, TableProfile, profile_by_spark, spread_by_spark
 from engine.data.table_rows import either_way
 from engine.suite import Evaluation
 
@@ -86,4 +88,18 @@ def count_rows(source: Source) -> int:
     """How many rows a dataset has: as many as the table's log says, where it says it."""
     return either_way(
         source.session, lambda: source.rows_here().listing.rows, lambda: source.frame().count()
+    )
+
+
+def profile_table(source: Source) -> TableProfile:
+    """What all columns of a table's version are like."""
+    return either_way(
+        source.session, lambda: profile_here(source), lambda: profile_by_spark(source)
+    )
+
+
+def spread_of(source: Source, name: str) -> Spread:
+    """How far a column's finite numbers lie from their mean, and from their median."""
+    return either_way(
+        source.session, lambda: spread_here(source, name), lambda: spread_by_spark(source, name)
     )

@@ -1,6 +1,7 @@
 """What the columns of a table are like: how many nulls, how many values, which, between what ends.
 
-Three aggregations at most, whatever the number of columns; no row comes to the driver.
+By Spark some aggregations, whatever the number of columns; no row comes to the driver. This process
+tells the same of tables on its disks (`arrow_table_profile.py`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from engine.data.columns import is_number
 from engine.data.source import Source
 from engine.spark.api import F, T
 from engine.spark.tables import column
@@ -20,9 +24,14 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 40
 """Of columns with more values than so many the values are not listed."""
-# A count by a sketch is a few per cent off: from so many on a column may be a key.
-_NEARLY_UNIQUE = 0.85
-_MOST_KEYS = 8
+MOST_KEYS = 8
+"""So many columns that identify a row are told, the first ones."""
+# A sketch of 512 registers is 5 % off: of five times that a column may be a key. Of few values it
+# tells no more than 42 for 40.
+_NEARLY_UNIQUE = 0.75
+_MAYBE_FEW = 48
+COUNTED = frozenset({"number", "whole", "text", "boolean"})
+"""The kinds of columns whose different values are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +39,9 @@ class ColumnProfile:
     """A column of a table.
 
     `kind` is number, whole, text, boolean, time or other; `nulls` counts NaN too; `distinct` is
-    about how many values there are, nulls left out, exact where `values` lists them with their rows
-    and where `is_unique`. `least` and `greatest` are of finite numbers.
+    about how many values there are, nulls left out, exact where `values` lists them with their
+    rows and where `is_unique`; of times and others it is 0. `least` and `greatest` are of finite
+    numbers.
     """
 
     name: str
@@ -48,6 +58,11 @@ class ColumnProfile:
     @property
     def is_number(self) -> bool:
         return self.kind in ("number", "whole")
+
+    @property
+    def count_text(self) -> str:
+        """How many values there are, in words: counted alike whoever looked at them."""
+        return f"more than {MOST_VALUES}" if self.distinct > MOST_VALUES else str(self.distinct)
 
     @property
     def levels(self) -> tuple[Any, ...]:
@@ -71,7 +86,7 @@ class Spread:
     absolute: float
 
 
-def profile_table(source: Source) -> TableProfile:
+def profile_by_spark(source: Source) -> TableProfile:
     """Looks at all columns of a table's version."""
     frame = source.frame()
     kinds = {part.name: part.dataType for part in frame.schema.fields}
@@ -88,10 +103,11 @@ def profile_table(source: Source) -> TableProfile:
     return TableProfile(rows, {name: columns[name] for name in kinds})
 
 
-def spread_of(source: Source, name: str) -> Spread:
-    """The standard deviation of a column of numbers, and the mean distance to its median."""
+def spread_by_spark(source: Source, name: str) -> Spread:
+    """How far a column's finite numbers lie from their mean, and from their median."""
     frame = source.frame()
-    value = F.col(column(name)).cast("double")
+    number = F.col(column(name)).cast("double")
+    value = F.when(F.abs(number) < float("inf"), number)
     first = frame.agg(F.stddev_pop(value).alias("sd"), F.percentile(value, 0.5).alias("m"))
     row = first.collect()[0]
     middle = row["m"] or 0.0
@@ -100,18 +116,16 @@ def spread_of(source: Source, name: str) -> Spread:
 
 
 def _clean(name: str, kind: DataType) -> Column:
-    """A column in which NaN is null."""
+    """A column in which NaN is null, and zeros have no sign."""
     value = F.col(column(name))
-    return F.when(~F.isnan(value), value) if isinstance(kind, T.FractionalType) else value
-
-
-def _is_plain(kind: DataType) -> bool:
-    return isinstance(kind, T.AtomicType) and not isinstance(kind, T.VariantType)
+    if not isinstance(kind, T.FloatType | T.DoubleType):
+        return value
+    return F.when(~F.isnan(value), (value + F.lit(0.0)).cast(kind))
 
 
 def _sums(value: Column, kind: DataType, place: int) -> list[Column]:
     sums = [F.count(value).alias(f"there_{place}")]
-    if _is_plain(kind):
+    if kind_word(kind.simpleString()) in COUNTED:
         sums.append(F.approx_count_distinct(value).alias(f"distinct_{place}"))
     if isinstance(kind, T.NumericType):
         number = value.cast("double")
@@ -125,7 +139,7 @@ def _profile(name: str, kind: DataType, stats: Mapping[str, Any], place: int) ->
     return ColumnProfile(
         name,
         kind.simpleString(),
-        _kind_word(kind),
+        kind_word(kind.simpleString()),
         rows,
         rows - int(stats[f"there_{place}"]),
         # The count is a sketch's, which may be above all there are.
@@ -135,29 +149,24 @@ def _profile(name: str, kind: DataType, stats: Mapping[str, Any], place: int) ->
     )
 
 
-def _kind_word(kind: DataType) -> str:
-    if isinstance(kind, T.IntegralType):
+def kind_word(kind: str) -> str:
+    """The kind of a column, by its type as Spark writes it."""
+    if kind in ("tinyint", "smallint", "int", "bigint"):
         return "whole"
-    if isinstance(kind, T.NumericType):
+    if is_number(kind):
         return "number"
-    if isinstance(kind, T.StringType):
+    if kind == "boolean":
+        return kind
+    if kind.split("(")[0].split(" ")[0] in ("string", "char", "varchar"):
         return "text"
-    if isinstance(kind, T.BooleanType):
-        return "boolean"
-    return (
-        "time" if isinstance(kind, T.DateType | T.TimestampType | T.TimestampNTZType) else "other"
-    )
+    return "time" if kind in ("date", "timestamp", "timestamp_ntz") else "other"
 
 
 def _with_values(
     frame: DataFrame, columns: Mapping[str, ColumnProfile]
 ) -> dict[str, ColumnProfile]:
     """The columns of few values with these."""
-    few = [
-        profile
-        for profile in columns.values()
-        if profile.kind != "other" and 0 < profile.distinct <= MOST_VALUES
-    ]
+    few = [profile for profile in columns.values() if 0 < profile.distinct <= _MAYBE_FEW]
     if not few:
         return {}
     types = {part.name: part.dataType for part in frame.schema.fields}
@@ -170,15 +179,17 @@ def _with_values(
     ]
     long = frame.select(F.explode(F.array(*cells)).alias("cell")).select("cell.c", "cell.v")
     counted = long.where(F.col("v").isNotNull()).groupBy("c", "v").agg(F.count("*").alias("n"))
-    # A column that has many more than its sketch says stays one of many values.
     listed: dict[str, list[tuple[Any, int]]] = {}
     for row in counted.limit(len(few) * 2 * MOST_VALUES).collect():
         profile = few[row["c"]]
         listed.setdefault(profile.name, []).append((_read(row["v"], profile), int(row["n"])))
-    return {
-        name: replace(columns[name], distinct=len(values), values=tuple(sorted(values, key=_order)))
-        for name, values in listed.items()
-    }
+    return {name: with_values(columns[name], values) for name, values in listed.items()}
+
+
+def with_values(profile: ColumnProfile, values: Sequence[tuple[Any, int]]) -> ColumnProfile:
+    """A column with its values and their rows, where these are few."""
+    listed = tuple(sorted(values, key=_order)) if len(values) <= MOST_VALUES else ()
+    return replace(profile, distinct=len(values), values=listed)
 
 
 def _read(text: str, profile: ColumnProfile) -> Any:
@@ -186,8 +197,13 @@ def _read(text: str, profile: ColumnProfile) -> Any:
     if profile.kind == "whole":
         return int(text)
     if profile.kind == "number":
-        return float(text)
+        return shortest(text) if profile.type == "float" else float(text)
     return text == "true" if profile.kind == "boolean" else text
+
+
+def shortest(number: Any) -> float:
+    """The number of the fewest digits that is the same in 32 bits."""
+    return float(str(np.float32(number)))
 
 
 def _order(entry: tuple[Any, int]) -> tuple[str, Any]:
@@ -195,27 +211,37 @@ def _order(entry: tuple[Any, int]) -> tuple[str, Any]:
 
 
 def _with_keys(frame: DataFrame, columns: Mapping[str, ColumnProfile]) -> dict[str, ColumnProfile]:
-    """The columns without nulls of which no two rows have the same value."""
-    near = [
+    """The columns that may be keys, in which different values are counted, not estimated."""
+    near = near_keys(columns)
+    counted: dict[str, ColumnProfile] = {}
+    # Some at a time: Spark hands on a row for each count.
+    while near and sum(profile.is_unique for profile in counted.values()) < MOST_KEYS:
+        some, near = near[:MOST_KEYS], near[MOST_KEYS:]
+        sums = [F.count_distinct(F.col(column(profile.name))) for profile in some]
+        (row,) = frame.agg(
+            *[count.alias(f"n{place}") for place, count in enumerate(sums)]
+        ).collect()
+        for place, profile in enumerate(some):
+            counted[profile.name] = replace(profile, distinct=int(row[f"n{place}"]))
+            mark_unique(counted, profile.name)
+    return counted
+
+
+def near_keys(columns: Mapping[str, ColumnProfile]) -> list[ColumnProfile]:
+    """The columns that may identify a row, by about how many values they have."""
+    return [
         profile
         for profile in columns.values()
         if profile.kind in ("whole", "text")
         and profile.rows > 0
         and profile.nulls == 0
         and profile.distinct >= _NEARLY_UNIQUE * profile.rows
-    ][:_MOST_KEYS]
-    if not near:
-        return {}
-    counts = [F.count_distinct(F.col(column(profile.name))) for profile in near]
-    (row,) = frame.agg(*[count.alias(f"n{place}") for place, count in enumerate(counts)]).collect()
-    return {
-        profile.name: replace(
-            profile, distinct=int(row[f"n{place}"]), is_unique=row[f"n{place}"] == profile.rows
-        )
-        for place, profile in enumerate(near)
-    }
+    ]
 
 
-def unique_columns(table: TableProfile) -> Sequence[str]:
-    """The columns that identify a row, in the table's order."""
-    return [profile.name for profile in table.columns.values() if profile.is_unique]
+def mark_unique(counted: dict[str, ColumnProfile], name: str) -> None:
+    """Says that a column identifies a row, where it does and few others before it do."""
+    others = sum(profile.is_unique for profile in counted.values())
+    profile = counted[name]
+    unique = profile.distinct == profile.rows and others < MOST_KEYS
+    counted[name] = replace(profile, is_unique=unique)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -76,3 +76,13 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         numbers = pa.py_buffer(struct.pack(f"<{count}q", *values))
         return pa.Array.from_buffers(pa.int64(), count, [None, numbers]).cast(kind)
     return pa.array(values, kind)
+
+
+def may_hold(action: Mapping[str, Any], item: Filter) -> bool:
+    """Whether a file may hold rows that pass, by the least and the largest value of its column."""
+    column, operator, value = item
+    low, high = action.get(f"min.{column}"), action.get(f"max.{column}")
+    if low is None or high is None or operator not in ("=", "in"):
+        return True
+    values = value if operator == "in" else [value]
+    return any(low <= wanted <= high for wanted in values)

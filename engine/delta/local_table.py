@@ -20,7 +20,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from engine.core.locks import sole_writer
-from engine.delta.filters import Filter, matching_rows, to_sql
+from engine.delta.filters import Filter, matching_rows, may_hold, to_sql
 from engine.delta.messages import NeedsSpark, check_path, is_unsupported, unwritten
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class LocalTable:
         """About how many bytes the files have in which rows that pass may be."""
         actions = pa.table(self._open(_READABLE).get_add_actions(flatten=True))
         rows = actions.to_pylist()
-        return sum(row["size_bytes"] for row in rows if all(_may_hold(row, item) for item in where))
+        return sum(row["size_bytes"] for row in rows if all(may_hold(row, item) for item in where))
 
     def append_once(
         self, rows: pa.Table, *, token: str, properties: Mapping[str, str] | None = None
@@ -135,6 +135,25 @@ class LocalTable:
                 configuration=configuration or None,
                 commit_properties=CommitProperties(app_transactions=[Transaction(token, 1)]),
                 storage_options=self.options,
+            )
+
+        self._commit(append)
+
+    def append_stream_once(self, rows: Callable[[], pa.RecordBatchReader], *, token: str) -> None:
+        """The same of a stream of the table's own columns; the history shows the token.
+
+        Raises:
+            StoreError: when the table cannot be written.
+        """
+
+        def append() -> None:
+            table = self._open(WRITABLE) if self.exists() else None
+            if table is not None and table.transaction_version(token) is not None:
+                return
+            known = CommitProperties({_NOTE: token}, app_transactions=[Transaction(token, 1)])
+            place, options = self.place if table is None else table, self.options
+            write_deltalake(
+                place, rows(), mode="append", commit_properties=known, storage_options=options
             )
 
         self._commit(append)
@@ -355,16 +374,6 @@ class LocalTable:
                     raise unwritten(self.place, error) from error
                 time.sleep(random.uniform(0, 0.2 * 2**attempt))
         raise AssertionError("unreachable")
-
-
-def _may_hold(action: Mapping[str, Any], item: Filter) -> bool:
-    """Whether a file may hold rows that pass, by the least and the largest value of its column."""
-    column, operator, value = item
-    low, high = action.get(f"min.{column}"), action.get(f"max.{column}")
-    if low is None or high is None or operator not in ("=", "in"):
-        return True
-    values = value if operator == "in" else [value]
-    return any(low <= wanted <= high for wanted in values)
 
 
 def plain_types(rows: pa.Table) -> pa.Table:

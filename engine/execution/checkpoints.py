@@ -98,6 +98,12 @@ def _whole_shares(
     if count == 1:
         yield ["all"], todo.whole(given, dataset.rows, predictions=predictions)
         return
+    if isinstance(given, PieceRows) and todo.plan.columns.query is not None:
+        for number in range(count):
+            some = replace(given, chunk=(number, count))
+            size = dataset.rows // count
+            yield ["queries", number, count], todo.whole(some, size, predictions=predictions)
+        return
     if isinstance(given, PieceRows):
         for pieces in share_pieces(given.pieces, count):
             some = replace(given, pieces=tuple(pieces))

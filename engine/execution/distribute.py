@@ -27,6 +27,7 @@ from engine.planning.projection import column_names, projected_column
 from engine.spark.api import pyspark, sql
 from engine.spark.internals import cores
 from engine.states.rows import MERGED_DDL, STATE_KEY
+from engine.store.kept_index import KeptScores
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -54,10 +55,16 @@ class FrameRows:
 
 @dataclass(frozen=True, slots=True)
 class PieceRows:
-    """Rows that the workers read, of pieces of the table's files."""
+    """Rows that the workers read, of pieces of the table's files.
+
+    `kept` are predictions that are joined to them; Spark joins them to rows that it reads. Of a
+    ranking `chunk` says which chunk of the queries is meant, and of how many.
+    """
 
     pieces: tuple[Piece, ...]
     reader: PieceReader
+    kept: KeptScores | None = None
+    chunk: tuple[int, int] = (0, 1)
 
     @property
     def bytes_on_disk(self) -> int:

@@ -202,19 +202,13 @@ def plan_states(
     scored = _predictions_in(usable)
     base, updated = _nearest(catalog, lacking, without, set(anew))
     base_predictions = {} if base is None else _predictions_in(catalog.usable(base, without))
-    lost = ""
-    if session.is_local:
-        # To join them to the rows is Spark's work.
-        if _predicting_models(plan, lacking) & (scored.keys() | base_predictions.keys()):
-            lost = "predictions that are kept are joined to the rows"
-        scored, base_predictions = {}, {}
     if base is None or not (updated or base_predictions.keys() - scored.keys()):
-        return StatePlan(plan, usable, full=tuple(lacking), scored=scored, lost=lost)
+        return StatePlan(plan, usable, full=tuple(lacking), scored=scored)
     try:
         moved = find_moved(session, plan, base)
     except CannotTell as reason:
         why = str(reason)
-        lost = lost or (why if session.is_local else "")
+        lost = why if session.is_local else ""
         whole = StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
         return replace(whole, lost=lost)
     if moved.rows >= plan.dataset.rows:
@@ -223,14 +217,13 @@ def plan_states(
             f"{moved.rows_came:,} rows came and {moved.rows_gone:,} went since version {base}: "
             "to compute all is less work"
         )
-        whole = StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
-        return replace(whole, lost=lost)
+        return StatePlan(plan, usable, full=tuple(lacking), base=base, why=why, scored=scored)
     full = tuple(need for need in lacking if need.place not in updated)
     changed = moved if updated else None
-    simple = StatePlan(plan, usable, updated, full, base, changed, scored=scored, lost=lost)
+    simple = StatePlan(plan, usable, updated, full, base, changed, scored=scored)
     if not full or scored or not base_predictions:
         return simple
-    if moved.by_pieces:
+    if moved.by_pieces and not session.is_local:
         try:
             # The rows that predictions are joined to are Spark's.
             moved = find_by_spark(session.get(), plan, base)
@@ -241,14 +234,21 @@ def plan_states(
 
 def read_by_spark(spark: SparkSession, todo: StatePlan) -> StatePlan:
     """The same plan, in which Spark finds the rows that came and went, and reads them."""
-    if todo.moved is None or not todo.moved.by_pieces:
+    if not any(side is not None and side.by_pieces for side in (todo.moved, todo.stale)):
         return todo
     assert todo.base is not None, "rows moved since a version"
     try:
-        return replace(todo, moved=find_by_spark(spark, todo.plan, todo.base))
+        moved = find_by_spark(spark, todo.plan, todo.base)
     except CannotTell as reason:
         anew = [need for need in needs(todo.plan) if need.place in todo.updated]
-        return replace(todo, updated={}, full=(*todo.full, *anew), moved=None, why=str(reason))
+        scored = todo.scored if todo.stale is None else {}
+        todo = replace(todo, updated={}, full=(*todo.full, *anew), moved=None, why=str(reason))
+        return replace(todo, scored=scored, stale=None)
+    return replace(
+        todo,
+        moved=None if todo.moved is None else moved,
+        stale=None if todo.stale is None else moved,
+    )
 
 
 def _frame_of(rows: PieceRows | FrameRows | None) -> DataFrame | None:

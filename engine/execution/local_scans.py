@@ -23,24 +23,26 @@ from engine.execution.checkpoints import Checkpoint
 from engine.execution.computation import Computation
 from engine.execution.distribute import Part, PieceRows, blocks_of, share_count
 from engine.execution.incremental import StatePlan, base_note
+from engine.execution.local_kept import join_kept_here, key_batches
 from engine.execution.local_pool import LocalPool
 from engine.execution.local_worker import (
     LocalTask,
     MergeShare,
+    ScanQueries,
     ScanShare,
     ScanWork,
+    SpreadShare,
     predicted_rows,
     read_batches,
     write_batches,
 )
 from engine.execution.piece_rows import all_pieces
+from engine.execution.query_shares import QueryShares
 from engine.execution.retry import scan_with_retry
 from engine.models import Guard
 from engine.pieces.pieces import share_pieces
 from engine.pieces.reading import DamagedFileError, UnreadableError
-from engine.pieces.scanning import PieceReader
 from engine.planning import EvaluationPlan, needs
-from engine.planning.scan_columns import KEY_COLUMN
 from engine.states.rows import STATE_SCHEMA
 from engine.store import predictions
 from engine.store.predictions import chain_rows
@@ -69,6 +71,7 @@ def run_local_scans(
         DataError: when a worker met data it cannot take.
         WorkerDiedError: when a model, or something else, has ended a worker.
         StoreError: when the states cannot be written.
+        UnreadableError: for values that Spark reads, where it may be started for them.
     """
     plan = todo.plan
     if todo.reused or todo.why:
@@ -78,15 +81,19 @@ def run_local_scans(
 
     def scan(guard: Guard) -> pa.Table:
         with LocalPool() as pool:
-            return _scan(computation, replace(todo, guard=guard), given, pool, step)
+            rows = join_kept_here(computation.tables, todo, given, pool.folder)
+            return _scan(computation, replace(todo, guard=guard), rows, pool, step)
 
     try:
         if plan.keep:
             _check_keys(given or all_pieces(computation.session, plan), plan)
         states = scan_with_retry(plan, scan, computation.tell.say, here=True)
     except UnreadableError as error:
-        remedy = computation.session.remedy
-        raise StoreError(f"{_place(plan)}: {_trouble_text(todo, given, error, remedy)}") from error
+        trouble = _file_trouble(todo, given, error)
+        if not trouble and computation.session.may_turn:
+            raise
+        trouble = trouble or f"its rows cannot be read: {error}; {computation.session.remedy}"
+        raise StoreError(f"{_place(plan)}: {trouble}") from error
     assert states is not None, "all states come to the driver"
     return states
 
@@ -95,10 +102,8 @@ def _place(plan: EvaluationPlan) -> str:
     return f"evaluation {plan.name!r}: dataset {plan.dataset.name!r}"
 
 
-def _trouble_text(
-    todo: StatePlan, given: PieceRows | None, error: UnreadableError, remedy: str
-) -> str:
-    """What became of the files of a version while the run went on, and what to do."""
+def _file_trouble(todo: StatePlan, given: PieceRows | None, error: UnreadableError) -> str:
+    """What became of the files of a version while the run went on, and what to do; else ""."""
     moved = (todo.moved.came, todo.moved.gone) if todo.moved is not None else ()
     sources = [source for source in (given, *moved) if isinstance(source, PieceRows)]
     for path in (piece.file.path for source in sources for piece in source.pieces):
@@ -112,7 +117,7 @@ def _trouble_text(
             f"a data file is damaged ({error}); restore it, or evaluate a version of the dataset "
             "without it"
         )
-    return f"its rows cannot be read: {error}; {remedy}"
+    return ""
 
 
 def _scan(
@@ -147,11 +152,13 @@ def _scan_part(
     plan = todo.plan
     count = 1 if part.rows <= SMALL_ROWS else share_count(pool.count, part.rows)
     shares = share_pieces(part.source.pieces, count)
-    common = ScanWork(plan, shares, part.source.reader, part.work, str(pool.folder))
+    source, query = part.source, plan.columns.query
+    queries = None if query is None else QueryShares(query, count, source.chunk)
+    common = ScanWork(
+        plan, shares, source.reader, part.work, str(pool.folder), source.kept, queries
+    )
     file = pool.folder / f"{uuid.uuid4().hex}.pkl"
     file.write_bytes(pickle.dumps(common))
-    sizes = [sum(piece.rows for piece in share) for share in shares]
-    tasks = [ScanShare(str(file), number) for number in range(len(shares))]
     name = f"{plan.name} ({title})" if title else plan.name
     known = Scan(part.rows, computation.roads.get(plan.name, ""))
     files = {}
@@ -159,11 +166,26 @@ def _scan_part(
         computation.clock.step("scan", title, evaluation=plan.name, scan=known),
         computation.tell.show_local_scan(name, part.rows) as advance,
     ):
+        tasks, sizes = _scan_tasks(pool, str(file), common, part.rows)
         for task, answer in pool.run(tasks):
-            assert isinstance(task, ScanShare), "these are scans"
+            assert isinstance(task, ScanShare | ScanQueries), "these are scans"
             files[task.number] = answer
             advance(sizes[task.number])
     return [files[number] for number in sorted(files)]
+
+
+def _scan_tasks(
+    pool: LocalPool, file: str, common: ScanWork, rows: int
+) -> tuple[list[LocalTask], list[int]]:
+    """The scans of a part, and about how many rows each has; those of a query are together."""
+    shares = common.shares
+    if common.queries is None:
+        sizes = [sum(piece.rows for piece in share) for share in shares]
+        return [ScanShare(file, number) for number in range(len(shares))], sizes
+    spread: list[LocalTask] = [SpreadShare(file, number) for number in range(len(shares))]
+    folders = sorted(answer for _, answer in pool.run(spread))
+    count = common.queries.count
+    return [ScanQueries(file, number, folders) for number in range(count)], [rows // count] * count
 
 
 def _merge(
@@ -246,14 +268,7 @@ def _keep_predictions(
 
 def _check_keys(given: PieceRows, plan: EvaluationPlan) -> None:
     """Raises DataError when a key of the dataset does not say which row it is."""
-    reader = given.reader
-    derived = {name: column for name, column in reader.derived if name == KEY_COLUMN}
-    read = [column for column in reader.read if column.name in derived[KEY_COLUMN].columns]
-    keys_only = PieceReader((KEY_COLUMN,), tuple(read), tuple(derived.items()))
-    keys = pa.chunked_array(
-        [batch.column(0) for batch in keys_only.batches(given.pieces)], pa.string()
-    )
-    counts = pc.value_counts(keys).field("counts")
+    counts = pc.value_counts(pa.chunked_array(key_batches(given), pa.string())).field("counts")
     twice = int(pc.sum(pc.greater(counts, 1)).as_py() or 0)
     if twice:
         raise DataError(predictions.keys_text(plan, twice))

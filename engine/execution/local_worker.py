@@ -30,12 +30,14 @@ from engine.execution.kernel.merge import merge_named
 from engine.execution.kernel.model_task import Work
 from engine.execution.kernel.probes import PROBED_SCHEMA, probe
 from engine.execution.kernel.scan import scan
+from engine.execution.query_shares import QueryShares
 from engine.kinds import load_extensions
 from engine.models.isolation.limits import die_first
 from engine.pieces.pieces import Piece
 from engine.pieces.scanning import PieceReader
 from engine.planning.plan import EvaluationPlan
 from engine.states.rows import MERGED_SCHEMA, STATE_KEY, STATE_SCHEMA, StateRow
+from engine.store.kept_index import KeptScores
 from engine.store.prediction_rows import PREDICTED
 
 COMMAND = "import sys; from engine.execution.local_worker import main; main(int(sys.argv[1]))"
@@ -51,13 +53,26 @@ class LocalTask(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ScanWork:
-    """What the scans of all shares have in common; it is written once for all processes."""
+    """What the scans of all shares have in common; it is written once for all processes.
+
+    `kept` are predictions that the rows are given. With `queries` shares are of these.
+    """
 
     plan: EvaluationPlan
     shares: Sequence[Sequence[Piece]]
     reader: PieceReader
     work: Work
     folder: str
+    kept: KeptScores | None = None
+    queries: QueryShares | None = None
+
+    def scan(self, batches: Iterable[pa.RecordBatch], file: str, number: int) -> str:
+        """Writes the states of a share's rows."""
+        if self.kept is not None:
+            batches = self.kept.join(batches)
+        states = scan(batches, self.plan, self.work, number)
+        target = Path(self.folder) / f"states-{Path(file).stem}-{number}.arrow"
+        return write_batches(target, states, STATE_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +85,37 @@ class ScanShare:
     def run(self) -> str:
         common = _read_work(self.file)
         batches = common.reader.batches(common.shares[self.number])
-        states = scan(batches, common.plan, common.work, self.number)
-        target = Path(common.folder) / f"states-{Path(self.file).stem}-{self.number}.arrow"
-        return write_batches(target, states, STATE_SCHEMA)
+        return common.scan(batches, self.file, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadShare:
+    """Puts the rows of one share of pieces into files by their queries; answers with the folder."""
+
+    file: str
+    number: int
+
+    def run(self) -> str:
+        common = _read_work(self.file)
+        assert common.queries is not None, "the rows of a query come together"
+        folder = Path(common.folder) / f"queries-{Path(self.file).stem}-{self.number}"
+        common.queries.spread(common.reader.batches(common.shares[self.number]), folder)
+        return str(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanQueries:
+    """The scan of one share of the queries, of rows that were put into folders."""
+
+    file: str
+    number: int
+    folders: Sequence[str]
+
+    def run(self) -> str:
+        common = _read_work(self.file)
+        assert common.queries is not None, "the rows of a query come together"
+        rows = common.queries.read(self.folders, self.number)
+        return common.scan(rows, self.file, self.number)
 
 
 @dataclass(frozen=True, slots=True)

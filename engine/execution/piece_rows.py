@@ -25,6 +25,8 @@ def all_pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:
         NotThisWay: where Spark must read them.
     """
     dataset = plan.dataset
+    if not session.is_local:
+        _check_queries(plan)
     listing = list_files(folder_here(session, plan.dataset), dataset.version)
     if listing.rows != dataset.rows:
         raise NotThisWay(f"the table's log counts {listing.rows:,} rows, not {dataset.rows:,}")
@@ -39,10 +41,17 @@ def pieces_since(
     Raises:
         NotThisWay: where Spark must find them.
     """
+    _check_queries(plan)
     versions = (base, plan.dataset.version)
     return changed_pieces(
         folder_here(session, plan.dataset), versions, partial(_reader, session, plan)
     )
+
+
+def _check_queries(plan: EvaluationPlan) -> None:
+    """Refuses rows that must come together, which those of pieces do in local processes alone."""
+    if plan.columns.query is not None:
+        raise NotThisWay("the rows of a query must come together")
 
 
 def _reader(session: LazySession, plan: EvaluationPlan, listing: Listing) -> PieceReader:

@@ -47,7 +47,7 @@ def short_way(session: LazySession, todo: StatePlan) -> PieceRows | None:
         raise NotThisWay("it has found what came and went")
     if not todo.full:
         return None
-    if todo.usable_predictions:
+    if todo.usable_predictions and not session.is_local:
         raise NotThisWay("predictions that are kept are joined to them")
     return all_pieces(session, todo.plan)
 

@@ -53,10 +53,15 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
         The states, where they are few enough to have come to the driver.
     """
     computation.ahead()
+    turned: UnreadableError | None = None
     if computation.session.is_local:
         given = short_way(computation.session, todo)
         computation.roads[todo.plan.name] = BY_PROCESSES
-        return run_local_scans(computation, todo, given, step=step)
+        try:
+            return run_local_scans(computation, todo, given, step=step)
+        except UnreadableError as reason:
+            turned = reason
+            computation.session.settle(local=False)
     plan, spark, say = todo.plan, computation.spark, computation.tell.say
     here = runs_here(spark)
     if here:
@@ -67,6 +72,8 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
         return _scan(computation, replace(todo, guard=guard), given, step=step)
 
     try:
+        if turned is not None:
+            raise turned
         pieces = _short_way(computation, todo)
         return scan_with_retry(plan, partial(scan, todo, pieces), say, here=here)
     except NotThisWay as reason:

@@ -13,6 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.pieces.functions import FUNCTIONS, to_type
+
 
 @dataclass(frozen=True, slots=True)
 class Expression:
@@ -49,6 +51,11 @@ def evaluate(expression: Expression, batch: pa.RecordBatch) -> pa.Array | pa.Sca
         return pc.cast(values[0], expression.type, safe=not pa.types.is_floating(expression.type))
     if expression.operation == "like":
         return pc.match_like(values[0], expression.value)
+    if expression.operation == "to type":
+        return to_type(values[0], expression.type)
+    if expression.operation in FUNCTIONS:
+        more = () if expression.value is None else (expression.value,)
+        return FUNCTIONS[expression.operation](*values, *more)
     return _OPERATIONS[expression.operation](*values)
 
 

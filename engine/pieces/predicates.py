@@ -1,9 +1,9 @@
 """Reads a slice's `where` as an expression over Arrow, where it is one of those that are known.
 
 Known are comparisons of numbers, of texts, of truth values, of days and of times with their like;
-AND, OR, NOT, IN, BETWEEN, IS [NOT] NULL, <=>, LIKE, isnan, and + - * / of numbers. These come out
-as Spark has them in its ANSI mode. All else is Spark's own to read: an odd type, a function, a
-text that would have to be cast.
+AND, OR, NOT, IN, BETWEEN, IS [NOT] NULL, <=>, LIKE, isnan, + - * / % of numbers, and some functions
+and casts (`calls.py`). These come out as Spark has them in its ANSI mode. All else is Spark's own
+to read: an odd type, another function, a text that would have to be cast.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from engine.pieces import NotThisWay
+from engine.pieces.calls import read_call
 from engine.pieces.expressions import Expression
+from engine.pieces.number_types import WHOLE, as_numbers
 
 # What Spark replaces, or reads in texts as a mark of another character.
-_ODD = re.compile(r"[\\${]|--|/\*")
+_ODD = re.compile(r"[\\${]|--|/\*|\b(var)?char\s*\(", re.IGNORECASE)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{1,6})?")
-_WHOLE = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 _LONG = 2**63
 _INT = 2**31
-# As many of the whole numbers a float has all of.
-_FLOAT_WHOLE = 2**24
 _BOOL = pa.bool_()
 
 _COMPARISONS: Mapping[type[exp.Expr], tuple[str, bool, bool]] = {
@@ -172,6 +171,9 @@ class _Reader:
             return _negative(self.value(tree.this))
         if isinstance(tree, exp.Cast) and isinstance(tree.this, exp.Literal):
             return _marked_literal(tree)
+        call = read_call(tree, self.value)
+        if call is not None:
+            return call
         if type(tree) in _ARITHMETIC:
             left, right = self.value(tree.this), self.value(tree.expression)
             return _calculation(_ARITHMETIC[type(tree)], left, right)
@@ -226,7 +228,7 @@ def _decimal_type(number: Decimal) -> pa.DataType:
 def _negative(value: Expression) -> Expression:
     if value.operation == "literal" and isinstance(value.value, int | float | Decimal):
         return Expression("literal", value.type, value=-value.value)
-    if value.type in (*_WHOLE, pa.float64()):
+    if value.type in (*WHOLE, pa.float64()):
         return Expression("negate", value.type, (value,))
     raise NotThisWay("a minus of something else than a number")
 
@@ -279,60 +281,7 @@ def _alike(left: Expression, right: Expression) -> tuple[Expression, Expression]
             return left, Expression("literal", kind, value=_day(text))
         if pa.types.is_timestamp(kind):
             return left, Expression("literal", kind, value=_time(text, kind))
-    return _as_numbers(left, right)
-
-
-def _as_numbers(left: Expression, right: Expression) -> tuple[Expression, Expression]:
-    kind = _wider(left, right)
-    return _as(left, kind), _as(right, kind)
-
-
-def _wider(left: Expression, right: Expression) -> pa.DataType:
-    """The type in which Spark compares two numbers, where Arrow has the same values in it."""
-    types = {left.type, right.type}
-    if types <= set(_WHOLE):
-        return max(types, key=lambda kind: kind.bit_width)
-    if pa.float64() in types or pa.float32() in types:
-        for one in (left, right):
-            in_column = pa.types.is_decimal(one.type) and one.operation != "literal"
-            if in_column or not (_is_number(one.type)):
-                raise NotThisWay("a comparison of numbers of several types")
-        whole = [one for one in (left, right) if one.type in _WHOLE]
-        if pa.float32() in types and not all(
-            one.operation == "literal" and abs(one.value) < _FLOAT_WHOLE for one in whole
-        ):
-            raise NotThisWay("a comparison of a float with whole numbers")
-        return pa.float64()
-    if all(_is_number(kind) for kind in types):
-        return _common_decimal(left.type, right.type)
-    raise NotThisWay(f"a comparison of {left.type} and {right.type}")
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return kind in _WHOLE or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-
-
-def _common_decimal(left: pa.DataType, right: pa.DataType) -> pa.DataType:
-    """The decimal in which there are all the values of two types."""
-    digits = [
-        (kind.precision - kind.scale, kind.scale) if pa.types.is_decimal(kind) else (19, 0)
-        for kind in (left, right)
-    ]
-    whole, scale = max(n for n, _ in digits), max(n for _, n in digits)
-    if whole + scale > 38:
-        raise NotThisWay("a comparison of decimals of too many digits")
-    return pa.decimal128(whole + scale, scale)
-
-
-def _as(value: Expression, kind: pa.DataType) -> Expression:
-    if value.type == kind:
-        return value
-    if value.operation != "literal":
-        return Expression("cast", kind, (value,))
-    if pa.types.is_floating(kind):
-        return Expression("literal", kind, value=float(value.value))
-    number = Decimal(value.value) if pa.types.is_decimal(kind) else value.value
-    return Expression("literal", kind, value=number)
+    return as_numbers(left, right)
 
 
 def _calculation(operation: str, left: Expression, right: Expression) -> Expression:
@@ -344,10 +293,10 @@ def _calculation(operation: str, left: Expression, right: Expression) -> Express
         if not doubles or right.operation != "literal" or not float(right.value):
             # By zero it is an error, of whole numbers a double, of decimals another decimal.
             raise NotThisWay("a quotient by something else than a number that stands there")
-        return Expression("/", pa.float64(), _as_numbers(left, right))
+        return Expression("/", pa.float64(), as_numbers(left, right))
     if doubles:
-        return Expression(operation, pa.float64(), _as_numbers(left, right))
-    if left.type in _WHOLE and right.type in _WHOLE:
-        sides = _as_numbers(left, right)
+        return Expression(operation, pa.float64(), as_numbers(left, right))
+    if left.type in WHOLE and right.type in WHOLE:
+        sides = as_numbers(left, right)
         return Expression(operation, sides[0].type, sides)
     raise NotThisWay(f"a calculation of {left.type} and {right.type}")

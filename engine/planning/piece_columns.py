@@ -29,8 +29,6 @@ def piece_reader(plan: EvaluationPlan, listing: Listing, zone: str) -> PieceRead
     Raises:
         NotThisWay: where only Spark can make them.
     """
-    if plan.columns.query is not None:
-        raise NotThisWay("the rows of a query must come together")
     if any(model.table is not None for model in plan.models):
         raise NotThisWay("predictions of another table are joined to them")
     names, wheres = tuple(column_names(plan)), predicates(plan)
@@ -50,7 +48,11 @@ def piece_reader(plan: EvaluationPlan, listing: Listing, zone: str) -> PieceRead
         ReadColumn(name, listing.name_in_files(name), listing.arrow_type(name, zone))
         for name in read
     )
-    _check_derived(derived.values(), {column.name: column.type for column in columns})
+    types = {column.name: column.type for column in columns}
+    _check_derived(derived.values(), types)
+    query = plan.columns.query
+    if query is not None and not is_hashable(types[query]):
+        raise NotThisWay(f"the queries are {types[query]}")
     return PieceReader(names, columns, tuple(derived.items()))
 
 

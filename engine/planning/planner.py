@@ -391,9 +391,9 @@ def _plan(
 def _blocks(plan: EvaluationPlan, seen: Profile) -> tuple[tuple[str, int], ...]:
     """Into how many parts the states of the larger slice sets go."""
     blocks = []
-    for slice_set in plan.scanned_sets:
-        sizes = [seen.values.get(d.column, len(d.edges or ()) + 3) for d in slice_set.dimensions]
+    for name, by in ((one.name, one.dimensions) for one in plan.scanned_sets):
+        sizes = [len(d.edges) + 3 if d.edges else seen.values.get(d.column, 3) for d in by]
         slices = min(prod(sizes), plan.dataset.rows)
         if slices > BLOCK_SLICES:
-            blocks.append((slice_set.name, 1 << (slices // BLOCK_SLICES).bit_length()))
+            blocks.append((name, 1 << (slices // BLOCK_SLICES).bit_length()))
     return tuple(blocks)

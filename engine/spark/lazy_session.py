@@ -69,6 +69,7 @@ class LazySession:
         self._shares_disk: bool | None = None
         self._object_store = False
         self._required: str | None = None
+        self._is_settled = False
 
     @property
     def current(self) -> SparkSession | None:
@@ -92,7 +93,12 @@ class LazySession:
 
     def settle(self, *, local: bool) -> None:
         """Decides who does the work."""
-        self._executor = "local" if local else "spark"
+        self._executor, self._is_settled = ("local" if local else "spark"), True
+
+    @property
+    def may_turn(self) -> bool:
+        """Whether processes of this machine do the work, and Spark could go on with it."""
+        return self.is_local and self._is_settled and not lack()
 
     def _may_be_local(self) -> bool:
         named = _prefers_spark or "MASTER" in os.environ

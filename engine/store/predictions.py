@@ -8,10 +8,12 @@ newest of the chain is what holds for a key.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.errors import DataError
 from engine.planning import EvaluationPlan, Need, needs
@@ -20,6 +22,7 @@ from engine.planning.scan_columns import KEY_COLUMN, kept_column
 from engine.spark import tables
 from engine.spark.api import F
 from engine.states.rows import MERGED_SCHEMA, PREDICTIONS
+from engine.store.kept_index import ROWS, SCORES
 from engine.store.prediction_rows import PREDICTED, unpack
 from engine.store.state_writer import Target
 from engine.store.states import Kept
@@ -171,6 +174,35 @@ def _scores(spark: SparkSession, kept: Kept, *, table: str) -> DataFrame:
     )
     newest = F.max_by("scores", F.struct(place, F.col("created_at")))
     return rows.groupBy("key").agg(newest.alias("scores"))
+
+
+def kept_batches(kept: Kept, table: StoreTable) -> Iterator[pa.RecordBatch]:
+    """What is kept of a model along a chain, some at a time, as an index is made of it (`ROWS`)."""
+    where = [
+        ("predictions", "=", kept.state),
+        ("schema_version", "=", PREDICTIONS_VERSION),
+        ("dataset_version", "in", list(kept.chain)),
+    ]
+    chain = pa.array(kept.chain, pa.int64())
+    for batch in table.stream(["key", "scores", "dataset_version", "created_at"], where):
+        versions = batch.column("dataset_version").cast(pa.int64())
+        places = pc.index_in(versions, value_set=chain).cast(pa.int64())
+        times = batch.column("created_at").cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        yield _index_rows(batch.column("key"), batch.column("scores"), places, times)
+
+
+def stale_batches(keys: Iterable[pa.Array], kept: Kept) -> Iterator[pa.RecordBatch]:
+    """Rows of an index that say of keys that their predictions were made of other values."""
+    for part in keys:
+        size = len(part)
+        places = pa.array(np.full(size, len(kept.chain), np.int64))
+        times = pa.array(np.zeros(size, np.int64))
+        yield _index_rows(part, pa.nulls(size, SCORES), places, times)
+
+
+def _index_rows(*columns: pa.Array) -> pa.RecordBatch:
+    arrays = [column.cast(field.type) for column, field in zip(columns, ROWS, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=ROWS)
 
 
 def chain_rows(plan: EvaluationPlan, chains: Mapping[int, Sequence[int]]) -> pa.Table:

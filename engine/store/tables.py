@@ -11,7 +11,7 @@ files, which one commit of delta-rs then adds.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +22,7 @@ from engine.delta.filters import Filter
 from engine.delta.local_table import LocalTable
 from engine.delta.messages import NeedsSpark, unreadable
 from engine.delta.object_table import ObjectTable, table_at
+from engine.delta.streams import stream_rows
 from engine.errors import StoreError
 from engine.spark.lazy_session import LazySession
 
@@ -100,6 +101,16 @@ class StoreTable:
             lambda table: table.rows(columns, where),
             spares=spares,
         )
+
+    def stream(self, columns: Sequence[str], where: Sequence[Filter]) -> Iterator[pa.RecordBatch]:
+        """The rows that pass, some at a time, where delta-rs reads the table; else all at once."""
+        if not self.is_direct:
+            yield from self.rows(columns, where, spares=True).to_batches()
+            return
+        try:
+            yield from stream_rows(self.path, columns, where)
+        except Exception as error:
+            raise unreadable(self.path, error, spares=True) from error
 
     def size(self) -> tuple[int, int]:
         """How many files its newest version has, and their bytes."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +77,46 @@ def test_workers_make_the_rows_that_this_process_makes(spark: SparkSession, fold
         ]
         pd.testing.assert_frame_equal(*tables)
     assert here.planted == ours.planted and ours.copies == here.copies
+
+
+HERE = """
+import json, os, sys
+from pathlib import Path
+import engine
+
+engine.generate(json.loads(sys.argv[1]))
+children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+java = [pid for pid in children if "java" in Path(f"/proc/{pid}/cmdline").read_text()]
+print(len(java), "pyspark" in sys.modules)
+"""
+
+
+def test_files_are_taken_without_a_jvm_and_give_the_same_rows(
+    spark: SparkSession, tmp_path: Path, root: Path
+) -> None:
+    frame = frame_of(mixed_rows()).loc[:, ["id", "height", "region", "label"]]
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+
+    def wanted(name: str) -> dict[str, Any]:
+        return {
+            "dataset": {"csv": str(tmp_path / "rows.csv")}, "out": str(tmp_path / name),
+            "store": str(tmp_path / f"{name}-store"), "rows": 2_000, "seed": 3, "label": "label",
+            "key": "id",
+        }  # fmt: skip
+
+    generate(wanted("there"), spark=spark)
+    done = subprocess.run(
+        [sys.executable, "-c", HERE, json.dumps(wanted("here"))],
+        env={**os.environ, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "0 False"
+    tables = [
+        read_rows(tmp_path / name).sort_values("id", ignore_index=True)
+        for name in ("here", "there")
+    ]
+    assert len(tables[0]) == 2_000
+    pd.testing.assert_frame_equal(*tables)
 
 
 def suite(folder: Path, name: str, tests: list[dict[str, Any]]) -> dict[str, Any]:

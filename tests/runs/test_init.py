@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
+import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,8 +25,8 @@ from sklearn.linear_model import LinearRegression
 
 import engine
 from engine.core.vocabulary import GateOutcome, TaskKind, Verdict
+from engine.data.looks import profile_table, spread_of
 from engine.data.source import pin_table
-from engine.data.table_profile import profile_table, spread_of
 from engine.errors import InputError, ModelError
 from engine.models.look import look_at_model
 from engine.planning.suites import read_suite
@@ -37,6 +41,21 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(900)]
 
 ROWS = 1_500
+# By `auto`, in a process of its own that counts its JVMs.
+HERE = """
+import json, os, sys
+from pathlib import Path
+import engine
+
+def jvms():
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return sum("java" in Path(f"/proc/{pid}/cmdline").read_text() for pid in children)
+
+if __name__ == "__main__":
+    texts = [engine.init(**asked).text for asked in json.loads(sys.argv[1])]
+    imported = sorted(name for name in sys.modules if name.split(".")[0] in ("pyspark", "delta"))
+    print(json.dumps({"texts": texts, "jvms": jvms(), "imported": imported}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +244,47 @@ def test_bad_input_is_told_before_anything_is_measured(
     refuse("no folder at", model=str(store.parent / "nothing"))
     with pytest.raises(InputError, match="no model is given"):
         engine.init(data=str(store.parent / "draft"), store=str(store), spark=spark)
+
+
+def test_without_spark_it_is_the_same_suite_to_the_byte(
+    drafted: Drafted, claims: Any, world: Any, store: Path, spark: SparkSession, root: Path
+) -> None:
+    """A table beside its training data, stored predictions in CSV, and a regression."""
+    folder = store.parent
+    rows = world.rows.head(900).dropna(subset=["fraud"])[["id", "country", "age", "fraud"]]
+    rows["p"] = 1 / (1 + np.exp(-1.2 * world.rows["f0"].loc[rows.index]))
+    rows.to_csv(folder / "files.csv", index=False)
+    part = world.rows.iloc[2_000:5_000]
+    inputs = part[["f0", "f1", "f2"]]
+    model = LinearRegression().fit(inputs, part["amount"])
+    mlflow.sklearn.save_model(
+        model,
+        folder / "linear",
+        signature=infer_signature(inputs, model.predict(inputs)),
+        pip_requirements=["scikit-learn"],
+    )
+    write_rows(folder / "numbers", world.rows.head(600)[["id", "f0", "f1", "f2", "amount"]])
+    shared = {"store": str(store)}
+    asked: list[dict[str, Any]] = [
+        {"models": [claims.champion], "data": str(folder / "draft"),
+         "reference": str(folder / "reference"), **shared},
+        {"data": str(folder / "files.csv"), "from_predictions": ["p"], "label": "fraud", **shared},
+        {"models": [str(folder / "linear")], "data": str(folder / "numbers"), **shared},
+    ]  # fmt: skip
+    by_spark = [drafted.text, *(engine.init(**one, spark=spark).text for one in asked[1:])]
+    script = folder / "here.py"
+    script.write_text(HERE)
+    # Files that Spark has taken into their table are taken anew.
+    shutil.rmtree(store / "lake")
+    done = subprocess.run(
+        [sys.executable, str(script), json.dumps(asked)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["texts"] == by_spark
+    assert told["jvms"] == 0 and told["imported"] == []
 
 
 def test_a_look_at_a_model_is_what_it_was_trained_for(claims: Any, store: Path, world: Any) -> None:

@@ -410,10 +410,14 @@ def test_damaged_states_are_computed_anew(run_shop: Shop, rows: pd.DataFrame) ->
 KEEP: dict[str, Any] = {"predictions": "keep"}
 
 
+@pytest.mark.parametrize(("first", "then"), [("spark", "spark"), ("spark", "local"),
+                                              ("local", "local"), ("local", "spark")])  # fmt: skip
 def test_a_new_slice_needs_no_inference_where_predictions_are_kept(
-    shop: Shop, rows: pd.DataFrame
+    shop: Shop, rows: pd.DataFrame, first: str, then: str
 ) -> None:
+    shop.executor = first
     shop.run(**KEEP, slices=SLICES[:1])
+    shop.executor = then
     assert shop.predicted() == 2 * labelled(rows[:1_000])
     todo = shop.steps(**KEEP)
     assert todo.full and todo.rows == 1_000 and todo.predictions == 0

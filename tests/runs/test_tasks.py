@@ -20,6 +20,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.tree import DecisionTreeRegressor
 
+import engine
 from engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -310,6 +311,28 @@ def test_every_value_of_a_ranking_is_that_of_a_loop_over_queries(
         assert cell["ci_low"] < cell["value"] < cell["ci_high"]
     nulls = place.documents["relevance"].isna().sum()
     assert set(found[found["slice"] == "overall"]["n_null_label"]) == {nulls}
+
+
+@pytest.mark.parametrize("over", [{}, {"checkpoint_rows": 700}])
+def test_queries_come_together_without_spark(
+    place: Place, cells: pd.DataFrame, tmp_path: Path, over: dict[str, Any]
+) -> None:
+    """Also where their rows lie in seven files, and are scanned in chunks."""
+    seven = {"delta": place.table("documents7"), "weight": "w", "cluster": "user"}
+    suite = {
+        "name": "tasks", "store": str(tmp_path / "store"), "executor": "local",
+        "evaluations": [
+            ranking(place), ranking(place, "of-users", dataset=seven),
+            ranking(place, "seven-files", dataset={"delta": place.table("documents7")}),
+        ],
+    }  # fmt: skip
+    here = engine.run(suite | over).to_pandas()
+    for name in ("ranking", "of-users", "seven-files"):
+        ours, theirs = of(here, name), of(cells, name)
+        assert list(ours.index) == list(theirs.index) and len(ours) > 20
+        assert ours["n"].tolist() == theirs["n"].tolist()
+        for figure in ("value", "ci_low", "ci_high", "delta"):
+            np.testing.assert_allclose(ours[figure], theirs[figure], rtol=1e-9, err_msg=name)
 
 
 def test_files_weights_and_clusters_change_no_value_of_a_ranking(cells: pd.DataFrame) -> None:

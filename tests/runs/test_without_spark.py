@@ -166,6 +166,31 @@ def test_new_questions_of_a_version_that_is_known_start_no_jvm(
     assert values["asked"] == [0, ["accuracy", "data_quality unique(id)"]]
 
 
+def test_kept_predictions_are_joined_without_a_jvm(
+    world: Any,
+    small: Callable[..., dict[str, Any]],
+    evaluated: Callable[..., RunResult],
+    tmp_path: Path,
+) -> None:
+    def asked(*slices: Any, **over: Any) -> dict[str, Any]:
+        return small(
+            reuse=True,
+            store=str(tmp_path / "store"),
+            predictions="keep",
+            slices=["overall", *slices],
+            **over,
+        )
+
+    evaluated(asked(), "keeps")
+    assert sum(world.journal("good")) > 0
+    world.forget("good")
+    more = asked({"by": ["country"]}, checkpoint_rows=150)
+    path = world.write("joins", more)
+    values = told_by(ASK, tmp_path, str(path), str(tmp_path / "store"), str(tmp_path / "out"))
+    assert values["asked"][0] == 0 and len(values["asked"][1]) > 1
+    assert sum(world.journal("good")) == 0, "each row's prediction was kept"
+
+
 def test_kept_profiles_and_pictures_are_found_again_and_may_be_damaged(
     world: Any,
     small: Callable[..., dict[str, Any]],

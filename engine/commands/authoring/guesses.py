@@ -128,7 +128,7 @@ def _guess_task(
         if task is not None:
             tell(f"task: {task}, since {look.task_source}")
             return task
-    values = f"the label {label.name!r} has {label.distinct:,} values"
+    values = f"the label {label.name!r} has {label.count_text} values"
     if label.distinct == 2:
         tell(f"task: binary, since {values}")
         return TaskKind.BINARY
@@ -177,12 +177,12 @@ def _check_task(label: ColumnProfile, task: TaskKind, looks: Sequence[ModelLook]
         raise DataError(f"{named} has one value only; expected two classes or more")
     if not label.values and label.kind == "number":
         raise DataError(
-            f"the task is {task.value}, and {named} has {label.distinct:,} different numbers; "
+            f"the task is {task.value}, and {named} has {label.count_text} different numbers; "
             "expected classes"
         )
     if task is TaskKind.BINARY and label.distinct > 2:
         raise DataError(
-            f"the task is binary, and {named} has {label.distinct:,} values; expected 2"
+            f"the task is binary, and {named} has {label.count_text} values; expected 2"
         )
     for look in looks:
         strange = [value for value in label.levels if look.classes and value not in look.classes]

@@ -129,13 +129,13 @@ class _Raced(Exception):
     """Another writer's rows came between, where no lock keeps writers apart."""
 
 
-def _tries_here(session: LazySession) -> bool:
+def tries_here(session: LazySession) -> bool:
     """Whether files are taken without Spark, as far as they can."""
     return session.is_local or session.is_undecided
 
 
 @contextmanager
-def _leave_to_spark(session: LazySession, asked: Question) -> Iterator[None]:
+def leave_to_spark(session: LazySession, asked: Question) -> Iterator[None]:
     """Goes on behind the block with what only Spark can read.
 
     Raises:
@@ -161,9 +161,9 @@ def look_at_files(
     def look(new: Sequence[File]) -> Sequence[Facts]:
         for file in new:
             check_file(file, asked.fmt)
-        if _tries_here(session):
+        if tries_here(session):
             is_csv = asked.fmt == "csv"
-            with _leave_to_spark(session, asked):
+            with leave_to_spark(session, asked):
                 return (
                     local_csv.look_at(new, asked.reading) if is_csv else local_parquet.look_at(new)
                 )
@@ -253,8 +253,8 @@ def _write(
     asked: Question,
 ) -> None:
     folder = None if tables.is_catalog_name(asked.table) else local_path(asked.table)
-    if _tries_here(session) and folder is not None:
-        with _leave_to_spark(session, asked):
+    if tries_here(session) and folder is not None:
+        with leave_to_spark(session, asked):
             how = asked.reading if asked.fmt == "csv" else None
             local_lake.write(folder, change, known, how)
             return

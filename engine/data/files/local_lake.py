@@ -49,8 +49,7 @@ def write(
             failures.append(error)
             raise
 
-    fields = [pa.field(name, arrow_type(kind)) for name, kind in change.schema]
-    schema = pa.schema([*fields, pa.field(FILE_COLUMN, pa.string())])
+    schema = _arrow_schema(change.schema).append(pa.field(FILE_COLUMN, pa.string()))
     parts = [*change.gone, *change.come.values()] if change.gone else []
     rows = pa.RecordBatchReader.from_batches(schema, batches())
     try:
@@ -63,6 +62,53 @@ def write(
         if failures:
             raise failures[0] from None
         raise
+
+
+def append_once(
+    folder: Path, what: tuple[File, Facts], schema: Schema, reading: Reading | None, token: str
+) -> None:
+    """Appends a file to a table unless an append with the same token has been made.
+
+    Args:
+        folder: the table, which is made if need be.
+        what: the file, and what is known of it.
+        schema: the table's columns.
+        reading: how CSV is read; None stands for Parquet.
+        token: names this append for good, also in the history.
+
+    Raises:
+        DataError: for a value that does not fit the type of its column.
+        NotThisWay: for files and tables that only Spark reads or writes.
+        StoreError: when the table cannot be written.
+    """
+    file, facts = what
+    _check_columns(schema)
+    if file.folders:
+        raise NotThisWay("their folders are columns")
+    failures: list[Exception] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from _batches(file, facts, schema, reading)
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    def rows() -> pa.RecordBatchReader:
+        return pa.RecordBatchReader.from_batches(_arrow_schema(schema), batches())
+
+    try:
+        LocalTable(folder).append_stream_once(rows, token=token)
+    except NeedsSpark as reason:
+        raise NotThisWay(str(reason)) from reason
+    except Exception:
+        if failures:
+            raise failures[0] from None
+        raise
+
+
+def _arrow_schema(schema: Schema) -> pa.Schema:
+    return pa.schema([pa.field(name, arrow_type(kind)) for name, kind in schema])
 
 
 def _batches(
@@ -79,8 +125,12 @@ def _check(folder: Path, change: Change) -> None:
         raise NotThisWay(f"the table {str(folder)!r} has rows of no file")
     if any(file.folders for file in change.come):
         raise NotThisWay("their folders are columns")
-    nested = [name for name, kind in change.schema if kind.startswith(("array", "map", "struct"))]
+    _check_columns(change.schema)
+
+
+def _check_columns(schema: Schema) -> None:
+    nested = [name for name, kind in schema if kind.startswith(("array", "map", "struct"))]
     if nested:
         raise NotThisWay(f"the column {nested[0]!r} is of a nested type")
-    if any(ODD.search(name) for name, _ in change.schema):
+    if any(ODD.search(name) for name, _ in schema):
         raise NotThisWay("a column has a name that Delta keeps under another one")
