@@ -115,6 +115,16 @@ SECONDS = {
     "lifecycle/test_kills.py": 60,
 }
 
+# What Spark would generate and compile for each query: for some hundred rows a third of the work.
+COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+# Each Java that a test starts reads it: the quick compiler, and one thread for garbage.
+JAVA = "JAVA_TOOL_OPTIONS"
+JAVA_OPTIONS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+
 # What outcomes of runs look like, for the sinks and the tables of the store; and what tests cost.
 pytest_plugins = [
     "tests.fixtures.outcomes",
@@ -148,6 +158,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=f"evalmatrix-tests-{name}-")
         tempfile.tempdir = None
         config.add_cleanup(partial(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True))
+    if name is None and not os.environ.get("EVALMATRIX_TEST_COMPILED"):
+        options = [f"-D{key}={value}" for key, value in INTERPRETED.items()]
+        os.environ[JAVA] = " ".join([os.environ.get(JAVA, ""), *JAVA_OPTIONS, *options]).strip()
     journals = tempfile.mkdtemp(prefix="evalmatrix-journals-")
     os.environ["EVALMATRIX_TEST_JOURNALS"] = journals
     config.add_cleanup(partial(shutil.rmtree, journals, ignore_errors=True))
@@ -193,7 +206,10 @@ def nasty() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """The one Spark session of the tests: two local cores, Delta, few shuffle partitions."""
+    """The one Spark session of the tests: two local cores, Delta, few shuffle partitions.
+
+    It compiles no queries, see `INTERPRETED`; where a test takes `compiled_queries` it does.
+    """
     from engine.spark.session import get_session
 
     folder = tmp_path_factory.mktemp("spark")
@@ -209,6 +225,16 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+
+
+@pytest.fixture
+def compiled_queries(spark: SparkSession) -> Iterator[None]:
+    """Has the tests' session compile its queries, as a user's does."""
+    for key, value in COMPILED.items():
+        spark.conf.set(key, value)
+    yield
+    for key, value in INTERPRETED.items():
+        spark.conf.set(key, value)
 
 
 @pytest.fixture
