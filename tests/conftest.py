@@ -115,7 +115,8 @@ SECONDS = {
     "lifecycle/test_kills.py": 60,
 }
 
-# What Spark would generate and compile for each query: for some hundred rows a third of the work.
+# What Spark would generate and compile for each query: for some hundred rows a fifth of the work.
+# With EVALMATRIX_TEST_COMPILED=1 it does, everywhere.
 COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 INTERPRETED = {
     "spark.sql.codegen.wholeStage": "false",
@@ -133,13 +134,14 @@ pytest_plugins = [
     "tests.fixtures.registry",
     "tests.fixtures.object_store",
     "tests.fixtures.postgres",
+    "tests.fixtures.warm_workers",
 ]
 
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each
 # time, so that a commit is judged by what it changed; more of them would find the same each time.
 # "dev" goes on searching, and "search" does so for long (`make soak`).
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=24)
-settings.register_profile("dev", deadline=None, max_examples=40)
+settings.register_profile("dev", deadline=None, max_examples=25)
 settings.register_profile("search", deadline=None, max_examples=400)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
@@ -230,11 +232,12 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 @pytest.fixture
 def compiled_queries(spark: SparkSession) -> Iterator[None]:
     """Has the tests' session compile its queries, as a user's does."""
+    before = {key: spark.conf.get(key, value) for key, value in COMPILED.items()}
     for key, value in COMPILED.items():
         spark.conf.set(key, value)
     yield
-    for key, value in INTERPRETED.items():
-        spark.conf.set(key, value)
+    for key, value in before.items():
+        spark.conf.set(key, value or COMPILED[key])
 
 
 @pytest.fixture
