@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # list, so the longest come first: at the end none of them waits for the other. Of the first two one
 # takes the world of `runs/conftest.py`, which it makes, and one does without.
 SECONDS = {
-    "runs/test_local_executor.py": 110,
+    "runs/test_local_executor.py": 90,
     "runs/test_no_pyspark.py": 70,
     "runs/test_roads.py": 50,
     "runs/test_access.py": 60,
@@ -36,7 +36,7 @@ SECONDS = {
     "runs/test_object_store.py": 150,
     "stores/test_kept_stores.py": 100,
     "runs/test_reuse.py": 100,
-    "data/changes/test_changes.py": 100,
+    "data/changes/test_changes.py": 130,
     "runs/test_fuzz.py": 90,
     "runs/test_endpoints.py": 100,
     "serving/test_server.py": 60,
@@ -48,7 +48,7 @@ SECONDS = {
     "runs/test_chunks.py": 60,
     "commands/test_serve.py": 90,
     "runs/test_trust.py": 80,
-    "runs/test_connect.py": 165,
+    "runs/test_connect.py": 150,
     "runs/test_questions.py": 90,
     "kinds/test_questions.py": 40,
     "commands/artifacts/test_export.py": 30,
@@ -65,7 +65,7 @@ SECONDS = {
     "execution/test_local_answers.py": 90,
     "runs/test_judgement.py": 50,
     "runs/test_kills.py": 50,
-    "runs/test_together.py": 60,
+    "runs/test_together.py": 40,
     "runs/test_submit.py": 40,
     "runs/test_run.py": 60,
     "runs/test_kinds.py": 60,
