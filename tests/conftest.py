@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # list, so the longest come first: at the end none of them waits for the other. Of the first two one
 # takes the world of `runs/conftest.py`, which it makes, and one does without.
 SECONDS = {
-    "runs/test_local_executor.py": 110,
+    "runs/test_local_executor.py": 90,
     "runs/test_no_pyspark.py": 70,
     "runs/test_roads.py": 50,
     "runs/test_access.py": 60,
@@ -36,7 +36,7 @@ SECONDS = {
     "runs/test_object_store.py": 150,
     "stores/test_kept_stores.py": 100,
     "runs/test_reuse.py": 100,
-    "data/changes/test_changes.py": 100,
+    "data/changes/test_changes.py": 130,
     "runs/test_fuzz.py": 90,
     "runs/test_endpoints.py": 100,
     "serving/test_server.py": 60,
@@ -48,7 +48,7 @@ SECONDS = {
     "runs/test_chunks.py": 60,
     "commands/test_serve.py": 90,
     "runs/test_trust.py": 80,
-    "runs/test_connect.py": 165,
+    "runs/test_connect.py": 150,
     "runs/test_questions.py": 90,
     "kinds/test_questions.py": 40,
     "commands/artifacts/test_export.py": 30,
@@ -65,7 +65,7 @@ SECONDS = {
     "execution/test_local_answers.py": 90,
     "runs/test_judgement.py": 50,
     "runs/test_kills.py": 50,
-    "runs/test_together.py": 60,
+    "runs/test_together.py": 40,
     "runs/test_submit.py": 40,
     "runs/test_run.py": 60,
     "runs/test_kinds.py": 60,
@@ -115,6 +115,17 @@ SECONDS = {
     "lifecycle/test_kills.py": 60,
 }
 
+# What Spark would generate and compile for each query: for some hundred rows a fifth of the work.
+# With EVALMATRIX_TEST_COMPILED=1 it does, everywhere.
+COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+# Each Java that a test starts reads it: the quick compiler, and one thread for garbage.
+JAVA = "JAVA_TOOL_OPTIONS"
+JAVA_OPTIONS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+
 # What outcomes of runs look like, for the sinks and the tables of the store; and what tests cost.
 pytest_plugins = [
     "tests.fixtures.outcomes",
@@ -123,13 +134,14 @@ pytest_plugins = [
     "tests.fixtures.registry",
     "tests.fixtures.object_store",
     "tests.fixtures.postgres",
+    "tests.fixtures.warm_workers",
 ]
 
 # No deadline: on a shared machine it measures the neighbours. "ci" draws the same examples each
 # time, so that a commit is judged by what it changed; more of them would find the same each time.
 # "dev" goes on searching, and "search" does so for long (`make soak`).
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=24)
-settings.register_profile("dev", deadline=None, max_examples=40)
+settings.register_profile("dev", deadline=None, max_examples=25)
 settings.register_profile("search", deadline=None, max_examples=400)
 settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
@@ -148,6 +160,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=f"evalmatrix-tests-{name}-")
         tempfile.tempdir = None
         config.add_cleanup(partial(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True))
+    if name is None and not os.environ.get("EVALMATRIX_TEST_COMPILED"):
+        options = [f"-D{key}={value}" for key, value in INTERPRETED.items()]
+        os.environ[JAVA] = " ".join([os.environ.get(JAVA, ""), *JAVA_OPTIONS, *options]).strip()
     journals = tempfile.mkdtemp(prefix="evalmatrix-journals-")
     os.environ["EVALMATRIX_TEST_JOURNALS"] = journals
     config.add_cleanup(partial(shutil.rmtree, journals, ignore_errors=True))
@@ -193,7 +208,10 @@ def nasty() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """The one Spark session of the tests: two local cores, Delta, few shuffle partitions."""
+    """The one Spark session of the tests: two local cores, Delta, few shuffle partitions.
+
+    It compiles no queries, see `INTERPRETED`; where a test takes `compiled_queries` it does.
+    """
     from engine.spark.session import get_session
 
     folder = tmp_path_factory.mktemp("spark")
@@ -209,6 +227,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+
+
+@pytest.fixture
+def compiled_queries(spark: SparkSession) -> Iterator[None]:
+    """Has the tests' session compile its queries, as a user's does."""
+    before = {key: spark.conf.get(key, value) for key, value in COMPILED.items()}
+    for key, value in COMPILED.items():
+        spark.conf.set(key, value)
+    yield
+    for key, value in before.items():
+        spark.conf.set(key, value or COMPILED[key])
 
 
 @pytest.fixture

@@ -37,13 +37,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close!r}?" if close else ""
 
 
-@lru_cache(maxsize=16)
-def _installed_entries(group: str, path: PathState) -> EntryPoints:
-    """The entry points of a group, which takes a look at all installed packages.
+@lru_cache(maxsize=4)
+def _installed_entries(path: PathState) -> Callable[..., EntryPoints]:
+    """Selects the entry points of a group, after one look at all installed packages.
 
-    `path` is where they were looked for: a worker asks for each partition of a scan.
+    `path` is where they were looked for: a worker asks for each partition of a scan, and a run for
+    one group after the other.
     """
-    return entry_points(group=group)
+    return entry_points().select
 
 
 def _path_state() -> PathState:
@@ -140,7 +141,7 @@ class Registry(Generic[T]):
         Raises:
             InputError: when one of them cannot be imported.
         """
-        for entry in _installed_entries(self.group, _path_state()):
+        for entry in _installed_entries(_path_state())(group=self.group):
             self._once(f"entry point {entry.name}", entry.load)
         for module in modules:
             self._once(f"module {module}", partial(importlib.import_module, module))

@@ -186,7 +186,5 @@ def _recompute_states(computation: Computation, plan: EvaluationPlan) -> StateCa
 
 
 def _catalog(computation: Computation, plan: EvaluationPlan) -> StateCatalog:
-    catalog = find_states(computation.tables["states"], plan, run_id=computation.run_id)
-    if not computation.reuse:
-        catalog.forget_others()
-    return catalog
+    states, reuse = computation.tables["states"], computation.reuse
+    return find_states(states, plan, run_id=computation.run_id, reuse=reuse)

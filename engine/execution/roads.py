@@ -103,10 +103,7 @@ def _needs_spark(session: LazySession, catalog: StateCatalog) -> str:
 def _catalog(
     tables: StoreTables, plan: EvaluationPlan, run_id: str, *, reuse: bool
 ) -> StateCatalog:
-    catalog = find_states(tables["states"], plan, run_id=run_id)
-    if not reuse:
-        catalog.forget_others()
-    return catalog
+    return find_states(tables["states"], plan, run_id=run_id, reuse=reuse)
 
 
 def check_local(

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.core.vocabulary import Numbers
+from engine.delta.filters import Filter
 from engine.planning import EvaluationPlan, Question, QuestionPlace
 from engine.states.rows import ANSWER, MERGED_SCHEMA, STATES_VERSION
 from engine.store.tables import StoreTable
@@ -50,14 +51,23 @@ Answers = Mapping[QuestionPlace, Answer]
 
 
 def find_answers(
-    table: StoreTable, plan: EvaluationPlan, asked: Sequence[Question], *, run_id: str
+    table: StoreTable,
+    plan: EvaluationPlan,
+    asked: Sequence[Question],
+    *,
+    run_id: str,
+    where: Sequence[Filter] = (),
 ) -> tuple[dict[QuestionPlace, Answer], dict[QuestionPlace, Answer]]:
-    """What is kept of the questions of a run's evaluation: by the run itself, and by others."""
+    """What is kept of the questions of a run's evaluation: by the run itself, and by others.
+
+    `where` leaves out rows of the states table.
+    """
     own: dict[QuestionPlace, Answer] = {}
     others: dict[QuestionPlace, Answer] = {}
     if not asked or not table.exists() or "state" not in table.columns():
         return own, others
-    where = [
+    about: list[Filter] = [
+        *where,
         ("dataset_id", "=", plan.dataset.table_id),
         ("dataset_version", "=", plan.dataset.version),
         ("schema_version", "=", STATES_VERSION),
@@ -65,7 +75,7 @@ def find_answers(
         ("family", "=", ANSWER),
     ]
     names = ["run_id", "evaluation", "created_at", "state", "model", "slice_keys", "payload"]
-    rows = table.rows(names, where, spares=True).to_pylist()
+    rows = table.rows(names, about, spares=True).to_pylist()
     rows.sort(key=lambda row: (row["created_at"], row["run_id"], row["evaluation"]))
     named = {row["state"]: row["payload"] for row in reversed(rows) if row["state"] is not None}
     placed = {

@@ -191,22 +191,35 @@ def _alike(kept: Mapping[Place, Kept]) -> dict[Place, Kept]:
     return {place: entry for place, entry in kept.items() if entry.blocks == usual[place[1]]}
 
 
-def find_states(table: StoreTable, plan: EvaluationPlan, *, run_id: str) -> StateCatalog:
-    """Looks up what a store keeps that an evaluation of a run could use."""
+def find_states(
+    table: StoreTable, plan: EvaluationPlan, *, run_id: str, reuse: bool = True
+) -> StateCatalog:
+    """Looks up what a store keeps that an evaluation of a run could use.
+
+    Without `reuse` that is what the run itself has left, and no file of another is opened.
+    """
     catalog = StateCatalog(plan, run_id)
-    _sort_out(catalog, _catalog_rows(table, plan))
+    of_run: list[Filter] = [] if reuse else [("run_id", "=", run_id)]
+    _sort_out(catalog, _catalog_rows(table, plan, of_run))
     asked = catalog.questions
-    catalog.answers, catalog.other_answers = find_answers(table, plan, asked, run_id=run_id)
+    catalog.answers, catalog.other_answers = find_answers(
+        table, plan, asked, run_id=run_id, where=of_run
+    )
     if plan.reference is not None:
-        catalog.reference = find_states(table, plan.reference, run_id=run_id)
+        catalog.reference = find_states(table, plan.reference, run_id=run_id, reuse=reuse)
+    if not reuse:
+        catalog.forget_others()
     return catalog
 
 
-def _catalog_rows(table: StoreTable, plan: EvaluationPlan) -> list[dict[str, Any]]:
+def _catalog_rows(
+    table: StoreTable, plan: EvaluationPlan, of_run: Sequence[Filter]
+) -> list[dict[str, Any]]:
     """What the states of a dataset and its models are of, and what the notes on them say."""
     if not table.exists() or "state" not in table.columns():  # none, or of an older version
         return []
-    where = [
+    where: list[Filter] = [
+        *of_run,
         ("dataset_id", "=", plan.dataset.table_id),
         ("schema_version", "=", STATES_VERSION),
         ("model_digest", "in", sorted({subject.digest for subject in plan.subjects})),

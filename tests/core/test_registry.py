@@ -166,11 +166,9 @@ def test_packages_are_looked_at_once(
     """Workers ask for each partition, and the look takes a tenth of a second."""
     looks = []
     original = registry.entry_points
-    monkeypatch.setattr(
-        registry, "entry_points", lambda group: looks.append(group) or original(group=group)
-    )
+    monkeypatch.setattr(registry, "entry_points", lambda: looks.append(1) or original())
     registry._installed_entries.cache_clear()
     for _ in range(5):
         things.load()
         METRICS.load()
-    assert sorted(looks) == sorted([things.group, METRICS.group])
+    assert len(looks) == 1, "for all groups"

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 ROWS = 20_000
 FEATURES = ["f0", "f1", "f2"]
 KINDS = ["ash", "birch", "cedar"]
+# What gives the world another store, once it is there.
+_RENEW: list[Callable[[], None]] = []
 
 
 def make_rows(rows: int, seed: int = 7) -> pd.DataFrame:
@@ -57,7 +59,11 @@ def make_rows(rows: int, seed: int = 7) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class World:
-    """Where everything lies. `rows` is the big table's content, `few` the small one's."""
+    """Where everything lies. `rows` is the big table's content, `few` the small one's.
+
+    Each file of tests has a store of its own, the last of `stores`: a run looks at what earlier
+    ones have left there, and takes longer the more they are.
+    """
 
     folder: Path
     rows: pd.DataFrame
@@ -65,10 +71,18 @@ class World:
     fitted: dict[str, Any] = field(default_factory=dict)
     # The scripted models look for it in the environment, in whatever process they predict.
     journals: Path = field(default_factory=lambda: Path(os.environ["EVALMATRIX_TEST_JOURNALS"]))
+    stores: list[Path] = field(default_factory=list)
 
     @property
     def store(self) -> Path:
-        return self.folder / "store"
+        return self.stores[-1] if self.stores else self.folder / "store"
+
+    def renew_store(self, template: Path) -> None:
+        """Makes another store the world's."""
+        place = self.folder / f"store-{len(self.stores)}"
+        # The registry goes on naming the artifacts of the first one.
+        shutil.copytree(template, place, ignore=shutil.ignore_patterns("artifacts"))
+        self.stores.append(place)
 
     @property
     def tracking_uri(self) -> str:
@@ -234,7 +248,9 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iterator[World]:
+def world(
+    tmp_path_factory: pytest.TempPathFactory, spark: SparkSession, warm_workers: None
+) -> Iterator[World]:
     """A copy of the world that the first process has made for all of them."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -245,16 +261,24 @@ def world(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Iter
             template.folder.mkdir()
             _make(template, spark)
     folder = tmp_path_factory.mktemp("world")
-    # The registry goes on naming the artifacts of the first one.
-    left_out = shutil.ignore_patterns("artifacts")
-    shutil.copytree(template.folder / "store", folder / "store", ignore=left_out)
     for name in ("models", "tables"):
         shutil.copytree(template.folder / name, folder / name)
     shutil.copy(template.folder / "new.db", folder)
     fitted = pickle.loads((template.folder / "fitted").read_bytes())
     loaded("scripted_models")
-    yield replace(template, folder=folder, fitted=fitted)
+    made = replace(template, folder=folder, fitted=fitted, stores=[])
+    made.renew_store(template.folder / "store")
+    _RENEW.append(lambda: made.renew_store(template.folder / "store"))
+    yield made
+    _RENEW.clear()
     sys.modules.pop("scripted_models", None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_store() -> None:
+    """Gives a file of tests a store of its own, where there is a world."""
+    for renew in _RENEW:
+        renew()
 
 
 @pytest.fixture(scope="session")
@@ -347,3 +371,14 @@ def command(world: World) -> Callable[..., Any]:
         return result
 
     return call
+
+
+@pytest.fixture
+def no_session(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has no session yet; the one that it starts is that of the tests."""
+    from engine.spark import lazy_session
+
+    monkeypatch.setattr(lazy_session, "active_session", lambda: None)
+    monkeypatch.setattr(lazy_session, "_start", lambda *_, **__: spark)
+    for name in [name for name in os.environ if name.startswith(("PYSPARK_GATEWAY", "SPARK"))]:
+        monkeypatch.delenv(name)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import pandas as pd
 import pytest
 
 import engine
+from engine import run
 from engine.commands.run_result import RunResult
 from engine.errors import DataError, InputError, StoreError
 from engine.execution import local_scans
@@ -202,36 +200,54 @@ def test_probes_contrasts_and_leaks_are_answered_without_spark(
     assert not any(cell.verdict.value == "ERROR" for cell in local.outcome.cells), reasons
 
 
+@pytest.fixture
+def command(
+    world: Any, no_session: None, caplog: pytest.LogCaptureFixture
+) -> Callable[..., tuple[str, RunResult]]:
+    """Runs a suite as a process that has no session: gives what it told, and its result."""
+
+    def go(suite: dict[str, Any]) -> tuple[str, RunResult]:
+        caplog.clear()
+        with caplog.at_level("INFO", "evalmatrix"):
+            result = run(world.write("command", suite))
+        return caplog.text, result
+
+    return go
+
+
 def test_a_machine_without_java_evaluates_a_table_of_its_own(
-    world: Any, small: Suites, evaluated: Runs, tmp_path: Path
+    world: Any,
+    small: Suites,
+    evaluated: Runs,
+    command: Callable[..., tuple[str, RunResult]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = world.make_store(tmp_path / "store")
-    asked = small(store=str(store), slices=["overall", {"by": ["country"]}])
-    environment = {**os.environ, "JAVA_HOME": "/nonexistent"}
-    command = [sys.executable, "-m", "engine.cli.app", "run", str(world.write("bare", asked))]
-    ended = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=600
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "no Java 17 here: processes of this machine do Spark's work" in ended.stderr
-    there = read_rows(store / "results")
-    here = evaluated(small(slices=["overall", {"by": ["country"]}]), "with-java").to_pandas()
+    slices = ["overall", {"by": ["country"]}]
+    with monkeypatch.context() as patch:
+        patch.setenv("JAVA_HOME", "/nonexistent")
+        told, ended = command(small(store=str(store), slices=slices))
+        assert ended.exit_code == 0
+        assert "no Java 17 here: processes of this machine do Spark's work" in told
+        there = read_rows(store / "results")
+        tests, reference = [{"leakage": "rows", "near": 0.8}], {"delta": world.table("few")}
+        with pytest.raises(InputError, match="without Spark the test"):
+            command(small(store=str(store), tests=tests, reference=reference))
+    here = evaluated(small(slices=slices), "with-java").to_pandas()
     columns = ["slice", "test", "n", "value", "verdict"]
     order = {"by": ["slice", "test"], "ignore_index": True}
     pd.testing.assert_frame_equal(
         there[columns].sort_values(**order), here[columns].sort_values(**order)
     )
-    reference = {"delta": world.table("few")}
-    asked = small(store=str(store), tests=[{"leakage": "rows", "near": 0.8}], reference=reference)
-    command[-1] = str(world.write("bare-query", asked))
-    refused = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=600
-    )
-    assert refused.returncode == 2 and "without Spark the test" in refused.stderr
 
 
 def test_nights_of_new_rows_start_no_spark_until_something_needs_it(
-    world: Any, small: Suites, evaluated: Runs, tmp_path: Path
+    world: Any,
+    small: Suites,
+    evaluated: Runs,
+    command: Callable[..., tuple[str, RunResult]],
+    tmp_path: Path,
 ) -> None:
     """What a user gets who says nothing: `executor: auto`, on a machine with Java."""
     table, store = tmp_path / "table", world.make_store(tmp_path / "store")
@@ -244,14 +260,10 @@ def test_nights_of_new_rows_start_no_spark_until_something_needs_it(
     )
 
     def night(suite: dict[str, Any]) -> tuple[str, Any]:
-        command = [sys.executable, "-m", "engine.cli.app", "run", str(world.write("auto", suite))]
-        ended = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=600,
-            env={k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK"))},
-        )  # fmt: skip
-        assert ended.returncode == 0, ended.stderr
+        told, ended = command(suite)
+        assert ended.exit_code == 0
         rows = read_rows(store / "results")
-        return ended.stderr, rows[rows["started_at"] == rows["started_at"].max()]
+        return told, rows[rows["started_at"] == rows["started_at"].max()]
 
     told, _ = night(asked)
     assert "starting Spark" not in told and "300 rows scanned" in told

@@ -452,6 +452,14 @@ def test_a_row_is_forgotten(shop: Shop, rows: pd.DataFrame) -> None:
     shop.check(**KEEP)
 
 
+def test_without_reuse_no_file_of_another_run_is_opened(shop: Shop) -> None:
+    """A store of many runs costs such a run no more than an empty one."""
+    first = shop.run()
+    for file in (shop.folder / "store" / "states").rglob("*.parquet"):
+        file.unlink()
+    same(shop.run(reuse=False).cells, first.cells)
+
+
 def test_keys_of_kept_predictions_name_one_row(shop: Shop, rows: pd.DataFrame) -> None:
     shop.append(rows[:10])
     with pytest.raises(DataError, match=r"10 values of 'id' stand in more than one row"):

@@ -19,7 +19,8 @@ from tests.fixtures.alike import assert_alike, no_pieces, wide
 Suites = Callable[..., dict[str, Any]]
 Runs = Callable[..., RunResult]
 
-pytestmark = pytest.mark.spark
+# As in a user's session.
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("compiled_queries")]
 
 
 @pytest.fixture

@@ -37,7 +37,9 @@ runpy.run_path(last[0], run_name="__main__")
 
 def submit(root: Path, job: Path, *args: str | Path) -> subprocess.CompletedProcess[str]:
     bin_ = Path(sys.executable).parent
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK"))}
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK", "SPARK", "JAVA_TOOL"))
+    }
     env = {
         **kept,
         "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}",

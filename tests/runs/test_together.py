@@ -25,7 +25,11 @@ TESTS = [{"metric": "accuracy", "min": 0.1}, {"metric": "f1"}]
 
 @pytest.mark.parametrize(
     ("count", "executor"),
-    [(2, "spark"), (3, "auto"), pytest.param(10, "spark", marks=pytest.mark.soak)],
+    [
+        (3, "auto"),
+        pytest.param(2, "spark", marks=pytest.mark.soak),
+        pytest.param(10, "spark", marks=pytest.mark.soak),
+    ],
 )
 def test_runs_that_start_together_all_land(
     world: Any,
