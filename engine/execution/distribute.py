@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 
 SMALL_ROWS = 2_000
 PARTITION_ROWS = 131_072
-# Of what workers read themselves: what begins behind rows of a row group reads these as well.
+# Of what workers read themselves. Each share writes states of all slices, which are then added: few
+# large ones cost less, and with some for each worker none waits long for the others.
 PIECE_SHARES = 2
-SHARE_ROWS = 524_288
+SHARE_ROWS = 4_194_304
 
 SCANNED_DDL = (
     "slice_set string, block int, model int, family string, sign tinyint, "

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from engine.execution.local_worker import (
     SpreadShare,
     predicted_rows,
     read_batches,
+    rows_done_file,
     write_batches,
 )
 from engine.execution.piece_rows import all_pieces
@@ -51,6 +54,7 @@ from engine.store.states import kept_rows
 
 # Of so few rows a process more would cost longer to start than it spares.
 SMALL_ROWS = 10_000
+PROGRESS_SECONDS = 0.5
 
 
 def run_local_scans(
@@ -166,26 +170,47 @@ def _scan_part(
         computation.clock.step("scan", title, evaluation=plan.name, scan=known),
         computation.tell.show_local_scan(name, part.rows) as advance,
     ):
-        tasks, sizes = _scan_tasks(pool, str(file), common, part.rows)
-        for task, answer in pool.run(tasks):
-            assert isinstance(task, ScanShare | ScanQueries), "these are scans"
-            files[task.number] = answer
-            advance(sizes[task.number])
+        tasks = _scan_tasks(pool, str(file), common)
+        with _tell_progress([rows_done_file(str(file), n) for n in range(len(tasks))], advance):
+            for task, answer in pool.run(tasks):
+                assert isinstance(task, ScanShare | ScanQueries), "these are scans"
+                files[task.number] = answer
     return [files[number] for number in sorted(files)]
 
 
-def _scan_tasks(
-    pool: LocalPool, file: str, common: ScanWork, rows: int
-) -> tuple[list[LocalTask], list[int]]:
-    """The scans of a part, and about how many rows each has; those of a query are together."""
+@contextmanager
+def _tell_progress(files: Sequence[Path], advance: Callable[[int], None]) -> Iterator[None]:
+    """Tells meanwhile how many rows are done, by the files in which the shares of a scan say so."""
+    over, told = threading.Event(), 0
+
+    def tell() -> None:
+        nonlocal told
+        done = sum(int(file.read_bytes() or 0) for file in files if file.exists())
+        advance(done - told)
+        told = done
+
+    def watch() -> None:
+        while not over.wait(PROGRESS_SECONDS):
+            tell()
+
+    thread = threading.Thread(target=watch, name="rows done", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    tell()
+
+
+def _scan_tasks(pool: LocalPool, file: str, common: ScanWork) -> list[LocalTask]:
+    """The scans of a part; the rows of a query are together."""
     shares = common.shares
     if common.queries is None:
-        sizes = [sum(piece.rows for piece in share) for share in shares]
-        return [ScanShare(file, number) for number in range(len(shares))], sizes
+        return [ScanShare(file, number) for number in range(len(shares))]
     spread: list[LocalTask] = [SpreadShare(file, number) for number in range(len(shares))]
     folders = sorted(answer for _, answer in pool.run(spread))
-    count = common.queries.count
-    return [ScanQueries(file, number, folders) for number in range(count)], [rows // count] * count
+    return [ScanQueries(file, number, folders) for number in range(common.queries.count)]
 
 
 def _merge(

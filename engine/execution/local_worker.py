@@ -67,7 +67,8 @@ class ScanWork:
     queries: QueryShares | None = None
 
     def scan(self, batches: Iterable[pa.RecordBatch], file: str, number: int) -> str:
-        """Writes the states of a share's rows."""
+        """Writes the states of a share's rows, and meanwhile how many are done."""
+        batches = _count_rows(batches, rows_done_file(file, number))
         if self.kept is not None:
             batches = self.kept.join(batches)
         states = scan(batches, self.plan, self.work, number)
@@ -195,6 +196,21 @@ def _read_block(judge: str, file: str) -> tuple[SharedBlock, str]:
     """The states of a block, and the name of its slice set."""
     rows: list[StateRow] = pickle.loads(Path(file).read_bytes())
     return SharedBlock.of(_read_judge(judge), rows), rows[0].slice_set
+
+
+def rows_done_file(file: str, number: int) -> Path:
+    """Where the scan of a share says how many of its rows are done."""
+    return Path(file).with_suffix(f".{number}.rows")
+
+
+def _count_rows(batches: Iterable[pa.RecordBatch], file: Path) -> Iterator[pa.RecordBatch]:
+    done = 0
+    with file.open("wb", buffering=0) as told:
+        for batch in batches:
+            yield batch
+            done += batch.num_rows
+            told.seek(0)
+            told.write(b"%d" % done)
 
 
 def _hash(key: tuple[Any, ...]) -> int:

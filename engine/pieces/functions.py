@@ -15,6 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+
+class ValueOfSparkError(pa.ArrowInvalid):  # type: ignore[misc]
+    """A value that only Spark reads; the message names no value, and may be told."""
+
+
 # Days of the years 1 to 9999, since 1970.
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 _MICROS_OF_DAY = 86_400_000_000
@@ -35,7 +40,7 @@ def _remainder(left: Any, right: Any) -> pa.Array:
     )
     below = np.where(nulls, below.dtype.type(1), below)
     if (below == 0).any():
-        raise pa.ArrowInvalid("a remainder of a division by zero")
+        raise ValueOfSparkError("a remainder of a division by zero")
     with np.errstate(invalid="ignore"):
         return pa.array(np.fmod(above, below), sides[0].type, mask=nulls)
 
@@ -49,7 +54,7 @@ def _change_case(texts: pa.Array, change: Callable[[str], str], plain: Any) -> p
     values = []
     for text in coded.dictionary.to_pylist():
         if not text.isascii() and not all(map(_has_known_cases, text)):
-            raise pa.ArrowInvalid("a letter whose cases only Spark knows")
+            raise ValueOfSparkError("a letter whose cases only Spark knows")
         values.append(change(text))
     return pa.array(values, pa.string()).take(coded.indices)
 
@@ -90,7 +95,7 @@ def _join(*texts: Any) -> Any:
 def _check_years(days: pa.Array) -> pa.Array:
     ends = pc.min_max(days.view(pa.int32())).as_py()
     if ends["min"] is not None and not _FIRST_DAY <= ends["min"] <= ends["max"] <= _LAST_DAY:
-        raise pa.ArrowInvalid("a day of a year that has not four digits")
+        raise ValueOfSparkError("a day of a year that has not four digits")
     return days
 
 
@@ -130,8 +135,15 @@ def _whole_part(values: pa.Array, kind: pa.DataType) -> pa.Array:
     whole = np.trunc(pc.fill_null(values, 0.0).to_numpy(zero_copy_only=False))
     limit = 2.0 ** (kind.bit_width - 1)
     if not ((whole >= -limit) & (whole < limit)).all():
-        raise pa.ArrowInvalid(f"a number that {kind} has not")
+        raise ValueOfSparkError(f"a number that {kind} has not")
     return pa.array(whole.astype(kind.to_pandas_dtype()), mask=nulls)
+
+
+def told_of(error: pa.ArrowException) -> str:
+    """What may be told of an error over values: Arrow's own words have some of them."""
+    if isinstance(error, ValueOfSparkError):
+        return str(error)
+    return "a number that its type has not, or another value that only Spark reads"
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {

@@ -146,7 +146,13 @@ def _to_type(array: pa.Array, column: ReadColumn) -> pa.Array:
         raise UnreadableError(
             f"the column {column.name!r} is {array.type} in a file, and {column.type} in the table"
         )
-    return array.cast(column.type)
+    try:
+        return array.cast(column.type)
+    except pa.ArrowInvalid as error:
+        # Arrow's words have the value.
+        raise UnreadableError(
+            f"the column {column.name!r} has values in a file that {column.type} has not"
+        ) from error
 
 
 def _is_alike(stored: pa.DataType, wanted: pa.DataType) -> bool:
