@@ -272,6 +272,10 @@ def test_without_spark_it_is_the_same_suite_to_the_byte(
         {"models": [str(folder / "linear")], "data": str(folder / "numbers"), **shared},
     ]  # fmt: skip
     by_spark = [drafted.text, *(engine.init(**one, spark=spark).text for one in asked[1:])]
+    # Files that have changed since are looked at, and measured, as they are now.
+    rows.head(800).to_csv(folder / "files.csv", index=False)
+    assert f"{len(rows.head(800))} rows" in engine.init(**asked[1], spark=spark).text
+    rows.to_csv(folder / "files.csv", index=False)
     script = folder / "here.py"
     script.write_text(HERE)
     # Files that Spark has taken into their table are taken anew.

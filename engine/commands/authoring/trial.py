@@ -26,7 +26,7 @@ def trial_suite(situation: Situation, store: str, tracking_uri: str) -> dict[str
     """The suite of the trial, as a mapping."""
     evaluation: dict[str, Any] = {
         "name": situation.name,
-        "dataset": {**situation.dataset, "version": situation.version},
+        "dataset": _dataset(situation),
         "models": [dict(model) for model in situation.models],
         "slices": ["overall", *(dict(rule.keys, name=rule.name) for rule in candidates(situation))],
         "tests": list(_tests(situation)),
@@ -42,6 +42,12 @@ def trial_suite(situation: Situation, store: str, tracking_uri: str) -> dict[str
         "false_alarms": {"within": "none"},
         "evaluations": [evaluation],
     }
+
+
+def _dataset(situation: Situation) -> dict[str, Any]:
+    """The dataset as it was looked at: a table's version, or files, which go into a new table."""
+    pinned = {"version": situation.version} if "delta" in situation.dataset else {}
+    return {**situation.dataset, **pinned}
 
 
 def _tests(situation: Situation) -> Iterator[Mapping[str, Any]]:
