@@ -5,9 +5,12 @@ Results go to standard output, everything else to standard error.
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,7 +123,22 @@ def _quick_end() -> Iterator[None]:
 def main() -> None:
     """The console script."""
     with _quick_end():
-        app()
+        try:
+            app()
+        except SystemExit as ended:
+            finder = sys.modules.get("engine.planning.model_finder")
+            if finder is not None and finder.is_searching() and isinstance(ended.code, int):
+                _leave(ended.code)
+            raise
+
+
+def _leave(code: int) -> None:
+    """Ends the process beside a thread that is at work: Python would end it within a library."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from engine.delta.messages import is_plain
 from engine.kinds import SlicedRows
 from engine.pieces import NotThisWay
 from engine.pieces.expressions import Expression, columns_of, matches
-from engine.pieces.functions import told_of
+from engine.pieces.functions import describe_error
 from engine.pieces.reading import UnreadableError
 from engine.planning.piece_columns import read_predicate
 from engine.planning.slices import Slicer, where_column
@@ -155,7 +155,7 @@ class RowSlices:
                 columns[where_column(0)] = matches(self.where, batch)
             except pa.ArrowException as error:
                 # A sum that is too large, for one: Spark says so in words of its own.
-                raise UnreadableError(told_of(error)) from error
+                raise UnreadableError(describe_error(error)) from error
         (placed,) = self.slicer.place(pa.RecordBatch.from_pydict(columns))
         if placed.rows is None:
             return placed.groups

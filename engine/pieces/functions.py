@@ -139,7 +139,7 @@ def _whole_part(values: pa.Array, kind: pa.DataType) -> pa.Array:
     return pa.array(whole.astype(kind.to_pandas_dtype()), mask=nulls)
 
 
-def told_of(error: pa.ArrowException) -> str:
+def describe_error(error: pa.ArrowException) -> str:
     """What may be told of an error over values: Arrow's own words have some of them."""
     if isinstance(error, ValueOfSparkError):
         return str(error)

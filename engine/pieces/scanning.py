@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from engine.pieces.expressions import Expression, matches
-from engine.pieces.functions import told_of
+from engine.pieces.functions import describe_error
 from engine.pieces.json_text import json_rows
 from engine.pieces.pieces import Piece
 from engine.pieces.reading import ReadColumn, UnreadableError, read_pieces
@@ -55,7 +55,7 @@ class PieceReader:
                 ]
             except pa.ArrowException as error:
                 # A sum that is too large, for one: Spark says so in words of its own.
-                raise UnreadableError(told_of(error)) from error
+                raise UnreadableError(describe_error(error)) from error
             yield pa.RecordBatch.from_arrays(columns, names=list(self.names))
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
 
 from engine.core.locations import Store
 from engine.core.vocabulary import ModelVersion
@@ -20,6 +23,8 @@ from engine.models import (
 from engine.planning.classes import with_classes
 from engine.suite import Evaluation, ModelSource, Suite
 
+_NAME = "models"
+
 
 def short_waits() -> None:
     """Lets MLflow give up on a server that is down within seconds, where nobody wants otherwise.
@@ -31,6 +36,11 @@ def short_waits() -> None:
         os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
 
 
+def is_searching() -> bool:
+    """Whether a finder of this process is still at work."""
+    return any(thread.name == _NAME for thread in threading.enumerate())
+
+
 class ModelFinder:
     """Finds the models of a suite in a thread of its own, while Spark starts and reads data.
 
@@ -39,16 +49,32 @@ class ModelFinder:
     """
 
     def __init__(self, suite: Suite, then: Callable[[], object] | None = None) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="models")
-        self._found = {
+        waiting: list[tuple[Future[Any], Callable[[], object]]] = []
+
+        def submit(call: Callable[[], object]) -> Future[Any]:
+            waiting.append((Future(), call))
+            return waiting[-1][0]
+
+        self._found: dict[str, list[Future[ModelVersion]]] = {
             evaluation.name: [
-                self._pool.submit(_model, suite, evaluation, source) for source in evaluation.models
+                submit(partial(_model, suite, evaluation, source)) for source in evaluation.models
             ]
             for evaluation in suite.evaluations
         }
         if then is not None:
-            self._pool.submit(then)
-        self._pool.shutdown(wait=False)
+            submit(then)
+        self._waiting = waiting
+        # No thread that the end of the process waits for: whoever stops a run waits for no import,
+        # and for no table of MLflow's (`make_database`).
+        threading.Thread(target=self._work, name=_NAME, daemon=True).start()
+
+    def _work(self) -> None:
+        for future, call in self._waiting:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except BaseException as error:
+                    future.set_exception(error)
 
     def models(self, evaluation: Evaluation) -> list[ModelVersion]:
         """The models of an evaluation, in its order; waits until they are found.
@@ -69,7 +95,8 @@ class ModelFinder:
 
     def stop(self) -> None:
         """Looks for no more models, where something else went wrong."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for future, _ in self._waiting:
+            future.cancel()
 
 
 def _endpoint(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from engine.pieces.expressions import evaluate
-from engine.pieces.functions import told_of
+from engine.pieces.functions import describe_error
 from engine.pieces.predicates import parse_predicate
 from engine.pieces.reading import ReadColumn, UnreadableError, _to_type
 
@@ -27,8 +27,8 @@ def test_of_values_of_a_predicate(where: str, told: str) -> None:
     types = dict(zip(batch.schema.names, batch.schema.types, strict=True))
     with pytest.raises(pa.ArrowException) as caught:
         evaluate(parse_predicate(where, types), batch)
-    assert told in told_of(caught.value)
-    assert str(VALUE) not in told_of(caught.value)
+    assert told in describe_error(caught.value)
+    assert str(VALUE) not in describe_error(caught.value)
 
 
 def test_of_values_that_a_tables_type_has_not() -> None:

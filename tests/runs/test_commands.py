@@ -180,6 +180,7 @@ def test_a_signal_stops_a_scan_and_says_how_to_go_on(
             process.kill()
             process.communicate()
     assert process.returncode == code, err
+    # MLflow's tables may be in the making, in a thread that nobody waits for.
     assert seconds < 10
     assert out == "" and "Traceback" not in err, err
     assert err.splitlines()[-1].startswith("evalmatrix: stopped; what was finished is in the store")
