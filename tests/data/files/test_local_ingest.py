@@ -47,7 +47,7 @@ def make_files(folder: Path, contents: dict[str, str]) -> str:
     return str(folder / "**" / "*.csv")
 
 
-def describe_error(done: Ingested, folder: Path) -> Any:
+def told_of(done: Ingested, folder: Path) -> Any:
     names = [[str(Path(path).relative_to(folder)) for path in paths] for paths in
              (done.added, done.known)]  # fmt: skip
     return done.version, names
@@ -68,8 +68,8 @@ def test_either_appends_what_the_other_would_and_knows_it(
         way: ingest(session, pattern, table=tables[way], fmt="csv", reading=READING)
         for way, session in ways.items()
     }
-    first = describe_error(told["here"], tmp_path / "in")
-    assert first == describe_error(told["there"], tmp_path / "in")
+    first = told_of(told["here"], tmp_path / "in")
+    assert first == told_of(told["there"], tmp_path / "in")
     assert first == (3, [["a.csv", "b.csv", "c.csv", "sub/a.csv"], []])
     assert rows_of(spark, tables["here"]) == rows_of(spark, tables["there"])
     # What one has appended the other knows, by its history and by Delta's own guard.
@@ -80,10 +80,7 @@ def test_either_appends_what_the_other_would_and_knows_it(
         one = str(tmp_path / "in" / name)
         ingest(ways[way], one, table=tables["mixed"], fmt="csv", reading=READING)
     last = ingest(ways["there"], pattern, table=tables["mixed"], fmt="csv", reading=READING)
-    assert describe_error(last, tmp_path / "in") == (
-        3,
-        [["sub/a.csv"], ["a.csv", "b.csv", "c.csv"]],
-    )
+    assert told_of(last, tmp_path / "in") == (3, [["sub/a.csv"], ["a.csv", "b.csv", "c.csv"]])
     assert rows_of(spark, tables["mixed"]) == rows_of(spark, tables["here"])
     log = Path(tables["here"]) / "_delta_log"
     commits = [[json.loads(line) for line in file.read_text().splitlines()]
