@@ -113,11 +113,16 @@ def run_job(name: str, **before: Callable[[Path | None], None]) -> None:
 
 @contextmanager
 def _quick_end() -> Iterator[None]:
-    """Spares the end of the process a last look at every object of every library: a second."""
+    """Spares the end of the process a last look at every object of every library: a second.
+
+    Bindings such as those of PyTorch's compiler tell what is left then, at length: where they are
+    loaded, everything is looked at.
+    """
     try:
         yield
     finally:
-        gc.freeze()
+        if "triton" not in sys.modules:
+            gc.freeze()
 
 
 def main() -> None:
