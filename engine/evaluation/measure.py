@@ -129,8 +129,8 @@ def measure(
         keys = slice_keys(of_block)
         slices[set_name] += len(keys)
         refuse_many(plan, set_name, slices[set_name])
-        if sharing.takes(of_block):
-            sharing.hand_over(of_block)
+        if sharing.takes(set_name, len(keys)):
+            sharing.hand_over(of_block, len(keys))
             continue
         block = Block.of(of_block)
         places = [from_key(sets, set_name, key) for key in keys]

@@ -30,8 +30,8 @@ _REST = tuple(attribute.name for attribute in fields(Cell))[7:]
 class Spread(Protocol):
     """Other processes that judge."""
 
-    def add(self, judge: Judge, rows: Sequence[StateRow]) -> None:
-        """Hands over the states of a block."""
+    def add(self, judge: Judge, rows: Sequence[StateRow], slices: int) -> None:
+        """Hands over the states of a block, and how many slices it has."""
 
     def cells(self) -> Iterator[Sequence[Cell]]:
         """The cells of all blocks that were handed over, in any order."""
@@ -45,20 +45,20 @@ class Sharing:
     spread: Spread | None
     judged: int = 0
 
-    def takes(self, rows: Sequence[StateRow]) -> bool:
+    def takes(self, set_name: str, slices: int) -> bool:
         """Whether a block is handed over; else it is to be judged here, and is counted."""
-        plan, set_name = self.judge.plan, rows[0].slice_set
-        count = len(slice_keys(rows)) * len(plan.tests_on(set_name)) * len(plan.subjects)
+        plan = self.judge.plan
+        count = slices * len(plan.tests_on(set_name)) * len(plan.subjects)
         if self.spread is None or self.judged + count <= MOST_HERE:
             self.judged += count
             return False
         # Curves, thresholds and comparisons of groups are made here, and references lie here.
         return plan.sets_by_name[set_name].kind in ("by", "bins") and plan.reference is None
 
-    def hand_over(self, rows: Sequence[StateRow]) -> None:
+    def hand_over(self, rows: Sequence[StateRow], slices: int) -> None:
         """Has a block judged elsewhere."""
         assert self.spread is not None, "somebody takes it"
-        self.spread.add(self.judge, rows)
+        self.spread.add(self.judge, rows, slices)
 
     def cells(self) -> Iterator[Sequence[Cell]]:
         """The cells of all blocks that were handed over, in any order."""
@@ -81,7 +81,8 @@ class SharedBlock:
     @classmethod
     def of(cls, judge: Judge, rows: Sequence[StateRow]) -> SharedBlock:
         """Decodes the rows of one slice set and block."""
-        return cls(judge, slice_keys(rows), Block.of(rows))
+        block = Block.of(rows)
+        return cls(judge, block.slice_keys(), block)
 
     def cells(self, set_name: str, first: int, last: int) -> Iterator[Cell]:
         """The cells of the slices from `first` to before `last`."""

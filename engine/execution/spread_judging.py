@@ -11,7 +11,7 @@ from engine.core.child import core_count
 from engine.core.vocabulary import Cell
 from engine.errors import WorkerDiedError
 from engine.evaluation.cells import Judge
-from engine.evaluation.shares import SLICES_AT_ONCE, CellCodec, slice_keys
+from engine.evaluation.shares import SLICES_AT_ONCE, CellCodec
 from engine.execution.local_pool import LocalPool
 from engine.execution.local_worker import JudgeFiles, JudgeShare
 from engine.states.rows import StateRow
@@ -30,7 +30,7 @@ class SpreadJudging:
         self._judge: Judge | None = None
         self._tasks: list[JudgeShare] = []
 
-    def add(self, judge: Judge, rows: Sequence[StateRow]) -> None:
+    def add(self, judge: Judge, rows: Sequence[StateRow], slices: int) -> None:
         """Keeps the states of a block for the processes."""
         if self._pool is None:
             self._pool = self._open.enter_context(LocalPool())
@@ -39,10 +39,9 @@ class SpreadJudging:
         folder, number = self._pool.folder, len(self._tasks)
         file = folder / f"block-{number}.pickle"
         file.write_bytes(pickle.dumps(list(rows), protocol=pickle.HIGHEST_PROTOCOL))
-        count = len(slice_keys(rows))
-        for first in range(0, count, SLICES_AT_ONCE):
+        for first in range(0, slices, SLICES_AT_ONCE):
             target = folder / f"cells-{number}-{first}.pickle"
-            last = min(first + SLICES_AT_ONCE, count)
+            last = min(first + SLICES_AT_ONCE, slices)
             files = JudgeFiles(str(folder / "judge.pickle"), str(file), str(target))
             self._tasks.append(JudgeShare(files, first, last))
 

@@ -140,13 +140,12 @@ def test_few_cells_start_no_process(
     assert result == expected and count == 0
 
 
-def test_a_reference_stays_where_it_lies(plan: EvaluationPlan, rows: list[StateRow]) -> None:
-    of_country = [row for row in rows if row.slice_set == BY_COUNTRY.name]
+def test_a_reference_stays_where_it_lies(plan: EvaluationPlan) -> None:
     judge = Judge(plan, {})
     with spread_judging.spread_judging() as judging:
-        assert shares.Sharing(judge, judging).takes(of_country)
+        assert shares.Sharing(judge, judging).takes(BY_COUNTRY.name, 5)
         beside = Judge(replace(plan, reference=plan), {})
-        assert not shares.Sharing(beside, judging).takes(of_country)
+        assert not shares.Sharing(beside, judging).takes(BY_COUNTRY.name, 5)
 
 
 def test_one_core_spreads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,12 +19,18 @@ from engine.states import Ints, States
 MOST_PER_SLICE = 2
 MOST = 16_384
 MOST_ROWS = 1_000_000
+# Numbers that dense states may have of all those: of many models, columns or classes fewer groups.
+MOST_NUMBERS = 2**25
 
 
 class JointGroups:
-    """The joint groups of batch after batch, numbered in the order in which they were met."""
+    """The joint groups of batch after batch, numbered in the order in which they were met.
 
-    def __init__(self) -> None:
+    `numbers` says about how many numbers dense states have of a group.
+    """
+
+    def __init__(self, numbers: int = 1) -> None:
+        self._most = min(MOST, MOST_NUMBERS // max(numbers, 1))
         # For each group its slice in each set, [set]; -1 where it lies in none.
         self._slices: list[tuple[int, ...]] = []
         self._numbers: dict[tuple[int, ...], int] = {}
@@ -48,7 +54,7 @@ class JointGroups:
         self._rows += rows
         most = MOST_PER_SLICE * sum(sizes)
         if self._rows <= MOST_ROWS:
-            most = max(most, MOST)
+            most = max(most, self._most)
         if len(first) > most:
             return None
         met = np.stack([of_row[first] for of_row in slices], axis=1).tolist()

@@ -143,9 +143,9 @@ class ModelTask:
         return prediction
 
     @property
-    def shares_families(self) -> bool:
-        """Whether a family is wanted on more than one slice set."""
-        return bool(_find_repeated(self.families) or _find_repeated(self.pairs))
+    def shared_count(self) -> int:
+        """How many families are wanted on more than one slice set."""
+        return len(_find_repeated(self.families)) + len(_find_repeated(self.pairs))
 
     def sum_rows(
         self,

@@ -40,6 +40,8 @@ from engine.planning.plan import refuse_many
 from engine.planning.scan_columns import BUCKET_COLUMN, ROW_COLUMN
 from engine.planning.slices import SliceIndex, Slicer, slice_key
 from engine.states import (
+    BUCKETS,
+    ROW_COLUMNS,
     Bools,
     ColumnBatch,
     ColumnFamily,
@@ -134,8 +136,9 @@ class ScanTask:
         self.compared = compared
         self.read_names = _loss_columns(self.models)
         # Of a query's rows those in two groups are no sum of the two.
-        shared = any(task.shares_families for task in self.tasks)
-        self.joint = JointGroups() if shared and plan.columns.query is None else None
+        shared = sum(task.shared_count for task in self.tasks)
+        numbers = shared * BUCKETS * max(len(ROW_COLUMNS), plan.problem.n_classes)
+        self.joint = JointGroups(numbers) if shared and plan.columns.query is None else None
         self.rows = self.batches = 0
         self.loads = loaded_count()
 

@@ -141,6 +141,15 @@ def test_many_groups_of_many_rows_are_too_many(monkeypatch: pytest.MonkeyPatch) 
     assert taken == [True, True, False] and joint.n_groups == 900
 
 
+def test_of_wide_states_there_are_fewer() -> None:
+    """Of a thousand classes, dense states of thousands of groups would fill the memory."""
+    rng = np.random.default_rng(0)
+    placed = [Placed(None, rng.integers(0, 30, 10_000)) for _ in range(2)]
+    for numbers, is_taken in ((3 * 5 * 20 * 4, True), (3 * 5 * 20 * 1000, False)):
+        groups = JointGroups(numbers).place(placed, [30, 30], 10_000)
+        assert (groups is not None) is is_taken
+
+
 def test_a_batch_without_rows_is_in_no_group() -> None:
     nothing = np.zeros(0, np.int64)
     joint = JointGroups()
