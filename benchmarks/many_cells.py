@@ -38,7 +38,7 @@ from engine.core.locations import Store
 from engine.core.vocabulary import Dimension, ModelVersion, RunInfo, SliceSet, TaskKind
 from engine.evaluation.measure import measure
 from engine.models import ModelRequest, resolve
-from engine.models.mlflow_client import make_database
+from engine.models.mlflow_tables import make_database
 from engine.planning import EvaluationPlan
 from engine.planning.suites import read_suite
 from engine.sinks import github, junit, report

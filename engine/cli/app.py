@@ -131,8 +131,8 @@ def main() -> None:
         try:
             app()
         except SystemExit as ended:
-            finder = sys.modules.get("engine.planning.model_finder")
-            if finder is not None and finder.is_searching() and isinstance(ended.code, int):
+            daemons = sys.modules.get("engine.core.daemons")
+            if daemons is not None and daemons.are_daemons_busy() and isinstance(ended.code, int):
                 _leave(ended.code)
             raise
 

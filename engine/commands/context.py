@@ -6,7 +6,7 @@ import datetime as dt
 import platform
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -16,16 +16,17 @@ from engine.commands.outcome import tracking_uri
 from engine.commands.progress import Reporter
 from engine.commands.stored_runs import utc
 from engine.core.background import BackgroundWriter
+from engine.core.daemons import start_daemon
 from engine.core.identity import user_name
 from engine.core.json_log import name_run
 from engine.core.locations import Store
 from engine.core.stopwatch import Stopwatch
 from engine.core.vocabulary import RunInfo
 from engine.errors import InputError
-from engine.execution.local_pool import begin_worker
+from engine.execution.local_pool import begin_worker, early_describer
 from engine.models.mlflow_client import real_uri
 from engine.planning.model_finder import ModelFinder, short_waits
-from engine.sinks import mlflow
+from engine.sinks import mlflow, report
 from engine.sinks.telemetry.delivery import check_libraries
 from engine.spark.lazy_session import LazySession
 from engine.spark.usage import SparkUsage
@@ -139,9 +140,9 @@ class _Begin:
 def _make_context(begin: _Begin, tell: Reporter, *, resumes: bool) -> RunContext:
     suite, store, run_id = begin.suite, begin.tables.store, begin.run_id
     short_waits()
-    reach = partial(mlflow.reach, tracking_uri(suite, store), suite.name)
     resumed = _resumable(begin, resumes=resumes) if begin.is_named else None
-    finder = None if resumed else ModelFinder(suite, then=reach)
+    start_daemon(partial(_prepare_sinks, suite, store))
+    finder = None if resumed else ModelFinder(suite, early_describer(begin.tables.session))
     try:
         info = RunInfo(
             run_id=run_id,
@@ -163,6 +164,13 @@ def _make_context(begin: _Begin, tell: Reporter, *, resumes: bool) -> RunContext
         raise
     tell.say(f"run {run_id}" + (" resumed" if resumed else ""))
     return RunContext(suite, begin.tables, info, tell, resumed, finder)
+
+
+def _prepare_sinks(suite: Suite, store: Store) -> None:
+    """Imports what the sinks take; what is wrong there is told when they are asked."""
+    with suppress(Exception):
+        report.prepare()
+        mlflow.reach(tracking_uri(suite, store), suite.name)
 
 
 def _resumable(begin: _Begin, *, resumes: bool) -> dict[str, object] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.core.locations import DEFAULT_STORE, Store
 from engine.errors import EvalMatrixError
 from engine.execution.workers import check_cluster
-from engine.models.mlflow_client import make_database
+from engine.models.mlflow_tables import make_database
 from engine.spark.internals import master
 from engine.spark.java import MIN_JAVA, check_java, java_version
 from engine.spark.session import get_session

@@ -12,7 +12,7 @@ from engine.core.locations import Store
 from engine.core.vocabulary import EvaluationResult
 from engine.execution.computation import Computation
 from engine.execution.evaluate import evaluate
-from engine.execution.local_pool import drop_worker
+from engine.execution.local_pool import drop_worker, early_describer
 from engine.execution.roads import check_local, settle_executor
 from engine.execution.scans import prepare_workers
 from engine.planning.model_finder import ModelFinder
@@ -30,7 +30,7 @@ def evaluate_alone(suite: Suite, session: LazySession, tell: Reporter) -> Evalua
         StoreError: when the machinery failed.
     """
     tables = StoreTables(Store(suite.store), session)
-    finder = ModelFinder(suite)
+    finder = ModelFinder(suite, early_describer(session))
     try:
         (prepared,) = prepare(session, suite, finder=finder, say=tell.say)
     finally:

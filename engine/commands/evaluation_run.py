@@ -28,7 +28,6 @@ from engine.execution.scans import prepare_workers
 from engine.planning import EvaluationPlan, dump_plans, load_plans
 from engine.planning.planner import prepare
 from engine.sinks.files import write_report
-from engine.sinks.report.figures import import_ahead
 from engine.store import results as results_sink
 from engine.store.audit import Departure, shown_place
 from engine.store.runs import FINISHED, finish_run, keep_steps, read_steps, start_run, with_timings
@@ -164,7 +163,6 @@ def evaluate_plan(
         reuse=context.suite.reuse,
         checkpoint_rows=context.suite.checkpoint_rows,
         clock=context.clock,
-        ahead=import_ahead,
     )
     result = evaluate(computation, plan, earlier)
     seconds = time.monotonic() - started

@@ -52,3 +52,8 @@ def data_format(place: str | Path) -> str:
     """
     endings = [ending.lower().removeprefix(".") for ending in Path(place).suffixes]
     return next((kind for kind in ("csv", "parquet") if kind in endings), "delta")
+
+
+def user_cache() -> Path:
+    """Our folder in the user's cache, which `XDG_CACHE_HOME` moves; it need not be there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "evalmatrix"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ class Computation:
     Without `reuse`, what other runs have left is not looked at. A scan of more than
     `checkpoint_rows` rows writes its states in chunks. What nothing waits for is written `beside`;
     `clock` takes the time of its steps, and `roads` has how the rows of evaluations reach workers.
-    `ahead` is called when a scan begins: it may begin what this process has time for until its end.
     """
 
     tables: StoreTables
@@ -36,7 +34,6 @@ class Computation:
     checkpoint_rows: int = CHECKPOINT_ROWS
     clock: Stopwatch = field(default_factory=Stopwatch)
     roads: dict[str, str] = field(default_factory=dict)
-    ahead: Callable[[], None] = lambda: None
 
     @property
     def session(self) -> LazySession:

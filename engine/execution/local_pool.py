@@ -12,22 +12,81 @@ from types import TracebackType
 from typing import Any, Self
 
 from engine.core.child import ChildEndedError, ChildProcess, core_count
-from engine.errors import WorkerDiedError
-from engine.execution.local_worker import COMMAND, LocalTask
+from engine.errors import ModelError, WorkerDiedError
+from engine.execution.local_worker import COMMAND, DescribeModel, LocalTask
+from engine.models import Describe, describe_model
+from engine.models.artifact import Artifact
+from engine.models.flavors.base import Description
+from engine.spark.lazy_session import LazySession
 
+# Of processes that were started early: those that wait, and those that are asked of a model.
 _spare: list[ChildProcess] = []
+_asked: list[ChildProcess] = []
+_early = threading.Lock()
 
 
 def begin_worker() -> None:
     """Starts a process early, beside other work: it imports what a scan takes; a pool takes it."""
-    if not _spare:
-        _spare.append(ChildProcess(COMMAND))
+    with _early:
+        if not _spare and not _asked:
+            _spare.append(ChildProcess(COMMAND))
 
 
 def drop_worker() -> None:
     """Ends a process that was started early, and is not wanted after all."""
-    while _spare:
-        _spare.pop().close()
+    with _early:
+        while _spare or _asked:
+            (_spare or _asked).pop().close()
+
+
+def describe_early(artifact: Artifact, content: str) -> Description:
+    """Asks a model what it returns in a process that is started early, and then has it open.
+
+    The scan's framework is imported once, beside other work, and not in this process.
+
+    Raises:
+        ModelError: when it cannot be loaded, or the process ends over it.
+    """
+    begin_worker()
+    with _early:
+        process = _take_spare()
+        if process is not None:
+            _asked.append(process)
+    if process is None:
+        return describe_model(artifact, content)
+    try:
+        answer = process.ask(DescribeModel(artifact, content))
+    except ChildEndedError as ended:
+        with _early:
+            _forget(process)
+        process.close()
+        raise ModelError(
+            f"the {artifact.flavor} model in {str(artifact.path)!r} cannot be loaded: {ended}"
+        ) from None
+    with _early:
+        if _forget(process):
+            _spare.append(process)
+    if isinstance(answer, Exception):
+        raise answer
+    assert isinstance(answer, Description), "a model describes itself"
+    return answer
+
+
+def early_describer(session: LazySession) -> Describe:
+    """How the models of a run are asked what they return: by who would scan their rows."""
+    return describe_early if session.is_local or session.is_undecided else describe_model
+
+
+def _take_spare() -> ChildProcess | None:
+    return _spare.pop() if _spare else None
+
+
+def _forget(process: ChildProcess) -> bool:
+    """Takes a process from those that are asked; tells whether it was one, and nobody ended it."""
+    if process not in _asked:
+        return False
+    _asked.remove(process)
+    return True
 
 
 atexit.register(drop_worker)
@@ -105,7 +164,9 @@ class LocalPool:
                 raise ChildEndedError("nobody waits for it any more")
             if self._idle:
                 return self._idle.pop()
-            process = _spare.pop() if _spare else ChildProcess(COMMAND)
+            with _early:
+                process = _take_spare()
+            process = process or ChildProcess(COMMAND)
             self._all.add(process)
             return process
 

@@ -32,6 +32,9 @@ from engine.execution.kernel.probes import PROBED_SCHEMA, probe
 from engine.execution.kernel.scan import scan
 from engine.execution.query_shares import QueryShares
 from engine.kinds import load_extensions
+from engine.models import describe_model
+from engine.models.artifact import Artifact
+from engine.models.flavors.base import Description
 from engine.models.isolation.limits import die_first
 from engine.pieces.pieces import Piece
 from engine.pieces.scanning import PieceReader
@@ -49,6 +52,17 @@ class LocalTask(Protocol):
 
     def run(self) -> str:
         """Does it, and tells the file in which its states are."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeModel:
+    """Opens a model, which stays open for scans, and asks it what it returns."""
+
+    artifact: Artifact
+    content: str
+
+    def run(self) -> Description:
+        return describe_model(self.artifact, self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +271,14 @@ def main(descriptor: int) -> None:
     with Connection(descriptor) as connection:
         while True:
             try:
-                task: LocalTask = connection.recv()
+                task: LocalTask | DescribeModel = connection.recv()
             except (EOFError, OSError):
                 return
             connection.send(_answer(task))
 
 
-def _answer(task: LocalTask) -> str | Exception:
-    """The file that a task has written, or what it raised."""
+def _answer(task: LocalTask | DescribeModel) -> str | Description | Exception:
+    """The file that a task has written, or what a model says of itself, or what was raised."""
     try:
         return task.run()
     except EvalMatrixError as error:

@@ -52,7 +52,6 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
     Returns:
         The states, where they are few enough to have come to the driver.
     """
-    computation.ahead()
     turned: UnreadableError | None = None
     if computation.session.is_local:
         given = short_way(computation.session, todo)

@@ -13,16 +13,24 @@ from engine.models.flavors.decision import decides_otherwise
 from engine.models.isolation.child_process import Child
 from engine.models.isolation.limits import UNWATCHED, Guard, Limits, Load, ModelStopped, Notes
 from engine.models.isolation.supervisor import Watch
-from engine.models.load import Predictor, check_inputs, load, loaded_count, shipped_name
+from engine.models.load import (
+    Predictor,
+    check_inputs,
+    describe_model,
+    load,
+    loaded_count,
+    shipped_name,
+)
 from engine.models.outputs import Prediction
 from engine.models.requirements import model_requirements
-from engine.models.resolve import ModelRequest, resolve
+from engine.models.resolve import Describe, ModelRequest, resolve
 from engine.models.served import ServedRequest, resolve_endpoint
 from engine.models.stored import predictions_of, stored_columns, stored_predictions
 
 __all__ = [
     "UNWATCHED",
     "Child",
+    "Describe",
     "Guard",
     "Limits",
     "Load",
@@ -35,6 +43,7 @@ __all__ = [
     "Watch",
     "check_inputs",
     "decides_otherwise",
+    "describe_model",
     "load",
     "loaded_count",
     "model_requirements",

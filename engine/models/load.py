@@ -18,7 +18,7 @@ from engine.core.vocabulary import ModelVersion
 from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors import keras, pyfunc, sklearn, torch
-from engine.models.flavors.base import Flavor, Runner, as_flavor
+from engine.models.flavors.base import Description, Flavor, Runner, as_flavor
 from engine.models.outputs import Prediction, no_rows, read_outputs
 from engine.models.served import as_served, endpoint_runner
 from engine.models.stored import stored_runner
@@ -149,13 +149,17 @@ def _checked_artifact(model: ModelVersion) -> Artifact:
     folder may have been changed since, or on its way.
     """
     folder = find_folder(model)
+    _check_files(folder, model.digest)
+    return read_artifact(folder)
+
+
+def _check_files(folder: Path, planned: str) -> None:
     content = digest(folder)
-    if content != model.digest:
+    if content != planned:
         raise Untrusted(
             f"its files in {str(folder)!r} are not those that the run was planned with (their "
-            f"digest is {content[:12]}, expected {model.digest[:12]}), and were not opened"
+            f"digest is {content[:12]}, expected {planned[:12]}), and were not opened"
         )
-    return read_artifact(folder)
 
 
 def shipped_name(digest: str) -> str:
@@ -193,6 +197,20 @@ def find_folder(model: ModelVersion) -> Path:
 def open_native(digest: str, artifact: Artifact) -> Any:
     """Gives the framework's own object for a model folder, from the cache where it is there."""
     return _CACHE.get(digest, lambda: artifact).native
+
+
+def describe_model(artifact: Artifact, content: str) -> Description:
+    """Opens a model in this process, where it stays open, and asks it what it returns.
+
+    Args:
+        artifact: its folder.
+        content: the digest of the folder's files.
+
+    Raises:
+        ModelError: when it cannot be loaded, or its files have another digest.
+    """
+    _check_files(artifact.path, content)
+    return FLAVORS[artifact.flavor].describe(open_native(content, artifact), artifact)
 
 
 def loaded_count() -> int:

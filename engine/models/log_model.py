@@ -26,12 +26,12 @@ from engine.models.mlflow_client import (
     artifact_root,
     ask,
     find_experiment,
-    make_database,
     quiet,
     unreachable,
     use_tracking_uri,
     versions_of,
 )
+from engine.models.mlflow_tables import make_database
 
 TAG = "evalmatrix."
 

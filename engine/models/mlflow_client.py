@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from engine.core.environment import fill_variables, hide_logins
-from engine.core.locks import sole_writer
 from engine.core.registry import nearest
 from engine.errors import InputError, TrackingError
 
@@ -111,32 +109,6 @@ def ask(tracking_uri: str, question: Callable[[Any], T]) -> T | None:
 def is_absent(error: Exception) -> bool:
     """Whether MLflow says by an error that there is no such thing."""
     return getattr(error, "error_code", None) in _NOT_THERE
-
-
-def make_database(tracking_uri: str) -> None:
-    """Makes MLflow's tables for an SQLite URI that has no file yet; does nothing for other URIs.
-
-    MLflow makes them in some hundred steps, in which two processes disturb each other, and of which
-    a process that is killed leaves a part that MLflow refuses for ever. So they are made elsewhere,
-    by one process at a time, and put in place when they are whole.
-    """
-    database = database_path(tracking_uri)
-    if database is None or database.exists():
-        return
-    from mlflow import MlflowClient
-
-    database = database.absolute()
-    with sole_writer(database):
-        if database.exists():
-            return
-        begun = database.with_name(f".{database.name}.begun")
-        shutil.rmtree(begun, ignore_errors=True)
-        begun.mkdir(parents=True)
-        new_database = begun / database.name
-        with quiet("mlflow.store.db.utils"):
-            MlflowClient(f"sqlite:///{new_database}").search_experiments(max_results=1)
-        new_database.replace(database)
-        shutil.rmtree(begun, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,9 @@ this order: the suite, the notes that `evalmatrix train` stored with the model, 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from engine.core.registry import did_you_mean, nearest
@@ -26,7 +27,7 @@ from engine.errors import ModelError
 from engine.models.artifact import Artifact, digest, read_artifact
 from engine.models.flavors.base import Description
 from engine.models.kept_descriptions import find_or_describe
-from engine.models.load import FLAVORS, open_native
+from engine.models.load import describe_model
 from engine.models.output_columns import suggested_output
 from engine.models.requirements import artifact_requirements
 from engine.models.trust import examine
@@ -66,6 +67,9 @@ class ModelRequest:
         return _asks_for(self.task) == _NUMBER
 
 
+# Opens an artifact of a digest, and asks it what it returns.
+Describe = Callable[[Artifact, str], Description]
+
 _NUMBER, _ONE_CLASS, _ANY_LABELS = "a number", "one of its classes", "any number of its labels"
 
 
@@ -76,7 +80,7 @@ def _asks_for(task: str) -> str:
     return _ANY_LABELS if task == TaskKind.MULTILABEL else _ONE_CLASS
 
 
-def resolve(request: ModelRequest) -> ModelVersion:
+def resolve(request: ModelRequest, describe: Describe = describe_model) -> ModelVersion:
     """Finds a model and what the engine needs to know of it.
 
     An alias is resolved to a version here, and only here. `classes` are the model's own, in the
@@ -85,6 +89,7 @@ def resolve(request: ModelRequest) -> ModelVersion:
     `features` stays empty where nothing names the columns.
 
     A model that is not trusted is not opened here: it comes with why, and `load` refuses it.
+    `describe` opens one where only it can say what it returns; else this process does.
 
     Raises:
         InputError: when the suite's key for signatures cannot be read.
@@ -101,7 +106,7 @@ def resolve(request: ModelRequest) -> ModelVersion:
     _check_library(request, artifact)
     _check_task(request, artifact)
     artifact = _without_unasked(request, artifact)
-    known = _behaviour(request, artifact, content)
+    known = _behaviour(request, artifact, content, describe)
     _check_columns(request, artifact)
     return ModelVersion(
         name=request.name or _default_name(request.uri, located),
@@ -215,7 +220,9 @@ class _Behaviour:
     own_classes: tuple[Label, ...] = ()
 
 
-def _behaviour(request: ModelRequest, artifact: Artifact, content: str) -> _Behaviour:
+def _behaviour(
+    request: ModelRequest, artifact: Artifact, content: str, describe: Describe
+) -> _Behaviour:
     """What a model returns, from the suite, the notes, or the model itself."""
     notes = artifact.notes
     names = tuple(notes.get("features", ()))
@@ -232,10 +239,8 @@ def _behaviour(request: ModelRequest, artifact: Artifact, content: str) -> _Beha
     if request.is_regression and artifact.flavor != "sklearn":
         return _Behaviour(Output.VALUE, names=names)
 
-    def describe() -> Description:
-        return FLAVORS[artifact.flavor].describe(open_native(content, artifact), artifact)
-
-    described = find_or_describe(request.descriptions, artifact, content, describe)
+    ask = partial(describe, artifact, content)
+    described = find_or_describe(request.descriptions, artifact, content, ask)
     if is_noted and request.output is None:
         output = Output(notes["output"])
     else:

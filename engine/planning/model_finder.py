@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
+from engine.core.daemons import start_daemon
 from engine.core.locations import Store
 from engine.core.vocabulary import ModelVersion
 from engine.errors import EvalMatrixError, TrackingError
 from engine.models import (
+    Describe,
     ModelRequest,
     ServedRequest,
+    describe_model,
     resolve,
     resolve_endpoint,
     stored_predictions,
 )
 from engine.planning.classes import with_classes
 from engine.suite import Evaluation, ModelSource, Suite
-
-_NAME = "models"
 
 
 def short_waits() -> None:
@@ -36,19 +36,14 @@ def short_waits() -> None:
         os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
 
 
-def is_searching() -> bool:
-    """Whether a finder of this process is still at work."""
-    return any(thread.name == _NAME for thread in threading.enumerate())
-
-
 class ModelFinder:
     """Finds the models of a suite in a thread of its own, while Spark starts and reads data.
 
-    Most of that time goes into importing MLflow and the models' frameworks. What comes `then` runs
-    in the same thread when the models are found; nobody asks how it ended.
+    Most of that time goes into importing MLflow and the models' frameworks. `describe` opens models
+    that have to say themselves what they return.
     """
 
-    def __init__(self, suite: Suite, then: Callable[[], object] | None = None) -> None:
+    def __init__(self, suite: Suite, describe: Describe = describe_model) -> None:
         waiting: list[tuple[Future[Any], Callable[[], object]]] = []
 
         def submit(call: Callable[[], object]) -> Future[Any]:
@@ -57,16 +52,13 @@ class ModelFinder:
 
         self._found: dict[str, list[Future[ModelVersion]]] = {
             evaluation.name: [
-                submit(partial(_model, suite, evaluation, source)) for source in evaluation.models
+                submit(partial(_model, suite, evaluation, source, describe))
+                for source in evaluation.models
             ]
             for evaluation in suite.evaluations
         }
-        if then is not None:
-            submit(then)
         self._waiting = waiting
-        # No thread that the end of the process waits for: whoever stops a run waits for no import,
-        # and for no table of MLflow's (`make_database`).
-        threading.Thread(target=self._work, name=_NAME, daemon=True).start()
+        start_daemon(self._work)
 
     def _work(self) -> None:
         for future, call in self._waiting:
@@ -99,7 +91,9 @@ class ModelFinder:
             future.cancel()
 
 
-def _endpoint(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:
+def _endpoint(
+    suite: Suite, evaluation: Evaluation, source: ModelSource, describe: Describe
+) -> ModelVersion:
     """A served model, with the inputs and classes of the one that it is like."""
     assert source.endpoint is not None, "it is served"
     name = source.like or evaluation.baseline
@@ -112,17 +106,19 @@ def _endpoint(suite: Suite, evaluation: Evaluation, source: ModelSource) -> Mode
         source.scores,
         source.label,
         evaluation.dataset.features,
-        _model(suite, evaluation, others[0]) if others else None,
+        _model(suite, evaluation, others[0], describe) if others else None,
         # Of a server that tells no version nothing holds beyond this run.
         secrets.token_hex(16),
     )
     return resolve_endpoint(request)
 
 
-def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVersion:
+def _model(
+    suite: Suite, evaluation: Evaluation, source: ModelSource, describe: Describe
+) -> ModelVersion:
     dataset, store = evaluation.dataset, Store(suite.store)
     if source.endpoint is not None:
-        return with_classes(_endpoint(suite, evaluation, source), source.classes)
+        return with_classes(_endpoint(suite, evaluation, source, describe), source.classes)
     if not source.uri:
         stored = stored_predictions(
             source.name, dataset.task, source.scores, source.label, source.output
@@ -141,4 +137,4 @@ def _model(suite: Suite, evaluation: Evaluation, source: ModelSource) -> ModelVe
         descriptions=store.files / "cache" / "descriptions",
         trust=suite.trust,
     )
-    return with_classes(resolve(request), source.classes)
+    return with_classes(resolve(request, describe), source.classes)

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.core.paths import user_cache
 from engine.errors import EvalMatrixError
 
 ARCHIVE_TO = "EVALMATRIX_CLASS_ARCHIVE_TO"
@@ -29,10 +30,9 @@ def archive_file(java: str, jars: Sequence[str]) -> Path:
         java: what tells this Java from others.
         jars: the jars before Spark's own.
     """
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     about = "\n".join([java, *jars])
     name = f"classes-{hashlib.sha256(about.encode()).hexdigest()[:16]}.jsa"
-    return Path(cache).expanduser() / "evalmatrix" / name
+    return user_cache() / name
 
 
 def java_options(archive: Path) -> list[str]:

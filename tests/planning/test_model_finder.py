@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from engine.core.daemons import are_daemons_busy
 from engine.errors import ModelError
 from engine.planning import model_finder
 from engine.planning.model_finder import ModelFinder
@@ -18,8 +19,7 @@ from engine.suite import Suite
 SCRIPT = """
 import sys, threading, time
 from engine.cli import app
-from engine.planning.model_finder import ModelFinder
-from types import SimpleNamespace
+from engine.core.daemons import start_daemon
 
 begun = threading.Event()
 
@@ -28,7 +28,7 @@ def wait():
     time.sleep(60)
 
 def command():
-    ModelFinder(SimpleNamespace(evaluations=()), wait)
+    start_daemon(wait)
     begun.wait()
     print("told")
     raise SystemExit(130)
@@ -52,7 +52,7 @@ def test_what_is_not_begun_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) ->
     begun, go_on = threading.Event(), threading.Event()
     asked: list[str] = []
 
-    def look(suite: Suite, evaluation: object, source: object) -> object:
+    def look(suite: Suite, evaluation: object, source: object, describe: object) -> object:
         asked.append(getattr(source, "uri", ""))
         begun.set()
         go_on.wait(10)
@@ -74,7 +74,7 @@ def test_what_is_not_begun_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) ->
         }
     )
     finder = ModelFinder(suite)
-    assert begun.wait(10) and model_finder.is_searching()
+    assert begun.wait(10) and are_daemons_busy()
     finder.stop()
     go_on.set()
     with pytest.raises(ModelError, match="'e': not there"):

@@ -135,7 +135,7 @@ def _fit(world: World) -> None:
     from sklearn.linear_model import LinearRegression, LogisticRegression
     from sklearn.tree import DecisionTreeClassifier
 
-    from engine.models.mlflow_client import make_database
+    from engine.models.mlflow_tables import make_database
 
     train = make_rows(5_000, seed=1).dropna(subset=["fraud"])
     x = train[FEATURES]

@@ -76,6 +76,7 @@ ASK = (
     + """
 asked = engine.run(suite)
 told("asked", [asked.exit_code, sorted(cell.test.name for cell in asked.outcome.cells)])
+told("frameworks", sorted({"sklearn", "skops", "torch", "tensorflow"} & set(sys.modules)))
 """
 )
 
@@ -188,6 +189,7 @@ def test_kept_predictions_are_joined_without_a_jvm(
     path = world.write("joins", more)
     values = told_by(ASK, tmp_path, str(path), str(tmp_path / "store"), str(tmp_path / "out"))
     assert values["asked"][0] == 0 and len(values["asked"][1]) > 1
+    assert values["frameworks"] == [], "models are opened where rows are scanned"
     assert sum(world.journal("good")) == 0, "each row's prediction was kept"
 
 

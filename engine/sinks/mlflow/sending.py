@@ -21,9 +21,9 @@ from engine.models.mlflow_client import (
     database_path,
     find_experiment,
     is_database,
-    make_database,
     reason_of,
 )
+from engine.models.mlflow_tables import make_database
 from engine.sinks.mlflow.datasets import dataset_input
 from engine.sinks.mlflow.existing import LoggedRun, current_runs, runs_of
 from engine.sinks.mlflow.metric_keys import (

@@ -20,7 +20,7 @@ from engine.core.vocabulary import RunOutcome
 from engine.sinks.report.page import page
 from engine.sinks.report.regions import RegionNames
 
-__all__ = ["render", "write"]
+__all__ = ["prepare", "render", "write"]
 
 
 def write(outcome: RunOutcome, folder: Path) -> Path:
@@ -35,6 +35,14 @@ def render(outcome: RunOutcome) -> str:
     """The report's HTML; the same outcome gives the same text."""
     style, script = Markup(_text("style.css")), Markup(_text("behaviour.js"))
     return _template().render(page=page(outcome), style=style, script=script, region=RegionNames())
+
+
+def prepare() -> None:
+    """Imports what draws, and compiles the page's template: a second beside other work."""
+    import matplotlib.backends.backend_svg
+    import matplotlib.figure  # noqa: F401
+
+    _template()
 
 
 @functools.cache

@@ -9,9 +9,7 @@ vision can tell apart; line styles tell the models apart on paper.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,18 +70,6 @@ def colours(evaluation: EvaluationResult) -> dict[str, str]:
     if evaluation.baseline is not None:
         chosen[evaluation.baseline] = BASELINE_COLOUR
     return chosen
-
-
-def import_ahead() -> None:
-    """Imports what draws, in a thread of its own: it takes a second or two."""
-    threading.Thread(target=_import_drawing, name="importing matplotlib", daemon=True).start()
-
-
-def _import_drawing() -> None:
-    # What is wrong with it tells whoever draws.
-    with suppress(Exception):
-        import matplotlib.backends.backend_svg
-        import matplotlib.figure  # noqa: F401
 
 
 def pictures(evaluation: EvaluationResult, prefix: str) -> list[Picture]:

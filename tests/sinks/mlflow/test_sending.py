@@ -24,7 +24,8 @@ from mlflow.environment_variables import (
 
 from engine.core.vocabulary import Cell, RunOutcome
 from engine.errors import TrackingError
-from engine.models.mlflow_client import find_experiment, make_database
+from engine.models.mlflow_client import find_experiment
+from engine.models.mlflow_tables import make_database
 from engine.planning.model_finder import short_waits
 from engine.sinks import mlflow
 
