@@ -141,28 +141,23 @@ def _make_context(begin: _Begin, tell: Reporter, *, resumes: bool) -> RunContext
     suite, store, run_id = begin.suite, begin.tables.store, begin.run_id
     short_waits()
     resumed = _resumable(begin, resumes=resumes) if begin.is_named else None
+    info = RunInfo(
+        run_id=run_id,
+        suite=suite.name,
+        started_at=utc(resumed["started_at"]) if resumed else begin.now,
+        store=suite.store,
+        suite_resolved=dump_suite(suite),
+        versions=versions(),
+        user=user_name(),
+    )
+    if resumed and not are_same(str(resumed["suite_resolved"]), info.suite_resolved):
+        raise InputError(
+            f"the run {run_id!r} was begun with another suite; go on with the same suite and "
+            "--set arguments, or choose another id"
+        )
+    tell.say(f"run {run_id}" + (" resumed" if resumed else ""))
     start_daemon(partial(_prepare_sinks, suite, store))
     finder = None if resumed else ModelFinder(suite, early_describer(begin.tables.session))
-    try:
-        info = RunInfo(
-            run_id=run_id,
-            suite=suite.name,
-            started_at=utc(resumed["started_at"]) if resumed else begin.now,
-            store=suite.store,
-            suite_resolved=dump_suite(suite),
-            versions=versions(),
-            user=user_name(),
-        )
-        if resumed and not are_same(str(resumed["suite_resolved"]), info.suite_resolved):
-            raise InputError(
-                f"the run {run_id!r} was begun with another suite; go on with the same suite and "
-                "--set arguments, or choose another id"
-            )
-    except BaseException:
-        if finder is not None:
-            finder.stop()
-        raise
-    tell.say(f"run {run_id}" + (" resumed" if resumed else ""))
     return RunContext(suite, begin.tables, info, tell, resumed, finder)
 
 

@@ -73,7 +73,7 @@ def updated_here(
         return None
     rows = source.rows_here()
     try:
-        paths = appended_paths(source.folder_here(), (version, source.version))
+        paths = appended_paths(source.place_here(), (version, source.version))
     except CannotTell:
         return None
     if not paths:

@@ -58,16 +58,16 @@ class Source:
         """The rows; Spark is started for them where it is not there."""
         return tables.read(self.session.get(), self.table, self.version).drop(FILE_COLUMN)
 
-    def folder_here(self) -> Path:
-        """The folder of the table, where it is one of this machine and Spark's disk is the same.
+    def place_here(self) -> Path | str:
+        """The folder of the table, where it is one of this machine and of Spark, or its URI.
 
         Raises:
-            NotThisWay: where it is not.
+            NotThisWay: where it is in no object store either.
         """
-        path = None if self.catalog else local_path(self.table)
-        if path is None or not is_plain(path) or not self.session.shares_disk:
-            raise NotThisWay("the table is no folder of this machine")
-        return path
+        place = None if self.catalog else self.session.direct_place(self.table)
+        if place is None or (isinstance(place, Path) and not is_plain(place)):
+            raise NotThisWay("the table is no folder of this machine, and in no object store")
+        return place
 
     def rows_here(self) -> TableRows:
         """The rows as this process reads them itself; none is read yet.
@@ -76,7 +76,7 @@ class Source:
             NotThisWay: where only Spark can read them.
         """
         zone = self.session.setting("spark.sql.session.timeZone", "UTC")
-        return table_rows(self.folder_here(), self.version, self.columns, zone)
+        return table_rows(self.place_here(), self.version, self.columns, zone)
 
     def has_version(self, version: int, timestamp: str) -> bool:
         """Whether an older version of this table was committed at a time, where its log tells.

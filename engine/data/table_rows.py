@@ -14,11 +14,12 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from engine.errors import InputError
+from engine.errors import InputError, StoreError
 from engine.pieces import NotThisWay
 from engine.pieces.listing import Listing, list_files
+from engine.pieces.opening import DamagedFileError, UnreachableError, UnreadableError
 from engine.pieces.pieces import Piece, whole_files
-from engine.pieces.reading import ReadColumn, UnreadableError, read_pieces
+from engine.pieces.reading import ReadColumn, read_pieces
 from engine.spark.lazy_session import LazySession
 
 # What one process looks at by itself: so many rows, and so many bytes of the columns it needs.
@@ -114,13 +115,13 @@ class TableRows:
         return pa.Table.from_batches(taken, schema)
 
 
-def table_rows(folder: Path, version: int, columns: Sequence[str], zone: str) -> TableRows:
-    """All rows of a version of the table in a folder; none is read yet.
+def table_rows(place: Path | str, version: int, columns: Sequence[str], zone: str) -> TableRows:
+    """All rows of a version of a table in a folder, or in an object store; none is read yet.
 
     Raises:
         NotThisWay: where only Spark can read them.
     """
-    listing = list_files(folder, version)
+    listing = list_files(place, version)
     return TableRows(listing, tuple(whole_files(listing.files)), tuple(columns), zone)
 
 
@@ -131,11 +132,20 @@ def either_way(session: LazySession, here: Callable[[], T], by_spark: Callable[[
 
     Raises:
         InputError: where only Spark can, and none may be started.
+        StoreError: where a file is damaged or gone, and no Spark may be started.
+        UnreachableError: where the object store does not answer, or refuses.
     """
     try:
         return here()
+    except UnreachableError:
+        raise
     except (NotThisWay, UnreadableError) as reason:
         if session.current is None and session.is_local:
+            if isinstance(reason, DamagedFileError):
+                raise StoreError(
+                    f"a data file is damaged or gone ({reason}); restore it, or evaluate a version "
+                    "of the dataset without it"
+                ) from reason
             raise InputError(
                 f"the rows can be looked at by Spark only, which is not started here: {reason}; "
                 f"{session.remedy}"

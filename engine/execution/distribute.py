@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -69,9 +68,8 @@ class PieceRows:
 
     @property
     def bytes_on_disk(self) -> int:
-        """How large their files are; of those that are gone the scan tells."""
-        paths = (Path(piece.file.path) for piece in self.pieces)
-        return sum(path.stat().st_size for path in paths if path.exists())
+        """How large their files are."""
+        return sum(piece.file.size for piece in self.pieces)
 
 
 ScanRows = FrameRows | PieceRows

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -24,10 +23,10 @@ from engine.execution.local_tasks import (
     probe_sampling,
 )
 from engine.execution.query_answers import check_size, slice_answer
-from engine.execution.table_columns import HeldColumns, RowSlices, folder_here, rows_of_table
+from engine.execution.table_columns import HeldColumns, RowSlices, place_here, rows_of_table
 from engine.kinds import COUNT, Contrast, Figures, Probe, Query, SlicedRows
 from engine.pieces import NotThisWay
-from engine.pieces.reading import UnreadableError
+from engine.pieces.opening import UnreachableError, UnreadableError, is_file_there
 from engine.planning import EvaluationPlan, Question, QuestionPlace
 from engine.planning.slices import Slicer, slice_key
 from engine.spark.lazy_session import LazySession
@@ -150,8 +149,8 @@ class LocalAnswers:
         if dataset.version < 1:
             return None
         number = dataset.version - 1
-        log = folder_here(self.session, dataset) / "_delta_log"
-        if not any(log.glob(f"{number:020}.*")):
+        log = f"{place_here(self.session, dataset)}/_delta_log/{number:020}"
+        if not any(is_file_there(f"{log}.{end}") for end in ("json", "checkpoint.parquet")):
             return None
         held = HeldColumns(rows_of_table(self.session, replace(dataset, version=number)))
         listing, now = held.rows.listing, self._of(dataset).rows.listing
@@ -160,7 +159,7 @@ class LocalAnswers:
                 return None
             if listing.columns[name].type != now.columns[name].type:
                 raise NotThisWay(f"the column {name!r} was of another type in the version before")
-        if not all(Path(piece.file.path).exists() for piece in held.rows.pieces):
+        if not all(is_file_there(piece.file.path) for piece in held.rows.pieces):
             return None
         return slices.cut(held, query.columns)
 
@@ -190,6 +189,8 @@ def answer_here(
                 continue
             try:
                 answer = answers.answer(question, pool)
+            except UnreachableError:
+                raise
             except (NotThisWay, UnreadableError) as reason:
                 left.append((question, str(reason)))
             else:
@@ -197,6 +198,8 @@ def answer_here(
         try:
             for together in answers.probe(list(probes.values()), pool) if probes else ():
                 keep([(probes.pop(place), answer) for place, answer in together])
+        except UnreachableError:
+            raise
         except (NotThisWay, UnreadableError) as reason:
             left += [(question, str(reason)) for question in probes.values()]
     return left

@@ -43,8 +43,13 @@ from engine.execution.piece_rows import all_pieces
 from engine.execution.query_shares import QueryShares
 from engine.execution.retry import scan_with_retry
 from engine.models import Guard
+from engine.pieces.opening import (
+    DamagedFileError,
+    UnreachableError,
+    UnreadableError,
+    is_file_there,
+)
 from engine.pieces.pieces import share_pieces
-from engine.pieces.reading import DamagedFileError, UnreadableError
 from engine.planning import EvaluationPlan, needs
 from engine.states.rows import STATE_SCHEMA
 from engine.store import predictions
@@ -92,6 +97,8 @@ def run_local_scans(
         if plan.keep:
             _check_keys(given or all_pieces(computation.session, plan), plan)
         states = scan_with_retry(plan, scan, computation.tell.say, here=True)
+    except UnreachableError as error:
+        raise StoreError(f"{_place(plan)}: {error}") from error
     except UnreadableError as error:
         trouble = _file_trouble(todo, given, error)
         if not trouble and computation.session.may_turn:
@@ -111,7 +118,7 @@ def _file_trouble(todo: StatePlan, given: PieceRows | None, error: UnreadableErr
     moved = (todo.moved.came, todo.moved.gone) if todo.moved is not None else ()
     sources = [source for source in (given, *moved) if isinstance(source, PieceRows)]
     for path in (piece.file.path for source in sources for piece in source.pieces):
-        if not Path(path).exists():
+        if not is_file_there(path):
             return (
                 "data files of this version are gone, most likely removed by VACUUM while the run "
                 f"went on ({path}); restore them, or evaluate a newer version in another run"

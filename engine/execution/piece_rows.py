@@ -6,7 +6,7 @@ from functools import partial
 
 from engine.data.changes.by_pieces import changed_pieces
 from engine.execution.distribute import PieceRows
-from engine.execution.table_columns import folder_here
+from engine.execution.table_columns import place_here
 from engine.pieces import NotThisWay
 from engine.pieces.difference import MovedPieces
 from engine.pieces.listing import Listing, list_files
@@ -27,7 +27,7 @@ def all_pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:
     dataset = plan.dataset
     if not session.is_local:
         _check_queries(plan)
-    listing = list_files(folder_here(session, plan.dataset), dataset.version)
+    listing = list_files(place_here(session, plan.dataset), dataset.version)
     if listing.rows != dataset.rows:
         raise NotThisWay(f"the table's log counts {listing.rows:,} rows, not {dataset.rows:,}")
     return PieceRows(tuple(whole_files(listing.files)), _reader(session, plan, listing))
@@ -44,7 +44,7 @@ def pieces_since(
     _check_queries(plan)
     versions = (base, plan.dataset.version)
     return changed_pieces(
-        folder_here(session, plan.dataset), versions, partial(_reader, session, plan)
+        place_here(session, plan.dataset), versions, partial(_reader, session, plan)
     )
 
 

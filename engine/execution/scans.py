@@ -29,7 +29,7 @@ from engine.execution.shipping import ship
 from engine.execution.workers import check_cluster
 from engine.models import Guard
 from engine.pieces import NotThisWay
-from engine.pieces.reading import UnreadableError
+from engine.pieces.opening import UnreadableError
 from engine.planning import EvaluationPlan
 from engine.planning.projection import select_columns
 from engine.spark import table_errors

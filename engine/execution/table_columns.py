@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from engine.core.paths import is_catalog_name, local_path
 from engine.core.vocabulary import DatasetVersion
 from engine.data.table_rows import MOST_BYTES, MOST_ROWS, TableRows, table_rows
 from engine.delta.messages import is_plain
@@ -20,7 +19,7 @@ from engine.kinds import SlicedRows
 from engine.pieces import NotThisWay
 from engine.pieces.expressions import Expression, columns_of, matches
 from engine.pieces.functions import describe_error
-from engine.pieces.reading import UnreadableError
+from engine.pieces.opening import UnreadableError, is_file_there
 from engine.planning.piece_columns import read_predicate
 from engine.planning.slices import Slicer, where_column
 from engine.spark.lazy_session import LazySession
@@ -29,19 +28,20 @@ from engine.spark.lazy_session import LazySession
 _NOTHING = "\0nothing"
 
 
-def folder_here(session: LazySession, dataset: DatasetVersion) -> Path:
-    """The folder of a dataset's table, where it is one of this machine and of the workers'.
+def place_here(session: LazySession, dataset: DatasetVersion) -> Path | str:
+    """Where this machine's workers find a dataset's table: its folder, or its URI of a store.
 
     Raises:
-        NotThisWay: where it is not.
+        NotThisWay: where they do not.
     """
-    if not session.runs_here or not session.shares_disk:
+    if not session.runs_here:
         raise NotThisWay("the workers may be on other machines")
-    named = dataset.is_catalog_table or is_catalog_name(dataset.uri)
-    folder = None if named else local_path(dataset.uri)
-    if folder is None or not is_plain(folder):
-        raise NotThisWay("the table is no folder of this machine")
-    return folder
+    place = None if dataset.is_catalog_table else session.direct_place(dataset.uri)
+    if isinstance(place, Path) and not session.shares_disk:
+        raise NotThisWay("the workers may have other disks")
+    if place is None or (isinstance(place, Path) and not is_plain(place)):
+        raise NotThisWay("the table is no folder of this machine, and in no object store")
+    return place
 
 
 def rows_of_table(session: LazySession, dataset: DatasetVersion) -> TableRows:
@@ -52,7 +52,7 @@ def rows_of_table(session: LazySession, dataset: DatasetVersion) -> TableRows:
     """
     zone = session.setting("spark.sql.session.timeZone", "UTC")
     names = [name for name, _ in dataset.schema]
-    rows = table_rows(folder_here(session, dataset), dataset.version, names, zone)
+    rows = table_rows(place_here(session, dataset), dataset.version, names, zone)
     if rows.listing.rows > MOST_ROWS:
         raise NotThisWay(f"{rows.listing.rows:,} rows are more than {MOST_ROWS:,}")
     return rows
@@ -84,7 +84,7 @@ class HeldColumns:
             table = pa.Table.from_batches(self.rows.batches(missing), schema)
             self._held |= dict(zip(missing, table.columns, strict=True))
         for piece in self.rows.pieces:
-            if not wanted and not Path(piece.file.path).exists():
+            if not wanted and not is_file_there(piece.file.path):
                 raise UnreadableError(f"the file {piece.file.path} is gone")
         if sum(column.nbytes for column in self._held.values()) > MOST_BYTES:
             raise NotThisWay(f"the columns take more than {MOST_BYTES:,} bytes")

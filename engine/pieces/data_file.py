@@ -16,11 +16,12 @@ class DataFile:
     """A Parquet file of a table: where it lies, its rows, and what stands beside it in the log.
 
     Attributes:
-        path: its path on this machine's disks.
+        path: its path on this machine's disks, or its URI in an object store.
         rows: how many rows are in it, with those that are deleted.
         live: how many of them are not.
         partition: the values of the partition columns, each an array of one value.
         deleted: which rows are deleted, as `pack_mask` has it; None where none is.
+        size: its bytes.
     """
 
     path: str
@@ -28,6 +29,7 @@ class DataFile:
     live: int
     partition: Mapping[str, pa.Array]
     deleted: bytes | None = None
+    size: int = 0
 
 
 def pack_mask(kept: Any) -> bytes:

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from engine.core.object_store import in_object_store
 from engine.delta.head import type_text
 from engine.delta.messages import text_of
+from engine.delta.object_store import patiently, storage_options
 from engine.pieces import NotThisWay
 from engine.pieces.column_types import arrow_type
 from engine.pieces.data_file import DataFile, pack_mask
+from engine.pieces.object_files import plain_uri
+from engine.pieces.opening import open_parquet
 
 # Under which a file holds what the table says, but for its columns' names and deleted rows.
 _KNOWN = frozenset(
@@ -89,14 +92,19 @@ class Listing:
         return types
 
 
-def list_files(table: Path, version: int) -> Listing:
-    """What the log of a table on this machine says of a version; no row is read.
+def list_files(table: Path | str, version: int) -> Listing:
+    """What the log of a table says of a version; no row is read.
+
+    Args:
+        table: its folder on this machine, or its URI in an object store.
+        version: the version.
 
     Raises:
         NotThisWay: where only Spark can read the rows.
     """
+    options = storage_options(table)
     try:
-        delta = DeltaTable(str(table), version=version)
+        delta = patiently(lambda: DeltaTable(str(table), version, storage_options=options))
         protocol, metadata = delta.protocol(), delta.metadata()
         fields = json.loads(delta.schema().to_json())["fields"]
         features = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
@@ -107,7 +115,7 @@ def list_files(table: Path, version: int) -> Listing:
             raise NotThisWay(f"its columns are mapped by {mapping}")
         columns = {str(field["name"]): _column(field) for field in fields}
         actions = pa.table(delta.get_add_actions(flatten=True))
-        masks = _masks(delta) if "deletionVectors" in features else {}
+        masks = _masks(delta, table) if "deletionVectors" in features else {}
     except NotThisWay:
         raise
     except Exception as error:  # whatever delta-rs raises
@@ -115,15 +123,16 @@ def list_files(table: Path, version: int) -> Listing:
     names = [name for name in columns if f"partition.{name}" in actions.column_names]
     if set(names) != set(metadata.partition_columns):
         raise NotThisWay("its partition columns are not those of its log")
-    paths = actions["path"].to_pylist()
+    paths, sizes = actions["path"].to_pylist(), actions["size_bytes"].to_pylist()
     known = "num_records" in actions.column_names
     counts = actions["num_records"].to_pylist() if known else [None] * len(paths)
     files = []
-    for place, (named, rows) in enumerate(zip(paths, counts, strict=True)):
-        path = _local_path(named, table)
+    for place, (named, rows, size) in enumerate(zip(paths, counts, sizes, strict=True)):
+        path = _file_place(named, table)
         one = {name: actions[f"partition.{name}"].slice(place, 1) for name in names}
         partition = {name: pa.concat_arrays(column.chunks) for name, column in one.items()}
-        files.append(_file(path, rows, partition, masks.get(path)))
+        file = _file(path, rows, partition, masks.get(path))
+        files.append(replace(file, size=int(size or 0)))
     return Listing(tuple(sorted(files, key=lambda file: file.path)), columns, str(metadata.id))
 
 
@@ -139,13 +148,13 @@ def _column(field: Mapping[str, Any]) -> TableColumn:
     return TableColumn(str(about.get(_PHYSICAL, field["name"])), type_text(field["type"]), trouble)
 
 
-def _masks(delta: DeltaTable) -> dict[str, Any]:
+def _masks(delta: DeltaTable, table: Path | str) -> dict[str, Any]:
     """Which rows of files are kept, by the files' paths."""
     vectors = pa.RecordBatchReader.from_stream(delta.deletion_vectors()).read_all()
     kept = vectors["selection_vector"]
     paths = vectors["filepath"].to_pylist()
     return {
-        _local_path(path): np.asarray(kept[place].values.to_numpy(zero_copy_only=False))
+        _file_place(path, table): np.asarray(kept[place].values.to_numpy(zero_copy_only=False))
         for place, path in enumerate(paths)
     }
 
@@ -161,17 +170,25 @@ def _file(path: str, rows: int | None, partition: Mapping[str, pa.Array], kept: 
 def _count(path: str) -> int:
     """How many rows a file has, where its log does not say."""
     try:
-        return int(pq.read_metadata(path).num_rows)
+        with open_parquet(path) as file:
+            return int(file.metadata.num_rows)
     except Exception as error:
         # What is wrong with the file Spark tells in more words.
-        raise NotThisWay(f"the file {Path(path).name} cannot be opened here") from error
+        raise NotThisWay(f"the file {path.rpartition('/')[2]} cannot be opened here") from error
 
 
-def _local_path(path: str, table: Path | None = None) -> str:
+def _file_place(path: str, table: Path | str) -> str:
+    """Where a file lies that a log names: its path, or its URI in the table's object store."""
+    plain = unquote(path)
+    if isinstance(table, str):
+        if in_object_store(plain):
+            return plain_uri(plain)
+        if "://" in plain or plain.startswith("/"):
+            raise NotThisWay("its files lie elsewhere")
+        return f"{plain_uri(table).rstrip('/')}/{plain}"
     parts = urlsplit(path)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return unquote(parts.path)
-    plain = unquote(path)
     if "://" in plain or parts.scheme not in ("", "file"):
         raise NotThisWay("its files lie elsewhere")
-    return plain if table is None or plain.startswith("/") else str(table / plain)
+    return plain if plain.startswith("/") else str(table / plain)

@@ -10,19 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import EvalMatrixError
+from engine.core.object_store import in_object_store
 from engine.pieces.data_file import unpack_mask
+from engine.pieces.opening import DamagedFileError, UnreadableError, open_parquet, unreachable
 from engine.pieces.pieces import Piece
 
 BATCH_ROWS = 65_536
-
-
-class UnreadableError(EvalMatrixError):
-    """A worker cannot read a file, or not as Spark would: the rows are Spark's to read."""
-
-
-class DamagedFileError(UnreadableError):
-    """A file is gone, or is not what was written."""
 
 
 # By these Spark marks files in which old days are counted by another calendar.
@@ -46,6 +39,7 @@ def read_pieces(pieces: Iterable[Piece], columns: Sequence[ReadColumn]) -> Itera
 
     Raises:
         DamagedFileError: for a file that is gone or damaged.
+        UnreachableError: where its object store does not answer, or refuses.
         UnreadableError: for one that has another type than the table says.
     """
     for piece in pieces:
@@ -54,13 +48,16 @@ def read_pieces(pieces: Iterable[Piece], columns: Sequence[ReadColumn]) -> Itera
         except UnreadableError:
             raise
         except (OSError, pa.ArrowException) as error:
+            is_gone = isinstance(error, (FileNotFoundError, pa.ArrowException))
+            if in_object_store(piece.file.path) and isinstance(error, OSError) and not is_gone:
+                raise unreachable(piece.file.path, error) from error
             told = (str(error).splitlines() or [type(error).__name__])[0]
             raise DamagedFileError(f"the file {piece.file.path}: {told}") from error
 
 
 def _read(piece: Piece, columns: Sequence[ReadColumn]) -> Iterator[pa.RecordBatch]:
     partition = piece.file.partition
-    with pq.ParquetFile(piece.file.path, coerce_int96_timestamp_unit="us") as file:
+    with open_parquet(piece.file.path) as file:
         _check_calendar(piece, file, columns)
         stored = _stored_names(file, [c for c in columns if c.name not in partition])
         groups, first = _row_groups(file.metadata, piece)

@@ -10,8 +10,9 @@ import pyarrow as pa
 from engine.pieces.expressions import Expression, matches
 from engine.pieces.functions import describe_error
 from engine.pieces.json_text import json_rows
+from engine.pieces.opening import UnreadableError
 from engine.pieces.pieces import Piece
-from engine.pieces.reading import ReadColumn, UnreadableError, read_pieces
+from engine.pieces.reading import ReadColumn, read_pieces
 from engine.pieces.row_hash import hash_rows
 from engine.states import BUCKETS
 

@@ -124,7 +124,7 @@ class LazySession:
         self.reach(*places)
         for place in filter(in_object_store, places):
             self._required = place
-            if self.current is not None:
+            if self.current is not None and not self.is_local:
                 _check_object_store(self.current, place)
 
     def direct_place(self, table: str) -> Path | str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from engine.errors import StoreError, WorkerDiedError
-from engine.pieces.reading import UnreadableError
+from engine.pieces.opening import UnreadableError
 from engine.planning import EvaluationPlan
 from engine.spark import table_errors
 from engine.spark.api import F, pyspark
@@ -30,7 +30,7 @@ SMALL_BYTES = 128 * 2**20
 """As many bytes of states as the driver takes at once."""
 
 # How Spark says that the process is gone in which the kernel ran.
-_UNREADABLE = re.compile(r"(?:UnreadableError|DamagedFileError): ([^\n]+)")
+_UNREADABLE = re.compile(r"(?:UnreadableError|DamagedFileError|UnreachableError): ([^\n]+)")
 _DIED = re.compile("Python worker exited unexpectedly|ExecutorLostFailure")
 
 # Of the columns by which states are looked up; each commit of a table lists those of its files.

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from engine.core.child import ChildProcess
 from engine.errors import ModelError
 from engine.execution import local_pool
 from engine.execution.local_pool import LocalPool, begin_worker, describe_early, drop_worker
@@ -21,8 +22,10 @@ Save = Callable[..., Artifact]
 
 
 @pytest.fixture
-def no_worker() -> Iterator[None]:
+def no_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     drop_worker()
+    # Not one that tests lend each other.
+    monkeypatch.setattr(local_pool, "ChildProcess", ChildProcess)
     yield
     drop_worker()
 

@@ -20,8 +20,8 @@ from engine.core.vocabulary import Columns, DatasetVersion, Dimension, ModelTest
 from engine.metrics import Problem
 from engine.pieces import NotThisWay
 from engine.pieces.listing import list_files
+from engine.pieces.opening import UnreadableError
 from engine.pieces.pieces import share_pieces, whole_files
-from engine.pieces.reading import UnreadableError
 from engine.planning import EvaluationPlan
 from engine.planning.piece_columns import piece_reader
 from engine.planning.projection import column_names, select_columns

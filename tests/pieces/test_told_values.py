@@ -7,8 +7,9 @@ import pytest
 
 from engine.pieces.expressions import evaluate
 from engine.pieces.functions import describe_error
+from engine.pieces.opening import UnreadableError
 from engine.pieces.predicates import parse_predicate
-from engine.pieces.reading import ReadColumn, UnreadableError, _to_type
+from engine.pieces.reading import ReadColumn, _to_type
 
 VALUE = 7_041_776_193
 

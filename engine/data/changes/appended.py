@@ -27,8 +27,8 @@ def appended_files(
     return None if came is None else (layout, came)
 
 
-def appended_paths(folder: Path, versions: tuple[int, int]) -> list[str] | None:
-    """The paths of the files that came between two versions of a table on this machine; no Spark.
+def appended_paths(place: Path | str, versions: tuple[int, int]) -> list[str] | None:
+    """The paths of the files that came between two versions of a table; no Spark.
 
     None where rows went or were rewritten as well.
 
@@ -36,7 +36,7 @@ def appended_paths(folder: Path, versions: tuple[int, int]) -> list[str] | None:
         CannotTell: when the log no longer has one of the commits.
     """
     old, new = versions
-    came = _files_that_came(local_commits(folder, (old + 1, new)))
+    came = _files_that_came(local_commits(place, (old + 1, new)))
     return None if came is None else [file.path.removeprefix("file:") for file in came]
 
 

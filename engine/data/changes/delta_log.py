@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from engine.errors import EvalMatrixError
+from engine.pieces.object_files import open_object, plain_uri
+from engine.pieces.opening import unreachable
 from engine.spark.api import F, T, spark_errors
 from engine.spark.internals import shares_disk
 from engine.spark.tables import escape_glob
@@ -127,29 +129,43 @@ def read_commits(spark: SparkSession, location: str, versions: tuple[int, int]) 
     return [_commit(number, actions, location) for number, actions in by_version.items()]
 
 
-def local_commits(folder: Path, versions: tuple[int, int]) -> list[Commit]:
-    """The commits of a log on this machine from one version to another, both included; no Spark.
+def local_commits(place: Path | str, versions: tuple[int, int]) -> list[Commit]:
+    """The commits of a log from one version to another, both included; no Spark.
+
+    `place` is the table's folder on this machine, or its URI in an object store.
 
     Raises:
         CannotTell: when the log no longer has one of them.
     """
     first, last = versions
     # As Delta's own command writes the place.
-    location = f"file:{folder}"
-    return [_local_commit(folder, location, number) for number in range(first, last + 1)]
+    location = f"file:{place}" if isinstance(place, Path) else plain_uri(place).rstrip("/")
+    return [_local_commit(place, location, number) for number in range(first, last + 1)]
 
 
-def _local_commit(folder: Path, location: str, version: int) -> Commit:
-    file = folder / "_delta_log" / f"{version:020d}.json"
+def _local_commit(place: Path | str, location: str, version: int) -> Commit:
     try:
         # Not splitlines(): values in the statistics may hold what that takes for an end of a line.
-        lines = file.read_text(encoding="utf-8").split("\n")
+        lines = _read_text(place, f"_delta_log/{version:020d}.json").split("\n")
     except FileNotFoundError as error:
         raise CannotTell.of(version - 1, version, _REMOVED) from error
     actions = [json.loads(line) for line in lines if line.strip()]
     if not actions:
         raise CannotTell.of(version - 1, version, "a commit between them is half written")
     return _commit(version, [_row(action) for action in actions], location)
+
+
+def _read_text(place: Path | str, name: str) -> str:
+    if isinstance(place, Path):
+        return (place / name).read_text(encoding="utf-8")
+    uri = f"{place}/{name}"
+    try:
+        with open_object(uri) as file:
+            return str(file.read(), "utf-8")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreachable(uri, error) from error
 
 
 def _row(action: Mapping[str, Any]) -> dict[str, Any]:
