@@ -41,7 +41,7 @@ def evaluate_alone(suite: Suite, session: LazySession, tell: Reporter) -> Evalua
     try:
         decide(tables, [plan], run_id=run_id, reuse=False)
         if session.current is not None:
-            prepare_workers(session.current, [plan])
+            prepare_workers(session, [plan])
         with BackgroundWriter() as beside:
             computation = Computation(tables, suite.name, run_id, tell, beside, reuse=False)
             return evaluate(computation, plan, [])

@@ -119,9 +119,8 @@ def pin_plans(context: RunContext) -> list[EvaluationPlan]:
     check(context.tables, plans, run_id=run_id, reuse=reuse)
     if not session.is_local:
         drop_worker()
-    spark = session.current
-    if spark is not None:
-        prepare_workers(spark, plans)
+    if session.current is not None:
+        prepare_workers(session, plans)
     if context.resumed is None:
         context.beside.do(start_run, context.tables["runs"], context.info, dump_plans(plans))
     return plans

@@ -97,7 +97,7 @@ def _answer_by_spark(
 ) -> None:
     spark = computation.spark
     if runs_here(spark):
-        prepare_workers(spark, [plan])
+        prepare_workers(computation.session, [plan])
     answer_questions(spark, plan, asked, partial(open_frame, spark), keep)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
 from engine.data.changes.by_pieces import changed_pieces
+from engine.delta.messages import is_plain
 from engine.execution.distribute import PieceRows
 from engine.execution.table_columns import place_here
 from engine.pieces import NotThisWay
@@ -31,6 +34,30 @@ def all_pieces(session: LazySession, plan: EvaluationPlan) -> PieceRows:
     if listing.rows != dataset.rows:
         raise NotThisWay(f"the table's log counts {listing.rows:,} rows, not {dataset.rows:,}")
     return PieceRows(tuple(whole_files(listing.files)), _reader(session, plan, listing))
+
+
+def files_to_see(
+    session: LazySession, plans: Iterable[EvaluationPlan]
+) -> dict[str, tuple[str, ...]]:
+    """Files of the plans' tables by which workers elsewhere tell whether they see them.
+
+    By the tables' places; of one that this process does not see itself there are none.
+    """
+    asked = {}
+    for plan in plans:
+        for side in filter(None, (plan, plan.reference)):
+            dataset = side.dataset
+            place = None if dataset.is_catalog_table else session.direct_place(dataset.uri)
+            if place is None or (isinstance(place, Path) and not is_plain(place)):
+                continue
+            try:
+                files = list_files(place, dataset.version).files
+            except NotThisWay:
+                continue
+            if files:
+                # One of each end: what was written last may not be everywhere yet.
+                asked[str(place)] = tuple({files[0].path, files[-1].path})
+    return asked
 
 
 def pieces_since(

@@ -18,6 +18,7 @@ from engine.execution.computation import Computation
 from engine.execution.distribute import PieceRows
 from engine.execution.incremental import StatePlan, base_note, read_by_spark
 from engine.execution.local_scans import run_local_scans
+from engine.execution.piece_rows import files_to_see
 from engine.execution.retry import scan_with_retry
 from engine.execution.roads import (
     BY_PROCESSES,
@@ -36,6 +37,7 @@ from engine.spark import table_errors
 from engine.spark import tables as spark_tables
 from engine.spark.api import F, is_frame
 from engine.spark.internals import runs_here
+from engine.spark.lazy_session import LazySession
 from engine.store import predictions
 from engine.store.prediction_rows import PREDICTED
 from engine.store.predictions import chain_rows
@@ -65,7 +67,7 @@ def run_scans(computation: Computation, todo: StatePlan, *, step: str) -> pa.Tab
     here = runs_here(spark)
     if here:
         # It may have been started just now; those of a cluster were looked at with all plans.
-        prepare_workers(spark, [plan])
+        prepare_workers(computation.session, [plan])
 
     def scan(todo: StatePlan, given: DataFrame | PieceRows | None, guard: Guard) -> pa.Table | None:
         return _scan(computation, replace(todo, guard=guard), given, step=step)
@@ -92,10 +94,13 @@ def _short_way(computation: Computation, todo: StatePlan) -> PieceRows | None:
     return pieces
 
 
-def prepare_workers(spark: SparkSession, plans: Sequence[EvaluationPlan]) -> None:
+def prepare_workers(session: LazySession, plans: Sequence[EvaluationPlan]) -> None:
     """Looks at the workers, and gives them the models, before any of them is needed."""
+    spark = session.get()
     models = [model for plan in plans for model in plan.models]
-    check_cluster(spark, models)
+    asked = {} if runs_here(spark) else files_to_see(session, plans)
+    seen = check_cluster(spark, models, [file for files in asked.values() for file in files])
+    session.note_seen(place for place, files in asked.items() if seen.issuperset(files))
     ship(spark, models)
 
 

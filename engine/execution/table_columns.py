@@ -34,13 +34,13 @@ def place_here(session: LazySession, dataset: DatasetVersion) -> Path | str:
     Raises:
         NotThisWay: where they do not.
     """
-    if not session.runs_here:
-        raise NotThisWay("the workers may be on other machines")
     place = None if dataset.is_catalog_table else session.direct_place(dataset.uri)
     if isinstance(place, Path) and not session.shares_disk:
         raise NotThisWay("the workers may have other disks")
     if place is None or (isinstance(place, Path) and not is_plain(place)):
         raise NotThisWay("the table is no folder of this machine, and in no object store")
+    if not session.is_seen(str(place)):
+        raise NotThisWay("the workers may be on other machines")
     return place
 
 

@@ -21,6 +21,7 @@ from engine._version import __version__
 from engine.core.vocabulary import ModelVersion
 from engine.errors import InputError, StoreError
 from engine.models import model_requirements
+from engine.pieces.opening import file_mark
 from engine.spark.internals import cores, runs_here, submitted_master
 from engine.spark.preflight import check_delta, check_versions
 
@@ -34,8 +35,13 @@ MAX_LOOKS = 32
 _PACK = "make the environment with infrastructure/pack.py and submit it (docs/cluster.md)"
 
 
-def check_cluster(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
+def check_cluster(
+    spark: SparkSession, models: Iterable[ModelVersion], files: Sequence[str] = ()
+) -> frozenset[str]:
     """Checks that Spark, Delta and the workers can do what a scan of these models takes.
+
+    Returns:
+        Those of some files that all workers see as this process does.
 
     Raises:
         InputError: when versions do not fit, Delta is missing, or the workers' Python lacks the
@@ -45,8 +51,7 @@ def check_cluster(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
     check_versions(spark)
     if not _has_delta(spark):
         check_delta(spark)
-    if not runs_here(spark):
-        check_workers(spark, models)
+    return frozenset(files) if runs_here(spark) else check_workers(spark, models, files)
 
 
 def _has_delta(spark: SparkSession) -> bool:
@@ -55,8 +60,13 @@ def _has_delta(spark: SparkSession) -> bool:
     return runs_here(spark) and submitted_master() is None and "DeltaSparkSession" in extensions
 
 
-def check_workers(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
-    """Asks the workers' Python for its version, the engine, and the models' libraries.
+def check_workers(
+    spark: SparkSession, models: Iterable[ModelVersion], files: Sequence[str] = ()
+) -> frozenset[str]:
+    """Asks the workers' Python for its version, the engine, the models' libraries, and some files.
+
+    Returns:
+        Those of the files that all of them see as this process does.
 
     Raises:
         InputError: when one of them does not fit.
@@ -64,13 +74,24 @@ def check_workers(spark: SparkSession, models: Iterable[ModelVersion]) -> None:
     """
     libraries = {lib: how for model in models for lib, how in model_requirements(model).items()}
     parts = min(2 * cores(spark), MAX_LOOKS)
-    frame = spark.range(0, parts, 1, parts).mapInArrow(make_look(tuple(libraries)), LOOK_DDL)
+    look = make_look(tuple(libraries), tuple(files))
+    frame = spark.range(0, parts, 1, parts).mapInArrow(look, LOOK_DDL)
     try:
         with _tell_of_waiting():
             rows = frame.distinct().collect()
     except Exception as error:  # of PySpark, or what it did not translate
         raise _workers_error(str(error)) from error
     check_looks(rows, libraries)
+    return files_seen(rows, files)
+
+
+def files_seen(rows: Sequence[Row], files: Sequence[str]) -> frozenset[str]:
+    """Those of some files that all workers see as this process does, by what they tell."""
+    marks = [json.loads(row.seen) for row in rows]
+    own = {file: file_mark(file) for file in files}
+    return frozenset(
+        file for file, mark in own.items() if mark and all(seen.get(file) == mark for seen in marks)
+    )
 
 
 def _workers_error(text: str) -> InputError | StoreError:
@@ -148,28 +169,32 @@ def _tell_of_waiting() -> Iterator[None]:
         timer.cancel()
 
 
-LOOK_DDL = "python string, executable string, engine string, broken string, found string"
+LOOK_DDL = (
+    "python string, executable string, engine string, broken string, found string, seen string"
+)
 Look = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
-def make_look(libraries: Sequence[str]) -> Look:
+def make_look(libraries: Sequence[str], files: Sequence[str] = ()) -> Look:
     """A function for `mapInArrow` that tells what the Python of a worker has (`LOOK_DDL`).
 
     One row for each partition: its version and place, the version of the engine (null without
-    one), why the engine cannot be imported (null when it can), and the version of each library
-    that is there, as JSON. The function is one that is shipped by its code, not by its name: it
-    must run where there is no engine.
+    one), why the engine cannot be imported (null when it can), and as JSON the version of each
+    library that is there and the mark of each file (`file_mark`). The function is one that is
+    shipped by its code, not by its name: it must run where there is no engine.
     """
-    wanted = tuple(libraries)
+    wanted, asked = tuple(libraries), tuple(files)
     distributions = {"sklearn": "scikit-learn"}
 
     def look(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for _ in batches:
             pass
-        engine, broken = None, None
+        engine, broken, seen = None, None, {}
         try:
             engine = importlib.import_module("engine._version").__version__
             importlib.import_module("engine.execution.distribute")
+            opening = importlib.import_module("engine.pieces.opening")
+            seen = {file: opening.file_mark(file) for file in asked}
         except Exception as error:
             broken = f"{type(error).__name__}: {error}"
         versions = {}
@@ -187,6 +212,7 @@ def make_look(libraries: Sequence[str]) -> Look:
             "engine": engine,
             "broken": broken,
             "found": json.dumps(versions),
+            "seen": json.dumps(seen),
         }
         yield pa.RecordBatch.from_pylist([row], pa.schema([(name, pa.string()) for name in row]))
 

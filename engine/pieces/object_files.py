@@ -53,6 +53,15 @@ def is_object_there(uri: str) -> bool:
     return bool(info.type != FileType.NotFound)
 
 
+def object_mark(uri: str) -> str:
+    """What tells a file from another one under its name: its size and its time; "" of none."""
+    try:
+        (info,) = _file_system().get_file_info([_key(uri)])
+    except OSError:
+        return ""
+    return f"{info.size} {info.mtime_ns}" if info.type == FileType.File else ""
+
+
 def object_error_words(error: OSError) -> str:
     """What is wrong with the store, of an error about a file of it: "cannot be reached (...)".
 

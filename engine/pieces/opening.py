@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from engine.core.object_store import in_object_store
 from engine.errors import EvalMatrixError, StoreError
-from engine.pieces.object_files import is_object_there, object_error_words, open_object
+from engine.pieces.object_files import is_object_there, object_error_words, object_mark, open_object
 
 
 class UnreadableError(EvalMatrixError):
@@ -51,3 +51,17 @@ def unreachable(path: str, error: OSError) -> UnreachableError:
 def is_file_there(path: str) -> bool:
     """Whether a file is there; where nobody can tell it is taken for there."""
     return is_object_there(path) if in_object_store(path) else Path(path).is_file()
+
+
+def file_mark(path: str) -> str:
+    """What tells a file from another one under its name: its size and its time; "" of none.
+
+    Where two processes see the same mark they see the same file.
+    """
+    if in_object_store(path):
+        return object_mark(path)
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return ""
+    return f"{stat.st_size} {stat.st_mtime_ns}"

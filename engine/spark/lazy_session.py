@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +67,7 @@ class LazySession:
         self._lock = threading.Lock()
         self._begun: Future[SparkSession] | None = None
         self._shares_disk: bool | None = None
+        self._seen: set[str] = set()
         self._object_store = False
         self._required: str | None = None
         self._is_settled = False
@@ -198,6 +199,14 @@ class LazySession:
         if self._shares_disk is None:
             self._shares_disk = self._looks_here()
         return self._shares_disk
+
+    def note_seen(self, places: Iterable[str]) -> None:
+        """Notes tables whose files the workers see as this process does, wherever they are."""
+        self._seen.update(places)
+
+    def is_seen(self, place: str) -> bool:
+        """Whether the workers see the files of a table as this process does."""
+        return self.runs_here or place in self._seen
 
     @property
     def runs_here(self) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from pyspark.sql import Row
 
 from engine._version import __version__
 from engine.errors import InputError, StoreError
-from engine.execution.workers import _workers_error, check_looks, make_look
+from engine.execution.workers import _workers_error, check_looks, files_seen, make_look
 from engine.spark.preflight import check_reachable
 
 
@@ -88,6 +89,21 @@ def test_a_look_at_this_process() -> None:
     (row,) = batch.to_pylist()
     assert row["engine"] == __version__ and row["broken"] is None
     assert list(json.loads(row["found"])) == ["numpy"]
+
+
+def test_files_count_as_seen_where_all_workers_see_the_same(tmp_path: Path) -> None:
+    same, other, gone = (str(tmp_path / name) for name in ("same", "other", "gone"))
+    for file in (same, other):
+        Path(file).write_text("rows")
+    (batch,) = make_look([], [same, other, gone])(())
+    (row,) = batch.to_pylist()
+    here = Row(**row)
+    assert files_seen([here, here], [same, other, gone]) == {same, other}
+    # Another machine has another file under the path of one, and lacks the other.
+    there = Row(**{**row, "seen": json.dumps({same: json.loads(row["seen"])[same], other: "4 1"})})
+    assert files_seen([here, there], [same, other, gone]) == {same}
+    lacks = Row(**{**row, "seen": json.dumps({same: "", other: ""})})
+    assert files_seen([here, lacks], [same, other, gone]) == frozenset()
 
 
 @pytest.mark.parametrize(
