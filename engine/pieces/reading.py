@@ -72,13 +72,25 @@ def _read(piece: Piece, columns: Sequence[ReadColumn]) -> Iterator[pa.RecordBatc
             low, high = max(piece.start, start), min(piece.stop, at)
             if low >= high:
                 continue
-            part = batch.slice(low - start, high - low)
+            part = _without_views(batch.slice(low - start, high - low))
             if keep is not None:
                 part = part.filter(pa.array(keep[low:high]))
             if part.num_rows:
                 yield _cast(part, columns, stored, partition)
             if at >= piece.stop:
                 break
+
+
+def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Texts and bytes as they are elsewhere: Arrow cannot choose rows of views of them.
+
+    delta-rs writes these where it rewrites a file.
+    """
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    if not any(kind in plain for kind in batch.schema.types):
+        return batch
+    columns = [column.cast(plain.get(column.type, column.type)) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _row_groups(metadata: pq.FileMetaData, piece: Piece) -> tuple[list[int], int]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import SparkSession
 
 from engine.core.vocabulary import Columns, DatasetVersion, Dimension, ModelTest, SliceSet, TaskKind
@@ -119,6 +119,12 @@ def of_other_writers(folder: Path, spark: SparkSession) -> list[str]:
     rows = some_rows(200, 5)
     write_deltalake(str(folder), rows, partition_by=["number"])
     write_deltalake(str(folder), some_rows(50, 6), mode="append")
+    # Files that are rewritten have views of texts and bytes.
+    DeltaTable(str(folder)).delete("id = 7")
+    kinds = {
+        field.type for file in DeltaTable(str(folder)).file_uris() for field in pq.read_schema(file)
+    }
+    assert {pa.string_view(), pa.binary_view()} <= kinds
     return ["id", "text"]
 
 

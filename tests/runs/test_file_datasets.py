@@ -1,4 +1,8 @@
-"""A dataset of files is what its files are now: each state against the rows that pandas reads."""
+"""A dataset of files is what its files are now: each state against the rows that pandas reads.
+
+Files are taken without Spark where they can be, and by Spark where only it reads or writes them;
+that both make the same tables is seen in `data/files/test_local_files.py`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from engine.data.changes import changes
 from engine.data.files import lake
@@ -36,8 +40,8 @@ ROWS = pd.DataFrame({"id": range(6), "zip": [1067, 2, 3, 4, 5, 6], "x": [1, 2, 3
 class Lake:
     """A folder of files, a table of the lake, and what was told."""
 
-    def __init__(self, spark: SparkSession, folder: Path) -> None:
-        self.spark, self.folder = spark, folder
+    def __init__(self, session: LazySession, folder: Path) -> None:
+        self.session, self.folder = session, folder
         self.table = str(folder / "lake" / "t")
         self.said: list[str] = []
 
@@ -47,7 +51,7 @@ class Lake:
             str(self.folder / pattern), fmt, self.table, Reading(**reading), self.folder / "facts"
         )
         self.said.clear()
-        return take(lazy(self.spark), asked, say=self.said.append)
+        return take(self.session, asked, say=self.said.append)
 
     def rows(self, version: int | None = None) -> pd.DataFrame:
         """The rows that another reader finds at a version."""
@@ -59,8 +63,13 @@ class Lake:
 
 
 @pytest.fixture
-def place(spark: SparkSession, tmp_path: Path) -> Lake:
-    return Lake(spark, tmp_path)
+def place(tmp_path: Path) -> Lake:
+    return Lake(LazySession(executor="local"), tmp_path)
+
+
+@pytest.fixture
+def spark_place(spark: SparkSession, tmp_path: Path) -> Lake:
+    return Lake(lazy(spark), tmp_path)
 
 
 def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
@@ -97,8 +106,7 @@ def test_the_files_that_match_now_are_the_dataset(place: Lake, spark: SparkSessi
     assert place.said == ["rows taken out: 2 files: a.csv, c.csv"]
     same(place.rows(), ROWS[3:])
     same(place.rows(1), pd.concat([corrected, ROWS[3:]]))
-    session = LazySession(spark)
-    assert [names_at(session, place.table, version) for version in (1, 3, 4)] == [
+    assert [names_at(place.session, place.table, version) for version in (1, 3, 4)] == [
         ["a.csv", "b.csv"],
         ["a.csv", "b.csv", "c.csv"],
         ["b.csv"],
@@ -163,7 +171,8 @@ def test_spark_and_python_put_each_text_in_the_same_class(spark: SparkSession) -
     assert Seen(wrong.collect()[0][0]) is Seen.TEXT
 
 
-def test_folders_are_columns(place: Lake) -> None:
+def test_folders_are_columns(spark_place: Lake) -> None:
+    place = spark_place
     for country, code in (("DE", "01067"), ("__HIVE_DEFAULT_PARTITION__", "5"), ("NA", "5")):
         folder = place.folder / "parts" / f"country={country}" / f"zip={code}"
         folder.mkdir(parents=True)
@@ -188,7 +197,8 @@ def test_folders_are_columns(place: Lake) -> None:
     assert DeltaTable(place.table).version() == 1
 
 
-def test_types_that_pandas_writes_and_spark_refuses(place: Lake) -> None:
+def test_types_that_pandas_writes_and_spark_refuses(spark_place: Lake, spark: SparkSession) -> None:
+    place = spark_place
     times = pd.to_datetime(["2024-01-01 10:00:00.123456", None]).astype("datetime64[ns]")
     columns = {
         "naive": pa.array(times),
@@ -207,7 +217,7 @@ def test_types_that_pandas_writes_and_spark_refuses(place: Lake) -> None:
         "timestamp_ntz", "timestamp", "float", "string", "decimal(20,0)", "string",
         "array<timestamp_ntz>", "array<float>", "string",
     ]  # fmt: skip
-    found = place.spark.read.format("delta").load(place.table).collect()
+    found = spark.read.format("delta").load(place.table).collect()
     assert found[0]["naive"] == times[0].to_pydatetime() and found[1]["naive"] is None
     assert (found[0]["half"], found[0]["clock"]) == (1.5, "00:00:01.000000")
     assert (int(found[0]["large"]), found[0]["nothing"]) == (2**63 + 5, None)
@@ -224,7 +234,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_cannot_be_read_names_file_column_and_remedy(place: Lake, kind: str) -> None:
+def test_what_cannot_be_read_names_file_column_and_remedy(spark_place: Lake, kind: str) -> None:
+    place = spark_place
     values, words = REFUSED[kind]
     pq.write_table(pa.table({"x": [1]}), place.folder / "a.parquet")
     pq.write_table(pa.table({"x": values}), place.folder / "b.parquet")
@@ -258,7 +269,8 @@ def test_a_value_that_does_not_fit_is_not_told(place: Lake) -> None:
     assert "777" not in str(refused.value)
 
 
-def test_a_table_of_appended_files_is_taken_over(place: Lake, spark: SparkSession) -> None:
+def test_a_table_of_appended_files_is_taken_over(spark_place: Lake, spark: SparkSession) -> None:
+    place = spark_place
     place.csv("a.csv", ROWS)
     ingest(spark, str(place.folder / "a.csv"), table=place.table, fmt="csv")
     changed = ROWS.assign(x=9)
@@ -278,8 +290,9 @@ def test_a_table_of_appended_files_is_taken_over(place: Lake, spark: SparkSessio
 
 
 def test_two_at_once_and_a_writer_that_is_killed(
-    place: Lake, monkeypatch: pytest.MonkeyPatch
+    spark_place: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    place = spark_place
     place.csv("a.csv", ROWS)
     done: list[int] = []
     threads = [threading.Thread(target=lambda: done.append(place.take().version)) for _ in range(2)]
@@ -302,12 +315,13 @@ def test_two_at_once_and_a_writer_that_is_killed(
     same(place.rows(), ROWS[:2])
 
 
-def test_strangers_rows_are_taken_out(place: Lake, spark: SparkSession) -> None:
+def test_strangers_rows_are_taken_out(spark_place: Lake, spark: SparkSession) -> None:
+    place = spark_place
     place.csv("a.csv", ROWS)
     place.take()
-    ddl = f"id int, zip int, x int, {FILE_COLUMN} string"
-    stranger = spark.createDataFrame([(7, 7, 7, None)], ddl)
-    stranger.write.format("delta").mode("append").save(place.table)
+    seven = pa.array([7], pa.int32())
+    stranger = {"id": seven, "zip": seven, "x": seven, FILE_COLUMN: pa.nulls(1, pa.string())}
+    write_deltalake(place.table, pa.table(stranger), mode="append")
     place.csv("b.csv", ROWS)
     with pytest.raises(DataError, match="is a dataset of files"):
         ingest(spark, str(place.folder / "b.csv"), table=place.table, fmt="csv")
@@ -329,6 +343,7 @@ def test_a_suite_of_files_end_to_end(
     suite = small(
         reuse=True, name="of files", dataset={"csv": str(tmp_path / "*.csv"), "name": "of files"}
     )
+    suite["executor"] = "local"
     dataset = suite["evaluations"][0]["dataset"]
     for key in ("delta", "version"):
         del dataset[key]
@@ -366,6 +381,7 @@ def test_a_mark_in_a_column_that_models_read_is_refused_with_the_remedy(
     rows.loc[rows.index[::9], "f0"] = "NA"
     rows.to_csv(tmp_path / "rows.csv", index=False)
     suite = small(name="marks", dataset={"csv": str(tmp_path / "*.csv"), "name": "marks"})
+    suite["executor"] = "local"
     dataset = suite["evaluations"][0]["dataset"]
     for key in ("delta", "version"):
         del dataset[key]
