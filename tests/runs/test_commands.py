@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 Suites = Callable[..., dict[str, Any]]
 Command = Callable[..., Any]
 
+LOCAL = {"executor": "local"}
+
 
 def environment(root: Path, **more: str) -> dict[str, str]:
     """What a process of its own needs, without the tests' own Spark."""
@@ -45,27 +47,33 @@ def start(root: Path, *args: str | Path, **more: str) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def judged(world: Any, small: Suites, evaluated: Callable[..., RunResult]) -> RunResult:
     suite = small(name="judged", tests=[{"metric": "accuracy", "min": 0.1}, {"metric": "recall"}])
-    return evaluated(suite, "judged", run_id="judged-1")
+    return evaluated(suite | LOCAL, "judged", run_id="judged-1")
 
 
 @pytest.mark.parametrize(
-    ("test", "code", "word"),
+    ("test", "code", "word", "executor"),
     [
-        ({"metric": "accuracy", "min": 0.1}, 0, "PASSED"),
-        ({"metric": "accuracy", "min": 1}, 1, "FAILED"),
+        ({"metric": "accuracy", "min": 0.1}, 0, "PASSED", "spark"),
+        ({"metric": "accuracy", "min": 1}, 1, "FAILED", "local"),
     ],
 )
 def test_run_ends_with_the_gates_exit_code(
-    world: Any, small: Suites, command: Command, test: dict[str, Any], code: int, word: str
+    world: Any,
+    small: Suites,
+    command: Command,
+    test: dict[str, Any],
+    code: int,
+    word: str,
+    executor: str,
 ) -> None:
-    path = world.write("gate", small(tests=[test]))
+    path = world.write("gate", small(tests=[test]) | {"executor": executor})
     result = command("run", path)
     assert result.exit_code == code
     assert f"GATE {word}" in result.stdout and str(world.store / "results") in result.stdout
 
 
 def test_json_and_set(world: Any, small: Suites, command: Command) -> None:
-    path = world.write("json", small(tests=[{"metric": "accuracy", "min": 0.1}]))
+    path = world.write("json", small(tests=[{"metric": "accuracy", "min": 0.1}]) | LOCAL)
     key = "evaluations.few.tests.0.min=0.999"
     result = command("run", path, "--json", "--run-id", "json-1", "--set", key)
     assert result.exit_code == 1, result.stderr

@@ -1,4 +1,7 @@
-"""A served model goes all the way of a loaded one, from MLflow's own server to the cells."""
+"""A served model goes all the way of a loaded one, from MLflow's own server to the cells.
+
+By processes of this machine; that nobody listens is met by Spark's workers too.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 
 TOKEN = "Tk-8812-secret"
-# Workers have the environment in which Spark was started, which is after all tests are collected.
+# Workers have the environment in which they were started, which is after all tests are collected.
 os.environ["EVALMATRIX_LIVE_TOKEN"] = TOKEN
 TESTS = [{"metric": "roc_auc", "max_drop": 0.01}, {"metric": "log_loss"}, {"metric": "recall"}]
+LOCAL = {"executor": "local"}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +81,7 @@ def test_what_is_served_is_held_against_what_is_tested_slice_by_slice(
         suite = small(
             models=models, tests=tests, slices=[{"by": "device"}], baseline="good", reuse=True
         )
-        result = evaluated(suite, "endpoints")
+        result = evaluated(suite | LOCAL, "endpoints")
         cells = cells_of(result)
         for (name, where, test), cell in cells.items():
             if name == "live" and not test.startswith("endpoint"):
@@ -111,18 +115,17 @@ def test_a_server_that_is_not_there_costs_its_own_cells(
 
 
 def test_a_server_that_dies_in_mid_run_costs_its_own_cells(
-    folder: Path, small: Callable[..., Any], evaluated: Callable[..., RunResult]
+    folder: Path, server: Server, small: Callable[..., Any], evaluated: Callable[..., RunResult]
 ) -> None:
-    dying, _ = start_server(folder)
-    with dying:
-        served = live(dying.endpoint.url, rate="4/s", batch=10)
-        models = [{"uri": str(folder), "name": "good"}, served]
-        suite = small(models=models, tests=TESTS, baseline="good")
-        end = threading.Timer(4.0, dying.stop)
-        started = time.monotonic()
-        end.start()
-        result = evaluated(suite, "dying")
-        end.join()
+    """The last test of this file: the server is not started again."""
+    served = live(server.endpoint.url, rate="4/s", batch=10)
+    models = [{"uri": str(folder), "name": "good"}, served]
+    suite = small(models=models, tests=TESTS, baseline="good")
+    end = threading.Timer(4.0, server.stop)
+    started = time.monotonic()
+    end.start()
+    result = evaluated(suite | LOCAL, "dying")
+    end.join()
     assert time.monotonic() - started < 120
     for cell in result.outcome.cells:
         if cell.model.name == "live":

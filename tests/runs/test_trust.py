@@ -1,4 +1,8 @@
-"""A night with a model that is not trusted: its cells, the others', the gate, and what is told."""
+"""A night with a model that is not trusted: its cells, the others', the gate, and what is told.
+
+By processes of this machine: models are opened by the same code in them and in Spark's workers. A
+notebook's models are evaluated in its session.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +76,7 @@ def paths(world: Any, marker: Path) -> dict[str, str]:
 def suite(world: Any, small: Callable[..., dict[str, Any]], paths: dict[str, str]) -> Any:
     models = [{"uri": path, "name": name} for name, path in paths.items()]
     whole = small(models=models, baseline="safe", tests=TESTS)
-    return {**whole, "trust": {"formats": ["skops"]}}
+    return {**whole, "trust": {"formats": ["skops"]}, "executor": "local"}
 
 
 @pytest.fixture(scope="module")

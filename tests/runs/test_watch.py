@@ -1,4 +1,7 @@
-"""New versions are evaluated beside the champion, once, whoever watches and however it ends."""
+"""New versions are evaluated beside the champion, once, whoever watches and however it ends.
+
+Runs are those of processes of this machine, as a watcher's own are; one night is Spark's.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,6 @@ class Desk:
     world: Any
     small: Callable[..., dict[str, Any]]
     folder: Path
-    spark: SparkSession
     tracking_uri: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +63,7 @@ class Desk:
 
     @property
     def tables(self) -> StoreTables:
-        return StoreTables(Store(str(self.folder / "store")), LazySession(self.spark))
+        return StoreTables(Store(str(self.folder / "store")), LazySession(executor="local"))
 
     def register(self, *models: str, name: str = NAME) -> None:
         client = self.client
@@ -89,11 +91,11 @@ class Desk:
             **over,
         )
         path = self.folder / "suite.yml"
-        path.write_text(yaml.safe_dump(made, sort_keys=False))
+        path.write_text(yaml.safe_dump({**made, "executor": "local"}, sort_keys=False))
         return path
 
     def watch(self, *tests: dict[str, Any], **options: Any) -> list[Any]:
-        return engine.watch(self.suite(*tests), once=True, spark=self.spark, **options)
+        return engine.watch(self.suite(*tests), once=True, **options)
 
     def aliases(self) -> dict[str, str]:
         aliases = self.client.get_registered_model(NAME).aliases
@@ -131,12 +133,10 @@ def next_line(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture
-def desk(
-    world: Any, small: Callable[..., dict[str, Any]], spark: SparkSession, tmp_path: Path
-) -> Iterator[Desk]:
+def desk(world: Any, small: Callable[..., dict[str, Any]], tmp_path: Path) -> Iterator[Desk]:
     for name in ("good", "other", "third"):
         world.forget(name)
-    yield Desk(world, small, tmp_path, spark)
+    yield Desk(world, small, tmp_path)
     for name in ("good", "other", "third"):
         world.forget(name)
 
@@ -202,7 +202,7 @@ def test_new_data_ask_for_a_new_verdict(desk: Desk) -> None:
         suite = yaml.safe_load(path.read_text())
         suite["evaluations"][0]["dataset"] |= dataset
         del suite["evaluations"][0]["dataset"]["delta"]
-        return engine.watch(suite, once=True, spark=desk.spark)[0]
+        return engine.watch(suite, once=True)[0]
 
     first = look()
     assert first.is_new and not look().is_new
@@ -212,11 +212,12 @@ def test_new_data_ask_for_a_new_verdict(desk: Desk) -> None:
     assert not look().is_new
 
 
-def test_a_night_of_the_whole_suite_is_a_verdict_too(desk: Desk) -> None:
+def test_a_night_of_the_whole_suite_is_a_verdict_too(desk: Desk, spark: SparkSession) -> None:
+    """Whoever has scanned the rows: the night is Spark's."""
     desk.register("good", "other")
     desk.client.set_registered_model_alias(NAME, "champion", "1")
     desk.client.set_registered_model_alias(NAME, "challenger", "2")
-    night = engine.run(desk.suite(FLOOR), spark=desk.spark)
+    night = engine.run(desk.suite(FLOOR), spark=spark, overrides=["executor=spark"])
     assert verdicts(desk.watch(FLOOR)) == {"2": ("passed", False), "1": ("passed", False)}
     assert len(desk.runs()) == 1 and desk.watch(FLOOR)[0].run_id == night.run_id
 
@@ -316,20 +317,19 @@ def test_bad_arguments_are_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> 
     suite = desk.suite()
     monkeypatch.delenv("EVALMATRIX_WEBHOOK_SECRET", raising=False)
     with pytest.raises(InputError, match="no EVALMATRIX_WEBHOOK_SECRET"):
-        engine.watch(suite, listen=True, spark=desk.spark)
+        engine.watch(suite, listen=True)
     with pytest.raises(InputError, match="one of the two"):
-        engine.watch(suite, listen=True, once=True, spark=desk.spark)
+        engine.watch(suite, listen=True, once=True)
     with pytest.raises(InputError, match="--every 0"):
-        engine.watch(suite, every=0, spark=desk.spark)
+        engine.watch(suite, every=0)
     monkeypatch.setenv("EVALMATRIX_WEBHOOK_SECRET", "s")
     with pytest.raises(InputError, match="HOST:PORT"):
-        engine.watch(suite, listen=True, address="here", spark=desk.spark)
+        engine.watch(suite, listen=True, address="here")
     nobody = {"mlflow.tracking_uri": "http://127.0.0.1:9"}
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError, match="cannot be reached"):
         engine.watch(
-            suite, once=True, spark=desk.spark,
-            overrides=[f"{key}={value}" for key, value in nobody.items()],
+            suite, once=True, overrides=[f"{key}={value}" for key, value in nobody.items()],
         )  # fmt: skip
 
 

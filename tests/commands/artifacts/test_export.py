@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -494,7 +492,9 @@ def test_any_name_that_a_suite_may_have(name: str, exporting: Exporting, tmp_pat
     assert json.dumps(shape(suite))
 
 
-def test_the_repository_has_what_is_exported_for_its_own_suite(root: Path, tmp_path: Path) -> None:
+def test_the_repository_has_what_is_exported_for_its_own_suite(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As infrastructure/README.md says that it was made."""
     page = (root / "infrastructure" / "README.md").read_text("utf-8")
     lines = re.findall(
@@ -503,13 +503,11 @@ def test_the_repository_has_what_is_exported_for_its_own_suite(root: Path, tmp_p
     assert [folder for _, folder in lines] == [
         f"infrastructure/{name}" for name in ("docker", "kubernetes", "terraform", "github")
     ]
+    monkeypatch.chdir(root)
     for line, folder in lines:
         out = tmp_path / folder
-        ran = subprocess.run(
-            [sys.executable, "-m", "engine.cli.app", *line.split(), "--out", out],
-            cwd=root, capture_output=True, text=True,
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr
+        ran = CliRunner().invoke(app, [*line.split(), "--out", str(out)])
+        assert ran.exit_code == 0, ran.output
         for file, text in content(out).items():
             assert (root / folder / file).read_text("utf-8") == text, f"{folder}/{file}"
 
