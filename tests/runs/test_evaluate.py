@@ -1,4 +1,7 @@
-"""Evaluations from Python: frames and models as a notebook has them, and their suites."""
+"""Evaluations from Python: frames and models as a notebook has them, and their suites.
+
+By processes of this machine, and for a frame of Spark by Spark.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +88,7 @@ def evaluate(
         given = {
             "label": "fraud", "task": "binary", "key": "id", "features": FEATURES,
             "baseline": "p", "slices": ["device"], "tests": TESTS, "store": store, "spark": spark,
+            "executor": "local",
         }  # fmt: skip
         models = {"p": "p", "m": fitted["named"]} if models is None else models
         return engine.evaluate(data, models, **{**given, **over})
@@ -120,7 +124,7 @@ def test_frames_of_all_libraries_have_the_same_cells(
     assert len(expected) == 2 * 3 * 3
     assert all(values[0] is not None for values in expected.values())
     for name, frame in frames.items():
-        over = {"name": "files"} if name == "a path" else {}
+        over = {"a path": {"name": "files"}, "spark": {"executor": "spark"}}.get(name, {})
         assert_same(cells_of(evaluate(frame, **over)), expected)
     known = rows["fraud"].notna()
     truth, scores = rows["fraud"][known].astype(int), rows["p"][known]

@@ -40,7 +40,7 @@ def store(
             {"metric": "roc_auc"},
         ],
     )
-    result = evaluated(suite, "notebook", run_id="for-the-notebook")
+    result = evaluated(suite | {"executor": "local"}, "notebook", run_id="for-the-notebook")
     assert result.exit_code == 1, "accuracy of 0.99 is out of reach, so the notebook has failures"
     return Path(found)
 
@@ -98,7 +98,8 @@ def test_three_cells_go_from_two_fitted_models_to_a_suite_file(
     suite = tmp_path / "suite.yml"
     store = yaml.safe_load(suite.read_text())["store"]
     first = engine.results(store=store)
-    result = command("run", suite, "--run-id", "again", "--set", "reuse=false")
+    more = ("--set", "reuse=false", "--set", "executor=local")
+    result = command("run", suite, "--run-id", "again", *more)
     assert result.exit_code == 0, result.stderr
     again = engine.results(store=store, run="again")
     place = ["model", "slice", "test"]
