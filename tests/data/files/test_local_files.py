@@ -157,7 +157,7 @@ def test_csv_becomes_the_table_that_spark_makes_of_it(
 ) -> None:
     seen = []
 
-    @settings(max_examples=settings.default.max_examples // 2)
+    @settings(max_examples=settings.default.max_examples // 3)
     @given(csv_files())
     def check(drawn: tuple[list[bytes], Reading]) -> None:
         folder = tmp_path_factory.mktemp("csv")
