@@ -24,7 +24,7 @@ def search(folder: Path, *changes: str):
         folder,
         tracking_uri=f"sqlite:///{folder.parent}/mlflow.db",
         overrides=["cv.folds=2", *changes],
-        options=here(make=lambda work: LocalWorkers(work, 2)),
+        options=here(make=lambda work: LocalWorkers(work, 1)),
     ).leaderboard
 
 
