@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import engine.states.score_histogram as ranking
@@ -83,7 +83,6 @@ def scores_of(shape: str, rng: np.random.Generator, n: int) -> np.ndarray:
     }[shape]
 
 
-@settings(max_examples=40)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 4),

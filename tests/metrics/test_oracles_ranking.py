@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.metrics as sk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.vocabulary import MetricValue, RowCounts, TaskKind
@@ -273,7 +273,6 @@ def test_one_long_block_of_ties_has_the_figures_of_chance() -> None:
     assert measure("mrr", rows).value == pytest.approx(expected, rel=1e-9)
 
 
-@settings(max_examples=100)
 @given(
     st.lists(
         st.tuples(
