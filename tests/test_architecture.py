@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,21 +209,29 @@ def is_types_only(node: ast.AST) -> bool:
     )
 
 
-def imports(module: Module) -> Iterator[Import]:
+@cache
+def named() -> frozenset[str]:
+    """The modules that a string may name."""
+    return frozenset(modules()) - {"engine"}
+
+
+@cache
+def imports(name: str) -> tuple[Import, ...]:
     """Every import of a module: inside functions, under TYPE_CHECKING, named in a string."""
+    module = modules()[name]
 
     def walk(node: ast.AST, at_top: bool, types_only: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import | ast.ImportFrom):
                 for target in targets(module, child):
                     yield Import(child.lineno, target, at_top, types_only)
-            if isinstance(child, ast.Constant) and child.value in modules().keys() - {"engine"}:
+            if isinstance(child, ast.Constant) and child.value in named():
                 # A module that is named in a string is imported by whoever gets the string.
                 yield Import(child.lineno, child.value, True, types_only)
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, at_top and not inside, types_only or is_types_only(child))
 
-    yield from walk(module.tree, True, False)
+    return tuple(walk(module.tree, True, False))
 
 
 def targets(module: Module, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
@@ -276,7 +285,7 @@ def test_the_top_level_is_seen_at_a_glance() -> None:
 def test_packages_import_only_from_those_below() -> None:
     problems = []
     for module in modules().values():
-        for found in imports(module):
+        for found in imports(module.name):
             other = package_of(found.target)
             if is_ours(found.target) and level(other) > level(module.package):
                 problems.append(
@@ -301,7 +310,7 @@ def test_packages_import_from_outside_only_what_the_table_allows() -> None:
         allowed = allowed_from_outside(module)
         problems += [
             f"{place(module, found.line)}: {module.name!r} may not import {found.target!r}"
-            for found in imports(module)
+            for found in imports(module.name)
             if top(found.target) not in allowed
         ]
     check_none(problems)
@@ -314,7 +323,7 @@ def test_imports_inside_functions_are_of_what_not_every_user_has() -> None:
         problems += [
             f"{place(module, found.line)}: {module.name!r} imports {found.target!r} inside a "
             "function; move it to the top of the module"
-            for found in imports(module)
+            for found in imports(module.name)
             if not found.at_top and top(found.target) not in allowed
         ]
     check_none(problems)
@@ -325,10 +334,15 @@ def test_spark_is_imported_at_no_modules_top() -> None:
         f"{place(module, found.line)}: {module.name!r} imports {found.target!r}; name it through "
         "engine.spark.api, or under TYPE_CHECKING"
         for module in modules().values()
-        for found in imports(module)
+        for found in imports(module.name)
         if found.at_top and not found.types_only and top(found.target) in SPARK
     ]
     check_none(problems)
+
+
+def last_name(node: ast.AST) -> str:
+    """`c` of `a.b.c`, and of `c`."""
+    return str(getattr(node, "attr", getattr(node, "id", "")))
 
 
 def test_imports_by_name_stay_where_they_are() -> None:
@@ -339,7 +353,7 @@ def test_imports_by_name_stay_where_they_are() -> None:
                 f"{place(module, node.lineno)}: {ast.unparse(node)}"
                 for node in ast.walk(module.tree)
                 if isinstance(node, ast.Call)
-                and ast.unparse(node.func).endswith(("import_module", "__import__"))
+                and last_name(node.func).endswith(("import_module", "__import__"))
             ]
     check_none(problems)
 
@@ -348,7 +362,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     graph = {
         module.name: {
             found.target
-            for found in imports(module)
+            for found in imports(module.name)
             if is_ours(found.target) and not found.types_only
         }
         for module in modules().values()
@@ -425,76 +439,98 @@ def python(code: str) -> str:
     return done.stdout
 
 
-def test_importing_engine_imports_no_framework() -> None:
+@pytest.fixture(scope="module")
+def fresh() -> dict[str, Any]:
+    """What a fresh interpreter has when it has imported more and more of `engine`."""
     slow = sorted(FRAMEWORKS | SPARK | {"matplotlib", "mlflow"})
-    loaded = python(f"import sys, engine; print([n for n in {slow!r} if n in sys.modules])")
-    assert loaded.strip() == "[]"
+    code = f"""
+import sys, engine
+loaded = [name for name in {slow!r} if name in sys.modules]
+import engine.commands.evaluation_run
+has_scipy = "scipy.stats" in sys.modules
+import importlib, json, types
+named = engine.__all__
+here = {{n for n, thing in vars(engine).items()
+        if not n.startswith("_") and getattr(thing, "__module__", "").startswith("engine")}}
+public = {{
+    "named": len(named),
+    "missing": [n for n in named if not hasattr(engine, n)],
+    "twice": len(named) - len(set(named)),
+    "not in __all__": sorted(here - set(named)),
+    "not in dir()": sorted(set(named) - set(dir(engine))),
+}}
+for name in {sorted(named())!r}:
+    importlib.import_module(name)
+are_modules = [n for n in named if isinstance(getattr(engine, n), types.ModuleType)]
+print(json.dumps({{
+    "loaded": loaded, "scipy.stats": has_scipy, "public": public, "modules": are_modules,
+}}))
+"""
+    told: dict[str, Any] = json.loads(python(code).splitlines()[-1])
+    return told
+
+
+def test_importing_engine_imports_no_framework(fresh: dict[str, Any]) -> None:
+    assert fresh["loaded"] == []
 
 
 HEAVY = ("deltalake", "matplotlib", "mlflow", "pandas", "pyspark", "scipy.special", "sklearn",
          "sqlalchemy", "tensorflow", "torch")  # fmt: skip
 
 
-def modules_of_command(*arguments: str) -> set[str]:
-    """Those of HEAVY that a command has imported when it ends, whatever its exit code."""
+def modules_of_commands(*commands: tuple[str, ...]) -> list[set[str]]:
+    """Those of HEAVY that are imported when a command ends, whatever its exit code.
+
+    One command after the other in one interpreter; the last when that has ended.
+    """
     code = f"""
 import atexit, json, sys
-atexit.register(lambda: print("\\n" + json.dumps([n for n in {HEAVY!r} if n in sys.modules])))
-sys.argv = ["evalmatrix", *{list(arguments)!r}]
+def tell():
+    print("\\nHEAVY" + json.dumps([n for n in {HEAVY!r} if n in sys.modules]))
+atexit.register(tell)
 from engine.cli.app import main
-try:
-    main()
-except SystemExit:
-    pass
+for command in {commands!r}:
+    sys.argv = ["evalmatrix", *command]
+    try:
+        main()
+    except SystemExit:
+        pass
+    tell()
 """
-    return set(json.loads(python(code).splitlines()[-1]))
+    lines = [line for line in python(code).splitlines() if line.startswith("HEAVY")]
+    assert len(lines) == len(commands) + 1
+    return [set(json.loads(line.removeprefix("HEAVY"))) for line in lines]
 
 
 def test_commands_import_what_they_take_and_no_more(tmp_path: Path) -> None:
     suite = tmp_path / "suite.yml"
     suite.write_text("name: a\nevaluatons: []\n")
-    assert modules_of_command("--help") == set()
-    assert modules_of_command("run", "--help") == set()
-    assert modules_of_command("run", str(suite)) == set(), "a mistake in a suite"
-    assert modules_of_command("results", "--store", str(tmp_path)) <= {"deltalake", "pandas"}
-    explained = modules_of_command("explain", "latest", "0", "--store", str(tmp_path))
+    helped, run_helped, mistaken, results, _, explained = modules_of_commands(
+        ("--help",),
+        ("run", "--help"),
+        ("run", str(suite)),
+        ("results", "--store", str(tmp_path)),
+        ("explain", "latest", "0", "--store", str(tmp_path)),
+    )
+    assert helped == run_helped == set()
+    assert mistaken == set(), "a mistake in a suite"
+    assert results <= {"deltalake", "pandas"}
     assert explained <= {"deltalake", "pandas", "scipy.special"}
 
 
-def test_importing_a_run_imports_no_distributions_of_scipy() -> None:
+def test_importing_a_run_imports_no_distributions_of_scipy(fresh: dict[str, Any]) -> None:
     # scipy.stats takes a second and more, in each command and in each worker.
-    loaded = python(
-        "import sys, engine.commands.evaluation_run; print('scipy.stats' in sys.modules)"
-    )
-    assert loaded.strip() == "False"
+    assert not fresh["scipy.stats"]
 
 
-def test_public_namespace_is_all_of_engine() -> None:
-    code = """
-import json, engine
-named = engine.__all__
-here = {n for n, thing in vars(engine).items()
-        if not n.startswith("_") and getattr(thing, "__module__", "").startswith("engine")}
-print(json.dumps({
-    "named": len(named),
-    "missing": [n for n in named if not hasattr(engine, n)],
-    "twice": len(named) - len(set(named)),
-    "not in __all__": sorted(here - set(named)),
-    "not in dir()": sorted(set(named) - set(dir(engine))),
-}))
-"""
-    found = json.loads(python(code))
-    assert found.pop("named") > 0
-    assert found == {"missing": [], "twice": 0, "not in __all__": [], "not in dir()": []}
+def test_public_namespace_is_all_of_engine(fresh: dict[str, Any]) -> None:
+    public = dict(fresh["public"])
+    assert public.pop("named") > 0
+    assert public == {"missing": [], "twice": 0, "not in __all__": [], "not in dir()": []}
 
 
-def test_public_names_are_no_modules_even_when_all_modules_are_imported() -> None:
+def test_public_names_are_no_modules_even_when_all_modules_are_imported(
+    fresh: dict[str, Any],
+) -> None:
     # `import engine.run` would put the module in the place of the function of that name.
-    names = sorted(set(modules()) - {"engine"})
-    code = f"""
-import importlib, types, engine
-for name in {names!r}:
-    importlib.import_module(name)
-print([n for n in engine.__all__ if isinstance(getattr(engine, n), types.ModuleType)])
-"""
-    assert python(code).strip() == "[]"
+    assert fresh["modules"] == []
