@@ -6,12 +6,13 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -188,6 +189,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             "these tests use the fixture `spark`, and lack @pytest.mark.spark: "
             + ", ".join(unmarked)
         )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """A test that is not marked `spark` sees no session, as in `make unit`.
+
+    Else it would take that of the tests before it in its process, and Spark's way: another one than
+    it is about, and a dear one.
+    """
+    if item.get_closest_marker("spark") is not None or "pyspark.sql.session" not in sys.modules:
+        return (yield)
+    from engine.spark import lazy_session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lazy_session, "_active", lambda: None)
+        for name in [name for name in os.environ if name.startswith(("PYSPARK_GATEWAY", "SPARK"))]:
+            patch.delenv(name)
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""Made rows by Spark's workers, and planted effects that a run is to find at their size."""
+"""Made rows by Spark's workers, and planted effects that a run is to find at their size.
+
+That made rows are the same on both ways is looked at once; the runs are the local executor's.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import pandas as pd
 import pytest
 
 from engine import generate, run
-from engine.data.generation.make import make
+from engine.data.generation.make import Generated, make
 from engine.data.generation.recipe import read_recipe
 from engine.data.generation.sources import _read_by_spark
 from engine.data.source import pin_table
@@ -49,26 +52,33 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def recipe(folder: Path, name: str, plants: list[dict[str, Any]]) -> dict[str, Any]:
+class Without(LazySession):
+    """No session, though the tests have one."""
+
+    current = None
+    shares_disk = True
+
+
+def make_here(recipe: dict[str, Any]) -> Generated:
+    return make(Without(), read_recipe(recipe), show_nothing)
+
+
+def recipe(
+    folder: Path, name: str, plants: list[dict[str, Any]], rows: int = ROWS
+) -> dict[str, Any]:
     return {
-        "out": str(folder / name), "reference": str(folder / f"{name}-reference"), "rows": ROWS,
+        "out": str(folder / name), "reference": str(folder / f"{name}-reference"), "rows": rows,
         "seed": 3, "dataset": {"delta": str(folder / "source")}, "label": "label", "key": "id",
         "plant": plants, "closeness": False,
     }  # fmt: skip
 
 
 def test_workers_make_the_rows_that_this_process_makes(spark: SparkSession, folder: Path) -> None:
-    wanted = recipe(folder, "by-spark", PLANTS)
+    # A whole block and a part of one.
+    wanted = recipe(folder, "by-spark", PLANTS, rows=10_000)
     ours = generate(wanted, spark=spark)
     again = generate(wanted, spark=spark)
-
-    class Without(LazySession):
-        current = None
-        shares_disk = True
-
-    here = make(Without(), read_recipe({**wanted,
-        "out": str(folder / "here"), "reference": str(folder / "here-reference")
-    }), show_nothing)  # fmt: skip
+    here = make_here(recipe(folder, "here", PLANTS, rows=10_000))
     assert (ours.version, again.version, here.version) == (0, 1, 0)
     for suffix in ("", "-reference"):
         tables = [
@@ -131,20 +141,26 @@ def suite(folder: Path, name: str, tests: list[dict[str, Any]]) -> dict[str, Any
         "slices": ["overall", {"name": "weak", "where": "vip"}],
         "tests": tests,
     }  # fmt: skip
-    return {"name": name, "store": str(folder / "store"), "evaluations": [evaluation]}
+    top = {"name": name, "store": str(folder / "store"), "executor": "local"}
+    return {**top, "evaluations": [evaluation]}
 
 
-def test_a_run_finds_each_planted_effect_at_its_size(spark: SparkSession, folder: Path) -> None:
-    made = generate(recipe(folder, "planted", PLANTS))
+@pytest.fixture(scope="module")
+def planted(folder: Path) -> Generated:
+    return make_here(recipe(folder, "planted", PLANTS))
+
+
+@pytest.mark.usefixtures("warm_workers")
+def test_a_run_finds_each_planted_effect_at_its_size(folder: Path, planted: Generated) -> None:
     tests, wanted = [], []
-    for place, item in enumerate(made.planted):
+    for place, item in enumerate(planted.planted):
         answer, name = item.answer, f"plant {place}"
         assert answer.test is not None
         on = {} if "discover" in answer.test else {"slices": ["overall"]}
         tests.append({**answer.test, **on, "name": name})
         wanted.append((name, next(iter(item.plant)), dict(answer.finds)))
     tests.append({"metric": "accuracy", "name": "weak", "slices": ["weak"]})
-    result = run(suite(folder, "planted", tests), spark=spark)
+    result = run(suite(folder, "planted", tests))
     table = result.table.to_pandas()
     for name, plant, finds in wanted:
         if plant in ("weak_slice", "label_noise"):
@@ -164,20 +180,20 @@ def test_a_run_finds_each_planted_effect_at_its_size(spark: SparkSession, folder
     assert found["slice"].tolist() == ["vip=true"]
 
 
-def test_a_run_finds_nothing_where_nothing_was_planted(spark: SparkSession, folder: Path) -> None:
+@pytest.mark.usefixtures("warm_workers")
+def test_a_run_finds_nothing_where_nothing_was_planted(folder: Path, planted: Generated) -> None:
     """The tests of what is planted, on rows with the same columns and no effect."""
     keep = {"label_noise": {"share": 0.0, "keep": "clean"}}
     column = {"leakage": {"column": "secret", "share": 0.0}}
     even = {"weak_slice": {"where": {"vip": True}, "error": 0.1, "otherwise": 0.1}}
-    asked = generate(recipe(folder, "asked", PLANTS)).planted
-    generate(recipe(folder, "sound", [keep, column, even]))
+    make_here(recipe(folder, "sound", [keep, column, even]))
     tests: list[dict[str, Any]] = []
-    for place, item in enumerate(asked):
+    for place, item in enumerate(planted.planted):
         answer = item.answer
         assert answer.test is not None
         on = {} if "discover" in answer.test else {"slices": ["overall"]}
         tests.append({**answer.test, **on, "name": f"plant {place}"})
-    table = run(suite(folder, "sound", tests), spark=spark).table.to_pandas()
+    table = run(suite(folder, "sound", tests)).table.to_pandas()
     # The predictions with errors are not the labels: the test of noise is for those that are.
     noise = table["test"].str.startswith("plant 4") & (table["model"] == "planted")
     table = table[~noise]
@@ -200,18 +216,15 @@ def test_a_table_that_spark_reads_is_sampled_alike_whatever_its_columns_are_call
     assert rows.equals(again)
 
 
-def test_files_that_are_called_like_a_table_of_the_lake_leave_it_alone(
-    spark: SparkSession, folder: Path
-) -> None:
+def test_files_that_are_called_like_a_table_of_the_lake_leave_it_alone(folder: Path) -> None:
     store = folder / "own store"
     write_rows(store / "lake" / "claims", frame_of(mixed_rows(200)))
     files = folder / "files" / "claims.csv"
     files.parent.mkdir()
     frame_of(mixed_rows(300)).drop(columns=["none"]).to_csv(files, index=False)
-    made = generate(
+    made = make_here(
         {"store": str(store), "dataset": {"csv": str(files)}, "rows": 50, "key": "id",
          "out": str(folder / "of files"), "closeness": False},
-        spark=spark,
     )  # fmt: skip
     assert "(300 rows)" in made.source and len(read_rows(folder / "of files")) == 50
     assert len(read_rows(store / "lake" / "claims")) == 200

@@ -1,4 +1,7 @@
-"""`evalmatrix init` on the real Spark: suites that pass for good models and fail for broken."""
+"""`evalmatrix init`: suites that pass for good models and fail for broken ones.
+
+One suite is drafted by Spark; that it is the same without, a test says, so the runs are local.
+"""
 
 from __future__ import annotations
 
@@ -104,8 +107,7 @@ def fresh_suite(drafted: Drafted, claims: Any, table: Path, candidate: str) -> d
     evaluation["dataset"]["delta"] = str(table)
     evaluation["models"] = [{"uri": claims.champion}, {"uri": candidate, "name": "candidate"}]
     evaluation["tests"] = [test for test in evaluation["tests"] if "speed" not in test]
-    suite["name"] = table.name
-    return suite
+    return {**suite, "name": table.name, "executor": "local"}
 
 
 def test_it_is_a_suite_that_says_what_it_rests_on(drafted: Drafted, store: Path) -> None:
@@ -132,10 +134,10 @@ def test_it_is_a_suite_that_says_what_it_rests_on(drafted: Drafted, store: Path)
 
 
 def test_it_passes_for_a_good_model_on_fresh_rows(
-    drafted: Drafted, claims: Any, store: Path, spark: SparkSession
+    drafted: Drafted, claims: Any, store: Path
 ) -> None:
     suite = fresh_suite(drafted, claims, store.parent / "fresh", claims.good)
-    result = engine.run(suite, spark=spark)
+    result = engine.run(suite)
     assert result.gate.outcome is GateOutcome.PASSED, result.gate
     own = [cell for cell in result.outcome.cells if cell.model.name in ("candidate", "")]
     judged = Counter(cell.verdict for cell in own if cell.test.conditions)
@@ -144,12 +146,10 @@ def test_it_passes_for_a_good_model_on_fresh_rows(
 
 
 @pytest.mark.parametrize("broken", ["shuffled", "swapped"])
-def test_it_fails_for_a_broken_one(
-    drafted: Drafted, claims: Any, store: Path, spark: SparkSession, broken: str
-) -> None:
+def test_it_fails_for_a_broken_one(drafted: Drafted, claims: Any, store: Path, broken: str) -> None:
     table = "fresh" if broken == "shuffled" else "swapped"
     candidate = claims.shuffled if broken == "shuffled" else claims.good
-    result = engine.run(fresh_suite(drafted, claims, store.parent / table, candidate), spark=spark)
+    result = engine.run(fresh_suite(drafted, claims, store.parent / table, candidate))
     assert result.gate.outcome is GateOutcome.FAILED
     failed = {
         cell.test.name
@@ -166,22 +166,20 @@ def test_a_file_that_is_there_stays_unless_it_is_said(
         engine.init(claims.champion, data="nowhere", out=drafted.out, store=str(store))
 
 
-def test_predictions_that_are_there_need_no_model(
-    world: Any, store: Path, spark: SparkSession
-) -> None:
+@pytest.mark.usefixtures("no_session")
+def test_predictions_that_are_there_need_no_model(world: Any, store: Path) -> None:
     rows = world.rows.head(1_000).dropna(subset=["fraud"])[["id", "country", "age", "fraud"]]
     rows["p"] = 1 / (1 + np.exp(-1.2 * world.rows["f0"].loc[rows.index]))
     write_rows(store.parent / "stored", rows)
     drafted = engine.init(
         data=str(store.parent / "stored"), from_predictions="p", label="fraud", store=str(store),
-        spark=spark,
     )  # fmt: skip
     (evaluation,) = yaml.safe_load(drafted.text)["evaluations"]
     assert evaluation["models"] == [{"name": "p", "scores": "p"}]
     assert {"metric": "roc_auc"}.items() <= evaluation["tests"][0].items()
     assert any("no model to ask" in text for text in drafted.omissions)
     assert drafted.out is None
-    assert engine.run(drafted_suite(drafted, store), spark=spark).exit_code == 0
+    assert engine.run(drafted_suite(drafted, store)).exit_code == 0
 
 
 def drafted_suite(drafted: Drafted, store: Path) -> Path:
@@ -190,6 +188,7 @@ def drafted_suite(drafted: Drafted, store: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("no_session")
 def test_a_regression_by_the_command_line_with_two_models(
     command: Callable[..., Any], world: Any, store: Path
 ) -> None:
@@ -246,6 +245,7 @@ def test_bad_input_is_told_before_anything_is_measured(
         engine.init(data=str(store.parent / "draft"), store=str(store), spark=spark)
 
 
+@pytest.mark.usefixtures("no_session")
 def test_without_spark_it_is_the_same_suite_to_the_byte(
     drafted: Drafted, claims: Any, world: Any, store: Path, spark: SparkSession, root: Path
 ) -> None:
@@ -272,10 +272,6 @@ def test_without_spark_it_is_the_same_suite_to_the_byte(
         {"models": [str(folder / "linear")], "data": str(folder / "numbers"), **shared},
     ]  # fmt: skip
     by_spark = [drafted.text, *(engine.init(**one, spark=spark).text for one in asked[1:])]
-    # Files that have changed since are looked at, and measured, as they are now.
-    rows.head(800).to_csv(folder / "files.csv", index=False)
-    assert f"{len(rows.head(800))} rows" in engine.init(**asked[1], spark=spark).text
-    rows.to_csv(folder / "files.csv", index=False)
     script = folder / "here.py"
     script.write_text(HERE)
     # Files that Spark has taken into their table are taken anew.
@@ -289,6 +285,9 @@ def test_without_spark_it_is_the_same_suite_to_the_byte(
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["texts"] == by_spark
     assert told["jvms"] == 0 and told["imported"] == []
+    # Files that have changed since are looked at, and measured, as they are now.
+    rows.head(800).to_csv(folder / "files.csv", index=False)
+    assert f"{len(rows.head(800))} rows" in engine.init(**asked[1]).text
 
 
 def test_a_look_at_a_model_is_what_it_was_trained_for(claims: Any, store: Path, world: Any) -> None:
