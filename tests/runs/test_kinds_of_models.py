@@ -1,4 +1,7 @@
-"""`direction`, `overfit`, `baseline_models` in whole runs: pinned, kept, updated, shown."""
+"""`direction`, `overfit`, `baseline_models` in whole runs: pinned, kept, updated, shown.
+
+By the local executor, and once in pieces by Spark, which gives the same.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def desk(
     evaluated: Callable[..., RunResult],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Desk:
-    desk = Desk(world, spark, tmp_path_factory.mktemp("desk"), evaluated)
+    desk = Desk(world, spark, tmp_path_factory.mktemp("desk"), evaluated, top={"executor": "local"})
     desk.keys = {
         "reference": {"delta": desk.table, "version": 0}, "baseline": "good", "tests": TESTS,
         "models": desk.models("good", "other"),
@@ -134,7 +137,8 @@ def test_they_are_measured_kept_and_brought_up_to_date(desk: Desk) -> None:
     night = desk.run(desk.suite(), "desk", run_id="night")
     assert [file.read_bytes() for file in kept] == texts
     assert desk.predicted() == 2 * 2 * len(inside.dropna(subset=["fraud"]))
-    same(night, desk.run(desk.suite(reuse=False, checkpoint_rows=100), "desk", run_id="pieces"))
+    pieces = desk.suite(reuse=False, checkpoint_rows=100, executor="spark")
+    same(night, desk.run(pieces, "desk", run_id="pieces"))
     store = str(desk.folder / "store")
     stricter = desk.suite()
     stricter["evaluations"][0]["tests"] = [{**TESTS[0], "max_violations": 0.0}, *TESTS[1:]]
@@ -199,7 +203,8 @@ def test_leaked_rows_are_counted_once_for_a_version(desk: Desk) -> None:
         {"leakage": "rows", "near": 1.0, "max_rows": 1000},
         {"leakage": "target", "max": 0.9},
     ]
-    suite = desk.suite()
+    # `near` is asked in Spark's SQL.
+    suite = desk.suite(executor="spark")
     suite["evaluations"][0]["tests"] = tests
     first = desk.run(suite, "desk", run_id="leaks")
     cells = cells_of(first).reset_index()

@@ -204,7 +204,7 @@ def test_kept_profiles_and_pictures_are_found_again_and_may_be_damaged(
         store=str(tmp_path / "store"),
         slices=["overall", {"quantiles": {"f0": 3}}],
         tests=[{"metric": "accuracy"}, {"metric": "precision"}],
-    )
+    ) | {"executor": "local"}
     first = evaluated(suite, "kept")
     cache = tmp_path / "store" / "cache"
     kept = sorted((cache / "profiles").glob("*.json"))
