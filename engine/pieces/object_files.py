@@ -85,7 +85,9 @@ def _key(uri: str) -> str:
 
 def _file_system() -> S3FileSystem:
     """The file system that the environment describes now."""
-    return _connect(endpoint(), region(), *(os.environ.get(name) or None for name in _KEYS))
+    keys = tuple(os.environ.get(name) or None for name in _KEYS)
+    # One alone is no credential: then a profile or a role counts.
+    return _connect(endpoint(), region(), *(keys if all(keys[:2]) else (None, None, None)))
 
 
 @lru_cache(maxsize=4)
