@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
 from engine.core.vocabulary import RowCounts
-from engine.kinds import Context
-from engine.kinds.leakage import near
+from engine.kinds import Context, SlicedRows
+from engine.kinds.leakage import arrow_near, near
 from engine.metrics import RowsOf, Sampling, Slices
+from engine.pieces import NotThisWay
 from tests.fixtures.leakage import LEAKAGE, SCHEMA, ask, ask_frames, leakage, row, setting_of
 
 if TYPE_CHECKING:
@@ -151,9 +153,29 @@ def test_crowds_of_rows_that_are_much_alike_are_bounded_and_told(
 
     found = asked(11 / 13)
     assert 0.99 * 2048 < found["leaked"] <= 2048 and found["crowded"] == 0
-    monkeypatch.setattr(near, "CROWD", 4)
+    for road in (near, arrow_near):
+        monkeypatch.setattr(road, "CROWD", 4)
     none = asked(0.85)
     assert none["leaked"] == 0 and 0.9 * 2048 < none["crowded"] <= 2048
+
+
+def test_what_does_not_fit_here_is_left_to_spark(monkeypatch: pytest.MonkeyPatch) -> None:
+    def count(kind: pa.DataType, texts: list[str]) -> dict[str, list[float]]:
+        sides = [
+            SlicedRows(pa.table({"b": pa.array(texts).cast(type_)}), np.zeros(2, np.int64), 1)
+            for type_ in (pa.string(), kind)
+        ]
+        return dict(arrow_near.count_near(sides[0], {"reference": sides[1]}, ["b"], 0.8))
+
+    found = count(pa.string(), ["a b", "c d"])
+    assert found == {"n": [2.0], "leaked": [2.0], "crowded": [0.0]}
+    with pytest.raises(NotThisWay, match="'b' is of another type in the reference"):
+        count(pa.binary(), ["a b", "c d"])
+    with pytest.raises(NotThisWay, match="whose cases only Spark knows"):
+        count(pa.string(), ["a b", "\u03a3"])
+    monkeypatch.setattr(arrow_near, "MOST_ROWS", 1)
+    with pytest.raises(NotThisWay, match="2 distinct rows are more than 1"):
+        count(pa.string(), ["a b", "c d"])
 
 
 def test_what_it_tells(spark: SparkSession) -> None:

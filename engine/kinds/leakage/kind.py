@@ -14,9 +14,10 @@ from engine.core.vocabulary import Cell, DecideBy, MetricValue, ModelTest, Numbe
 from engine.fields.values import Text
 from engine.kinds.base import KINDS, Kind, Mistakes, parameters_text
 from engine.kinds.estimates import SliceEstimates
+from engine.kinds.leakage.arrow_near import CROWDED
 from engine.kinds.leakage.checks import CHECKS, LEAKED, POWER, Asked, LeakageCheck
 from engine.kinds.leakage.minhash import recall
-from engine.kinds.leakage.near import CROWDED, NearRows
+from engine.kinds.leakage.near import NearRows
 from engine.kinds.questions import COUNT, Query, figure
 from engine.kinds.setting import Context, Section, Setting
 from engine.metrics import Metric, Slices

@@ -15,7 +15,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
+from engine.kinds.arrow_rows import Here
+from engine.kinds.leakage.arrow_near import (
+    CROWD,
+    CROWDED,
+    LIKELIEST,
+    NUMBER_BITS,
+    count_near,
+)
 from engine.kinds.leakage.checks import LEAKED, Asked, Rows
 from engine.kinds.leakage.minhash import (
     BANDS,
@@ -27,11 +36,7 @@ from engine.kinds.leakage.minhash import (
 )
 from engine.kinds.questions import COUNT, SKETCH, SLICE, Query, Sketch, column_sql, text_sql
 
-CROWDED = "crowded"
-CROWD, LIKELIEST = 32, 4
-# A row's number within 56 bits leaves room, above it, for how many of 64 bits two rows share. A
-# second one of 64 bits tells rows apart where the first does not.
-_NUMBER = (1 << 56) - 1
+_NUMBER = (1 << NUMBER_BITS) - 1
 _TEXTS = r"(string|varchar|char)\b.*"
 _FLOATS = "float|double"
 _SPACE = r"[\s\p{Z}]+"
@@ -49,8 +54,9 @@ class NearRows(Rows):
         # A copy with another label is one as well.
         return asked.inputs
 
-    def here(self, asked: Asked) -> None:
-        return None
+    def here(self, asked: Asked) -> Here:
+        assert asked.near is not None, "a test of near duplicates says how near"
+        return partial(count_near, columns=asked.inputs, near=asked.near)
 
     def query(self, asked: Asked) -> Query:
         names = [column_sql(name) for name in asked.inputs]
@@ -69,7 +75,7 @@ class NearRows(Rows):
         some = "row_number() OVER (PARTITION BY bucket ORDER BY id ^ bucket, id)"
         bits = "bit_count(r.bits ^ t.bits)"
         likely = f"t.place <= {CROWD} AND {bits} <= {BITS - least_bits(asked.near)}"
-        likeness = f"shiftleft(CAST({BITS} - {bits} AS BIGINT), 56) + t.id"
+        likeness = f"shiftleft(CAST({BITS} - {bits} AS BIGINT), {NUMBER_BITS}) + t.id"
         alike = "size(array_intersect(ours, theirs)) / nullif(size(array_union(ours, theirs)), 0)"
         return f"""
             WITH crowds AS (
