@@ -79,10 +79,10 @@ def count_near(
     crowds = _Crowds.of(theirs)
     for low in range(0, len(ours.ids), _ROWS):
         some = np.arange(low, min(low + _ROWS, len(ours.ids)))
-        crowded, found, others = crowds.meet(ours, some, near)
+        crowded, own, others = crowds.meet(ours, some, near)
         is_crowded[some] = crowded > BANDS / 2
-        near_pairs = _are_near(ours, theirs, (found, others), near)
-        is_near[found[near_pairs]] = True
+        near_pairs = _are_near(ours, theirs, (own, others), near)
+        is_near[own[near_pairs]] = True
     leaked = np.flatnonzero(is_near[ours.of_row])
     crowded = np.flatnonzero((is_crowded & ~is_near)[ours.of_row])
     return {COUNT: rows.sizes(), LEAKED: rows.sums(leaked), CROWDED: rows.sums(crowded)}
