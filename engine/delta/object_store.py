@@ -30,7 +30,7 @@ _AWAY = re.compile(
     re.IGNORECASE,
 )
 _NO_CREDENTIALS = re.compile(
-    r"169\.254\.169\.254|169\.254\.170\.2|No credentials|MissingCredential"
+    r"169\.254\.169\.254|169\.254\.170\.2|No credentials|MissingCredential|loading credentials|IMDS"
 )
 _REFUSES = frozenset({"401", "403"})
 _ELSEWHERE = re.compile(r"PermanentRedirect|AuthorizationHeaderMalformed|\b301 |bare redirect")
@@ -59,7 +59,8 @@ def object_store_words(error: BaseException) -> str | None:
     No credential and no signature stands in it, whatever the server has answered.
     """
     text = _COLOUR.sub("", str(error))
-    if "S3" not in text and "https://" not in text and "http://" not in text:
+    is_about_one = any(sign in text for sign in ("S3", "https://", "http://"))
+    if not is_about_one and not _NO_CREDENTIALS.search(text):
         return None
     code, status = _CODE.search(text), _STATUS.search(text)
     server = _SERVER.search(text)

@@ -13,6 +13,7 @@ import pytest
 from engine.core.disk_errors import Kind, disk_error_of
 from engine.delta.local_table import LocalTable
 from engine.delta.messages import unreadable
+from engine.delta.object_store import object_store_words
 from engine.errors import StoreError
 
 
@@ -72,3 +73,11 @@ def test_a_disk_that_is_read_only_is_told(disk: Path) -> None:
         assert table.rows()["n"].to_pylist() == [1]
     finally:
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+
+
+def test_a_machine_without_a_role_gets_no_credentials() -> None:
+    """However the library says so, which names neither the store nor an address."""
+    text = "Operation not supported: an error occurred while loading credentials: failed to load"
+    words = object_store_words(OSError(f"{text} IMDS session token: service error: forbidden"))
+    assert words is not None and words.startswith("gets no credentials")
+    assert object_store_words(OSError("Operation not supported")) is None
