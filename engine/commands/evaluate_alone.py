@@ -31,14 +31,11 @@ def evaluate_alone(suite: Suite, session: LazySession, tell: Reporter) -> Evalua
     """
     tables = StoreTables(Store(suite.store), session)
     finder = ModelFinder(suite, early_describer(session))
+    run_id = f"alone-{secrets.token_hex(6)}"
     try:
         (prepared,) = prepare(session, suite, finder=finder, say=tell.say)
-    finally:
-        finder.stop()
-    plan = replace(prepared.plan, started_at=dt.datetime.now(dt.UTC))
-    run_id = f"alone-{secrets.token_hex(6)}"
-    decide = settle_executor if session.is_undecided else check_local
-    try:
+        plan = replace(prepared.plan, started_at=dt.datetime.now(dt.UTC))
+        decide = settle_executor if session.is_undecided else check_local
         decide(tables, [plan], run_id=run_id, reuse=False)
         if session.current is not None:
             prepare_workers(session, [plan])
@@ -46,4 +43,5 @@ def evaluate_alone(suite: Suite, session: LazySession, tell: Reporter) -> Evalua
             computation = Computation(tables, suite.name, run_id, tell, beside, reuse=False)
             return evaluate(computation, plan, [])
     finally:
+        finder.stop()
         drop_worker()

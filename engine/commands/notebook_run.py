@@ -29,8 +29,7 @@ from engine.data.frame_tables import write_frame
 from engine.data.frames import Frame, frame_of
 from engine.data.source import Source, pin_source
 from engine.delta.head import Schema
-from engine.delta.local_table import LocalTable
-from engine.delta.object_table import ObjectTable
+from engine.delta.object_table import table_at
 from engine.errors import InputError, ModelError
 from engine.models.fitted import Data, Given, Log, Rows, framework_of, log_fitted
 from engine.planning.suites import read_suite
@@ -247,8 +246,8 @@ def _head_of(data: DataFrame | _Pinned) -> Rows:
 
     def head(rows: int, columns: Sequence[str]) -> pd.DataFrame:
         if isinstance(data, _Pinned) and data.source.session.is_local:
-            place = data.source.place_here()
-            table = ObjectTable(place) if isinstance(place, str) else LocalTable(place)
+            table = table_at(data.source.place_here())
+            assert table is not None, "a place that delta-rs takes for itself"
             first: pd.DataFrame = table.head(columns, rows, data.source.version).to_pandas()
             return first
         frame = data.source.frame() if isinstance(data, _Pinned) else data

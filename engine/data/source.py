@@ -19,11 +19,10 @@ from engine.data.files.lake import Question, Say, Taken, take
 from engine.data.files.listing import files_text, shown_name
 from engine.data.files.reading import Reading
 from engine.data.files.table_state import FILE_COLUMN, has_version, names_at, without_mark
-from engine.data.table_rows import TableRows, table_rows
+from engine.data.table_rows import TableRows, table_place, table_rows
 from engine.delta.head import Schema, is_table, read_head
-from engine.delta.messages import NeedsSpark, is_plain
+from engine.delta.messages import NeedsSpark
 from engine.errors import DataError, EvalMatrixError
-from engine.pieces import NotThisWay
 from engine.spark import table_errors, tables
 from engine.spark.lazy_session import LazySession
 from engine.suite import DatasetSource, Evaluation
@@ -64,10 +63,7 @@ class Source:
         Raises:
             NotThisWay: where it is in no object store either.
         """
-        place = None if self.catalog else self.session.direct_place(self.table)
-        if place is None or (isinstance(place, Path) and not is_plain(place)):
-            raise NotThisWay("the table is no folder of this machine, and in no object store")
-        return place
+        return table_place(self.session, self.table, is_catalog=self.catalog)
 
     def rows_here(self) -> TableRows:
         """The rows as this process reads them itself; none is read yet.

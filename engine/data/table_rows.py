@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from engine.delta.messages import is_plain
 from engine.errors import InputError, StoreError
 from engine.pieces import NotThisWay
 from engine.pieces.listing import Listing, list_files
@@ -113,6 +114,18 @@ class TableRows:
                 break
         schema = pa.schema([(name, self.type_of(name)) for name in names])
         return pa.Table.from_batches(taken, schema)
+
+
+def table_place(session: LazySession, table: str, *, is_catalog: bool) -> Path | str:
+    """The folder of a table, where it is one of this machine and of Spark, or its URI of a store.
+
+    Raises:
+        NotThisWay: where it is in no object store either.
+    """
+    place = None if is_catalog else session.direct_place(table)
+    if place is None or (isinstance(place, Path) and not is_plain(place)):
+        raise NotThisWay("the table is no folder of this machine, and in no object store")
+    return place
 
 
 def table_rows(place: Path | str, version: int, columns: Sequence[str], zone: str) -> TableRows:

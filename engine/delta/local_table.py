@@ -20,6 +20,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
 from engine.core.locks import sole_writer
+from engine.delta.arrow_types import plain_type
 from engine.delta.filters import Filter, matching_rows, may_hold, to_sql
 from engine.delta.messages import NeedsSpark, check_path, is_unsupported, unwritten
 
@@ -378,19 +379,5 @@ class LocalTable:
 
 def plain_types(rows: pa.Table) -> pa.Table:
     """Rows with `string` and `binary` where delta-rs has views of them."""
-    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in rows.schema])
+    schema = pa.schema([pa.field(field.name, plain_type(field.type)) for field in rows.schema])
     return rows.cast(schema)
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
-        return pa.string()
-    if pa.types.is_binary_view(kind) or pa.types.is_large_binary(kind):
-        return pa.binary()
-    if pa.types.is_map(kind):
-        return pa.map_(_plain(kind.key_type), _plain(kind.item_type))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.list_(_plain(kind.value_type))
-    if pa.types.is_struct(kind):
-        return pa.struct([pa.field(field.name, _plain(field.type)) for field in kind])
-    return kind

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
 from engine.data.changes.by_pieces import changed_pieces
-from engine.delta.messages import is_plain
+from engine.data.table_rows import table_place
 from engine.execution.distribute import PieceRows
 from engine.execution.table_columns import place_here
 from engine.pieces import NotThisWay
@@ -47,10 +46,8 @@ def files_to_see(
     for plan in plans:
         for side in filter(None, (plan, plan.reference)):
             dataset = side.dataset
-            place = None if dataset.is_catalog_table else session.direct_place(dataset.uri)
-            if place is None or (isinstance(place, Path) and not is_plain(place)):
-                continue
             try:
+                place = table_place(session, dataset.uri, is_catalog=dataset.is_catalog_table)
                 files = list_files(place, dataset.version).files
             except NotThisWay:
                 continue

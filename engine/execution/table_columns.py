@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.core.vocabulary import DatasetVersion
-from engine.data.table_rows import MOST_BYTES, MOST_ROWS, TableRows, table_rows
-from engine.delta.messages import is_plain
+from engine.data.table_rows import MOST_BYTES, MOST_ROWS, TableRows, table_place, table_rows
 from engine.kinds import SlicedRows
 from engine.pieces import NotThisWay
 from engine.pieces.expressions import Expression, columns_of, matches
@@ -34,11 +33,7 @@ def place_here(session: LazySession, dataset: DatasetVersion) -> Path | str:
     Raises:
         NotThisWay: where they do not.
     """
-    place = None if dataset.is_catalog_table else session.direct_place(dataset.uri)
-    if isinstance(place, Path) and not session.shares_disk:
-        raise NotThisWay("the workers may have other disks")
-    if place is None or (isinstance(place, Path) and not is_plain(place)):
-        raise NotThisWay("the table is no folder of this machine, and in no object store")
+    place = table_place(session, dataset.uri, is_catalog=dataset.is_catalog_table)
     if not session.is_seen(str(place)):
         raise NotThisWay("the workers may be on other machines")
     return place

@@ -67,13 +67,13 @@ def _copy_template(template: Path, target: Path) -> bool:
     try:
         shutil.copyfile(template, target)
         with contextlib.closing(sqlite3.connect(target)) as copied, copied:
-            known = copied.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+            is_whole = copied.execute("PRAGMA quick_check").fetchall() == [("ok",)]
             changed = copied.execute(
                 "UPDATE experiments SET artifact_location = ?, creation_time = ?, "
                 "last_update_time = ? WHERE experiment_id = 0",
                 (_default_location(), now, now),
             )
-            return known and changed.rowcount == 1
+            return is_whole and changed.rowcount == 1
     except (OSError, sqlite3.Error):
         return False
 

@@ -132,7 +132,7 @@ def list_files(table: Path | str, version: int) -> Listing:
         one = {name: actions[f"partition.{name}"].slice(place, 1) for name in names}
         partition = {name: pa.concat_arrays(column.chunks) for name, column in one.items()}
         file = _file(path, rows, partition, masks.get(path))
-        files.append(replace(file, size=int(size or 0)))
+        files.append(replace(file, size=size))
     return Listing(tuple(sorted(files, key=lambda file: file.path)), columns, str(metadata.id))
 
 

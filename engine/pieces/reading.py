@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.core.object_store import in_object_store
+from engine.delta.arrow_types import plain_type
 from engine.pieces.data_file import unpack_mask
 from engine.pieces.opening import DamagedFileError, UnreadableError, open_parquet, unreachable
 from engine.pieces.pieces import Piece
@@ -86,10 +87,10 @@ def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
 
     delta-rs writes these where it rewrites a file.
     """
-    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
-    if not any(kind in plain for kind in batch.schema.types):
+    types = [plain_type(kind) for kind in batch.schema.types]
+    if types == batch.schema.types:
         return batch
-    columns = [column.cast(plain.get(column.type, column.type)) for column in batch.columns]
+    columns = [column.cast(kind) for column, kind in zip(batch.columns, types, strict=True)]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 

@@ -73,17 +73,19 @@ def test_a_copy_is_what_mlflow_makes(
     assert client.get_run(run.info.run_id).data.metrics == {"accuracy": 0.5}
 
 
-@pytest.mark.parametrize("damage", [b"no database", None])
+@pytest.mark.parametrize("damage", ["other", "no row", "half"])
 def test_a_damaged_copy_is_made_anew(
     places: Callable[[str], Path],
     made_by_mlflow: list[Path],
     empty_database: Path,
-    damage: bytes | None,
+    damage: str,
 ) -> None:
     template = mlflow_tables._template_file()
     template.parent.mkdir(parents=True)
-    template.write_bytes(damage or empty_database.read_bytes())
-    if damage is None:
+    whole = empty_database.read_bytes()
+    half = whole[: len(whole) // 2 // 4096 * 4096]
+    template.write_bytes({"other": b"no database", "half": half}.get(damage, whole))
+    if damage == "no row":
         with closing(sqlite3.connect(template)) as changed, changed:
             changed.execute("DELETE FROM experiments")
     assert [row[1] for row in content(places("first"))[1]["experiments"]] == ["Default"]

@@ -9,6 +9,7 @@ import pytest
 from pyarrow.fs import LocalFileSystem, copy_files
 from pyspark.sql import SparkSession
 
+from engine.data.changes.appended import appended_paths
 from engine.data.changes.by_pieces import changed_pieces
 from engine.data.changes.delta_log import CannotTell, local_commits
 from engine.errors import StoreError
@@ -79,6 +80,11 @@ def test_commits_and_rows_that_moved_are_those_of_the_disk(table: Table) -> None
     assert [(one.operation, len(one.added), len(one.removed)) for one in ours] == [
         (one.operation, len(one.added), len(one.removed)) for one in theirs
     ]
+    came = [appended_paths(at, (last - 1, last)) for at in (folder, place)]
+    listed = {file.path for file in list_files(place, last).files}
+    assert (came[0] is None) == (came[1] is None)
+    if came[0] is not None and came[1] is not None:
+        assert len(came[0]) == len(came[1]) > 0 and set(came[1]) <= listed
     moved = [
         changed_pieces(at, (last - 1, last), lambda listing: piece_reader(plan, listing, "UTC"))
         for at in (folder, place)

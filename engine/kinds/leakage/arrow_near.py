@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -105,8 +104,7 @@ def _distinct_rows(columns: Sequence[pa.Array], rows: int) -> _Distinct:
     )
     order = np.lexsort((second, first & _NUMBER))
     ids, seconds = (first & _NUMBER)[order], second[order]
-    is_new = np.ones(rows, bool)
-    is_new[1:] = (ids[1:] != ids[:-1]) | (seconds[1:] != seconds[:-1])
+    is_new = _are_first(ids, seconds)
     places = np.flatnonzero(is_new)
     if len(places) > MOST_ROWS:
         raise NotThisWay(f"{len(places):,} distinct rows are more than {MOST_ROWS:,}")
@@ -137,8 +135,7 @@ def _sets(columns: Sequence[pa.Array], rows: int) -> tuple[Ints, Ints]:
     owner, token = np.concatenate(owners), np.concatenate(hashes)
     order = np.lexsort((token, owner))
     owner, token = owner[order], token[order]
-    is_new = np.ones(len(owner), bool)
-    is_new[1:] = (owner[1:] != owner[:-1]) | (token[1:] != token[:-1])
+    is_new = _are_first(owner, token)
     counts = np.bincount(owner[is_new], minlength=rows)
     if int(counts.sum()) > np.iinfo(np.int32).max:
         raise NotThisWay("the rows have too many words")
@@ -179,9 +176,7 @@ class _Crowds:
         ids = reference.ids[rows]
         order = np.lexsort((ids, ids ^ buckets, buckets))
         buckets, rows = buckets[order], rows[order]
-        starts = np.flatnonzero(np.concatenate([[True], buckets[1:] != buckets[:-1]]))
-        sizes = np.diff(np.append(starts, len(buckets))) if len(buckets) else starts[:0]
-        places = np.arange(len(buckets)) - np.repeat(starts[: len(sizes)], sizes)
+        places = _places_in_runs(buckets)
         kept = places <= CROWD
         return cls(reference, buckets[kept], rows[kept], places[kept])
 
@@ -196,8 +191,7 @@ class _Crowds:
         starts = np.searchsorted(self.buckets, buckets)
         sizes = np.searchsorted(self.buckets, buckets, "right") - starts
         entry = np.repeat(np.arange(len(buckets)), sizes)
-        ends = np.cumsum(sizes)
-        met = np.arange(len(entry)) - np.repeat(ends - sizes, sizes) + starts[entry]
+        met = starts[entry] + _places_in_runs(entry)
         crowded = np.bincount(entry[self.places[met] == CROWD] // BANDS, minlength=len(some))
         kept = self.places[met] < CROWD
         entry, other = entry[kept], self.rows[met[kept]]
@@ -214,18 +208,13 @@ def _likeliest(entry: Ints, some: Ints, likeness: Ints, other: Ints) -> tuple[In
     """The pairs of each row with the likeliest of each bucket, of these the likeliest of all."""
     best = np.lexsort((-likeness, entry))
     entry, likeness, other = entry[best], likeness[best], other[best]
-    is_first = np.ones(len(entry), bool)
-    is_first[1:] = entry[1:] != entry[:-1]
+    is_first = _are_first(entry)
     row, likeness, other = entry[is_first] // BANDS, likeness[is_first], other[is_first]
     order = np.lexsort((-likeness, row))
     row, likeness, other = row[order], likeness[order], other[order]
-    is_new = np.ones(len(row), bool)
-    is_new[1:] = (row[1:] != row[:-1]) | (likeness[1:] != likeness[:-1])
+    is_new = _are_first(row, likeness)
     row, other = row[is_new], other[is_new]
-    starts = np.flatnonzero(np.concatenate([[True], row[1:] != row[:-1]])) if len(row) else row
-    sizes = np.diff(np.append(starts, len(row)))
-    places = np.arange(len(row)) - np.repeat(starts, sizes)
-    kept = places < LIKELIEST
+    kept = _places_in_runs(row) < LIKELIEST
     return some[row[kept]], other[kept]
 
 
@@ -239,16 +228,27 @@ def _are_near(
     for side, rows in zip((ours, theirs), pairs, strict=True):
         lengths = side.ends[rows + 1] - side.ends[rows]
         owner = np.repeat(np.arange(count), lengths)
-        ends = np.cumsum(lengths)
-        at = np.arange(len(owner)) - np.repeat(ends - lengths, lengths) + side.ends[rows][owner]
         owners.append(owner)
-        tokens.append(side.tokens[at])
+        tokens.append(side.tokens[side.ends[rows][owner] + _places_in_runs(owner)])
         sizes += lengths
     owner, token = np.concatenate(owners), np.concatenate(tokens)
     order = np.lexsort((token, owner))
     owner, token = owner[order], token[order]
-    twice: Any = (owner[1:] == owner[:-1]) & (token[1:] == token[:-1])
-    common = np.bincount(owner[1:][twice], minlength=count)
+    common = np.bincount(owner[~_are_first(owner, token)], minlength=count)
     union = sizes - common
     alike = np.divide(common, union, out=np.ones(count), where=union > 0)
     return np.asarray(alike >= near)
+
+
+def _are_first(*values: Ints) -> NDArray[np.bool_]:
+    """Which of sorted values, or of sorted pairs of them, are the first of their like."""
+    first = np.ones(len(values[0]), bool)
+    first[1:] = np.logical_or.reduce([one[1:] != one[:-1] for one in values])
+    return first
+
+
+def _places_in_runs(values: Ints) -> Ints:
+    """How many of their like stand before each of sorted values."""
+    starts = np.flatnonzero(_are_first(values))
+    sizes = np.diff(np.append(starts, len(values)))
+    return np.asarray(np.arange(len(values)) - np.repeat(starts, sizes))
